@@ -1,0 +1,63 @@
+# `make demo` or `make test` on a fresh machine (Rust, a C++ compiler, make, python3 with venv) does the rest by itself.
+SHELL := /bin/bash
+BIN := target/release/transfergrid
+CARGO := cargo
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help build demo mnist-sweep cifar-sweep tensorboard test check docs bench image clean-venv
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# libtorch: LIBTORCH, or the active Python's PyTorch 2.11, or PyTorch from PyPI in .venv (TORCH=cpu|cuda overrides the choice).
+.PHONY: libtorch
+libtorch:
+	@scripts/libtorch.sh
+
+build: libtorch ## build the program (first time: a few minutes)
+	$(CARGO) build --release
+
+demo: build ## the digits study end to end, under a minute
+	$(BIN) sweep experiments/demo.yaml
+
+mnist-sweep: build ## the MNIST study (data: transfergrid data fetch mnist)
+	$(BIN) sweep experiments/mnist.yaml $(ARGS)
+
+cifar-sweep: build ## the CIFAR-10 study (data: transfergrid data fetch cifar10)
+	$(BIN) sweep experiments/cifar10.yaml $(ARGS)
+
+tensorboard: .venv/tools ## watch logs/ in TensorBoard
+	.venv/bin/tensorboard --logdir logs
+
+# The tests' Python side: TensorBoard reads back what was written.
+.venv/tools: scripts/requirements-tools.txt
+	@test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/python -m pip install -q -r $<
+	@touch $@
+
+test: libtorch .venv/tools ## all tests; with TRANSFERGRID_DATA also those on real MNIST and CIFAR-10
+	$(CARGO) test --release
+	$(CARGO) test --release --no-default-features --target-dir target/no-torch
+
+check: libtorch ## what a developer runs before a commit
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --all-targets -- -D warnings
+	$(CARGO) clippy --release --all-targets --no-default-features --target-dir target/no-torch -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps --document-private-items -q
+	$(CARGO) test --release --test walls -q
+
+docs: build ## docs/study.md from the settings' doc comments
+	$(BIN) schema --markdown > docs/study.md
+
+bench: build .venv/bench ## training throughput against plain PyTorch
+	.venv-bench/bin/python benches/throughput.py
+
+.PHONY: .venv/bench
+.venv/bench:
+	@test -x .venv-bench/bin/python || python3 -m venv .venv-bench
+	.venv-bench/bin/python -m pip install -q -r benches/peers/requirements.txt
+
+image: ## the container image
+	docker build -t transfergrid .
+
+clean-venv: ## forget libtorch, to choose anew
+	rm -rf .venv

@@ -1,0 +1,37 @@
+//! Tells the linker where libtorch lives at run time, and the program which commit it is.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    // torch-sys has `links = "tch"`; being its direct dependant we are told its library folder.
+    println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
+        // RUNPATH rather than RPATH: LD_LIBRARY_PATH can still point to another installation.
+        println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,{lib}");
+        println!("cargo:rustc-env=TRANSFERGRID_LIBTORCH_LIB={lib}");
+    }
+
+    println!("cargo:rerun-if-changed=.git/HEAD");
+    println!("cargo:rerun-if-changed=.git/index");
+    println!("cargo:rerun-if-env-changed=TRANSFERGRID_COMMIT");
+    println!("cargo:rustc-env=TRANSFERGRID_COMMIT={}", commit());
+}
+
+/// The commit being built, `-dirty` where the sources differ from it; `unknown` outside a git checkout.
+fn commit() -> String {
+    if let Ok(given) = std::env::var("TRANSFERGRID_COMMIT") {
+        return given; // container builds have no .git
+    }
+    let git = |args: &[&str]| {
+        let out = Command::new("git").args(args).output().ok()?;
+        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
+    };
+    match git(&["rev-parse", "--short=12", "HEAD"]) {
+        None => "unknown".into(),
+        Some(hash) => match git(&["status", "--porcelain", "--", "src", "Cargo.toml", "Cargo.lock", "build.rs"]) {
+            Some(changes) if !changes.is_empty() => format!("{hash}-dirty"),
+            _ => hash,
+        },
+    }
+}

@@ -1,0 +1,165 @@
+//! `data`: what data sets are here, bring them, check them.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{bytes, print};
+use crate::config::nearest;
+use crate::config::network::DataName;
+use crate::data::{fetch, find, search_path, verify, DataError, Source, Verdict};
+use crate::run::usage;
+
+const EXAMPLES: &str = "\
+Examples:
+  transfergrid data list
+  transfergrid data fetch cifar10
+  transfergrid data fetch mnist --mirror https://mirror.example/mnist/
+  transfergrid data verify";
+
+/// List, download and check data sets
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DataArgs {
+    #[command(subcommand)]
+    command: DataCommand,
+    /// Look (and download) here before TRANSFERGRID_DATA and data/
+    #[arg(long, value_name = "FOLDER", global = true)]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum DataCommand {
+    /// Which data sets there are, and where they were found
+    List,
+    /// Download data sets; goes on where an earlier download broke off
+    Fetch {
+        /// digits, mnist, cifar10
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Ask this server first; the file's name is appended
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
+    },
+    /// Compare files with the published checksums
+    Verify {
+        /// All that are here, unless named
+        names: Vec<String>,
+    },
+}
+
+fn parse(name: &str) -> Result<DataName> {
+    let all = DataName::ALL.map(DataName::as_str);
+    DataName::ALL.into_iter().find(|known| known.as_str() == name).ok_or_else(|| {
+        let near = nearest(name, all).map_or(String::new(), |near| format!("did you mean {near}? "));
+        usage(format!("there is no data set `{name}`"), format!("{near}the data sets are {}", all.join(", ")))
+    })
+}
+
+impl DataArgs {
+    pub fn run(self) -> Result<u8> {
+        let roots = search_path(self.data.as_deref());
+        match self.command {
+            DataCommand::List => {
+                for name in DataName::ALL {
+                    let [height, width, channels] = name.image_shape();
+                    let n: usize = name.training_images().iter().sum();
+                    let place = match (name, find(name, &roots)) {
+                        (DataName::Digits, _) => "built in".to_string(),
+                        (_, Some(path)) => path.display().to_string(),
+                        (_, None) => format!("not here (transfergrid data fetch {})", name.as_str()),
+                    };
+                    print(&format!(
+                        "{:<8} {height}×{width}×{channels}, {n} training images, classes {}: {place}\n",
+                        name.as_str(),
+                        name.class_names().join(" ")
+                    ));
+                }
+                Ok(0)
+            }
+            DataCommand::Fetch { names, mirror } => {
+                let folder = roots.0[0].clone();
+                for name in names.iter().map(|name| parse(name)).collect::<Result<Vec<_>>>()? {
+                    let sources = Source::of(name, mirror.as_deref());
+                    if sources.is_empty() {
+                        print(&format!("{}: built in, nothing to fetch\n", name.as_str()));
+                    } else if verify(name, &roots) == Verdict::Right {
+                        print(&format!("{}: already here and right\n", name.as_str()));
+                    } else {
+                        for source in &sources {
+                            fetch_one(source, &folder)?;
+                        }
+                    }
+                }
+                Ok(0)
+            }
+            DataCommand::Verify { names } => {
+                let chosen = match names.is_empty() {
+                    true => DataName::ALL.to_vec(),
+                    false => names.iter().map(|name| parse(name)).collect::<Result<Vec<_>>>()?,
+                };
+                let mut wrong = vec![];
+                for name in chosen {
+                    let words = match verify(name, &roots) {
+                        Verdict::Right => "right (published checksums)".to_string(),
+                        Verdict::BuiltIn => "built in".into(),
+                        Verdict::NotFound if names.is_empty() => "not here".into(),
+                        Verdict::NotFound => {
+                            wrong.push(name.as_str());
+                            "not here".into()
+                        }
+                        Verdict::Wrong(what) => {
+                            wrong.push(name.as_str());
+                            format!("WRONG: {what}")
+                        }
+                    };
+                    print(&format!("{}: {words}\n", name.as_str()));
+                }
+                match wrong.is_empty() {
+                    true => Ok(0),
+                    false => Err(DataError {
+                        what: format!("not right: {}", wrong.join(", ")),
+                        hint: format!("remove what is wrong and run `transfergrid data fetch {}`", wrong.join(" ")),
+                    }
+                    .into()),
+                }
+            }
+        }
+    }
+}
+
+fn fetch_one(source: &Source, folder: &std::path::Path) -> Result<()> {
+    let name = source.path.display().to_string();
+    let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = ProgressBar::no_length();
+        // The template is a constant; were it wrong, indicatif's own style would show.
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+            bar.set_style(style);
+        }
+        bar.set_message(name.clone());
+        bar
+    });
+    let mut said = Instant::now();
+    let there = fetch(source, folder, &mut |done, total| match &bar {
+        Some(bar) => {
+            if let Some(total) = total {
+                bar.set_length(total);
+            }
+            bar.set_position(done);
+        }
+        None if said.elapsed().as_secs() >= 5 => {
+            said = Instant::now();
+            eprintln!("{name}: {} of {}", bytes(done as f64), total.map_or("?".into(), |total| bytes(total as f64)));
+        }
+        None => {}
+    })?;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    print(&format!("{}: {}\n", folder.join(&source.path).display(), if there { "already here" } else { "downloaded and checked" }));
+    Ok(())
+}

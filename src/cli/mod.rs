@@ -1,0 +1,119 @@
+//! The command line: one file for each subcommand.
+
+mod data;
+mod doctor;
+mod plan;
+mod report;
+mod schema;
+mod status;
+mod sweep;
+mod watch;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Overrides, Study, StudyError};
+use crate::data::DataError;
+use crate::run::UsageError;
+
+const EXAMPLES: &str = "\
+Examples:
+  transfergrid plan experiments/demo.yaml                 what would run, and what it costs
+  transfergrid sweep experiments/demo.yaml                run it; again: go on where it stopped
+  transfergrid report logs/demo                           the answer once more
+  tensorboard --logdir logs                               watch
+
+Exit codes: 0 done, 1 failed, 2 usage or bad study, 3 some cells failed or diverged, 75 interrupted (run it again).";
+
+/// How strongly should a source model be regularised when the goal is the target task?
+#[derive(Debug, Parser)]
+#[command(name = "transfergrid", version, after_help = EXAMPLES, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Plan(plan::PlanArgs),
+    Sweep(sweep::SweepArgs),
+    Status(status::StatusArgs),
+    Report(report::ReportArgs),
+    Data(data::DataArgs),
+    Doctor(doctor::DoctorArgs),
+    Schema(schema::SchemaArgs),
+    Completions(schema::CompletionsArgs),
+}
+
+/// A study and what the command line lays over it.
+#[derive(Debug, Clone, Args)]
+struct StudyArgs {
+    /// The study's YAML file
+    study: PathBuf,
+    /// Lay one of the study's presets over it, e.g. `small`
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Use the seeds 0 … N−1
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// Override any key, e.g. `source.lr=0.1` or `lambda0=[0, 1e-3]`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl StudyArgs {
+    fn load(&self) -> Result<Study, StudyError> {
+        Study::load(&self.study, &Overrides { preset: self.preset.clone(), seeds: self.seeds, set: self.set.clone() })
+    }
+}
+
+/// Parses the command line and runs what it names; gives the exit code.
+pub fn run() -> Result<u8> {
+    match Cli::parse().command {
+        Command::Plan(args) => args.run(),
+        Command::Sweep(args) => args.run(),
+        Command::Status(args) => args.run(),
+        Command::Report(args) => args.run(),
+        Command::Data(args) => args.run(),
+        Command::Doctor(args) => args.run(),
+        Command::Schema(args) => args.run(),
+        Command::Completions(args) => args.run(),
+    }
+}
+
+/// 2 for what the caller can mend (study, flags, data, environment), 1 for the rest.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let callers = error.chain().any(|cause| cause.is::<StudyError>() || cause.is::<DataError>() || cause.is::<UsageError>());
+    if callers {
+        2
+    } else {
+        1
+    }
+}
+
+/// Prints to stdout; a reader that has gone (`| head`) is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// `3 h 20 min`, `45 min`, `12 s`.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s >= 172_800.0 => format!("{:.1} days", s / 86_400.0),
+        s if s >= 7200.0 => format!("{:.1} h", s / 3600.0),
+        s if s >= 120.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} s", s.max(1.0)),
+    }
+}
+
+/// `12.3 MB`.
+fn bytes(n: f64) -> String {
+    match n {
+        n if n >= 1e9 => format!("{:.1} GB", n / 1e9),
+        n if n >= 1e6 => format!("{:.1} MB", n / 1e6),
+        n => format!("{:.0} kB", (n / 1e3).max(1.0)),
+    }
+}

@@ -1,0 +1,87 @@
+//! `plan`: what a study would run; nothing runs.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::{bytes, duration, print, StudyArgs};
+use crate::config::show;
+use crate::plan::{Estimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
+use crate::run::axis_json;
+
+const EXAMPLES: &str = "\
+Examples:
+  transfergrid plan experiments/cifar10.yaml
+  transfergrid plan experiments/cifar10.yaml --preset small --json
+  transfergrid plan my.yaml --set 'lambda1=[0, 0.01, 0.1]' --seeds 3";
+
+/// Show what a study would run: axes, cells, stages, packs, time and disk. Nothing runs
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    study: StudyArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl PlanArgs {
+    pub fn run(self) -> Result<u8> {
+        let study = self.study.load()?;
+        let plan = Plan::new(&study)?;
+        let estimate = Estimate::of(&plan);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let seconds = estimate.cpu_seconds(cores);
+        let count = |kind| plan.count(kind);
+        let all: Vec<usize> = (0..plan.stages.len()).collect();
+        let packs = plan.packs(&all, 16).len();
+        if self.json {
+            let axes: serde_json::Map<_, _> =
+                study.axes.iter().map(|axis| (axis.path.clone(), axis.values.iter().map(axis_json).collect())).collect();
+            let text = json!({
+                "study": study.name,
+                "axes": axes,
+                "seeds": study.seeds,
+                "cells": plan.cells.len(),
+                "source_stages": count(StageKind::Source),
+                "target_stages": count(StageKind::Target),
+                "scratch_stages": count(StageKind::Scratch),
+                "packs_of_16": packs,
+                "images": estimate.images,
+                "operations": estimate.flops,
+                "cpu_cores": cores,
+                "cpu_seconds": seconds.round(),
+                "disk_bytes": estimate.disk_bytes.round(),
+            });
+            print(&format!("{text:#}\n"));
+            return Ok(0);
+        }
+        let mut out = format!("{}", study.name);
+        if let Some(text) = &study.description {
+            out.push_str(&format!(": {}", text.trim().replace('\n', " ")));
+        }
+        out.push_str("\n\naxes\n");
+        for axis in &study.axes {
+            let values: Vec<String> = axis.values.iter().map(show).collect();
+            out.push_str(&format!("  {:<24} {:>3}  {}\n", axis.path, values.len(), values.join("  ")));
+        }
+        let seeds: Vec<String> = study.seeds.iter().map(u64::to_string).collect();
+        out.push_str(&format!("  {:<24} {:>3}  {}\n", "seed", seeds.len(), seeds.join("  ")));
+        out.push_str(&format!("\ncells           {}\n", plan.cells.len()));
+        out.push_str(&format!("source stages   {}  (each shared by all its targets)\n", count(StageKind::Source)));
+        out.push_str(&format!("target stages   {}\n", count(StageKind::Target)));
+        out.push_str(&format!("scratch stages  {}\n", count(StageKind::Scratch)));
+        out.push_str(&format!("packs           {} on CPU (one stage each), {packs} on CUDA (up to 16 stages each)\n", plan.stages.len()));
+        out.push_str(&format!(
+            "time on CPU     roughly {} on {cores} core{} (counted: {:.3e} operations at {:.0e} a second and core); CUDA: `sweep` tells after its first stages\n",
+            duration(seconds),
+            if cores == 1 { "" } else { "s" },
+            estimate.flops,
+            CPU_FLOPS_PER_CORE
+        ));
+        out.push_str(&format!("disk            about {}\n", bytes(estimate.disk_bytes)));
+        print(&out);
+        Ok(0)
+    }
+}

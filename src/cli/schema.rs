@@ -1,0 +1,47 @@
+//! `schema` and `completions`: for editors and shells.
+
+use anyhow::Result;
+use clap::{Args, CommandFactory};
+
+use super::{print, Cli};
+use crate::config::{json_schema, reference_markdown};
+
+const EXAMPLES: &str = "\
+Examples:
+  transfergrid schema > study.schema.json      then, first in a study: # yaml-language-server: $schema=study.schema.json
+  transfergrid schema --markdown               the reference in docs/study.md";
+
+/// Print the JSON schema of a study file, for editors
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SchemaArgs {
+    /// Print the reference for people instead
+    #[arg(long)]
+    markdown: bool,
+}
+
+impl SchemaArgs {
+    pub fn run(self) -> Result<u8> {
+        match self.markdown {
+            true => print(&reference_markdown()),
+            false => print(&format!("{:#}\n", json_schema())),
+        }
+        Ok(0)
+    }
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  transfergrid completions bash > ~/.local/share/bash-completion/completions/transfergrid")]
+pub struct CompletionsArgs {
+    shell: clap_complete::Shell,
+}
+
+impl CompletionsArgs {
+    pub fn run(self) -> Result<u8> {
+        let mut script = vec![];
+        clap_complete::generate(self.shell, &mut Cli::command(), "transfergrid", &mut script);
+        print(&String::from_utf8_lossy(&script));
+        Ok(0)
+    }
+}

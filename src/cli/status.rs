@@ -1,0 +1,57 @@
+//! `status`: how far a study's folder is.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::print;
+use crate::config::{Overrides, Study};
+use crate::plan::Plan;
+use crate::run::{progress, usage};
+use crate::store::Folder;
+
+/// Show how many stages of a study are done, running, failed and missing; also while it runs
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  transfergrid status logs/cifar10")]
+pub struct StatusArgs {
+    /// The study's folder, e.g. logs/cifar10
+    folder: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The study and plan of a folder that `sweep` made.
+pub fn open(folder: PathBuf) -> Result<(Folder, Study, Plan)> {
+    let folder = Folder(folder);
+    if !folder.study().is_file() {
+        return Err(usage(
+            format!("{} is not a study's folder (it has no study.yaml)", folder.0.display()),
+            "give the folder that `sweep` made, e.g. logs/demo",
+        ));
+    }
+    let study = Study::load(&folder.study(), &Overrides::default())?;
+    let plan = Plan::new(&study)?;
+    Ok((folder, study, plan))
+}
+
+impl StatusArgs {
+    pub fn run(self) -> Result<u8> {
+        let (folder, study, plan) = open(self.folder)?;
+        let progress = progress(&plan, &folder)?;
+        if self.json {
+            let mut json = json!(progress);
+            json["shards"] = json!([progress]);
+            print(&format!("{json:#}\n"));
+        } else {
+            let total = plan.stages.len();
+            print(&format!(
+                "{}: {} of {total} stages done, {} running, {} failed, {} missing\n",
+                study.name, progress.done, progress.running, progress.failed, progress.missing
+            ));
+        }
+        Ok(0)
+    }
+}

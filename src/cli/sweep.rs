@@ -1,0 +1,209 @@
+//! `sweep`: runs a study, goes on where it stopped, ends with the answer.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use super::watch::Watch;
+use super::{duration, print, StudyArgs};
+use crate::config::Study;
+use crate::data::search_path;
+use crate::plan::{Estimate, Plan};
+use crate::report::{statement, Report};
+use crate::run::engine::{self, Choice, Mock};
+use crate::run::{stop_flag, sweep, usage, Tally};
+use crate::store::{free_bytes, write_atomic, Folder, Lock, Manifest, Records};
+
+const EXAMPLES: &str = "\
+Examples:
+  transfergrid sweep experiments/demo.yaml
+  transfergrid sweep experiments/cifar10.yaml --preset small --device cpu
+  transfergrid sweep experiments/mnist.yaml --seeds 3 --set source.epochs=5 --out /scratch/logs
+
+The same command again goes on where it stopped: finished stages are kept, whatever else changed in the study.
+Ctrl-C (or SIGTERM, SIGUSR1, SIGUSR2) finishes the current step, saves and exits with 75; a second Ctrl-C quits at once.";
+
+/// Run a study: train what is not done yet, and print the answer
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SweepArgs {
+    #[command(flatten)]
+    study: StudyArgs,
+    /// auto (CUDA where there is any), cpu, or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Packs trained at a time [default: one per core on CPU, one on CUDA]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    workers: Option<usize>,
+    /// Models trained in one graph [default: 1 on CPU, 16 on CUDA]
+    #[arg(long, value_name = "K", value_parser = at_least_one)]
+    pack: Option<usize>,
+    /// Results go to OUT/<study>
+    #[arg(long, default_value = "logs", value_name = "FOLDER")]
+    out: PathBuf,
+    /// Look for data sets here first
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Discard this study's earlier results (asks first)
+    #[arg(long)]
+    fresh: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// No progress; only the answer and problems
+    #[arg(long, short)]
+    quiet: bool,
+    /// torch trains; mock makes numbers up, to try a study's orchestration
+    #[arg(long, value_enum, default_value_t = EngineName::Torch)]
+    engine: EngineName,
+    /// Milliseconds of a mock epoch
+    #[arg(long, default_value_t = 0, hide = true)]
+    mock_ms: u64,
+    /// Share of mock stages that fail
+    #[arg(long, default_value_t = 0.0, hide = true)]
+    mock_fail: f64,
+    /// Share of mock stages that diverge
+    #[arg(long, default_value_t = 0.0, hide = true)]
+    mock_diverge: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EngineName {
+    Torch,
+    Mock,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=4096).contains(&n) => Ok(n),
+        _ => Err("a whole number from 1 to 4096".into()),
+    }
+}
+
+/// Below this much free space a sweep does not start.
+const LEAST_FREE: f64 = 64e6;
+
+impl SweepArgs {
+    pub fn run(self) -> Result<u8> {
+        let study = self.study.load()?;
+        let plan = Plan::new(&study)?;
+        let folder = Folder(self.out.join(&study.name));
+        self.check_disk(&plan)?;
+        folder.create()?;
+        let lock = Lock::take(&folder)?;
+        if self.fresh {
+            self.discard(&folder)?;
+        }
+        let choice = self.choice();
+        let engine = engine::open(&choice, &plan, &search_path(self.data.as_deref()))?;
+        refuse_mixed_engines(&folder, engine.name())?;
+        write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
+        Manifest::add(&folder, engine.name(), &engine.device())?;
+        let stop = stop_flag()?;
+
+        let records = Records::read(&folder)?;
+        let reused = plan.stages.iter().filter(|stage| records.is_final(&stage.key)).count();
+        let mut watch = Watch::new(&study, &plan, &folder, &records, self.quiet);
+        if !self.quiet {
+            watch.say(&opening(&study, &plan, &folder, reused, engine.as_ref()));
+        }
+        let tally = sweep(&plan, &folder, engine.as_ref(), &stop, &mut watch)?;
+        watch.finish()?;
+        close(&study, &plan, &folder, tally, lock)
+    }
+
+    fn choice(&self) -> Choice {
+        let mock = (self.engine == EngineName::Mock).then(|| Mock::new(self.mock_ms, self.mock_fail, self.mock_diverge));
+        Choice { mock, device: self.device.clone(), workers: self.workers, pack: self.pack }
+    }
+
+    fn check_disk(&self, plan: &Plan) -> Result<()> {
+        let need = Estimate::of(plan).disk_bytes + LEAST_FREE;
+        match free_bytes(&self.out) {
+            Some(free) if (free as f64) < need => Err(usage(
+                format!("{} has {} free; this study needs about {}", self.out.display(), super::bytes(free as f64), super::bytes(need)),
+                "free some space, or choose another disk with --out",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn discard(&self, folder: &Folder) -> Result<()> {
+        let n = Records::read(folder).map_or(0, |records| records.by_key.len());
+        if n > 0 && !self.yes {
+            if !std::io::stdin().is_terminal() {
+                return Err(usage(
+                    format!("--fresh would discard {n} finished stages in {}", folder.0.display()),
+                    "add --yes to do so without a question",
+                ));
+            }
+            eprint!("Discard {n} finished stages in {}? [y/N] ", folder.0.display());
+            let mut answer = String::new();
+            std::io::stdin().read_line(&mut answer).context("no answer could be read")?;
+            if !["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+                return Err(usage("nothing was discarded, nothing was run", "leave --fresh out to go on with what is there"));
+            }
+        }
+        folder.clear()?;
+        folder.create()
+    }
+}
+
+/// Made-up and real numbers never share a folder.
+fn refuse_mixed_engines(folder: &Folder, engine: &str) -> Result<()> {
+    let records = Records::read(folder)?;
+    match records.by_key.values().find(|record| record.engine != engine) {
+        Some(record) => Err(usage(
+            format!("{} holds results of the engine `{}`, this sweep uses `{engine}`", folder.0.display(), record.engine),
+            "use another --out, or --fresh to discard them",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn opening(study: &Study, plan: &Plan, folder: &Folder, reused: usize, engine: &dyn engine::Engine) -> String {
+    let workers = engine.workers();
+    let mut text = format!(
+        "{}: {} cells, {} stages on {} ({} worker{}, packs of {}) → {}",
+        study.name,
+        plan.cells.len(),
+        plan.stages.len(),
+        engine.device(),
+        workers,
+        if workers == 1 { "" } else { "s" },
+        engine.pack_size(),
+        folder.0.display()
+    );
+    if reused > 0 {
+        text.push_str(&format!("\n{reused} stages are done already and kept; {} to go", plan.stages.len() - reused));
+    }
+    let left = Estimate::of(&Plan { cells: vec![], stages: plan.stages.clone() }).cpu_seconds(workers);
+    if engine.device() == "cpu" && reused == 0 && left > 3600.0 {
+        text.push_str(&format!("\nthis will take roughly {} here; a smaller version may do: --preset small", duration(left)));
+    }
+    text
+}
+
+fn close(study: &Study, plan: &Plan, folder: &Folder, tally: Tally, lock: Lock) -> Result<u8> {
+    let records = Records::read(folder)?;
+    let report = Report::new(study, plan, &records);
+    let files = report.write(study, plan, &records, folder)?;
+    drop(lock);
+    if tally.interrupted {
+        eprintln!(
+            "interrupted: {} of {} stages are done and saved; the same command goes on from here",
+            tally.reused + tally.done + tally.diverged,
+            plan.stages.len()
+        );
+        return Ok(75);
+    }
+    print(&format!("\n{}\n\n", statement(&report)));
+    files.iter().for_each(|file| print(&format!("{}\n", file.display())));
+    for record in plan.stages.iter().filter_map(|stage| records.by_key.get(&stage.key)).filter(|record| record.error.is_some()).take(5) {
+        eprintln!("{} {}: {}", record.kind.as_str(), record.key, record.error.as_deref().unwrap_or_default());
+    }
+    let all_well = tally.failed == 0 && tally.missing == 0 && report.counts.diverged == 0;
+    Ok(if all_well { 0 } else { 3 })
+}

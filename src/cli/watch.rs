@@ -1,0 +1,193 @@
+//! Shows a sweep while it runs: the progress line, TensorBoard, and the report's summary in both.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::config::{number, Study};
+use crate::plan::{Cost, Plan, Stage, StageKind};
+use crate::report::{heat_map_rgb, mean, percentile, Cell, Group, Report};
+use crate::run::engine::Epoch;
+use crate::run::Watcher;
+use crate::store::{Folder, Record, Records, Status};
+use crate::track::{Board, Progress, Summary, RUN_LIMIT};
+
+/// How often the summary is computed anew.
+const SUMMARY_EVERY: Duration = Duration::from_secs(20);
+
+pub struct Watch<'a> {
+    study: &'a Study,
+    plan: &'a Plan,
+    folder: &'a Folder,
+    board: Board,
+    progress: Progress,
+    /// The from-scratch twins of each target stage, by the target's key.
+    twins: HashMap<&'a str, Vec<&'a str>>,
+    summarised: Instant,
+    changed: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(study: &'a Study, plan: &'a Plan, folder: &'a Folder, records: &Records, quiet: bool) -> Watch<'a> {
+        let to_do: Vec<&Stage> = plan.stages.iter().filter(|stage| !records.is_final(&stage.key)).collect();
+        let work = to_do.iter().map(|stage| Cost::of(stage).flops).sum();
+        let (board, warning) = Board::open(&folder.tensorboard(), study, plan);
+        let key = |index: usize| plan.stages[index].key.as_str();
+        let twins = plan.cells.iter().map(|cell| (key(cell.target), cell.scratch.iter().map(|&index| key(index)).collect())).collect();
+        let watch = Watch {
+            study,
+            plan,
+            folder,
+            board,
+            progress: Progress::new(to_do.len(), work, quiet),
+            twins,
+            summarised: Instant::now(),
+            changed: false,
+        };
+        watch.tell(warning);
+        watch
+    }
+
+    pub fn say(&self, message: &str) {
+        self.progress.say(message);
+    }
+
+    fn tell(&self, warning: Option<String>) {
+        if let Some(warning) = warning {
+            self.progress.say(&format!("warning: {warning}"));
+        }
+    }
+
+    /// A target's test accuracy above its best twin's; the twin that validation prefers.
+    fn gain(&self, key: &str, records: &Records) -> Option<f64> {
+        let metric = |key: &str, name: &str| records.by_key.get(key)?.metrics.get(name).copied();
+        let twins = self.twins.get(key)?.iter().filter_map(|twin| Some((metric(twin, "val_acc")?, metric(twin, "test_acc")?)));
+        let (_, best) = twins.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        Some(metric(key, "test_acc")? - best)
+    }
+
+    fn summarise(&mut self, records: &Records) {
+        self.summarised = Instant::now();
+        self.changed = false;
+        let report = Report::new(self.study, self.plan, records);
+        let mut summary = Summary::default();
+        for (group, answer) in &report.groups {
+            let prefix = if group.axes.is_empty() { String::new() } else { format!("{}/", group.label()) };
+            scalars(&prefix, group, &mut summary);
+            match heat_map_rgb(self.study, group, answer) {
+                Ok(Some((rgb, width, height))) => summary.images.push((format!("{prefix}target_test_heatmap"), rgb, width, height)),
+                Ok(None) => {}
+                Err(error) => self.progress.say(&format!("warning: no heat map for TensorBoard: {error:#}")),
+            }
+            if let (Some(s), Some((i, j))) = (answer.source, answer.transfer) {
+                self.progress.set_best(format!(
+                    "so far λ_S* = {}, λ₀* = {}, λ₁ = {}",
+                    number(group.lambda0[s]),
+                    number(group.lambda0[i]),
+                    number(group.lambda1[j])
+                ));
+            }
+        }
+        let warning = self.board.summary(&summary);
+        self.tell(warning);
+    }
+
+    /// The last summary; the runs of the best cells where the study was too large for a run each.
+    pub fn finish(&mut self) -> Result<()> {
+        self.progress.finish();
+        let records = Records::read(self.folder)?;
+        self.summarise(&records);
+        if self.plan.stages.len() > RUN_LIMIT {
+            for index in self.best_stages(&records) {
+                let stage = &self.plan.stages[index];
+                if let Some(record) = records.by_key.get(&stage.key) {
+                    let gain = self.gain(&stage.key, &records);
+                    let warning = self.board.replay(stage, record, gain);
+                    self.tell(warning);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The target stages of the ten cells with the best validation accuracy, with their sources, in plan order.
+    fn best_stages(&self, records: &Records) -> Vec<usize> {
+        let mut cells: HashMap<String, (Vec<f64>, Vec<usize>)> = HashMap::new();
+        for (index, stage) in self.plan.stages.iter().enumerate().filter(|(_, stage)| stage.kind == StageKind::Target) {
+            if let Some(accuracy) = records.by_key.get(&stage.key).and_then(|record| record.metrics.get("val_acc")) {
+                let (values, indices) = cells.entry(stage.cell_label()).or_default();
+                values.push(*accuracy);
+                indices.extend([index].into_iter().chain(stage.source));
+            }
+        }
+        let mut cells: Vec<_> = cells.into_iter().collect();
+        cells.sort_by(|a, b| mean(&b.1 .0).total_cmp(&mean(&a.1 .0)).then(a.0.cmp(&b.0)));
+        let mut stages: Vec<usize> = cells.into_iter().take(10).flat_map(|(_, (_, indices))| indices).collect();
+        stages.sort_unstable();
+        stages.dedup();
+        stages.truncate(RUN_LIMIT);
+        stages
+    }
+}
+
+/// Mean and spread over the seeds at hand: the 5% and 95% points of the seeds themselves, cheap enough to follow a sweep.
+fn scalars(prefix: &str, group: &Group, summary: &mut Summary) {
+    let mut add = |tag: String, cell: &Cell, metric: &str| {
+        let seeds: Vec<usize> = (0..cell.by_seed.len()).filter(|&seed| cell.by_seed[seed].is_some()).collect();
+        if let Some(mut values) = cell.values(&seeds, metric).filter(|values| !values.is_empty()) {
+            values.sort_by(f64::total_cmp);
+            summary.scalars.push((
+                format!("{prefix}{tag}"),
+                values.len(),
+                mean(&values),
+                percentile(&values, 0.05),
+                percentile(&values, 0.95),
+            ));
+        }
+    };
+    for (i, lambda0) in group.lambda0.iter().enumerate() {
+        add(format!("source_test_acc/lambda0={}", number(*lambda0)), &group.source[i], "test_acc");
+        for (j, lambda1) in group.lambda1.iter().enumerate() {
+            add(format!("target_test_acc/lambda0={},lambda1={}", number(*lambda0), number(*lambda1)), &group.target[i][j], "test_acc");
+        }
+    }
+}
+
+impl Watcher for Watch<'_> {
+    fn started(&mut self, stage: &Stage) {
+        let warning = self.board.started(stage);
+        self.tell(warning);
+    }
+
+    fn epoch(&mut self, stage: &Stage, epoch: &Epoch) {
+        let values =
+            [("train_loss", epoch.train_loss), ("val_loss", epoch.val_loss), ("val_acc", epoch.val_acc), ("distance", epoch.distance)];
+        let warning = self.board.epoch(stage, epoch.epoch, &values);
+        self.tell(warning);
+        let (cost, epochs) = (Cost::of(stage), stage.phase().epochs as f64);
+        self.progress.epoch(cost.images / epochs, cost.flops / epochs);
+    }
+
+    fn ended(&mut self, stage: &Stage, record: &Record, records: &Records) {
+        let gain = if stage.kind == StageKind::Target { self.gain(&stage.key, records) } else { None };
+        let warning = self.board.ended(stage, record, gain);
+        self.tell(warning);
+        if record.status != Status::Done {
+            let what = record.error.as_deref().unwrap_or("no reason given").lines().next().unwrap_or_default();
+            self.progress.say(&format!("{} {} {}: {what}", stage.kind.as_str(), stage.label(), record.status.as_str()));
+        }
+        self.progress.stage_ended();
+        self.changed = true;
+    }
+
+    fn tick(&mut self, records: &Records) {
+        if self.changed && self.summarised.elapsed() > SUMMARY_EVERY {
+            self.summarise(records);
+        }
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.progress.say(&format!("warning: {message}"));
+    }
+}

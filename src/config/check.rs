@@ -1,0 +1,247 @@
+//! What types cannot say: ranges, and settings that must fit each other.
+
+use super::axes::number;
+use super::error::nearest;
+use super::layers::Path;
+use super::network::*;
+
+/// A problem in the settings of one cell, before it is known which line caused it.
+#[derive(Debug)]
+pub struct Problem {
+    pub path: Path,
+    pub what: String,
+    pub hint: Option<String>,
+}
+
+fn problem(path: impl AsRef<str>, what: impl Into<String>) -> Problem {
+    Problem { path: Path::parse(path.as_ref()), what: what.into(), hint: None }
+}
+
+impl Problem {
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Words for what serde found wrong with a value's type.
+pub fn of_type(path: Path, message: &str) -> Problem {
+    let plain = message
+        .replace("invalid type: ", "")
+        .replace("invalid value: ", "")
+        .replace("floating point `", "`")
+        .replace("integer `", "`")
+        .replace("boolean `", "`")
+        .replace("string ", "")
+        .replace("unit value", "nothing")
+        .replace("expected f64", "expected a number")
+        .replace("expected usize", "expected a whole number ≥ 0")
+        .replace("expected u64", "expected a whole number ≥ 0")
+        .replace("expected a boolean", "expected true or false")
+        .replace("expected a sequence", "expected a list")
+        .replace("expected struct ", "expected the settings of a ")
+        .replace("data did not match any variant of untagged enum Class", "expected a class's label or name")
+        .replace("data did not match any variant of untagged enum Seeds", "expected a number of seeds or a list of them");
+    let what = match plain.split_once(", expected ") {
+        Some((found, expected)) if !message.starts_with("unknown variant") && !message.starts_with("missing") => {
+            format!("expected {expected}, found {found}")
+        }
+        _ => plain,
+    };
+    if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        return Problem {
+            path: path.key(field),
+            what: "this key is missing".into(),
+            hint: Some("docs/study.md lists every key with its meaning".into()),
+        };
+    }
+    let near = message.strip_prefix("unknown variant `").and_then(|rest| {
+        let (written, rest) = rest.split_once('`')?;
+        nearest(written, rest.split('`').skip(1).step_by(2))
+    });
+    let what = what.replace("unknown variant", "unknown value");
+    Problem { path, what, hint: near.map(|near| format!("did you mean `{near}`?")) }
+}
+
+/// Checks one cell.
+pub fn cell(cell: &Network) -> Result<(), Problem> {
+    let proximal = cell.penalty.step == Step::Proximal;
+    penalty("lambda0", cell.lambda0, false)?;
+    penalty("lambda1", cell.lambda1, proximal)?;
+    penalty("transfer.beta", cell.transfer.beta, false)?;
+    for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
+        penalty("scratch.lambdas", lambda, false).map_err(|p| Problem { path: p.path.index(i), ..p })?;
+    }
+    model(&cell.model, cell.data)?;
+    phase("source", &cell.source, cell.data)?;
+    phase("target", &cell.target, cell.data)?;
+    if let Some(lr) = cell.scratch.lr {
+        positive("scratch.lr", lr)?;
+    }
+    if cell.scratch.epochs == Some(0) {
+        return Err(problem("scratch.epochs", "must be at least 1"));
+    }
+    if cell.transfer.head == Head::Keep && cell.source.classes.len() != cell.target.classes.len() {
+        let what = format!(
+            "`keep` needs as many target classes ({}) as source classes ({})",
+            cell.target.classes.len(),
+            cell.source.classes.len()
+        );
+        return Err(problem("transfer.head", what).hint("use `head: fresh`"));
+    }
+    if !proximal {
+        stable("lambda0", cell.lambda0, cell.source.lr)?;
+        stable("lambda1", cell.lambda1, cell.target.lr)?;
+        stable("transfer.beta", cell.transfer.beta, cell.target.lr)?;
+        for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
+            let lr = cell.scratch.lr.unwrap_or(cell.target.lr);
+            stable("scratch.lambdas", lambda, lr).map_err(|p| Problem { path: p.path.index(i), ..p })?;
+        }
+    }
+    Ok(())
+}
+
+fn penalty(path: impl AsRef<str>, value: f64, may_be_infinite: bool) -> Result<(), Problem> {
+    // `>=` rather than `!is_negative`: NaN must not pass.
+    if value >= 0.0 && (value.is_finite() || may_be_infinite) {
+        return Ok(());
+    }
+    let error = problem(path, format!("a penalty is a finite number ≥ 0, not {}", number(value)));
+    Err(if value == f64::INFINITY { error.hint("λ₁ may be .inf with `penalty.step: proximal`") } else { error })
+}
+
+fn positive(path: impl AsRef<str>, value: f64) -> Result<(), Problem> {
+    match value > 0.0 && value.is_finite() {
+        true => Ok(()),
+        false => Err(problem(path, format!("must be a finite number above 0, not {}", number(value)))),
+    }
+}
+
+/// The explicit step multiplies the distance to the anchor by 1 − lr·λ: it grows once lr·λ > 2.
+fn stable(path: &str, lambda: f64, lr: f64) -> Result<(), Problem> {
+    if lr * lambda <= 2.0 {
+        return Ok(());
+    }
+    Err(problem(
+        path,
+        format!("the explicit step is unstable here: lr·λ = {} · {} = {} > 2", number(lr), number(lambda), number(lr * lambda)),
+    )
+    .hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
+}
+
+fn model(model: &Model, data: DataName) -> Result<(), Problem> {
+    let widths = [("model.channels", model.channels()), ("model.hidden", model.hidden())];
+    for (path, list) in &widths {
+        if let Some(i) = list.iter().position(|&n| n == 0 || n > 1 << 16) {
+            return Err(Problem {
+                path: Path::parse(path).index(i),
+                what: format!("a width is a whole number from 1 to 65536, not {}", list[i]),
+                hint: None,
+            });
+        }
+        if model.norm == Norm::Group {
+            if model.groups == 0 {
+                return Err(problem("model.groups", "must be at least 1"));
+            }
+            if let Some(n) = list.iter().find(|&&n| n % model.groups != 0) {
+                return Err(problem("model.groups", format!("{} groups do not divide {n} of `{path}`", model.groups)));
+            }
+        }
+    }
+    match model.kind {
+        ModelKind::Mlp if model.channels.is_some() => {
+            Err(problem("model.channels", "an `mlp` has no convolutions").hint("use `model.hidden`, or `kind: convnet`"))
+        }
+        ModelKind::Convnet => {
+            let [height, ..] = data.image_shape();
+            let most = height.ilog2() as usize;
+            match widths[0].1.len() {
+                0 => Err(problem("model.channels", "a `convnet` needs at least one convolution").hint("use `kind: mlp` for none")),
+                n if n > most => Err(problem("model.channels", format!("{n} blocks halve a {height}-pixel image below one pixel"))
+                    .hint(format!("at most {most} blocks for {}", data.as_str()))),
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
+    let at = |key: &str| format!("{name}.{key}");
+    let classes = Path::parse(&at("classes"));
+    let mut labels = vec![];
+    for (i, class) in phase.classes.iter().enumerate() {
+        let Some(label) = class.label(data) else {
+            let names = data.class_names();
+            let near = nearest(&class.to_string(), names).map(|near| format!("did you mean `{near}`?"));
+            let what = format!("{} has no class `{class}`", data.as_str());
+            return Err(Problem {
+                path: classes.index(i),
+                what,
+                hint: near.or(Some(format!("its classes are {}, or 0 to {}", names.join(", "), names.len() - 1))),
+            });
+        };
+        if labels.contains(&label) {
+            return Err(Problem { path: classes.index(i), what: format!("class `{class}` is listed twice"), hint: None });
+        }
+        labels.push(label);
+    }
+    if labels.len() < 2 {
+        return Err(Problem { path: classes, what: "a task needs at least two classes".into(), hint: None });
+    }
+    if phase.per_class.is_some() && phase.total.is_some() {
+        return Err(problem(at("total"), "give `per_class` or `total`, not both"));
+    }
+    if phase.per_class == Some(0) {
+        return Err(problem(at("per_class"), "must be at least 1"));
+    }
+    if phase.total.is_some_and(|n| n < labels.len()) {
+        return Err(problem(at("total"), format!("must be at least the number of classes ({})", labels.len())));
+    }
+    let smallest = labels.iter().map(|&label| data.training_images()[label]).min().unwrap_or(0);
+    if phase.validation_per_class >= smallest {
+        return Err(problem(
+            at("validation_per_class"),
+            format!("a class of {} has only {smallest} images to train and validate on", data.as_str()),
+        ));
+    }
+    let room = smallest - phase.validation_per_class;
+    let wanted = phase.per_class.or(phase.total.map(|n| n.div_ceil(labels.len())));
+    if let Some(n) = wanted.filter(|&n| n > room) {
+        let key = if phase.per_class.is_some() { "per_class" } else { "total" };
+        let what = format!(
+            "{n} training images per class and {} for validation are more than the {smallest} of the smallest class",
+            phase.validation_per_class
+        );
+        return Err(problem(at(key), what).hint(format!("at most {room} per class; null takes all")));
+    }
+    for (key, value) in [
+        ("validation_per_class", phase.validation_per_class),
+        ("epochs", phase.epochs),
+        ("batch_size", phase.batch_size),
+        ("schedule.every", phase.schedule.every),
+    ] {
+        if value == 0 {
+            return Err(problem(at(key), "must be at least 1"));
+        }
+    }
+    if phase.patience == Some(0) {
+        return Err(problem(at("patience"), "must be at least 1").hint("null trains all epochs"));
+    }
+    positive(at("lr"), phase.lr)?;
+    positive(at("schedule.factor"), phase.schedule.factor)?;
+    if !(phase.momentum >= 0.0 && phase.momentum < 1.0) {
+        return Err(problem(at("momentum"), format!("must be at least 0 and below 1, not {}", number(phase.momentum))));
+    }
+    if phase.nesterov && phase.momentum == 0.0 {
+        return Err(problem(at("nesterov"), "Nesterov's form needs momentum above 0"));
+    }
+    if !(phase.schedule.warmup >= 0.0 && phase.schedule.warmup <= phase.epochs as f64) {
+        return Err(problem(at("schedule.warmup"), format!("must be between 0 and the {} epochs", phase.epochs)));
+    }
+    let [height, ..] = data.image_shape();
+    if phase.augment.shift >= height {
+        return Err(problem(at("augment.shift"), format!("must be below the image's {height} pixels")));
+    }
+    Ok(())
+}

@@ -1,0 +1,392 @@
+//! A study: from YAML to typed, checked settings. What was typed (layers of files, presets and flags) is kept apart from
+//! what was resolved ([`Study`]), so that every error can point at the line that caused it.
+
+mod axes;
+mod check;
+mod error;
+mod layers;
+pub mod network;
+mod reference;
+mod schema;
+
+use std::path::{Path as FilePath, PathBuf};
+
+use serde::Deserialize;
+use serde_yaml::{Mapping, Value};
+
+pub use axes::{number, show, Axis};
+pub use error::{nearest, StudyError};
+pub use layers::Path;
+use layers::{Layer, Layers};
+pub use network::Network;
+pub use reference::markdown as reference_markdown;
+pub use schema::{json_schema, Kind, Selection};
+use schema::{Header, Shape};
+
+/// What the command line lays over a study file; later fields win.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--preset NAME`
+    pub preset: Option<String>,
+    /// `--seeds N`
+    pub seeds: Option<u64>,
+    /// `--set key=value`, in order.
+    pub set: Vec<String>,
+}
+
+/// A resolved study: settings with their axes, seeds, and how to choose.
+#[derive(Debug, Clone)]
+pub struct Study {
+    pub name: String,
+    pub description: Option<String>,
+    pub kind: Kind,
+    pub selection: Selection,
+    /// Distinct, in the order given.
+    pub seeds: Vec<u64>,
+    pub axes: Vec<Axis>,
+    /// Axes that advance together, as indices into `axes`; every axis is in exactly one group.
+    groups: Vec<Vec<usize>>,
+    /// The settings, axes as plain lists.
+    settings: Value,
+    layers: Layers,
+}
+
+impl Study {
+    /// Reads, merges and checks a study file.
+    pub fn load(file: &FilePath, overrides: &Overrides) -> Result<Study, StudyError> {
+        let shape = Shape::new();
+        let mut read = ReadFiles::default();
+        read.file(file, &shape)?;
+        let mut layers = read.layers;
+        if let Some(name) = &overrides.preset {
+            let found: Vec<Layer> = read.presets.iter().filter(|(preset, _)| preset == name).map(|(_, layer)| layer.clone()).collect();
+            if found.is_empty() {
+                let known: Vec<&str> = read.presets.iter().map(|(preset, _)| preset.as_str()).collect();
+                let error = StudyError::new("--preset", "", format!("{} has no preset `{name}`", file.display()));
+                return Err(match known.is_empty() {
+                    true => error.hint("it has none; leave --preset out"),
+                    false => error.hint(format!("it has {}", schema::words(known.into_iter()))),
+                });
+            }
+            layers.0.extend(found);
+        }
+        if let Some(n) = overrides.seeds {
+            let tree = Value::Mapping(Mapping::from_iter([("seeds".into(), n.into())]));
+            layers.0.push(Layer { origin: format!("--seeds {n}"), text: None, at: Path::default(), tree });
+        }
+        for set in &overrides.set {
+            layers.0.push(set_layer(set, &shape)?);
+        }
+        Study::resolve(layers, &shape)
+    }
+
+    fn resolve(layers: Layers, shape: &Shape) -> Result<Study, StudyError> {
+        let mut header_tree = Mapping::new();
+        let mut settings = layers.merged();
+        let schema::What::Section(header_keys, _) = &shape.header.what else {
+            return Err(layers.error(&Path::default(), "a study is a map of keys to values"));
+        };
+        if let Value::Mapping(map) = &mut settings {
+            for key in header_keys.keys() {
+                if let Some(value) = map.remove(key.as_str()) {
+                    header_tree.insert(key.as_str().into(), value);
+                }
+            }
+        }
+        let header: Header = typed(&Value::Mapping(header_tree), &layers)?;
+        let named = !header.name.is_empty() && header.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        if !named || header.name.starts_with('.') {
+            return Err(layers
+                .error(&Path::parse("name"), format!("`{}` cannot name a folder", header.name))
+                .hint("use letters, digits, `-`, `_` and `.`"));
+        }
+        let seeds = header.seeds.list();
+        let seeds_path = Path::parse("seeds");
+        if seeds.is_empty() {
+            return Err(layers.error(&seeds_path, "no seeds").hint("give a number of at least 1, or a list"));
+        }
+        if seeds.len() > 10_000 {
+            return Err(layers.error(&seeds_path, format!("{} seeds are more than the 10000 allowed", seeds.len())));
+        }
+        if let Some((i, seed)) = seeds.iter().enumerate().find(|(i, s)| seeds[..*i].contains(s)) {
+            return Err(layers.error(&seeds_path.index(i), format!("seed {seed} is listed twice")));
+        }
+
+        let axes = axes::find(&shape.settings, &settings, &layers)?;
+        for axis in &axes {
+            Path::parse(&axis.path).set(&mut settings, Value::Sequence(axis.values.clone()));
+        }
+        let groups = groups(&axes, &header.zip, &layers)?;
+        let study = Study {
+            name: header.name,
+            description: header.description,
+            kind: header.kind,
+            selection: header.selection,
+            seeds,
+            axes,
+            groups,
+            settings,
+            layers,
+        };
+        study.check()?;
+        Ok(study)
+    }
+
+    /// Every value of every axis by itself (so that an error names the value), then every combination.
+    fn check(&self) -> Result<(), StudyError> {
+        let first = vec![0; self.axes.len()];
+        for (a, axis) in self.axes.iter().enumerate() {
+            for v in 0..axis.values.len() {
+                let mut at = first.clone();
+                at[a] = v;
+                self.cell_at(&at).map_err(|problem| self.blame(problem, Some((a, v))))?;
+            }
+        }
+        for at in self.combinations() {
+            self.cell(&at)?;
+        }
+        Ok(())
+    }
+
+    /// All combinations of axis values, as an index into each axis's values; the last group varies fastest.
+    pub fn combinations(&self) -> Vec<Vec<usize>> {
+        let mut all = vec![vec![0; self.axes.len()]];
+        for group in &self.groups {
+            let points = self.axes[group[0]].values.len();
+            all = all
+                .into_iter()
+                .flat_map(|at| {
+                    (0..points).map(move |i| {
+                        let mut next = at.clone();
+                        group.iter().for_each(|&axis| next[axis] = i);
+                        next
+                    })
+                })
+                .collect();
+        }
+        all
+    }
+
+    /// The settings of one combination.
+    pub fn cell(&self, at: &[usize]) -> Result<Network, StudyError> {
+        self.cell_at(at).map_err(|problem| self.blame(problem, None))
+    }
+
+    fn cell_at(&self, at: &[usize]) -> Result<Network, check::Problem> {
+        let mut tree = self.settings.clone();
+        for (axis, &i) in self.axes.iter().zip(at) {
+            Path::parse(&axis.path).set(&mut tree, axis.values[i].clone());
+        }
+        let cell: Network = from_tree(&tree)?;
+        check::cell(&cell)?;
+        Ok(cell)
+    }
+
+    /// Points a problem at the line that caused it, at the very value where it is known which.
+    fn blame(&self, problem: check::Problem, value: Option<(usize, usize)>) -> StudyError {
+        let mut path = problem.path.clone();
+        if let Some((a, v)) = value {
+            let axis = Path::parse(&self.axes[a].path);
+            let from_list = self.layers.0.iter().rev().find_map(|layer| axis.get(&layer.tree)).and_then(|written| written.get(v));
+            if path.0.starts_with(&axis.0) && from_list == Some(&self.axes[a].values[v]) {
+                path = axis.index(v);
+                path.0.extend_from_slice(&problem.path.0[axis.0.len()..]);
+            }
+        }
+        let mut error = self.layers.error(&path, problem.what);
+        error.hint = problem.hint;
+        error
+    }
+
+    /// The resolved study as YAML: one file without presets, bases or grids that gives this study again.
+    pub fn to_yaml(&self) -> String {
+        let mut map = Mapping::new();
+        map.insert("name".into(), self.name.clone().into());
+        if let Some(text) = &self.description {
+            map.insert("description".into(), text.clone().into());
+        }
+        map.insert("kind".into(), serde_yaml::to_value(self.kind).unwrap_or(Value::Null));
+        map.insert("seeds".into(), Value::Sequence(self.seeds.iter().map(|&s| s.into()).collect()));
+        map.insert("selection".into(), serde_yaml::to_value(self.selection).unwrap_or(Value::Null));
+        let zipped: Vec<Value> = self
+            .groups
+            .iter()
+            .filter(|g| g.len() > 1)
+            .map(|g| g.iter().map(|&a| Value::from(self.axes[a].path.as_str())).collect())
+            .collect();
+        if !zipped.is_empty() {
+            map.insert("zip".into(), Value::Sequence(zipped));
+        }
+        if let Value::Mapping(settings) = &self.settings {
+            map.extend(settings.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+        serde_yaml::to_string(&map).unwrap_or_default()
+    }
+}
+
+/// Deserialises a tree of settings, with the key path of what does not fit.
+fn from_tree<T: for<'de> Deserialize<'de>>(tree: &Value) -> Result<T, check::Problem> {
+    serde_path_to_error::deserialize(tree).map_err(|error| {
+        let mut path = Path::default();
+        for segment in error.path().iter() {
+            match segment {
+                serde_path_to_error::Segment::Map { key } => path = path.key(key),
+                serde_path_to_error::Segment::Seq { index } => path = path.index(*index),
+                _ => {}
+            }
+        }
+        check::of_type(path, &error.inner().to_string())
+    })
+}
+
+fn typed<T: for<'de> Deserialize<'de>>(tree: &Value, layers: &Layers) -> Result<T, StudyError> {
+    from_tree(tree).map_err(|problem| {
+        let mut error = layers.error(&problem.path, problem.what);
+        error.hint = problem.hint;
+        error
+    })
+}
+
+/// The files of a study, bases first, and the presets found on the way.
+#[derive(Default)]
+struct ReadFiles {
+    layers: Layers,
+    presets: Vec<(String, Layer)>,
+    open: Vec<PathBuf>,
+}
+
+impl ReadFiles {
+    fn file(&mut self, file: &FilePath, shape: &Shape) -> Result<(), StudyError> {
+        let origin = file.display().to_string();
+        let real = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
+        if self.open.contains(&real) {
+            return Err(StudyError::new(origin, "extends", "the files extend each other in a circle"));
+        }
+        self.open.push(real);
+        let bytes = std::fs::read(file).map_err(|error| {
+            let error = StudyError::new(&origin, "", format!("cannot read the study: {error}"));
+            match file.is_dir() {
+                true => error.hint("this is a folder; give the study's .yaml file"),
+                false => error.hint("shipped studies are under experiments/"),
+            }
+        })?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| StudyError::new(&origin, "", "the file is not UTF-8 text").hint("is it a YAML study?"))?;
+        let tree = parse(&origin, &text)?;
+        let Value::Mapping(mut map) = tree else {
+            return Err(StudyError::new(origin, "", "a study is a map of keys to values").hint("see docs/study.md"));
+        };
+        let base = map.remove("extends");
+        let presets = map.remove("presets");
+        match base {
+            None => {}
+            Some(Value::String(base)) => {
+                let next = file.parent().unwrap_or(FilePath::new(".")).join(&base);
+                if !next.exists() {
+                    let whole = Layer {
+                        origin,
+                        text: Some(text),
+                        at: Path::default(),
+                        tree: Value::Mapping(Mapping::from_iter([("extends".into(), base.into())])),
+                    };
+                    return Err(Layers(vec![whole])
+                        .error(&Path::parse("extends"), format!("there is no file {}", next.display()))
+                        .hint("the path is relative to this file"));
+                }
+                self.file(&next, shape)?;
+            }
+            Some(other) => return Err(StudyError::new(origin, "extends", format!("expected the path of a study, not {}", show(&other)))),
+        }
+        let layer = Layer { origin: origin.clone(), text: Some(text.clone()), at: Path::default(), tree: Value::Mapping(map) };
+        schema::check_keys(shape, &layer)?;
+        self.layers.0.push(layer);
+        match presets {
+            None => {}
+            Some(Value::Mapping(presets)) => {
+                for (name, tree) in presets {
+                    let name = show(&name);
+                    let layer = Layer { origin: origin.clone(), text: Some(text.clone()), at: Path::parse("presets").key(&name), tree };
+                    schema::check_keys(shape, &layer)?;
+                    self.presets.push((name, layer));
+                }
+            }
+            Some(_) => return Err(StudyError::new(origin, "presets", "expected a map of preset names to settings")),
+        }
+        Ok(())
+    }
+}
+
+fn parse(origin: &str, text: &str) -> Result<Value, StudyError> {
+    serde_yaml::from_str(text).map_err(|error| {
+        let place = error.location().map(|at| (at.line(), at.column()));
+        let message = error.to_string();
+        let what = message.split(" at line ").next().unwrap_or(&message);
+        let mut error = StudyError::new(origin, "", format!("not valid YAML: {what}"));
+        error.place = place;
+        if text.lines().any(|line| line.trim_start_matches(' ').starts_with('\t')) {
+            error.hint = Some("YAML is indented with spaces, not tabs".into());
+        } else if what.contains("duplicate entry") {
+            error.hint = Some("keep one of the two".into());
+        }
+        error
+    })
+}
+
+fn set_layer(set: &str, shape: &Shape) -> Result<Layer, StudyError> {
+    let origin = format!("--set {set}");
+    let Some((key, value)) = set.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
+        return Err(StudyError::new(origin, "", "expected key=value").hint("e.g. --set source.lr=0.1 or --set 'lambda0=[0, 1e-3]'"));
+    };
+    let value = parse(&origin, value)?;
+    let path = Path::parse(key.trim());
+    if ["extends", "presets"].contains(&key.trim()) {
+        return Err(StudyError::new(origin, key.trim(), "this key can only stand in a file"));
+    }
+    let mut tree = Value::Mapping(Mapping::new());
+    path.set(&mut tree, value);
+    let layer = Layer { origin, text: None, at: Path::default(), tree };
+    schema::check_keys(shape, &layer)?;
+    Ok(layer)
+}
+
+/// Groups of axes that advance together, in the order of their first axis.
+fn groups(axes: &[Axis], zip: &[Vec<String>], layers: &Layers) -> Result<Vec<Vec<usize>>, StudyError> {
+    let mut group_of: Vec<Option<usize>> = vec![None; axes.len()];
+    for (g, paths) in zip.iter().enumerate() {
+        let at = Path::parse("zip").index(g);
+        if paths.len() < 2 {
+            return Err(layers.error(&at, "a zipped group names at least two axes"));
+        }
+        let mut points = None;
+        for (i, path) in paths.iter().enumerate() {
+            let here = at.index(i);
+            let Some(a) = axes.iter().position(|axis| &axis.path == path) else {
+                let names = axes.iter().map(|axis| axis.path.as_str());
+                return Err(layers
+                    .error(&here, format!("`{path}` is not an axis of this study (a setting with several values)"))
+                    .hint(format!("the axes are {}", schema::words(names))));
+            };
+            if group_of[a].is_some() {
+                return Err(layers.error(&here, format!("`{path}` is zipped twice")));
+            }
+            group_of[a] = Some(g);
+            let n = axes[a].values.len();
+            if *points.get_or_insert(n) != n {
+                return Err(layers
+                    .error(&here, format!("`{path}` has {n} values, but `{}` has {}", paths[0], points.unwrap_or(n)))
+                    .hint("zipped axes need equally many values"));
+            }
+        }
+    }
+    let mut groups: Vec<Vec<usize>> = vec![];
+    for a in 0..axes.len() {
+        match group_of[a] {
+            None => groups.push(vec![a]),
+            Some(g) if !groups.iter().any(|known| known.contains(&a)) => {
+                groups.push((0..axes.len()).filter(|&b| group_of[b] == Some(g)).collect())
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(groups)
+}

@@ -1,0 +1,119 @@
+//! docs/study.md from the settings' doc comments; a test fails when the file has drifted.
+
+use serde_json::Value as Json;
+
+use super::schema::{Node, Shape, What};
+
+const HEAD: &str = "\
+# The study file
+
+<!-- Made by `transfergrid schema --markdown > docs/study.md` from the doc comments in src/config/. Do not edit. -->
+
+A study is one YAML file. Any setting below may be a list: it is then an *axis*, and the study has a cell for every
+combination of axis values and every seed. `{log: {from: 1e-5, to: 1e-1, points: 9}}` and `{linear: {from: 0, to: 1, points: 5}}`
+stand for lists, and may stand inside one: `[0, {log: {from: 1e-5, to: 1e-1, points: 9}}]`. A setting that is a list by nature
+(such as `source.classes`) becomes an axis as a list of lists. Unknown keys are refused.
+
+`--set key=value` (any key path, e.g. `--set source.lr=0.1`), `--preset NAME` and `--seeds N` lay over the file;
+`transfergrid plan STUDY` shows what comes out. `transfergrid schema > study.schema.json` gives editors completion and checks.
+
+";
+
+const OBJECTIVES: &str = "\
+## What the numbers mean
+
+| quantity | definition |
+|---|---|
+| source objective | mean cross-entropy over the batch + (λ₀/2)·‖θ‖² |
+| target objective | mean cross-entropy + (λ₁/2)·‖θ_b − θ_b⁰‖² + (β/2)·‖θ_h‖²; θ_b the backbone, θ_b⁰ the source's, θ_h the head |
+| from-scratch objective | mean cross-entropy + (λ/2)·‖θ‖², λ from `scratch.lambdas` |
+| θ | all parameters; biases and normalisation parameters as `penalty.biases` and `penalty.norm` say |
+| explicit step | g ← ∇loss + λ(θ − θ⁰); v ← μv + g; θ ← θ − lr·v (Nesterov: θ − lr·(g + μv)): PyTorch's SGD with coupled weight decay |
+| proximal step | g ← ∇loss; v ← μv + g; θ′ ← θ − lr·v (or Nesterov); θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ) |
+| input | (pixel/255 − mean)/sd per channel, mean and sd over the *source's* training images of the same seed, for source, target and twin |
+| initial weights | uniform in ±1/√fan_in (weights and biases), drawn from the seed |
+
+Replicas that differ only in λ share initialisation, data order and augmentation of their seed. Validation images choose, test images
+report: they are evaluated once, after training.
+
+";
+
+/// The reference as Markdown.
+pub fn markdown() -> String {
+    let shape = Shape::new();
+    let mut out = String::from(HEAD);
+    out.push_str("## The study\n\n");
+    out.push_str(&table(&shape.header, ""));
+    out.push_str("\n## Settings\n\n");
+    let doc = shape.settings.doc.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    out.push_str(&format!("{doc}\n\n"));
+    out.push_str(&table(&shape.settings, ""));
+    out.push('\n');
+    out.push_str(&sections(&shape.settings, ""));
+    out.push_str(OBJECTIVES);
+    out
+}
+
+fn sections(node: &Node, prefix: &str) -> String {
+    let What::Section(children, order) = &node.what else { return String::new() };
+    let mut out = String::new();
+    for key in order {
+        let child = &children[key];
+        if matches!(child.what, What::Section(..)) {
+            let path = format!("{prefix}{key}");
+            if path == "target" {
+                out.push_str("### `target`\n\nThe target task and its training: the same keys as `source`.\n\n");
+                continue;
+            }
+            out.push_str(&format!("### `{path}`\n\n{}\n\n{}\n", child.doc.replace('\n', " "), table(child, &format!("{path}."))));
+            out.push_str(&sections(child, &format!("{path}.")));
+        }
+    }
+    out
+}
+
+fn table(node: &Node, prefix: &str) -> String {
+    let What::Section(children, order) = &node.what else { return String::new() };
+    let mut out = String::from("| key | type | default | meaning |\n|---|---|---|---|\n");
+    for key in order {
+        let child = &children[key];
+        let (kind, default) = match &child.what {
+            What::Section(..) => ("section".to_string(), String::new()),
+            What::Setting { schema, .. } => (type_name(schema), default(child)),
+        };
+        out.push_str(&format!("| `{prefix}{key}` | {kind} | {default} | {} |\n", child.doc.replace('\n', " ").replace('|', "\\|")));
+    }
+    out
+}
+
+fn default(node: &Node) -> String {
+    match &node.default {
+        _ if node.required => "required".into(),
+        None | Some(Json::Null) => "null".into(),
+        Some(value) => format!("`{value}`").replace('"', ""),
+    }
+}
+
+fn type_name(schema: &Json) -> String {
+    if let Some(values) = schema.get("enum").and_then(Json::as_array) {
+        return values.iter().filter_map(Json::as_str).map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ");
+    }
+    if let Some(options) = schema.get("anyOf").or(schema.get("oneOf")).and_then(Json::as_array) {
+        let mut names: Vec<String> = options.iter().map(type_name).collect();
+        names.dedup();
+        return names.join(" or ");
+    }
+    let one = |name: &str| match name {
+        "integer" => "whole number".to_string(),
+        "array" => format!("list of {}", schema.get("items").map(type_name).unwrap_or_default()),
+        "object" => "map".to_string(),
+        "boolean" => "true or false".to_string(),
+        "string" => "text".to_string(),
+        other => other.to_string(),
+    };
+    match schema.get("type") {
+        Some(Json::String(name)) => one(name),
+        Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).map(one).collect::<Vec<_>>().join(" or "),
+        _ => "value".into(),
+    }
+}

@@ -1,0 +1,263 @@
+//! The shape of a study file, derived from the settings' types: for unknown keys, for axes, for editors and for the reference.
+
+use std::collections::BTreeMap;
+
+use schemars::{generate::SchemaSettings, JsonSchema};
+use serde::{Deserialize, Serialize};
+use serde_json::{json, Map, Value as Json};
+use serde_yaml::Value;
+
+use super::error::nearest;
+use super::layers::{is_grid, Layer, Path};
+use super::network::Network;
+use super::StudyError;
+
+/// The keys of a study that are not settings of a cell.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// The study's name: the folder of its results under `--out`. Letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// What it shows, in a sentence or two.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// `network`: source and target networks.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Another study file (relative to this one) whose keys hold where this file is silent.
+    #[serde(default)]
+    pub extends: Option<String>,
+    /// Named sets of keys that `--preset NAME` lays over the study.
+    #[serde(default)]
+    pub presets: BTreeMap<String, Tree>,
+    /// A number n for the seeds 0 … n−1, or a list of seeds. Results are averaged over seeds, and compared within them.
+    #[serde(default)]
+    pub seeds: Seeds,
+    /// Groups of axes that advance together instead of being crossed, e.g. `[[source.lr, source.epochs]]`.
+    #[serde(default)]
+    pub zip: Vec<Vec<String>>,
+    /// What optima are chosen by, on validation images: `accuracy` or `loss`. Both are reported.
+    #[serde(default)]
+    pub selection: Selection,
+}
+
+/// A tree checked elsewhere.
+pub type Tree = BTreeMap<String, Json>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    #[default]
+    Network,
+}
+
+/// The metric that optima are chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Selection {
+    #[default]
+    Accuracy,
+    Loss,
+}
+
+/// How many seeds, or which.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Seeds {
+    Count(u64),
+    List(Vec<u64>),
+}
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Seeds::Count(5)
+    }
+}
+
+impl Seeds {
+    pub fn list(&self) -> Vec<u64> {
+        match self {
+            Seeds::Count(n) => (0..*n).collect(),
+            Seeds::List(seeds) => seeds.clone(),
+        }
+    }
+}
+
+/// The schema of one of the two halves of a study, subschemas inlined.
+fn schema_of<T: JsonSchema>() -> Json {
+    SchemaSettings::default().with(|s| s.inline_subschemas = true).into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// What may stand under a key.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub doc: String,
+    pub default: Option<Json>,
+    pub required: bool,
+    pub what: What,
+}
+
+#[derive(Debug, Clone)]
+pub enum What {
+    Section(BTreeMap<String, Node>, Vec<String>),
+    /// `is_list`: the setting itself is a list, so that an axis of it is a list of lists.
+    Setting {
+        is_list: bool,
+        schema: Json,
+    },
+}
+
+/// The header's keys and the settings' keys, side by side.
+pub struct Shape {
+    pub header: Node,
+    pub settings: Node,
+}
+
+impl Shape {
+    pub fn new() -> Shape {
+        Shape { header: node(&schema_of::<Header>(), true), settings: node(&schema_of::<Network>(), true) }
+    }
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn node(schema: &Json, required: bool) -> Node {
+    let doc = schema.get("description").and_then(Json::as_str).unwrap_or_default().to_string();
+    let default = schema.get("default").cloned();
+    let what = match schema.get("properties").and_then(Json::as_object) {
+        Some(properties) => {
+            let needed: Vec<&str> =
+                schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
+            let order = properties.keys().cloned().collect();
+            let children = properties.iter().map(|(k, v)| (k.clone(), node(v, needed.contains(&k.as_str())))).collect();
+            What::Section(children, order)
+        }
+        None => {
+            let kind = schema.get("type");
+            let is_list = kind.is_some_and(|t| t == "array" || t.as_array().is_some_and(|all| all.iter().any(|t| t == "array")));
+            What::Setting { is_list, schema: schema.clone() }
+        }
+    };
+    Node { doc, default, required, what }
+}
+
+impl Node {
+    /// The settings below this node, in the order of their declaration.
+    pub fn leaves(&self) -> Vec<(Path, &Node)> {
+        fn walk<'a>(node: &'a Node, path: Path, out: &mut Vec<(Path, &'a Node)>) {
+            match &node.what {
+                What::Section(children, order) => order.iter().for_each(|key| walk(&children[key], path.key(key), out)),
+                What::Setting { .. } => out.push((path, node)),
+            }
+        }
+        let mut out = vec![];
+        walk(self, Path::default(), &mut out);
+        out
+    }
+}
+
+/// Refuses keys that no study has, with the nearest one that studies do have.
+pub fn check_keys(shape: &Shape, layer: &Layer) -> Result<(), StudyError> {
+    let Value::Mapping(map) = &layer.tree else {
+        return Err(error_in(layer, &Path::default(), "a study is a map of keys to values"));
+    };
+    let (What::Section(header, _), What::Section(settings, _)) = (&shape.header.what, &shape.settings.what) else { return Ok(()) };
+    let known: BTreeMap<&String, &Node> = header.iter().chain(settings).collect();
+    check_map(layer, map, &known, &Path::default(), shape)
+}
+
+fn check_map(
+    layer: &Layer,
+    map: &serde_yaml::Mapping,
+    known: &BTreeMap<&String, &Node>,
+    path: &Path,
+    shape: &Shape,
+) -> Result<(), StudyError> {
+    for (key, value) in map {
+        let Some(key) = key.as_str() else {
+            return Err(error_in(layer, path, "keys are plain words here, not numbers or lists"));
+        };
+        let here = path.key(key);
+        let Some(child) = known.get(&key.to_string()) else {
+            let names = known.keys().map(|k| k.as_str());
+            let error = error_in(layer, &here, format!("unknown key; expected one of {}", words(names.clone())));
+            return Err(match (nearest(key, names), elsewhere(key, shape)) {
+                (Some(near), _) => error.hint(format!("did you mean `{}`?", path.key(near))),
+                (None, Some(full)) => error.hint(format!("it belongs at `{full}`")),
+                (None, None) => error,
+            });
+        };
+        if let (What::Section(children, _), Value::Mapping(inner)) = (&child.what, value) {
+            if !is_grid(inner) {
+                check_map(layer, inner, &children.iter().collect(), &here, shape)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where in a study a key of this name does stand.
+fn elsewhere(key: &str, shape: &Shape) -> Option<String> {
+    shape.settings.leaves().into_iter().map(|(path, _)| path.to_string()).find(|path| path.rsplit('.').next() == Some(key))
+}
+
+fn error_in(layer: &Layer, path: &Path, what: impl Into<String>) -> StudyError {
+    super::layers::Layers(vec![layer.clone()]).error(path, what)
+}
+
+/// `a`, `b` or `c`.
+pub fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+/// The JSON schema of a study file, for editors: every setting may also be a list of values or a grid.
+pub fn json_schema() -> Json {
+    let mut schema = schema_of::<Header>();
+    let mut settings = schema_of::<Network>();
+    with_axes(&mut settings);
+    let required = ["name"]; // the rest may come from the file that `extends` names
+    if let (Some(Json::Object(into)), Some(Json::Object(from))) = (schema.get_mut("properties"), settings.get_mut("properties")) {
+        into.append(from);
+        into.insert(
+            "presets".into(),
+            json!({"type": "object", "description": "Named sets of keys that `--preset NAME` lays over the study."}),
+        );
+    }
+    schema["required"] = json!(required);
+    schema["title"] = json!("transfergrid study");
+    schema["description"] = json!("A study of transfergrid; see docs/study.md.");
+    schema
+}
+
+fn with_axes(schema: &mut Json) {
+    let Some(Json::Object(properties)) = schema.get_mut("properties") else { return };
+    for child in properties.values_mut() {
+        if child.get("properties").is_some() {
+            with_axes(child);
+            if let Json::Object(map) = child {
+                map.remove("required"); // a preset or an extending file gives only what it changes
+            }
+            continue;
+        }
+        let plain = child.clone();
+        let mut out = Map::new();
+        for key in ["description", "default"] {
+            if let Some(kept) = child.get(key) {
+                out.insert(key.into(), kept.clone());
+            }
+        }
+        let range = json!({"type": "object", "properties": {"from": {"type": "number"}, "to": {"type": "number"}, "points": {"type": "integer", "minimum": 1}},
+            "required": ["from", "to", "points"], "additionalProperties": false});
+        let grid = |name: &str| json!({"type": "object", "properties": {name: range}, "required": [name], "additionalProperties": false});
+        out.insert(
+            "anyOf".into(),
+            json!([plain, {"type": "array", "items": {"anyOf": [plain, grid("log"), grid("linear")]}}, grid("log"), grid("linear")]),
+        );
+        *child = Json::Object(out);
+    }
+}

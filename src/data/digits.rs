@@ -1,0 +1,43 @@
+//! The 8×8 digits (UCI, as scikit-learn ships them), built into the program; see data/README.md.
+
+use std::io::Read;
+
+use super::Examples;
+
+const PACKED: &[u8] = include_bytes!("../../data/digits.bin.gz");
+const TEST_PER_CLASS: usize = 60;
+
+/// Training and test images; the last 60 of each class, in file order, are the test set.
+pub fn read() -> (Examples, Examples) {
+    let mut bytes = vec![];
+    flate2::read::GzDecoder::new(PACKED).read_to_end(&mut bytes).expect("the embedded digits are a gzip file; a test reads them");
+    let mut left = [0usize; 10];
+    bytes.chunks_exact(65).for_each(|record| left[record[0] as usize] += 1);
+    let mut halves = [(vec![], vec![]), (vec![], vec![])];
+    for record in bytes.chunks_exact(65) {
+        let label = record[0];
+        let (pixels, labels) = &mut halves[usize::from(left[label as usize] <= TEST_PER_CLASS)];
+        pixels.extend_from_slice(&record[1..]);
+        labels.push(label);
+        left[label as usize] -= 1;
+    }
+    let [train, test] = halves.map(|(pixels, labels)| Examples::new(pixels, labels, 64));
+    (train, test)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::network::DataName;
+
+    #[test]
+    fn counts_and_levels() {
+        let (train, test) = read();
+        assert_eq!((train.len(), test.len()), (1197, 600));
+        for (label, &count) in DataName::Digits.training_images().iter().enumerate() {
+            assert_eq!(train.labels.iter().filter(|&&l| l as usize == label).count(), count, "class {label}");
+            assert_eq!(test.labels.iter().filter(|&&l| l as usize == label).count(), TEST_PER_CLASS);
+        }
+        assert!(train.pixels.iter().all(|p| p % 15 == 0 && *p <= 240));
+    }
+}

@@ -1,0 +1,144 @@
+//! Downloads: from the official places and their mirrors, resumed where they broke off, checked, and put in place whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::verify::{md5_read, CIFAR10_ARCHIVE};
+use super::DataError;
+use crate::config::network::DataName;
+
+/// A file to download.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where it goes, below the data folder.
+    pub path: PathBuf,
+    /// Bases to try in turn; the file's name is appended.
+    pub bases: Vec<String>,
+    /// Of the file as downloaded.
+    pub md5: String,
+}
+
+impl Source {
+    /// The files of a data set. `mirror` is asked before the official places.
+    pub fn of(name: DataName, mirror: Option<&str>) -> Vec<Source> {
+        let (folder, bases, files): (&str, &[&str], &[(&str, &str)]) = match name {
+            DataName::Digits => ("", &[], &[]),
+            DataName::Mnist => (
+                "mnist",
+                &["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"],
+                &[
+                    ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+                    ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+                    ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
+                    ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+                ],
+            ),
+            DataName::Cifar10 => ("", &["https://www.cs.toronto.edu/~kriz/"], &[("cifar-10-binary.tar.gz", CIFAR10_ARCHIVE)]),
+        };
+        let bases: Vec<String> =
+            mirror.into_iter().chain(bases.iter().copied()).map(|base| format!("{}/", base.trim_end_matches('/'))).collect();
+        files.iter().map(|(file, md5)| Source { path: Path::new(folder).join(file), bases: bases.clone(), md5: md5.to_string() }).collect()
+    }
+
+    fn urls(&self) -> impl Iterator<Item = String> + '_ {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.bases.iter().map(move |base| format!("{base}{name}"))
+    }
+}
+
+/// Brings one file into `folder`; `progress` hears (bytes so far, bytes in all if known). True where it was there already.
+pub fn fetch(source: &Source, folder: &Path, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<bool, DataError> {
+    let target = folder.join(&source.path);
+    if File::open(&target).and_then(md5_read).is_ok_and(|found| found == source.md5) {
+        return Ok(true);
+    }
+    let part = target.with_extension("part");
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent).map_err(|error| local(parent, error))?;
+    }
+    let mut failures = vec![];
+    for url in source.urls() {
+        // A second try from the start, in case the first one resumed a part that was broken.
+        for attempt in 0..2 {
+            match download(&url, &part, progress) {
+                Ok(()) => {}
+                Err(Failed::Remote(what)) => {
+                    failures.push(format!("{url}: {what}"));
+                    break;
+                }
+                Err(Failed::Local(error)) => return Err(local(&part, error)),
+            }
+            let found = File::open(&part).and_then(md5_read).map_err(|error| local(&part, error))?;
+            if found == source.md5 {
+                fs::rename(&part, &target).map_err(|error| local(&target, error))?;
+                return Ok(false);
+            }
+            fs::remove_file(&part).map_err(|error| local(&part, error))?;
+            if attempt == 1 {
+                failures.push(format!("{url}: md5 {found}, expected {}", source.md5));
+            }
+        }
+    }
+    let by_hand = source.urls().last().unwrap_or_default();
+    Err(DataError::new(
+        format!("{} could not be downloaded:\n    {}", source.path.display(), failures.join("\n    ")),
+        format!("download {by_hand} by hand and put it at {} (--mirror URL names another server)", target.display()),
+    ))
+}
+
+fn local(path: &Path, error: std::io::Error) -> DataError {
+    DataError::new(format!("{}: {error}", path.display()), "free some space or choose another folder with --data")
+}
+
+enum Failed {
+    /// Another server may do.
+    Remote(String),
+    /// No server will help.
+    Local(std::io::Error),
+}
+
+/// Downloads to `part`, going on where an earlier try ended if the server can.
+fn download(url: &str, part: &Path, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), Failed> {
+    let have = fs::metadata(part).map_or(0, |meta| meta.len());
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_connect(Some(std::time::Duration::from_secs(20)))
+        .timeout_recv_response(Some(std::time::Duration::from_secs(60)))
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let mut request = agent.get(url);
+    if have > 0 {
+        request = request.header("Range", format!("bytes={have}-"));
+    }
+    let mut response = request.call().map_err(|error| Failed::Remote(error.to_string()))?;
+    let status = response.status().as_u16();
+    let resumed = match status {
+        200 => false,
+        206 => true,
+        416 => return Ok(()), // nothing left to send; the checksum decides
+        other => return Err(Failed::Remote(format!("HTTP status {other}"))),
+    };
+    let length = response.headers().get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let mut done = if resumed { have } else { 0 };
+    let total = length.map(|n| n + done);
+    let mut file = OpenOptions::new().create(true).write(true).append(resumed).truncate(!resumed).open(part).map_err(Failed::Local)?;
+    let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = body.read(&mut buffer).map_err(|error| Failed::Remote(format!("broke off after {done} bytes: {error}")))?;
+        if n == 0 {
+            break;
+        }
+        file.write_all(&buffer[..n]).map_err(Failed::Local)?;
+        done += n as u64;
+        progress(done, total);
+    }
+    file.sync_all().map_err(Failed::Local)?;
+    match total {
+        Some(total) if done < total => {
+            Err(Failed::Remote(format!("broke off after {done} of {total} bytes; run it again to go on from there")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,40 @@
+//! Where data sets are looked for: `--data`, then `TRANSFERGRID_DATA`, then `data/`.
+
+use std::path::{Path, PathBuf};
+
+use super::DataError;
+use crate::config::network::DataName;
+
+/// Folders to look in, best first.
+#[derive(Debug, Clone)]
+pub struct Roots(pub Vec<PathBuf>);
+
+/// The folders that hold data, in the order in which they are asked.
+pub fn search_path(flag: Option<&Path>) -> Roots {
+    let from_env = std::env::var_os("TRANSFERGRID_DATA").filter(|value| !value.is_empty()).map(PathBuf::from);
+    Roots(flag.map(Path::to_path_buf).into_iter().chain(from_env).chain([PathBuf::from("data")]).collect())
+}
+
+/// What a data set's folder or archive may be called, below a root.
+fn names(name: DataName) -> &'static [&'static str] {
+    match name {
+        DataName::Digits => &[],
+        DataName::Mnist => &["mnist", "MNIST/raw"],
+        DataName::Cifar10 => &["cifar-10-batches-bin", "cifar-10-binary.tar.gz"],
+    }
+}
+
+/// The first folder or archive of that name.
+pub fn find(name: DataName, roots: &Roots) -> Option<PathBuf> {
+    roots.0.iter().flat_map(|root| names(name).iter().map(move |n| root.join(n))).find(|path| path.exists())
+}
+
+pub fn require(name: DataName, roots: &Roots) -> Result<PathBuf, DataError> {
+    find(name, roots).ok_or_else(|| {
+        let looked: Vec<String> = roots.0.iter().map(|root| format!("{}/{}", root.display(), names(name)[0])).collect();
+        DataError::new(
+            format!("the data set {} is not here; looked for {}", name.as_str(), looked.join(", ")),
+            format!("`transfergrid data fetch {}` brings it; --data or TRANSFERGRID_DATA name another folder", name.as_str()),
+        )
+    })
+}

@@ -1,0 +1,29 @@
+//! Parse, dispatch, print the error chain with its hint, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keep_memory();
+    match transfergrid::cli::run() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(transfergrid::cli::exit_code(&error))
+        }
+    }
+}
+
+/// Keeps freed buffers in the process: libtorch allocates and frees megabytes at every step, and glibc would hand each back to
+/// the kernel (half the speed of training on CPU).
+#[cfg(target_env = "gnu")]
+fn keep_memory() {
+    // SAFETY: called before any other thread exists.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn keep_memory() {}

@@ -1,0 +1,104 @@
+//! Which columns of θ are which parameter, how each starts, and who is penalised.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::config::network::Penalty;
+use crate::plan::Stream;
+
+/// Backbone or head: the head is what a target with `head: fresh` draws anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Backbone,
+    Head,
+}
+
+/// How a parameter starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Uniform in ±1/√fan_in, for weights and biases alike, as PyTorch's Conv2d and Linear do.
+    FanIn(usize),
+    Constant(f64),
+}
+
+/// What a parameter is, for the penalty's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Weight,
+    Bias,
+    /// Scale or shift of a normalisation layer.
+    Norm,
+}
+
+/// One parameter of one model.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    pub name: String,
+    /// Without the replica dimension.
+    pub size: Vec<i64>,
+    pub role: Role,
+    pub shape: Shape,
+    pub init: Init,
+}
+
+impl Parameter {
+    pub fn count(&self) -> i64 {
+        self.size.iter().product()
+    }
+}
+
+/// The parameters of a model in the order of θ's columns.
+#[derive(Debug, Clone, Default)]
+pub struct Layout {
+    pub parameters: Vec<Parameter>,
+}
+
+impl Layout {
+    /// P, the number of columns of θ.
+    pub fn total(&self) -> i64 {
+        self.parameters.iter().map(Parameter::count).sum()
+    }
+
+    /// Initial θ [K, P], each replica's row drawn from its own seed. `task` names the head's stream: source and target heads differ.
+    pub fn initial(&self, seeds: &[u64], task: &str, kind: Kind, device: Device) -> Tensor {
+        let mut values: Vec<f64> = Vec::with_capacity(seeds.len() * self.total() as usize);
+        for &seed in seeds {
+            for parameter in &self.parameters {
+                let owner = if parameter.role == Role::Head { task } else { "backbone" };
+                let n = parameter.count() as usize;
+                match parameter.init {
+                    Init::Constant(value) => values.extend(std::iter::repeat_n(value, n)),
+                    Init::FanIn(fan_in) => {
+                        let bound = 1.0 / (fan_in as f64).sqrt();
+                        let mut stream = Stream::new(&format!("init/{owner}/{}", parameter.name), seed, 0);
+                        values.extend((0..n).map(|_| bound * (2.0 * stream.uniform() - 1.0)));
+                    }
+                }
+            }
+        }
+        Tensor::from_slice(&values).reshape([seeds.len() as i64, self.total()]).to_kind(kind).to_device(device)
+    }
+
+    /// A row [1, P] of 1 where `selected` holds and 0 elsewhere.
+    pub fn mask(&self, kind: Kind, device: Device, selected: impl Fn(&Parameter) -> bool) -> Tensor {
+        let values: Vec<f32> =
+            self.parameters.iter().flat_map(|p| std::iter::repeat_n(if selected(p) { 1.0 } else { 0.0 }, p.count() as usize)).collect();
+        Tensor::from_slice(&values).reshape([1, self.total()]).to_kind(kind).to_device(device)
+    }
+
+    /// Whether the study's rules let a penalty act on this parameter.
+    pub fn penalised(rules: &Penalty, parameter: &Parameter) -> bool {
+        match parameter.shape {
+            Shape::Weight => true,
+            Shape::Bias => rules.biases,
+            Shape::Norm => rules.norm,
+        }
+    }
+
+    /// θ's columns as one tensor [K, size…] for each parameter. One split, whose backward pass is one concatenation.
+    pub fn views(&self, theta: &Tensor) -> Vec<Tensor> {
+        let counts: Vec<i64> = self.parameters.iter().map(Parameter::count).collect();
+        let k = theta.size()[0];
+        let parts = theta.split_with_sizes(counts, 1);
+        parts.iter().zip(&self.parameters).map(|(part, p)| part.reshape([&[k], p.size.as_slice()].concat())).collect()
+    }
+}

@@ -1,0 +1,96 @@
+//! A study's axes become cells, cells become stages, equal stages become one, and stages of one shape become packs.
+//! No I/O, and the same study always gives the same plan.
+
+mod cost;
+mod stage;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_yaml::Value;
+
+use crate::config::{Study, StudyError};
+
+pub use cost::{available, forward_flops, parameters, Cost, Estimate, CPU_FLOPS_PER_CORE};
+pub use stage::{Stage, StageKind};
+pub use stream::Stream;
+
+/// One combination of axis values and a seed; its stages as indices into [`Plan::stages`].
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// (key path, value) for every axis of the study.
+    pub axes: Vec<(String, Value)>,
+    pub seed: u64,
+    pub source: usize,
+    pub target: usize,
+    /// One for each of `scratch.lambdas`.
+    pub scratch: Vec<usize>,
+}
+
+/// All that a study asks for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub cells: Vec<Cell>,
+    /// Every stage once; a stage's source comes before it.
+    pub stages: Vec<Stage>,
+}
+
+impl Plan {
+    pub fn new(study: &Study) -> Result<Plan, StudyError> {
+        let mut stages = Unique::default();
+        let mut cells = vec![];
+        for at in study.combinations() {
+            let settings = Arc::new(study.cell(&at)?);
+            let axes: Vec<(String, Value)> =
+                study.axes.iter().zip(&at).map(|(axis, &i)| (axis.path.clone(), axis.values[i].clone())).collect();
+            for &seed in &study.seeds {
+                let source = stages.add(Stage::new(StageKind::Source, &settings, settings.lambda0, seed, None, &axes));
+                let key = stages.all[source].key.clone();
+                let target = stages.add(Stage::new(StageKind::Target, &settings, settings.lambda1, seed, Some((source, &key)), &axes));
+                let twin = |&lambda: &f64| stages.add(Stage::new(StageKind::Scratch, &settings, lambda, seed, None, &axes));
+                let scratch = settings.scratch.lambdas.iter().map(twin).collect();
+                cells.push(Cell { axes: axes.clone(), seed, source, target, scratch });
+            }
+        }
+        Ok(Plan { cells, stages: stages.all })
+    }
+
+    /// How many stages of a kind.
+    pub fn count(&self, kind: StageKind) -> usize {
+        self.stages.iter().filter(|stage| stage.kind == kind).count()
+    }
+
+    /// Splits stages into packs of at most `size` that can be trained in one graph: of one shape, in plan order.
+    pub fn packs(&self, stages: &[usize], size: usize) -> Vec<Vec<usize>> {
+        let mut open: HashMap<&str, usize> = HashMap::new();
+        let mut packs: Vec<Vec<usize>> = vec![];
+        for &index in stages {
+            let shape = self.stages[index].shape.as_str();
+            match open.get(shape).filter(|&&pack| packs[pack].len() < size) {
+                Some(&pack) => packs[pack].push(index),
+                None => {
+                    open.insert(shape, packs.len());
+                    packs.push(vec![index]);
+                }
+            }
+        }
+        packs
+    }
+}
+
+/// Stages by content key, in the order of their first appearance.
+#[derive(Default)]
+struct Unique {
+    all: Vec<Stage>,
+    by_key: HashMap<String, usize>,
+}
+
+impl Unique {
+    fn add(&mut self, stage: Stage) -> usize {
+        *self.by_key.entry(stage.key.clone()).or_insert_with(|| {
+            self.all.push(stage);
+            self.all.len() - 1
+        })
+    }
+}

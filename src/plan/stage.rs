@@ -1,0 +1,188 @@
+//! A stage: one training whose result its content key determines.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_yaml::Value;
+use sha2::{Digest, Sha256};
+
+use crate::config::network::{Class, DataName, Model, Penalty, Phase, Transfer};
+use crate::config::{show, Network};
+
+/// Raised whenever the same settings start to give other numbers, so that older results are not taken for new ones.
+const RESULTS_VERSION: u32 = 1;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageKind {
+    /// Trains on the source task with penalty λ₀.
+    Source,
+    /// Trains on the target task from a source model, with penalty λ₁.
+    Target,
+    /// Trains on the target task from a fresh initialisation.
+    Scratch,
+}
+
+impl StageKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StageKind::Source => "source",
+            StageKind::Target => "target",
+            StageKind::Scratch => "scratch",
+        }
+    }
+
+    /// Whether a setting shapes a stage of this kind (and so belongs to its name and its row of results).
+    fn concerns(self, path: &str) -> bool {
+        let starts = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}.")));
+        let network = starts(&["data", "model", "penalty"]);
+        match self {
+            StageKind::Source => network || starts(&["lambda0", "source"]),
+            StageKind::Target => !starts(&["scratch"]),
+            // The source's images too: they give the input's normalisation.
+            StageKind::Scratch => {
+                network
+                    || starts(&[
+                        "target",
+                        "scratch.lr",
+                        "scratch.epochs",
+                        "source.classes",
+                        "source.per_class",
+                        "source.total",
+                        "source.validation_per_class",
+                    ])
+            }
+        }
+    }
+}
+
+/// A unit of training.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    pub kind: StageKind,
+    /// Hash of everything that determines the result.
+    pub key: String,
+    /// Hash of everything that stages of one pack must share: all but λ and the seed.
+    pub shape: String,
+    pub seed: u64,
+    pub settings: Arc<Network>,
+    /// λ₀ of a source stage, λ₁ of a target stage, the twin's own λ of a scratch stage.
+    pub lambda: f64,
+    /// The source stage that a target stage starts from, as an index into the plan's stages.
+    pub source: Option<usize>,
+    /// The values of the study's axes that shape this stage; a scratch stage's λ stands under `lambda1`.
+    pub axes: Vec<(String, Value)>,
+}
+
+/// What the images' normalisation is taken from.
+#[derive(Serialize)]
+struct Normalisation<'a> {
+    classes: &'a [Class],
+    per_class: Option<usize>,
+    total: Option<usize>,
+    validation_per_class: usize,
+}
+
+/// Everything that determines a stage's result, in the order that is hashed.
+#[derive(Serialize)]
+struct Content<'a> {
+    version: u32,
+    kind: StageKind,
+    data: DataName,
+    model: &'a Model,
+    penalty: &'a Penalty,
+    normalisation: Normalisation<'a>,
+    phase: &'a Phase,
+    transfer: Option<&'a Transfer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own: Option<(f64, u64)>,
+}
+
+impl Stage {
+    /// A stage of a cell. `source` is the index and key of the source stage that a target stage starts from.
+    pub fn new(
+        kind: StageKind,
+        settings: &Arc<Network>,
+        lambda: f64,
+        seed: u64,
+        source: Option<(usize, &str)>,
+        axes: &[(String, Value)],
+    ) -> Stage {
+        let mut stage = Stage {
+            kind,
+            key: String::new(),
+            shape: String::new(),
+            seed,
+            settings: settings.clone(),
+            lambda,
+            source: source.map(|(index, _)| index),
+            axes: axes.iter().filter(|(path, _)| kind.concerns(path)).cloned().collect(),
+        };
+        if kind == StageKind::Scratch {
+            stage.axes.push(("lambda1".into(), Value::from(lambda)));
+        }
+        let phase = stage.phase();
+        let mut content = Content {
+            version: RESULTS_VERSION,
+            kind,
+            data: settings.data,
+            model: &settings.model,
+            penalty: &settings.penalty,
+            normalisation: Normalisation {
+                classes: &settings.source.classes,
+                per_class: settings.source.per_class,
+                total: settings.source.total,
+                validation_per_class: settings.source.validation_per_class,
+            },
+            phase: &phase,
+            transfer: (kind == StageKind::Target).then_some(&settings.transfer),
+            source: None,
+            own: None,
+        };
+        stage.shape = hash(&content);
+        content.source = source.map(|(_, key)| key);
+        content.own = Some((lambda, seed));
+        stage.key = hash(&content);
+        stage
+    }
+
+    /// The task and training of this stage; the twin's own learning rate and epochs filled in.
+    pub fn phase(&self) -> Phase {
+        match self.kind {
+            StageKind::Source => self.settings.source.clone(),
+            StageKind::Target => self.settings.target.clone(),
+            StageKind::Scratch => {
+                let mut phase = self.settings.target.clone();
+                phase.lr = self.settings.scratch.lr.unwrap_or(phase.lr);
+                phase.epochs = self.settings.scratch.epochs.unwrap_or(phase.epochs);
+                phase.schedule.warmup = phase.schedule.warmup.min(phase.epochs as f64);
+                phase
+            }
+        }
+    }
+
+    /// A folder name for people: `lambda0=0.001,lambda1=0.01,seed=3`.
+    pub fn label(&self) -> String {
+        format!("{},seed={}", self.cell_label(), self.seed).trim_start_matches(',').to_string()
+    }
+
+    /// The label without the seed; empty in a study without axes.
+    pub fn cell_label(&self) -> String {
+        let parts: Vec<String> = self.axes.iter().map(|(path, value)| format!("{path}={}", show(value))).collect();
+        let plain: String =
+            parts.join(",").chars().map(|c| if c.is_ascii_alphanumeric() || ".,=-_+".contains(c) { c } else { '_' }).collect();
+        match plain.len() {
+            0..=150 => plain,
+            _ => format!("{}_{}", &plain[..120], &self.shape[..12]), // file systems end at 255 bytes
+        }
+    }
+}
+
+/// 80 bits of SHA-256 over the YAML of a value (YAML, since λ₁ may be infinite and JSON has no word for that).
+fn hash(content: &impl Serialize) -> String {
+    // Serialising plain structs into memory cannot fail; an empty text would only make equal keys, which the tests would see.
+    let text = serde_yaml::to_string(content).unwrap_or_default();
+    Sha256::digest(text.as_bytes())[..10].iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,187 @@
+//! Records laid out as λ₀ × λ₁ × seed, one layout for each combination of the study's other axes.
+
+use std::collections::BTreeMap;
+
+use serde_yaml::Value;
+
+use crate::config::{show, Study};
+use crate::plan::{Plan, Stage};
+use crate::store::{Record, Records, Status};
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    Accuracy,
+    Loss,
+}
+
+impl Metric {
+    /// The record's metric, on validation or test images.
+    pub fn key(self, test: bool) -> &'static str {
+        match (self, test) {
+            (Metric::Accuracy, false) => "val_acc",
+            (Metric::Accuracy, true) => "test_acc",
+            (Metric::Loss, false) => "val_loss",
+            (Metric::Loss, true) => "test_loss",
+        }
+    }
+
+    /// Higher is better.
+    pub fn score(self, value: f64) -> f64 {
+        match self {
+            Metric::Accuracy => value,
+            Metric::Loss => -value,
+        }
+    }
+}
+
+/// One setting's results: validation and test metrics by seed (position in [`Group::seeds`]); none where there is no result.
+#[derive(Debug, Clone, Default)]
+pub struct Cell {
+    pub by_seed: Vec<Option<BTreeMap<String, f64>>>,
+}
+
+impl Cell {
+    fn new(seeds: usize) -> Cell {
+        Cell { by_seed: vec![None; seeds] }
+    }
+
+    fn put(&mut self, seed: usize, record: Option<&Record>) {
+        if let Some(record) = record.filter(|record| record.status == Status::Done) {
+            self.by_seed[seed] = Some(record.metrics.clone());
+        }
+    }
+
+    /// A metric for each of these seeds; none unless all of them have it.
+    pub fn values(&self, seeds: &[usize], key: &str) -> Option<Vec<f64>> {
+        seeds.iter().map(|&seed| self.by_seed[seed].as_ref()?.get(key).copied().filter(|v| v.is_finite())).collect()
+    }
+}
+
+/// One combination of the axes other than λ₀ and λ₁.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Those axes.
+    pub axes: Vec<(String, Value)>,
+    /// Ascending.
+    pub lambda0: Vec<f64>,
+    /// Ascending.
+    pub lambda1: Vec<f64>,
+    pub scratch_lambda: Vec<f64>,
+    pub seeds: Vec<u64>,
+    /// By λ₀.
+    pub source: Vec<Cell>,
+    /// By λ₀, then λ₁.
+    pub target: Vec<Vec<Cell>>,
+    /// By the twin's own λ.
+    pub scratch: Vec<Cell>,
+}
+
+impl Group {
+    /// Seeds (positions) to average over: those with nothing missing, or all of them if each lacks something.
+    pub fn complete_seeds(&self) -> Vec<usize> {
+        let cells = || self.source.iter().chain(self.target.iter().flatten()).chain(&self.scratch);
+        let complete: Vec<usize> = (0..self.seeds.len()).filter(|&seed| cells().all(|cell| cell.by_seed[seed].is_some())).collect();
+        let any: Vec<usize> = (0..self.seeds.len()).filter(|&seed| cells().any(|cell| cell.by_seed[seed].is_some())).collect();
+        if complete.is_empty() {
+            any
+        } else {
+            complete
+        }
+    }
+
+    /// `width=64, data=mnist`; empty for the only group.
+    pub fn label(&self) -> String {
+        self.axes.iter().map(|(path, value)| format!("{path}={}", show(value))).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Lays out a study's records.
+pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
+    let mut groups: Vec<Group> = vec![];
+    let seeds = &study.seeds;
+    // Lambdas first, so that every group knows its grid before its cells are filled.
+    let own_axes = |axes: &[(String, Value)]| -> Vec<(String, Value)> {
+        axes.iter().filter(|(path, _)| path != "lambda0" && path != "lambda1").cloned().collect()
+    };
+    let position = |groups: &[Group], axes: &[(String, Value)]| groups.iter().position(|group| group.axes == axes);
+    let stage = |index: usize| -> &Stage { &plan.stages[index] };
+    for cell in &plan.cells {
+        let axes = own_axes(&cell.axes);
+        let at = position(&groups, &axes).unwrap_or_else(|| {
+            groups.push(Group {
+                axes,
+                lambda0: vec![],
+                lambda1: vec![],
+                scratch_lambda: vec![],
+                seeds: seeds.clone(),
+                source: vec![],
+                target: vec![],
+                scratch: vec![],
+            });
+            groups.len() - 1
+        });
+        let group = &mut groups[at];
+        let add = |list: &mut Vec<f64>, value: f64| {
+            if !list.contains(&value) {
+                list.push(value)
+            }
+        };
+        add(&mut group.lambda0, stage(cell.source).lambda);
+        add(&mut group.lambda1, stage(cell.target).lambda);
+        cell.scratch.iter().for_each(|&index| add(&mut group.scratch_lambda, stage(index).lambda));
+    }
+    for group in &mut groups {
+        group.lambda0.sort_by(f64::total_cmp);
+        group.lambda1.sort_by(f64::total_cmp);
+        let empty = Cell::new(seeds.len());
+        group.source = vec![empty.clone(); group.lambda0.len()];
+        group.target = vec![vec![empty.clone(); group.lambda1.len()]; group.lambda0.len()];
+        group.scratch = vec![empty; group.scratch_lambda.len()];
+    }
+    for cell in &plan.cells {
+        let Some(at) = position(&groups, &own_axes(&cell.axes)) else { continue };
+        let group = &mut groups[at];
+        let record = |index: usize| records.by_key.get(&stage(index).key);
+        let find = |list: &[f64], value: f64| list.iter().position(|&v| v == value);
+        let (Some(seed), Some(i), Some(j)) = (
+            seeds.iter().position(|&s| s == cell.seed),
+            find(&group.lambda0, stage(cell.source).lambda),
+            find(&group.lambda1, stage(cell.target).lambda),
+        ) else {
+            continue;
+        };
+        group.source[i].put(seed, record(cell.source));
+        group.target[i][j].put(seed, record(cell.target));
+        for &index in &cell.scratch {
+            if let Some(k) = find(&group.scratch_lambda, stage(index).lambda) {
+                group.scratch[k].put(seed, record(index));
+            }
+        }
+    }
+    groups
+}
+
+/// What has become of the stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub done: usize,
+    pub diverged: usize,
+    pub failed: usize,
+    pub missing: usize,
+}
+
+impl Counts {
+    pub fn of(plan: &Plan, records: &Records) -> Counts {
+        let mut counts = Counts::default();
+        for stage in &plan.stages {
+            match records.by_key.get(&stage.key).map(|record| record.status) {
+                Some(Status::Done) => counts.done += 1,
+                Some(Status::Diverged) => counts.diverged += 1,
+                Some(Status::Failed) => counts.failed += 1,
+                None => counts.missing += 1,
+            }
+        }
+        counts
+    }
+}

@@ -1,0 +1,30 @@
+//! The engine of a build without libtorch: says what to do.
+
+use anyhow::{bail, Result};
+
+use super::{Choice, Engine};
+use crate::data::Roots;
+use crate::plan::Plan;
+
+const WHAT: &str = "this transfergrid was built without libtorch, so it cannot train networks\n  hint: build it with `make build` (default features), or try the orchestration with --engine mock";
+
+pub fn open(_: &Choice, _: &Plan, _: &Roots) -> Result<Box<dyn Engine>> {
+    bail!(WHAT)
+}
+
+pub fn auto_device() -> String {
+    "cpu".into()
+}
+
+/// What `doctor` says of libtorch.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Description {
+    pub libtorch: String,
+    pub folder: Option<String>,
+    pub cuda_devices: usize,
+    pub cuda: String,
+}
+
+pub fn describe() -> Description {
+    Description { libtorch: "not built in".into(), folder: None, cuda_devices: 0, cuda: "not built in".into() }
+}

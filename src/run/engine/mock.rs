@@ -1,0 +1,127 @@
+//! Made-up metrics, a function of the stage's key, λ and start: for tests of everything around training, and for planning at scale.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{bail, ensure, Context, Result};
+
+use super::{Choice, Ended, Engine, Epoch, Job, Link, PackEnd};
+use crate::plan::{Stage, StageKind, Stream};
+use crate::store::{Array, Checkpoint, Status};
+
+/// The mock engine's knobs.
+#[derive(Debug, Clone, Default)]
+pub struct Mock {
+    /// Milliseconds an epoch takes.
+    pub epoch_ms: u64,
+    /// Share of stages that fail, by key.
+    pub fail: f64,
+    /// Share of stages that diverge, by key.
+    pub diverge: f64,
+    workers: Option<usize>,
+    pack: Option<usize>,
+}
+
+impl Mock {
+    pub fn new(epoch_ms: u64, fail: f64, diverge: f64) -> Mock {
+        Mock { epoch_ms, fail, diverge, ..Mock::default() }
+    }
+
+    pub(super) fn with(self, choice: &Choice) -> Mock {
+        Mock { workers: choice.workers, pack: choice.pack, ..self }
+    }
+
+    /// A stage's made-up course: accuracy peaks at λ = 10⁻³ for sources and at a source λ of 10⁻² for targets.
+    fn epoch(&self, stage: &Stage, start: f32, epoch: usize) -> Epoch {
+        let log = |lambda: f64| (lambda.min(1e6) + 1e-6).log10();
+        let peak = |x: f64, at: f64| (-(x - at).powi(2) / 8.0).exp();
+        let quality = match stage.kind {
+            StageKind::Source => peak(log(stage.settings.lambda0), -3.0),
+            StageKind::Target => 0.8 * peak(log(stage.settings.lambda0), -2.0) * peak(log(stage.lambda), -2.0) + 0.1 * f64::from(start),
+            StageKind::Scratch => 0.4 * peak(log(stage.lambda), -3.0),
+        };
+        let grown = quality * (1.0 - (-(epoch as f64)).exp());
+        // The noise belongs to the seed: paired comparisons see the same.
+        let noise = 0.05 * (Stream::new("mock/noise", stage.seed, stage.kind as u64).uniform() - 0.5);
+        let val_acc = (0.3 + 0.6 * grown + noise).clamp(0.0, 1.0);
+        Epoch { epoch, train_loss: 1.0 - val_acc, val_loss: 1.2 - val_acc, val_acc, distance: 1.0 / (1.0 + stage.lambda) }
+    }
+}
+
+/// A number in [0, 1) from a stage's key.
+fn chance(stage: &Stage, name: &str) -> f64 {
+    Stream::new(&format!("mock/{name}/{}", stage.key), 0, 0).uniform()
+}
+
+impl Engine for Mock {
+    fn name(&self) -> &'static str {
+        "mock"
+    }
+
+    fn device(&self) -> String {
+        "mock".into()
+    }
+
+    fn workers(&self) -> usize {
+        self.workers.unwrap_or(2)
+    }
+
+    fn pack_size(&self) -> usize {
+        self.pack.unwrap_or(1)
+    }
+
+    fn run(&self, job: &Job, link: &dyn Link) -> Result<PackEnd> {
+        if let Some(stage) = job.stages.iter().find(|stage| chance(stage, "fail") < self.fail) {
+            bail!("the mock engine was asked to fail stage {}", stage.key);
+        }
+        let epochs = job.stages[0].phase().epochs;
+        let mut histories: Vec<Vec<Epoch>> = vec![vec![]; job.stages.len()];
+        let done: usize =
+            link.resume().map_or(Ok(0), |snapshot| snapshot.text.parse()).context("the mock engine's snapshot is a number of epochs")?;
+        for epoch in 1..=epochs {
+            if link.stop() && epoch > done {
+                link.snapshot(Checkpoint { arrays: vec![], text: (epoch - 1).to_string() });
+                return Ok(PackEnd::Stopped);
+            }
+            if self.epoch_ms > 0 && epoch > done {
+                std::thread::sleep(Duration::from_millis(self.epoch_ms));
+            }
+            for (i, stage) in job.stages.iter().enumerate() {
+                let start = match (&job.starts[i], stage.kind) {
+                    (Some(arrays), StageKind::Target) => arrays[0].values[0],
+                    (None, StageKind::Source | StageKind::Scratch) => 0.0,
+                    _ => bail!("a target stage starts from a source model, and no other stage does"),
+                };
+                let report = self.epoch(stage, start, epoch);
+                link.epoch(i, &report);
+                histories[i].push(report);
+            }
+            if link.wants_snapshot() && epoch < epochs {
+                link.snapshot(Checkpoint { arrays: vec![], text: epoch.to_string() });
+            }
+        }
+        let ends = job.stages.iter().zip(histories).map(|(stage, history)| self.end(stage, history));
+        Ok(PackEnd::Finished(ends.collect::<Result<_>>()?))
+    }
+}
+
+impl Mock {
+    fn end(&self, stage: &Stage, history: Vec<Epoch>) -> Result<Ended> {
+        ensure!(!history.is_empty(), "a stage has at least one epoch");
+        if chance(stage, "diverge") < self.diverge {
+            let error = Some("the loss stopped being finite at epoch 1, step 1 (mock)".to_string());
+            return Ok(Ended { status: Status::Diverged, metrics: BTreeMap::new(), history: vec![], error, model: None });
+        }
+        let last = history[history.len() - 1].clone();
+        let metrics = BTreeMap::from([
+            ("train_loss".to_string(), last.train_loss),
+            ("val_loss".into(), last.val_loss),
+            ("val_acc".into(), last.val_acc),
+            ("test_loss".into(), last.val_loss + 0.01),
+            ("test_acc".into(), last.val_acc - 0.01),
+        ]);
+        let model = (stage.kind == StageKind::Source)
+            .then(|| vec![Array { name: "weight".into(), shape: vec![1], values: vec![chance(stage, "model") as f32] }]);
+        Ok(Ended { status: Status::Done, metrics, history, error: None, model })
+    }
+}

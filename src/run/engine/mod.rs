@@ -1,0 +1,115 @@
+//! What executes packs: libtorch (`torch`), nothing (`absent`, a build without libtorch), or made-up numbers (`mock`).
+
+#[cfg(not(feature = "torch"))]
+mod absent;
+mod mock;
+#[cfg(feature = "torch")]
+mod torch;
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::data::Roots;
+use crate::plan::{Plan, Stage};
+use crate::store::{Array, Checkpoint, Status};
+
+#[cfg(not(feature = "torch"))]
+use absent as torch;
+pub use mock::Mock;
+pub use torch::{describe, Description};
+
+/// One pack to train.
+#[derive(Debug)]
+pub struct Job {
+    /// Of the pack: a function of its stages' keys.
+    pub key: String,
+    pub stages: Vec<Stage>,
+    /// The source model that each stage starts from; none for source and scratch stages.
+    pub starts: Vec<Option<Vec<Array>>>,
+}
+
+/// What one epoch of one stage gave.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: usize,
+    /// Nats; mean over the steps of the epoch.
+    pub train_loss: f64,
+    pub val_loss: f64,
+    /// Fraction, 0 to 1.
+    pub val_acc: f64,
+    /// Distance of the backbone to what λ pulls it to.
+    pub distance: f64,
+}
+
+/// How one stage of a pack ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub status: Status,
+    pub metrics: BTreeMap<String, f64>,
+    pub history: Vec<Epoch>,
+    pub error: Option<String>,
+    /// The trained model of a source stage.
+    pub model: Option<Vec<Array>>,
+}
+
+/// How a pack ended.
+#[derive(Debug)]
+pub enum PackEnd {
+    /// In the order of the job's stages.
+    Finished(Vec<Ended>),
+    /// Asked to stop; where it left off has been handed to the link.
+    Stopped,
+}
+
+/// An engine's line to the sweep.
+pub trait Link {
+    /// Stage `index` of the job finished an epoch.
+    fn epoch(&self, index: usize, epoch: &Epoch);
+    /// Whether to stop at the next step.
+    fn stop(&self) -> bool;
+    fn wants_snapshot(&self) -> bool;
+    fn snapshot(&self, snapshot: Checkpoint);
+    /// Where an earlier run of the same pack left off.
+    fn resume(&self) -> Option<Checkpoint>;
+}
+
+/// Executes packs, several at a time from different threads.
+pub trait Engine: Send + Sync {
+    fn name(&self) -> &'static str;
+    /// For people and records, e.g. `cpu` or `cuda:0`.
+    fn device(&self) -> String;
+    /// Packs at a time.
+    fn workers(&self) -> usize;
+    /// Replicas in a pack, at most.
+    fn pack_size(&self) -> usize;
+    /// Trains one pack. An error (or a panic) fails its stages and nothing else.
+    fn run(&self, job: &Job, link: &dyn Link) -> Result<PackEnd>;
+}
+
+/// Which engine, and on what.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub mock: Option<Mock>,
+    /// `auto`, `cpu` or `cuda:N`.
+    pub device: String,
+    /// Packs at a time; none: one per core on CPU, one on CUDA.
+    pub workers: Option<usize>,
+    /// Replicas in a pack; none: 1 on CPU, 16 on CUDA.
+    pub pack: Option<usize>,
+}
+
+/// Makes the engine ready for a plan: finds the device, loads the data.
+pub fn open(choice: &Choice, plan: &Plan, roots: &Roots) -> Result<Box<dyn Engine>> {
+    match &choice.mock {
+        Some(mock) => Ok(Box::new(mock.clone().with(choice))),
+        None => torch::open(choice, plan, roots),
+    }
+}
+
+/// The device that `auto` would take: (`cpu` or `cuda:0`, cores or 1).
+pub fn auto_device() -> String {
+    torch::auto_device()
+}

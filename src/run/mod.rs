@@ -1,0 +1,303 @@
+//! Walks a plan: what is done is skipped, the rest goes to the engine pack by pack, and every result becomes a record.
+//!
+//! Workers train; the calling thread alone writes records and talks to whoever watches.
+
+pub mod engine;
+mod queue;
+mod signals;
+mod worker;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{mpsc, Arc};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::{json, Value as Json};
+
+use crate::config::number;
+use crate::plan::{Plan, Stage};
+use crate::store::{self, Checkpoint, Folder, Record, Records, Status, Writer, RECORD_VERSION};
+use engine::{Ended, Engine, Epoch};
+use queue::Queue;
+use worker::Message;
+
+pub use signals::stop_flag;
+
+/// A mistake of the caller: flags, environment. Exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}\n  hint: {hint}")]
+pub struct UsageError {
+    pub what: String,
+    pub hint: String,
+}
+
+/// A usage error as an [`anyhow::Error`].
+pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+    UsageError { what: what.into(), hint: hint.into() }.into()
+}
+
+/// Who hears of a sweep while it runs.
+pub trait Watcher {
+    /// A stage was handed to a worker.
+    fn started(&mut self, stage: &Stage);
+    /// A stage finished an epoch.
+    fn epoch(&mut self, stage: &Stage, epoch: &Epoch);
+    /// A stage ended, and its record is on disk.
+    fn ended(&mut self, stage: &Stage, record: &Record, records: &Records);
+    /// Called a few times a second.
+    fn tick(&mut self, records: &Records);
+    /// Something to tell, once.
+    fn warn(&mut self, message: &str);
+}
+
+/// How a sweep went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Stages whose record was there already.
+    pub reused: usize,
+    pub done: usize,
+    pub diverged: usize,
+    pub failed: usize,
+    /// Stages that were not run: stopped before, or their source failed.
+    pub missing: usize,
+    /// A signal ended the sweep.
+    pub interrupted: bool,
+}
+
+/// Seconds between two snapshots of a running pack.
+const SNAPSHOT_SECONDS: u64 = 60;
+
+/// Sweeps a plan. `stop` set means: finish the current step, write snapshots, return.
+pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -> Result<Tally> {
+    let mut records = Records::read(folder)?;
+    records.warnings.iter().for_each(|warning| watcher.warn(warning));
+    let mut writer = Writer::open(folder, "main")?;
+    let mut tally = Tally { reused: plan.stages.iter().filter(|stage| records.is_final(&stage.key)).count(), ..Tally::default() };
+
+    // A finished source whose targets are not all done must still have its model; else it is trained once more.
+    let mut again = HashSet::new();
+    for stage in plan.stages.iter().filter(|stage| !records.is_final(&stage.key)) {
+        let Some(source) = stage.source else { continue };
+        let record = records.by_key.get(&plan.stages[source].key);
+        if record.is_some_and(|record| record.status == Status::Done) && !again.contains(&source) {
+            match Checkpoint::read(&folder.model(&plan.stages[source].key)) {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    again.insert(source);
+                }
+                Err(error) => {
+                    watcher.warn(&format!("{error:#}; this source is trained again"));
+                    again.insert(source);
+                }
+            }
+        }
+    }
+
+    // Sources that diverged take their targets with them.
+    let mut queue = Queue::new(plan, engine.pack_size(), |index| records.is_final(&plan.stages[index].key) && !again.contains(&index));
+    let already: Vec<(usize, String)> = queue.blocked(plan, |source| {
+        records.by_key.get(&plan.stages[source].key).filter(|r| r.status == Status::Diverged).and_then(|r| r.error.clone())
+    });
+    let mut ending = Ending { plan, folder, engine, writer: &mut writer, records: &mut records, tally: &mut tally, watcher };
+    for (target, error) in already {
+        queue.drop_stage(target);
+        ending.write(target, &after_divergence(&error), 0.0, 1)?;
+    }
+
+    let (sender, inbox) = mpsc::channel();
+    let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), Duration::from_secs(SNAPSHOT_SECONDS));
+    let result = std::thread::scope(|scope| {
+        for _ in 0..engine.workers().max(1) {
+            let (sender, shared) = (sender.clone(), &shared);
+            scope.spawn(move || worker::work(plan, engine, shared, &sender));
+        }
+        drop(sender);
+        let result = listen(&inbox, &shared, &mut ending);
+        if result.is_err() {
+            stop.store(true, Ordering::SeqCst); // the workers wind down; what they still send is not needed
+        }
+        shared.wake();
+        result
+    });
+    remove_running(folder);
+    result?;
+    tally.missing = plan.stages.len() - plan.stages.iter().filter(|stage| records.by_key.contains_key(&stage.key)).count();
+    tally.interrupted = stop.load(Ordering::SeqCst) && tally.missing > 0;
+    Ok(tally)
+}
+
+/// Hears the workers until all of them have gone home.
+fn listen(inbox: &mpsc::Receiver<Message>, shared: &worker::Shared, ending: &mut Ending) -> Result<()> {
+    let mut told: Option<Instant> = None;
+    let mut running: Vec<usize> = vec![];
+    loop {
+        match inbox.recv_timeout(Duration::from_millis(100)) {
+            Ok(Message::Started(stages)) => {
+                for index in stages {
+                    running.push(index);
+                    ending.watcher.started(&ending.plan.stages[index]);
+                }
+            }
+            Ok(Message::Epoch(index, epoch)) => ending.watcher.epoch(&ending.plan.stages[index], &epoch),
+            Ok(Message::Ended { pack, ends, seconds }) => {
+                running.retain(|index| !pack.contains(index));
+                let size = pack.len();
+                for (&index, end) in pack.iter().zip(&ends) {
+                    if let Some(model) = &end.model {
+                        Checkpoint { arrays: model.clone(), text: String::new() }
+                            .write(&ending.folder.model(&ending.plan.stages[index].key))?;
+                    }
+                    ending.write(index, end, seconds, size)?;
+                }
+                // Only now may targets start: their source's model and record are on disk.
+                for (&index, end) in pack.iter().zip(&ends) {
+                    let lost = shared.finish(index, end.status == Status::Done);
+                    if end.status == Status::Diverged {
+                        for target in lost {
+                            let error = end.error.clone().unwrap_or_default();
+                            ending.write(target, &after_divergence(&error), 0.0, 1)?;
+                        }
+                    }
+                }
+                store::remove(&ending.folder.unfinished(&worker::pack_key(ending.plan, &pack)))?;
+                shared.put_down();
+            }
+            Ok(Message::Stopped(pack)) => {
+                running.retain(|index| !pack.contains(index));
+                shared.put_down();
+            }
+            Ok(Message::Trouble(error)) => return Err(error),
+            Ok(Message::Warning(text)) => ending.watcher.warn(&text),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        ending.watcher.tick(ending.records);
+        if told.is_none_or(|told| told.elapsed() > Duration::from_millis(500)) {
+            told = Some(Instant::now());
+            let keys: Vec<&str> = running.iter().map(|&index| ending.plan.stages[index].key.as_str()).collect();
+            store::write_atomic(
+                &ending.folder.0.join("running.json"),
+                json!({ "process": std::process::id(), "stages": keys }).to_string().as_bytes(),
+            )?;
+        }
+    }
+}
+
+fn remove_running(folder: &Folder) {
+    let _ = store::remove(&folder.0.join("running.json")); // `status` looks at its age as well
+}
+
+fn after_divergence(error: &str) -> Ended {
+    Ended {
+        status: Status::Diverged,
+        metrics: BTreeMap::new(),
+        history: vec![],
+        error: Some(format!("its source diverged: {error}")),
+        model: None,
+    }
+}
+
+/// Everything that a stage's end touches.
+struct Ending<'a> {
+    plan: &'a Plan,
+    folder: &'a Folder,
+    engine: &'a dyn Engine,
+    writer: &'a mut Writer,
+    records: &'a mut Records,
+    tally: &'a mut Tally,
+    watcher: &'a mut dyn Watcher,
+}
+
+impl Ending<'_> {
+    fn write(&mut self, index: usize, end: &Ended, seconds: f64, pack: usize) -> Result<()> {
+        let stage = &self.plan.stages[index];
+        if self.records.is_final(&stage.key) {
+            return Ok(()); // a source trained again for its model: its record stands
+        }
+        let record = record(self.plan, stage, end, self.engine, seconds, pack).with_context(|| format!("stage {}", stage.label()))?;
+        self.writer.append(&record)?;
+        match record.status {
+            Status::Done => self.tally.done += 1,
+            Status::Diverged => self.tally.diverged += 1,
+            Status::Failed => self.tally.failed += 1,
+        }
+        self.records.by_key.insert(record.key.clone(), record);
+        self.watcher.ended(stage, &self.records.by_key[&stage.key], self.records);
+        Ok(())
+    }
+}
+
+fn record(plan: &Plan, stage: &Stage, end: &Ended, engine: &dyn Engine, seconds: f64, pack: usize) -> Result<Record> {
+    let mut settings = serde_json::to_value(&*stage.settings)?;
+    if stage.settings.lambda1.is_infinite() {
+        settings["lambda1"] = json!("inf"); // JSON has no infinity
+    }
+    Ok(Record {
+        version: RECORD_VERSION,
+        kind: stage.kind,
+        key: stage.key.clone(),
+        source: stage.source.map(|source| plan.stages[source].key.clone()),
+        seed: stage.seed,
+        axes: stage.axes.iter().map(|(path, value)| (path.clone(), axis_json(value))).collect(),
+        status: end.status,
+        metrics: end.metrics.iter().filter(|(_, value)| value.is_finite()).map(|(name, value)| (name.clone(), *value)).collect(),
+        error: end.error.clone(),
+        history: end.history.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
+        settings,
+        seconds,
+        pack,
+        device: engine.device(),
+        host: store::host(),
+        engine: engine.name().into(),
+        program: store::program().into(),
+        commit: store::commit().into(),
+        finished: store::now(),
+    })
+}
+
+/// An axis value as JSON; infinity as "inf".
+pub fn axis_json(value: &serde_yaml::Value) -> Json {
+    match value.as_f64() {
+        Some(x) if !x.is_finite() => json!(number(x)),
+        _ => serde_json::to_value(value).unwrap_or(Json::Null),
+    }
+}
+
+/// Numbers of stages by what has become of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Progress {
+    /// Diverged stages count as done: they are final.
+    pub done: usize,
+    pub running: usize,
+    pub failed: usize,
+    pub missing: usize,
+}
+
+/// What has become of a plan, as far as its folder tells.
+pub fn progress(plan: &Plan, folder: &Folder) -> Result<Progress> {
+    let records = Records::read(folder)?;
+    let running = running(folder);
+    let mut progress = Progress::default();
+    for stage in &plan.stages {
+        match records.by_key.get(&stage.key).map(|record| record.status) {
+            Some(Status::Done | Status::Diverged) => progress.done += 1,
+            _ if running.contains(&stage.key) => progress.running += 1,
+            Some(Status::Failed) => progress.failed += 1,
+            None => progress.missing += 1,
+        }
+    }
+    Ok(progress)
+}
+
+/// Keys of the stages in work. The sweep says so twice a second; what is older than ten seconds comes from one that died.
+fn running(folder: &Folder) -> HashSet<String> {
+    let read = || -> Option<HashSet<String>> {
+        let path = folder.0.join("running.json");
+        let age = std::fs::metadata(&path).ok()?.modified().ok()?.elapsed().unwrap_or_default();
+        let json: Json = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+        let keys = json["stages"].as_array().into_iter().flatten().filter_map(|key| Some(key.as_str()?.to_string()));
+        (age < Duration::from_secs(10)).then(|| keys.collect())
+    };
+    read().unwrap_or_default()
+}

@@ -1,0 +1,45 @@
+//! One sweep at a time in a study's folder.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+
+use anyhow::{bail, Context, Result};
+
+use super::Folder;
+
+/// Held while this process sweeps; the operating system lets go when it dies.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code)] File);
+
+impl Lock {
+    /// Takes the lock, or says who holds it.
+    pub fn take(folder: &Folder) -> Result<Lock> {
+        let path = folder.0.join("study.lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder); // only to name the holder; without it the refusal stands
+                bail!(
+                    "another process is sweeping {} ({})\n  hint: wait for it, stop it, or give this one another --out",
+                    folder.0.display(),
+                    holder.trim()
+                );
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
+        let text = format!("process {} on {}\n", std::process::id(), super::manifest::host());
+        file.set_len(0)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| file.write_all(text.as_bytes()))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Lock(file))
+    }
+}

@@ -1,0 +1,125 @@
+//! A study's folder. The only module that writes records, checkpoints and the files around them.
+//!
+//! ```text
+//! logs/<study>/
+//!   study.yaml  manifest.json           the resolved study; versions, commit, device, host, command
+//!   study.lock                          held by the process that sweeps
+//!   records/<writer>.jsonl              one line per finished stage
+//!   checkpoints/<stage-key>.safetensors source models; pack-<key>.safetensors: unfinished packs
+//!   tb/…  report/…                      written by track/ and report/ through [`write_atomic`]
+//! ```
+
+mod checkpoint;
+mod lock;
+mod manifest;
+mod record;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+pub use checkpoint::{Array, Checkpoint};
+pub use lock::Lock;
+pub use manifest::{commit, host, now, program, Manifest};
+pub use record::{Record, Records, Status, Writer, RECORD_VERSION};
+
+/// The folder of one study.
+#[derive(Debug, Clone)]
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn study(&self) -> PathBuf {
+        self.0.join("study.yaml")
+    }
+
+    pub fn records(&self) -> PathBuf {
+        self.0.join("records")
+    }
+
+    pub fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
+    pub fn tensorboard(&self) -> PathBuf {
+        self.0.join("tb")
+    }
+
+    pub fn report(&self) -> PathBuf {
+        self.0.join("report")
+    }
+
+    /// The model of a finished source stage.
+    pub fn model(&self, key: &str) -> PathBuf {
+        self.checkpoints().join(format!("{key}.safetensors"))
+    }
+
+    /// Where an unfinished pack left off.
+    pub fn unfinished(&self, key: &str) -> PathBuf {
+        self.checkpoints().join(format!("pack-{key}.safetensors"))
+    }
+
+    /// Makes the folders.
+    pub fn create(&self) -> Result<()> {
+        for folder in [self.records(), self.checkpoints()] {
+            fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a sweep of this study has written; nothing else.
+    pub fn clear(&self) -> Result<()> {
+        for folder in [self.records(), self.checkpoints(), self.tensorboard(), self.report()] {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file whole or not at all: a neighbour, synced, then renamed over it.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{}.part", std::process::id()));
+        let part = path.with_file_name(name);
+        let written = File::create(&part).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
+            let _ = fs::remove_file(&part); // the write's own error is the one to tell
+        })
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes a file if it is there.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).with_context(|| format!("cannot remove {}", path.display())),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes free for this user where `path` is or will be.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    use std::os::unix::ffi::OsStrExt;
+    let absolute = std::path::absolute(path).ok()?;
+    let existing = absolute.ancestors().find(|p| p.exists())?;
+    let name = std::ffi::CString::new(existing.as_os_str().as_bytes()).ok()?;
+    // SAFETY: `name` is a NUL-terminated path and `stat` a struct of the right type that statvfs fills on success.
+    let stat = unsafe {
+        let mut stat: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(name.as_ptr(), &mut stat) == 0).then_some(stat)?
+    };
+    Some(stat.f_bavail * stat.f_frsize)
+}

@@ -1,0 +1,181 @@
+//! A sweep in TensorBoard: a run for each stage, HParams over the target stages, and a summary over seeds.
+//!
+//! TensorBoard is for watching. If writing fails (a full disk, say), it is given up with one warning and the sweep goes on.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_yaml::Value;
+
+use super::events::{EventFile, HParam};
+use crate::config::{number, show, Study};
+use crate::plan::{Plan, Stage, StageKind};
+use crate::store::{Record, Status};
+
+/// TensorBoard deselects new runs beyond 500: above this many stages only the summary and the best cells have runs.
+pub const RUN_LIMIT: usize = 400;
+
+/// The metrics that HParams shows, by tag.
+const HPARAM_METRICS: [&str; 5] = ["target/val_acc", "target/test_acc", "target/test_loss", "target/transfer_gain", "target/l2sp_distance"];
+
+/// Writes `tb/`.
+pub struct Board {
+    folder: PathBuf,
+    open: HashMap<String, EventFile>,
+    every_stage: bool,
+    failed: bool,
+}
+
+/// Means with intervals and heat maps, as the report computes them.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// (tag without its last part, seeds so far, mean, lower, upper).
+    pub scalars: Vec<(String, usize, f64, f64, f64)>,
+    /// (tag, RGB bytes, width, height).
+    pub images: Vec<(String, Vec<u8>, u32, u32)>,
+}
+
+impl Board {
+    /// Declares the experiment: axes with their values, and the metrics.
+    pub fn open(folder: &Path, study: &Study, plan: &Plan) -> (Board, Option<String>) {
+        let mut board =
+            Board { folder: folder.to_path_buf(), open: HashMap::new(), every_stage: plan.stages.len() <= RUN_LIMIT, failed: false };
+        let axes: Vec<(String, Vec<HParam>)> = study.axes.iter().map(|axis| (axis.path.clone(), hparams_of(&axis.values))).collect();
+        let warning = board.attempt(|board| {
+            let mut root = EventFile::create(&board.folder)?;
+            root.experiment(&axes, &HPARAM_METRICS)?;
+            root.flush()
+        });
+        (board, warning)
+    }
+
+    /// Runs something that writes; the first failure gives a warning and ends all writing.
+    fn attempt(&mut self, write: impl FnOnce(&mut Board) -> io::Result<()>) -> Option<String> {
+        if self.failed {
+            return None;
+        }
+        let error = write(self).err()?;
+        self.failed = true;
+        self.open.clear();
+        Some(format!("TensorBoard files can no longer be written to {}: {error}; the sweep goes on without them", self.folder.display()))
+    }
+
+    fn run_folder(&self, stage: &Stage) -> PathBuf {
+        self.folder.join(stage.kind.as_str()).join(stage.label())
+    }
+
+    /// A stage starts: opens its run.
+    pub fn started(&mut self, stage: &Stage) -> Option<String> {
+        if !self.every_stage {
+            return None;
+        }
+        self.attempt(|board| board.start_run(stage))
+    }
+
+    fn start_run(&mut self, stage: &Stage) -> io::Result<()> {
+        let mut file = EventFile::create(&self.run_folder(stage))?;
+        // JSON has no infinity, and TensorBoard reads hyperparameters as JSON: λ₁ = ∞ stays out of the table.
+        if stage.kind == StageKind::Target && stage.lambda.is_finite() {
+            let hparams: Vec<(String, HParam)> = stage.axes.iter().map(|(path, value)| (path.clone(), hparam(value))).collect();
+            file.session_start(&hparams, &stage.cell_label())?;
+        }
+        file.flush()?;
+        self.open.insert(stage.key.clone(), file);
+        Ok(())
+    }
+
+    /// An epoch of a stage: (metric, value) pairs.
+    pub fn epoch(&mut self, stage: &Stage, epoch: usize, values: &[(&str, f64)]) -> Option<String> {
+        self.attempt(|board| {
+            let Some(file) = board.open.get_mut(&stage.key) else { return Ok(()) };
+            for (name, value) in values {
+                file.scalar(&tag(stage.kind, name), *value, epoch)?;
+            }
+            file.flush()
+        })
+    }
+
+    /// A stage ended: its final metrics; `gain` is its test accuracy above its from-scratch twin's.
+    pub fn ended(&mut self, stage: &Stage, record: &Record, gain: Option<f64>) -> Option<String> {
+        self.attempt(|board| board.end_run(stage, record, gain))
+    }
+
+    fn end_run(&mut self, stage: &Stage, record: &Record, gain: Option<f64>) -> io::Result<()> {
+        let Some(mut file) = self.open.remove(&stage.key) else { return Ok(()) };
+        let last = record.history.len();
+        let finals = ["test_loss", "test_acc"].into_iter().filter_map(|name| Some((name, *record.metrics.get(name)?)));
+        for (name, value) in finals.chain(gain.map(|gain| ("transfer_gain", gain))) {
+            file.scalar(&tag(stage.kind, name), value, last)?;
+        }
+        if stage.kind == StageKind::Target && stage.lambda.is_finite() {
+            file.session_end(record.status == Status::Done)?;
+        }
+        file.flush()
+    }
+
+    /// Writes a run after the fact, from its record: for the best cells of a study that is too large for a run each.
+    pub fn replay(&mut self, stage: &Stage, record: &Record, gain: Option<f64>) -> Option<String> {
+        if self.every_stage {
+            return None;
+        }
+        self.attempt(|board| {
+            board.start_run(stage)?;
+            if let Some(file) = board.open.get_mut(&stage.key) {
+                for (i, entry) in record.history.iter().enumerate() {
+                    for (name, value) in entry.as_object().into_iter().flatten() {
+                        if let Some(value) = value.as_f64().filter(|_| name != "epoch") {
+                            file.scalar(&tag(stage.kind, name), value, i + 1)?;
+                        }
+                    }
+                }
+            }
+            board.end_run(stage, record, gain)
+        })
+    }
+
+    /// Rewrites `tb/summary`.
+    pub fn summary(&mut self, summary: &Summary) -> Option<String> {
+        self.attempt(|board| {
+            let mut file = EventFile::create(&board.folder.join("summary"))?;
+            for (name, seeds, mean, lower, upper) in &summary.scalars {
+                for (part, value) in [("mean", mean), ("lower", lower), ("upper", upper)] {
+                    file.scalar(&format!("{name}/{part}"), *value, *seeds)?;
+                }
+            }
+            for (name, rgb, width, height) in &summary.images {
+                file.image(name, rgb, *width, *height, 0)?;
+            }
+            file.flush()
+        })
+    }
+}
+
+/// `target/val_acc`; the distance that λ pulls against has its own name in each kind of stage.
+fn tag(kind: StageKind, name: &str) -> String {
+    let name = match (name, kind) {
+        ("distance", StageKind::Target) => "l2sp_distance",
+        ("distance", _) => "backbone_norm",
+        (other, _) => other,
+    };
+    format!("{}/{name}", kind.as_str())
+}
+
+fn hparam(value: &Value) -> HParam {
+    match value.as_f64() {
+        Some(number) if number.is_finite() => HParam::Number(number),
+        Some(infinite) => HParam::Text(number(infinite)),
+        None => HParam::Text(show(value)),
+    }
+}
+
+/// Values of one axis, all numbers or all text: TensorBoard hides runs where the two are mixed.
+fn hparams_of(values: &[Value]) -> Vec<HParam> {
+    let all: Vec<HParam> = values.iter().map(hparam).collect();
+    let numbers: Vec<HParam> = all.iter().filter(|v| matches!(v, HParam::Number(_))).cloned().collect();
+    if numbers.is_empty() {
+        all
+    } else {
+        numbers
+    }
+}

@@ -1,0 +1,119 @@
+//! The progress of a sweep: a bar on a terminal, plain lines elsewhere, silence on request.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+/// Shows how far a sweep is. All of it goes to stderr.
+pub struct Progress {
+    how: How,
+    started: Instant,
+    /// Work in operations: all, before this run, and done in this run.
+    total: f64,
+    done: f64,
+    stages: usize,
+    stages_done: usize,
+    images: f64,
+    best: String,
+}
+
+enum How {
+    Bar(ProgressBar),
+    Lines { last: Option<Instant> },
+    Quiet,
+}
+
+/// Seconds between two plain lines.
+const LINE_SECONDS: u64 = 10;
+
+impl Progress {
+    /// `stages` and `total` (operations) still to do.
+    pub fn new(stages: usize, total: f64, quiet: bool) -> Progress {
+        let how = if quiet {
+            How::Quiet
+        } else if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::new(1000);
+            // The template is a constant; were it wrong, indicatif's own style would show.
+            if let Ok(style) = ProgressStyle::with_template("{bar:30} {msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(250));
+            How::Bar(bar)
+        } else {
+            How::Lines { last: None }
+        };
+        Progress {
+            how,
+            started: Instant::now(),
+            total: total.max(1.0),
+            done: 0.0,
+            stages,
+            stages_done: 0,
+            images: 0.0,
+            best: String::new(),
+        }
+    }
+
+    /// An epoch was trained: images and operations.
+    pub fn epoch(&mut self, images: f64, operations: f64) {
+        self.images += images;
+        self.done += operations;
+        self.show(false);
+    }
+
+    pub fn stage_ended(&mut self) {
+        self.stages_done += 1;
+        self.show(self.stages_done == self.stages);
+    }
+
+    /// The best result so far, in a few words.
+    pub fn set_best(&mut self, best: String) {
+        self.best = best;
+    }
+
+    /// A message above the bar.
+    pub fn say(&self, message: &str) {
+        match &self.how {
+            How::Bar(bar) => bar.suspend(|| eprintln!("{message}")),
+            _ => eprintln!("{message}"),
+        }
+    }
+
+    pub fn finish(&self) {
+        if let How::Bar(bar) = &self.how {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn message(&self) -> String {
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let share = (self.done / self.total).clamp(0.0, 1.0);
+        let rate = self.images / elapsed.max(1e-9);
+        let eta = match share > 0.01 && elapsed > 1.0 {
+            true => format!("about {} left", HumanDuration(Duration::from_secs_f64(elapsed * (1.0 - share) / share))),
+            false => "estimating".into(),
+        };
+        let best = if self.best.is_empty() { String::new() } else { format!(" · {}", self.best) };
+        format!("{}/{} stages · {:.0} images/s · {eta}{best}", self.stages_done, self.stages, rate)
+    }
+
+    fn show(&mut self, now: bool) {
+        let message = self.message();
+        let share = (self.done / self.total).clamp(0.0, 1.0);
+        match &mut self.how {
+            How::Bar(bar) => {
+                bar.set_position((1000.0 * share) as u64);
+                bar.set_message(message);
+            }
+            How::Lines { last } => {
+                let due = last.map_or(self.started.elapsed().as_secs() >= 2, |last| last.elapsed().as_secs() >= LINE_SECONDS);
+                if due || (now && last.is_some()) {
+                    *last = Some(Instant::now());
+                    eprintln!("{message}");
+                }
+            }
+            How::Quiet => {}
+        }
+    }
+}

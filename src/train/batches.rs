@@ -1,0 +1,130 @@
+//! Images on the device: gathered, augmented and normalised there, in an order that each replica's seed gives.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::config::network::Augment;
+use crate::data::{Examples, Normalisation};
+use crate::plan::Stream;
+
+/// Images as bytes and the data set's labels, on a device.
+#[derive(Debug)]
+pub struct Pool {
+    /// [N, H·W·C], channels innermost.
+    pixels: Tensor,
+    /// [N], as the data set numbers them.
+    labels: Tensor,
+    /// Height, width, channels.
+    shape: [i64; 3],
+}
+
+impl Pool {
+    pub fn new(examples: &Examples, shape: [usize; 3], device: Device) -> Pool {
+        let pixels: &[u8] = examples.pixels.as_slice().unwrap_or_default();
+        let labels: Vec<i64> = examples.labels.iter().map(|&label| i64::from(label)).collect();
+        Pool {
+            pixels: Tensor::from_slice(pixels).reshape([examples.len() as i64, -1]).to_device(device),
+            labels: Tensor::from_slice(&labels).to_device(device),
+            shape: shape.map(|n| n as i64),
+        }
+    }
+
+    /// A handle to the same memory, for another thread.
+    pub fn share(&self) -> Pool {
+        Pool { pixels: self.pixels.shallow_clone(), labels: self.labels.shallow_clone(), shape: self.shape }
+    }
+
+    pub fn device(&self) -> Device {
+        self.pixels.device()
+    }
+}
+
+/// What K replicas learn from: their images (rows of a pool, equally many for each), normalisation and outputs.
+#[derive(Debug)]
+pub struct Task {
+    /// [K, 1, 1, 1, C]: 1/(255·sd) and −mean/sd.
+    scale: Tensor,
+    shift: Tensor,
+    /// Output for each label of the data set, [256].
+    outputs: Tensor,
+}
+
+impl Task {
+    pub fn new(normalisations: &[Normalisation], outputs: &[i64; 256], kind: Kind, device: Device) -> Task {
+        let k = normalisations.len() as i64;
+        let tensor = |values: Vec<f64>| Tensor::from_slice(&values).reshape([k, 1, 1, 1, -1]).to_kind(kind).to_device(device);
+        let each = |f: fn(f64, f64) -> f64| {
+            normalisations.iter().flat_map(|n| n.mean.iter().zip(&n.sd).map(move |(&mean, &sd)| f(mean, sd))).collect()
+        };
+        Task {
+            scale: tensor(each(|_, sd| 1.0 / (255.0 * sd))),
+            shift: tensor(each(|mean, sd| -mean / sd)),
+            outputs: Tensor::from_slice(outputs).to_device(device),
+        }
+    }
+
+    /// Images [K, B, H, W, C], normalised, and their outputs [K, B], of rows [K, B].
+    pub fn gather(&self, pool: &Pool, rows: &Tensor) -> (Tensor, Tensor) {
+        let [height, width, channels] = pool.shape;
+        let size = rows.size();
+        let flat = rows.reshape([-1]);
+        let pixels = pool.pixels.index_select(0, &flat).reshape([size[0], size[1], height, width, channels]);
+        (self.normalise(&pixels), self.outputs_of(pool, &flat, &size))
+    }
+
+    /// The same with augmentation; `draws` [K, B, 3] holds flip (0 or 1) and the shifts down and right.
+    pub fn gather_augmented(&self, pool: &Pool, rows: &Tensor, draws: &Tensor) -> (Tensor, Tensor) {
+        let [height, width, channels] = pool.shape;
+        let size = rows.size();
+        let options = (Kind::Int64, pool.device());
+        let part = |i: i64| draws.select(2, i).unsqueeze(-1); // [K, B, 1]
+        let ys = Tensor::arange(height, options) + part(1);
+        let columns = Tensor::arange(width, options) + part(2);
+        let mirrored = -&columns + (width - 1);
+        let xs = mirrored.where_self(&part(0).eq(1), &columns);
+        let inside = |v: &Tensor, end: i64| v.ge(0).logical_and(&v.lt(end));
+        let visible = inside(&ys, height).unsqueeze(3).logical_and(&inside(&xs, width).unsqueeze(2)); // [K, B, H, W]
+        let position = ys.clamp(0, height - 1).unsqueeze(3) * width + xs.clamp(0, width - 1).unsqueeze(2);
+        let all = position + (rows * (height * width)).unsqueeze(-1).unsqueeze(-1);
+        let pixels =
+            pool.pixels.reshape([-1, channels]).index_select(0, &all.reshape([-1])).reshape([size[0], size[1], height, width, channels]);
+        let images = self.normalise(&pixels) * visible.unsqueeze(-1);
+        (images, self.outputs_of(pool, &rows.reshape([-1]), &size))
+    }
+
+    fn normalise(&self, pixels: &Tensor) -> Tensor {
+        pixels.to_kind(self.scale.kind()) * &self.scale + &self.shift
+    }
+
+    fn outputs_of(&self, pool: &Pool, flat: &Tensor, size: &[i64]) -> Tensor {
+        self.outputs.index_select(0, &pool.labels.index_select(0, flat)).reshape(size)
+    }
+}
+
+/// The order of one epoch: each replica's rows in its seed's order, [K, N].
+pub fn epoch_order(rows: &[Vec<usize>], seeds: &[u64], task: &str, epoch: usize, device: Device) -> Tensor {
+    let mut order = Vec::with_capacity(rows.iter().map(Vec::len).sum());
+    for (rows, &seed) in rows.iter().zip(seeds) {
+        let mut own: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        Stream::new(&format!("order/{task}"), seed, epoch as u64).shuffle(&mut own);
+        order.extend(own);
+    }
+    Tensor::from_slice(&order).reshape([rows.len() as i64, -1]).to_device(device)
+}
+
+/// The augmentation of one epoch, [K, N, 3], in the order of training; none where nothing is augmented.
+pub fn epoch_draws(augment: &Augment, n: usize, seeds: &[u64], task: &str, epoch: usize, device: Device) -> Option<Tensor> {
+    if !augment.flip && augment.shift == 0 {
+        return None;
+    }
+    let reach = augment.shift as i64;
+    let mut draws: Vec<i64> = Vec::with_capacity(seeds.len() * n * 3);
+    for &seed in seeds {
+        let mut stream = Stream::new(&format!("augment/{task}"), seed, epoch as u64);
+        for _ in 0..n {
+            draws.push(i64::from(augment.flip) * stream.below(2) as i64);
+            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - reach);
+            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - reach);
+        }
+    }
+    Some(Tensor::from_slice(&draws).reshape([seeds.len() as i64, n as i64, 3]).to_device(device))
+}

@@ -1,0 +1,14 @@
+//! Trains a pack: K replicas of one shape, each with its own seed, λ, start and anchor, through one epoch loop that source,
+//! target and from-scratch stages share. Knows no store, no logger and no plan: what happens goes to an [`Observer`].
+
+mod batches;
+mod evaluate;
+mod optimiser;
+mod pack;
+mod schedule;
+
+pub use batches::{Pool, Task};
+pub use evaluate::{evaluate, Evaluation};
+pub use optimiser::{Anchor, Optimiser};
+pub use pack::{assemble, disassemble, Course, EpochReport, Observer, Outcome, Pack, Replica, Snapshot, Start, Trained};
+pub use schedule::learning_rate;

@@ -1,0 +1,104 @@
+//! SGD with the penalty folded into the step, for K replicas at once.
+
+use tch::{no_grad, Kind, Tensor};
+
+use crate::config::network::{Penalty, Phase, Step};
+use crate::model::{Layout, Role};
+
+/// What the penalty ½ Σⱼ dⱼ(θⱼ − aⱼ)² of each replica pulls with (d, [K, P]) and to (a, [K, P]).
+#[derive(Debug)]
+pub struct Anchor {
+    /// d: λ of the replica on what the rules let it act on, β on a fresh head, 0 elsewhere.
+    pub decay: Tensor,
+    /// a; none for zero.
+    pub point: Option<Tensor>,
+}
+
+impl Anchor {
+    /// λ for each replica on all that the rules penalise, pulling to zero: source and from-scratch stages.
+    pub fn to_zero(layout: &Layout, rules: &Penalty, lambdas: &[f64], like: &Tensor) -> Anchor {
+        let mask = layout.mask(like.kind(), like.device(), |p| Layout::penalised(rules, p));
+        Anchor { decay: where_masked(lambdas, &mask), point: None }
+    }
+
+    /// λ on the backbone, β on the head, pulling to `point` (zero where none). A head under `beta` has to be zero in `point`.
+    pub fn to_source(layout: &Layout, rules: &Penalty, lambdas: &[f64], beta: Option<f64>, point: Option<Tensor>, like: &Tensor) -> Anchor {
+        let Some(beta) = beta else {
+            return Anchor { point, ..Anchor::to_zero(layout, rules, lambdas, like) };
+        };
+        let of = |role| layout.mask(like.kind(), like.device(), move |p| p.role == role && Layout::penalised(rules, p));
+        Anchor { decay: where_masked(lambdas, &of(Role::Backbone)) + of(Role::Head) * beta, point }
+    }
+
+    /// θ − a.
+    fn distance(&self, theta: &Tensor) -> Tensor {
+        match &self.point {
+            Some(point) => theta - point,
+            None => theta.shallow_clone(),
+        }
+    }
+}
+
+/// λ of each replica, [K, P], where the mask is 1. λ may be infinite, and infinity times 0 is NaN: choose, do not multiply.
+fn where_masked(lambdas: &[f64], mask: &Tensor) -> Tensor {
+    let column = Tensor::from_slice(lambdas).to_kind(mask.kind()).to_device(mask.device()).unsqueeze(1);
+    column.where_self(&mask.eq(1.0), &mask.zeros_like())
+}
+
+/// The optimiser's rule and its memory.
+#[derive(Debug)]
+pub struct Optimiser {
+    momentum: f64,
+    nesterov: bool,
+    step: Step,
+    anchor: Anchor,
+    penalised: bool,
+    /// v, [K, P].
+    pub velocity: Tensor,
+}
+
+impl Optimiser {
+    pub fn new(phase: &Phase, rules: &Penalty, anchor: Anchor, theta: &Tensor) -> Optimiser {
+        let penalised = anchor.decay.abs().max().double_value(&[]) > 0.0;
+        Optimiser { momentum: phase.momentum, nesterov: phase.nesterov, step: rules.step, anchor, penalised, velocity: theta.zeros_like() }
+    }
+
+    /// One step on θ, in place.
+    ///
+    /// Explicit: g ← ∇ + d(θ − a); v ← μv + g; θ ← θ − lr·v, or θ − lr·(g + μv) for Nesterov (PyTorch's SGD).
+    /// Proximal: the same with g = ∇, then θ ← a + (θ − a)/(1 + lr·d), which is a itself for d = ∞.
+    pub fn step(&mut self, theta: &mut Tensor, gradient: Tensor, lr: f64) {
+        no_grad(|| {
+            let mut gradient = gradient;
+            if self.penalised && self.step == Step::Explicit {
+                gradient = gradient + &self.anchor.decay * self.anchor.distance(theta);
+            }
+            let direction = if self.momentum == 0.0 {
+                gradient
+            } else {
+                let _ = self.velocity.g_mul_scalar_(self.momentum);
+                let _ = self.velocity.g_add_(&gradient);
+                match self.nesterov {
+                    true => gradient + &self.velocity * self.momentum,
+                    false => self.velocity.shallow_clone(),
+                }
+            };
+            let _ = theta.g_sub_(&(direction * lr));
+            if self.penalised && self.step == Step::Proximal {
+                let shrunk = self.anchor.distance(theta) / (&self.anchor.decay * lr + 1.0);
+                theta.copy_(&match &self.anchor.point {
+                    Some(point) => point + shrunk,
+                    None => shrunk,
+                });
+            }
+        });
+    }
+
+    /// ‖(θ − a) ∘ mask‖ of each replica.
+    pub fn distance(&self, theta: &Tensor, mask: &Tensor) -> Vec<f64> {
+        no_grad(|| {
+            let squares = (self.anchor.distance(theta) * mask).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
+            Vec::<f64>::try_from(squares.sqrt()).unwrap_or_default()
+        })
+    }
+}
