@@ -14,7 +14,8 @@ fn main() -> ExitCode {
 }
 
 /// Keeps freed buffers in the process: libtorch allocates and frees megabytes at every step, and glibc would hand each back to
-/// the kernel (half the speed of training on CPU).
+/// the kernel (half the speed of training on CPU). One arena for all threads: the others are made of 64 MB heaps that are
+/// unmapped when they empty (another eighth).
 #[cfg(target_env = "gnu")]
 fn keep_memory() {
     // SAFETY: called before any other thread exists.
@@ -22,6 +23,7 @@ fn keep_memory() {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
         libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 

@@ -57,7 +57,7 @@ impl PlanArgs {
             print(&format!("{text:#}\n"));
             return Ok(0);
         }
-        let mut out = format!("{}", study.name);
+        let mut out = study.name.clone();
         if let Some(text) = &study.description {
             out.push_str(&format!(": {}", text.trim().replace('\n', " ")));
         }

@@ -40,7 +40,7 @@ pub struct SweepArgs {
     /// Models trained in one graph [default: 1 on CPU, 16 on CUDA]
     #[arg(long, value_name = "K", value_parser = at_least_one)]
     pack: Option<usize>,
-    /// Results go to OUT/<study>
+    /// Results go to a folder of the study's name in this one
     #[arg(long, default_value = "logs", value_name = "FOLDER")]
     out: PathBuf,
     /// Look for data sets here first
@@ -87,6 +87,7 @@ const LEAST_FREE: f64 = 64e6;
 
 impl SweepArgs {
     pub fn run(self) -> Result<u8> {
+        let stop = stop_flag()?; // first, so that a signal never finds the default of dying on the spot
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
         let folder = Folder(self.out.join(&study.name));
@@ -101,7 +102,6 @@ impl SweepArgs {
         refuse_mixed_engines(&folder, engine.name())?;
         write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
         Manifest::add(&folder, engine.name(), &engine.device())?;
-        let stop = stop_flag()?;
 
         let records = Records::read(&folder)?;
         let reused = plan.stages.iter().filter(|stage| records.is_final(&stage.key)).count();

@@ -39,7 +39,6 @@ pub fn of_type(path: Path, message: &str) -> Problem {
         .replace("expected u64", "expected a whole number ≥ 0")
         .replace("expected a boolean", "expected true or false")
         .replace("expected a sequence", "expected a list")
-        .replace("expected struct ", "expected the settings of a ")
         .replace("data did not match any variant of untagged enum Class", "expected a class's label or name")
         .replace("data did not match any variant of untagged enum Seeds", "expected a number of seeds or a list of them");
     let what = match plain.split_once(", expected ") {
@@ -47,6 +46,11 @@ pub fn of_type(path: Path, message: &str) -> Problem {
             format!("expected {expected}, found {found}")
         }
         _ => plain,
+    };
+    // serde names the Rust type; the reader knows sections.
+    let what = match what.split_once("expected struct ") {
+        Some((_, rest)) => format!("expected a section of keys{}", rest.trim_start_matches(char::is_alphanumeric)),
+        None => what,
     };
     if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         return Problem {
@@ -73,8 +77,10 @@ pub fn cell(cell: &Network) -> Result<(), Problem> {
         penalty("scratch.lambdas", lambda, false).map_err(|p| Problem { path: p.path.index(i), ..p })?;
     }
     model(&cell.model, cell.data)?;
-    phase("source", &cell.source, cell.data)?;
-    phase("target", &cell.target, cell.data)?;
+    for (name, task) in [("source", &cell.source), ("target", &cell.target)] {
+        phase(name, task, cell.data)?;
+        last_batch(name, task, cell)?;
+    }
     if let Some(lr) = cell.scratch.lr {
         positive("scratch.lr", lr)?;
     }
@@ -129,6 +135,21 @@ fn stable(path: &str, lambda: f64, lr: f64) -> Result<(), Problem> {
     .hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
 }
 
+/// BatchNorm over a hidden layer has no variance to divide by in a batch of one image.
+fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), Problem> {
+    let counts = cell.data.training_images();
+    let available: Vec<usize> = phase.classes.iter().filter_map(|class| class.label(cell.data)).map(|label| counts[label]).collect();
+    let n = phase.training_images(&available);
+    if cell.model.norm == Norm::Batch && !cell.model.hidden().is_empty() && (n % phase.batch_size == 1 || phase.batch_size == 1) {
+        return Err(problem(
+            format!("{name}.batch_size"),
+            format!("{n} images in batches of {} leave a batch of one, which BatchNorm cannot normalise", phase.batch_size),
+        )
+        .hint("choose another batch size"));
+    }
+    Ok(())
+}
+
 fn model(model: &Model, data: DataName) -> Result<(), Problem> {
     let widths = [("model.channels", model.channels()), ("model.hidden", model.hidden())];
     for (path, list) in &widths {
@@ -142,6 +163,13 @@ fn model(model: &Model, data: DataName) -> Result<(), Problem> {
         if model.norm == Norm::Group {
             if model.groups == 0 {
                 return Err(problem("model.groups", "must be at least 1"));
+            }
+            if *path == "model.hidden" && list.contains(&model.groups) {
+                return Err(problem(
+                    "model.groups",
+                    format!("{} groups of a hidden layer of that width normalise each feature to a constant", model.groups),
+                )
+                .hint("use fewer groups"));
             }
             if let Some(n) = list.iter().find(|&&n| n % model.groups != 0) {
                 return Err(problem("model.groups", format!("{} groups do not divide {n} of `{path}`", model.groups)));
@@ -173,7 +201,8 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
     for (i, class) in phase.classes.iter().enumerate() {
         let Some(label) = class.label(data) else {
             let names = data.class_names();
-            let near = nearest(&class.to_string(), names).map(|near| format!("did you mean `{near}`?"));
+            let by_name = matches!(class, Class::Name(_));
+            let near = nearest(&class.to_string(), names).filter(|_| by_name).map(|near| format!("did you mean `{near}`?"));
             let what = format!("{} has no class `{class}`", data.as_str());
             return Err(Problem {
                 path: classes.index(i),

@@ -50,7 +50,8 @@ impl fmt::Display for StudyError {
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(written, name), name))
+        // Jaro–Winkler for typos and shortened names; Damerau–Levenshtein for swapped letters in short ones.
+        .map(|name| (strsim::jaro_winkler(written, name).max(0.1 + strsim::normalized_damerau_levenshtein(written, name)), name))
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)

@@ -325,8 +325,12 @@ fn parse(origin: &str, text: &str) -> Result<Value, StudyError> {
         error.place = place;
         if text.lines().any(|line| line.trim_start_matches(' ').starts_with('\t')) {
             error.hint = Some("YAML is indented with spaces, not tabs".into());
-        } else if what.contains("duplicate entry") {
+        } else if let Some(key) = what.split("duplicate entry with key \"").nth(1).and_then(|rest| rest.split('"').next()) {
             error.hint = Some("keep one of the two".into());
+            // serde_yaml points at the map; its last line with this key is the one that is too much.
+            let is_key = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'));
+            let last = text.lines().enumerate().filter(|(_, line)| is_key(line)).last();
+            error.place = last.map(|(i, line)| (i + 1, 1 + line.len() - line.trim_start().len())).or(error.place);
         }
         error
     })

@@ -148,7 +148,8 @@ pub struct Penalty {
     /// Penalise the scale and shift of normalisation layers too (as PyTorch's weight decay does).
     pub norm: bool,
     /// `explicit`: λ(θ − θ⁰) is added to the gradient before momentum, as in PyTorch's SGD; unstable once lr·λ > 2, so such a
-    /// cell is refused. `proximal`: θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ) after the step on the loss alone; stable for every λ.
+    /// cell is refused. `proximal`: θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)) after the step on the loss alone (μ the momentum, so that
+    /// both steps have the same minimum); stable for every λ.
     pub step: Step,
 }
 

@@ -29,7 +29,7 @@ const OBJECTIVES: &str = "\
 | from-scratch objective | mean cross-entropy + (λ/2)·‖θ‖², λ from `scratch.lambdas` |
 | θ | all parameters; biases and normalisation parameters as `penalty.biases` and `penalty.norm` say |
 | explicit step | g ← ∇loss + λ(θ − θ⁰); v ← μv + g; θ ← θ − lr·v (Nesterov: θ − lr·(g + μv)): PyTorch's SGD with coupled weight decay |
-| proximal step | g ← ∇loss; v ← μv + g; θ′ ← θ − lr·v (or Nesterov); θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ) |
+| proximal step | g ← ∇loss; v ← μv + g; θ′ ← θ − lr·v (or Nesterov); θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)): the same minimum as the explicit step |
 | input | (pixel/255 − mean)/sd per channel, mean and sd over the *source's* training images of the same seed, for source, target and twin |
 | initial weights | uniform in ±1/√fan_in (weights and biases), drawn from the seed |
 

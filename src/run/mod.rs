@@ -132,7 +132,15 @@ fn listen(inbox: &mpsc::Receiver<Message>, shared: &worker::Shared, ending: &mut
     let mut told: Option<Instant> = None;
     let mut running: Vec<usize> = vec![];
     loop {
-        match inbox.recv_timeout(Duration::from_millis(100)) {
+        // Messages that have come together share one wait for the disk.
+        let message = match inbox.try_recv() {
+            Ok(message) => Ok(message),
+            Err(_) => {
+                ending.writer.sync()?;
+                inbox.recv_timeout(Duration::from_millis(100))
+            }
+        };
+        match message {
             Ok(Message::Started(stages)) => {
                 for index in stages {
                     running.push(index);

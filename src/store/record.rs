@@ -128,6 +128,7 @@ impl Records {
 pub struct Writer {
     file: File,
     path: PathBuf,
+    unsynced: bool,
 }
 
 impl Writer {
@@ -144,19 +145,28 @@ impl Writer {
             Ok(file)
         };
         let file = open().with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Writer { file, path })
+        Ok(Writer { file, path, unsynced: false })
     }
 
-    /// Appends one record and waits until it is on disk.
+    /// Appends one record whole. [`Writer::sync`] waits until it is on disk.
     pub fn append(&mut self, record: &Record) -> Result<()> {
         let mut line = serde_json::to_vec(record).context("a record could not be written as JSON")?;
         line.push(b'\n');
         let before = self.file.stream_position().with_context(|| format!("cannot write {}", self.path.display()))?;
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&line);
+        self.unsynced = true;
         if written.is_err() {
             // Half a line must not stay in front of the next one. If this fails too, reading ignores the torn line.
             let _ = self.file.set_len(before).and_then(|()| self.file.seek(SeekFrom::Start(before)).map(|_| ()));
         }
         written.with_context(|| format!("cannot write {} (is the disk full?)", self.path.display()))
+    }
+
+    /// Waits until every record so far is on disk. One wait serves all records that came together.
+    pub fn sync(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.unsynced) {
+            self.file.sync_data().with_context(|| format!("cannot write {} (is the disk full?)", self.path.display()))?;
+        }
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::Stream;
 pub struct Pool {
     /// [N, H·W·C], channels innermost.
     pixels: Tensor,
-    /// [N], as the data set numbers them.
+    /// `[N]`, as the data set numbers them.
     labels: Tensor,
     /// Height, width, channels.
     shape: [i64; 3],
@@ -44,7 +44,7 @@ pub struct Task {
     /// [K, 1, 1, 1, C]: 1/(255·sd) and −mean/sd.
     scale: Tensor,
     shift: Tensor,
-    /// Output for each label of the data set, [256].
+    /// Output for each label of the data set, `[256]`.
     outputs: Tensor,
 }
 

@@ -66,12 +66,13 @@ impl Optimiser {
     /// One step on θ, in place.
     ///
     /// Explicit: g ← ∇ + d(θ − a); v ← μv + g; θ ← θ − lr·v, or θ − lr·(g + μv) for Nesterov (PyTorch's SGD).
-    /// Proximal: the same with g = ∇, then θ ← a + (θ − a)/(1 + lr·d), which is a itself for d = ∞.
+    /// Proximal: the same with g = ∇, then θ ← a + (θ − a)/(1 + lr·d/(1 − μ)), which is a itself for d = ∞. Momentum carries a
+    /// gradient 1/(1 − μ) times as far; the penalty, which does not pass through v, needs the same factor to keep its meaning.
     pub fn step(&mut self, theta: &mut Tensor, gradient: Tensor, lr: f64) {
         no_grad(|| {
             let mut gradient = gradient;
             if self.penalised && self.step == Step::Explicit {
-                gradient = gradient + &self.anchor.decay * self.anchor.distance(theta);
+                gradient += &self.anchor.decay * self.anchor.distance(theta);
             }
             let direction = if self.momentum == 0.0 {
                 gradient
@@ -85,7 +86,7 @@ impl Optimiser {
             };
             let _ = theta.g_sub_(&(direction * lr));
             if self.penalised && self.step == Step::Proximal {
-                let shrunk = self.anchor.distance(theta) / (&self.anchor.decay * lr + 1.0);
+                let shrunk = self.anchor.distance(theta) / (&self.anchor.decay * (lr / (1.0 - self.momentum)) + 1.0);
                 theta.copy_(&match &self.anchor.point {
                     Some(point) => point + shrunk,
                     None => shrunk,

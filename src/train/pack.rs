@@ -211,7 +211,7 @@ impl Pack<'_> {
             let total = loss.sum(None::<Kind>);
             let gradient = Tensor::run_backward(&[&total], &[&theta], false, false).remove(0);
             let loss = loss.detach().to_kind(Kind::Double);
-            good = good * loss.isfinite().to_kind(Kind::Double);
+            good *= loss.isfinite().to_kind(Kind::Double);
             good_steps += &good;
             loss_sum += loss * (size as f64 / n as f64);
             let lr = learning_rate(self.phase, state.epoch * steps + step, steps);

@@ -1,0 +1,87 @@
+//! What the integration tests share: running the program, and small studies.
+#![allow(dead_code)] // each test file uses its own part
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// The program, away from the caller's settings.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_transfergrid"));
+    command.env_remove("TRANSFERGRID_DATA").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+pub struct Done {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub fn run(command: &mut Command) -> Done {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let done =
+        Done { code: status.code(), stdout: String::from_utf8_lossy(&stdout).into(), stderr: String::from_utf8_lossy(&stderr).into() };
+    assert!(!done.stderr.contains("panicked at"), "a panic: {}", done.stderr);
+    done
+}
+
+/// `sweep STUDY --out OUT` with more arguments.
+pub fn sweep(study: &Path, out: &Path, more: &[&str]) -> Command {
+    let mut command = program();
+    command.arg("sweep").arg(study).arg("--out").arg(out).args(more);
+    command
+}
+
+pub fn spawn(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
+}
+
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A study of the digits small enough to train in a blink: 3 λ₀ × 2 λ₁ × 2 seeds.
+pub const SMALL: &str = "\
+name: small
+data: digits
+seeds: 2
+lambda0: [0, 1e-3, 1e-2]
+lambda1: [0, 0.1]
+model: {kind: mlp, hidden: [16]}
+source: {classes: [0, 1, 2], per_class: 20, validation_per_class: 10, epochs: 4, batch_size: 16, lr: 0.1}
+target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, batch_size: 8, lr: 0.05}
+";
+
+pub fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file can be written");
+    path
+}
+
+/// The study's folder under OUT, its results.csv as text.
+pub fn results(out: &Path, study: &str) -> String {
+    let path = out.join(study).join("report/results.csv");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("not JSON ({error}): {text}"))
+}
+
+/// Every record line of a study, without what differs between two runs (times, host).
+pub fn records(out: &Path, study: &str) -> Vec<serde_json::Value> {
+    let folder = out.join(study).join("records");
+    let mut all = vec![];
+    for entry in std::fs::read_dir(folder).expect("records are there") {
+        let text = std::fs::read_to_string(entry.expect("readable").path()).expect("text");
+        for line in text.lines() {
+            let mut record = json(line);
+            for key in ["seconds", "finished", "host"] {
+                record.as_object_mut().expect("a map").remove(key);
+            }
+            all.push(record);
+        }
+    }
+    all.sort_by_key(|record| record["key"].as_str().unwrap_or_default().to_string());
+    all
+}

@@ -1,0 +1,304 @@
+//! K fused replicas are K single ones, in losses, gradients and whole trainings.
+#![cfg(feature = "torch")]
+
+use tch::{Device, Kind, Tensor};
+use transfergrid::config::network::{Augment, Class, DataName, Model, ModelKind, Norm, Penalty, Phase, Schedule, Step};
+use transfergrid::data::{normalisation, search_path, task_labels, Dataset, Split};
+use transfergrid::model::{Architecture, Mode};
+use transfergrid::plan::parameters;
+use transfergrid::train::{cross_entropy, Anchor, Course, EpochReport, Observer, Outcome, Pack, Pool, Replica, Snapshot, Start, Trained};
+
+fn models() -> Vec<(&'static str, Model)> {
+    let conv = |norm| Model { channels: Some(vec![4, 8]), norm, groups: 2, ..Model::default() };
+    let mlp = |norm| Model { kind: ModelKind::Mlp, hidden: Some(vec![12, 8]), norm, groups: 2, ..Model::default() };
+    vec![
+        ("convnet", conv(Norm::None)),
+        ("convnet batch", conv(Norm::Batch)),
+        ("convnet group", conv(Norm::Group)),
+        ("convnet with hidden", Model { hidden: Some(vec![8]), ..conv(Norm::Batch) }),
+        ("mlp", mlp(Norm::None)),
+        ("mlp batch", mlp(Norm::Batch)),
+        ("mlp group", mlp(Norm::Group)),
+    ]
+}
+
+#[test]
+fn losses_and_gradients() {
+    for (name, model) in models() {
+        for (kind, tolerance) in [(Kind::Double, 1e-10), (Kind::Float, 1e-5)] {
+            let architecture = Architecture::new(&model, [16, 16, 3], 5);
+            let seeds = [3, 1, 4, 1];
+            let k = seeds.len() as i64;
+            let theta = architecture.layout.initial(&seeds, "source", kind, Device::Cpu).set_requires_grad(true);
+            let values: Vec<f64> = (0..k * 6 * 16 * 16 * 3).map(|i| ((i * i * 31 + i * 17) % 101) as f64 / 50.0 - 1.0).collect();
+            let x = Tensor::from_slice(&values).reshape([k, 6, 16, 16, 3]).to_kind(kind);
+            let y = Tensor::arange(k * 6, (Kind::Int64, Device::Cpu)).remainder(5).reshape([k, 6]);
+            let buffers = architecture.fresh_buffers(k, kind, Device::Cpu);
+            let loss = cross_entropy(&architecture.forward(&theta, &x, &buffers, Mode::Train), &y).mean_dim(
+                [1i64].as_slice(),
+                false,
+                None::<Kind>,
+            );
+            let gradient = Tensor::run_backward(&[loss.sum(None::<Kind>)], &[&theta], false, false).remove(0);
+            for i in 0..k {
+                let single = theta.detach().narrow(0, i, 1).copy().set_requires_grad(true);
+                let own = architecture.fresh_buffers(1, kind, Device::Cpu);
+                let single_loss = cross_entropy(&architecture.forward(&single, &x.narrow(0, i, 1), &own, Mode::Train), &y.narrow(0, i, 1))
+                    .mean(None::<Kind>);
+                let single_gradient = Tensor::run_backward(&[&single_loss], &[&single], false, false).remove(0);
+                let scale = single_gradient.abs().max().double_value(&[]);
+                let difference = (gradient.narrow(0, i, 1) - single_gradient).abs().max().double_value(&[]);
+                let (fused, alone) = (loss.double_value(&[i]), single_loss.double_value(&[]));
+                assert!((fused - alone).abs() <= tolerance * alone, "{name} {kind:?}: loss {fused} against {alone}");
+                assert!(difference <= tolerance * scale, "{name} {kind:?}: gradients differ by {difference} of {scale}");
+                for ((mean, var), (own_mean, own_var)) in buffers.0.iter().zip(&own.0) {
+                    let c = own_mean.size()[0];
+                    assert!((mean.narrow(0, i * c, c) - own_mean).abs().max().double_value(&[]) <= tolerance);
+                    assert!((var.narrow(0, i * c, c) - own_var).abs().max().double_value(&[]) <= 10.0 * tolerance);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_planner_counts_the_parameters_that_the_model_has() {
+    for (name, model) in models() {
+        for data in DataName::ALL {
+            let architecture = Architecture::new(&model, data.image_shape(), 7);
+            assert_eq!(architecture.layout.total() as usize, parameters(&model, data, 7), "{name} on {}", data.as_str());
+        }
+    }
+}
+
+/// Watches nothing; stops before a given step if asked, and keeps snapshots.
+#[derive(Default)]
+struct Quiet {
+    stop_at: Option<usize>,
+    steps: std::cell::Cell<usize>,
+    every_epoch: bool,
+    snapshots: Vec<Snapshot>,
+}
+
+impl Observer for Quiet {
+    fn epoch(&mut self, _: &[(usize, EpochReport)]) {}
+    fn stop(&self) -> bool {
+        self.steps.set(self.steps.get() + 1);
+        self.stop_at.is_some_and(|at| self.steps.get() > at)
+    }
+    fn wants_snapshot(&self) -> bool {
+        self.every_epoch
+    }
+    fn snapshot(&mut self, snapshot: Snapshot) {
+        self.snapshots.push(snapshot);
+    }
+}
+
+fn phase() -> Phase {
+    Phase {
+        classes: (0..5).map(Class::Label).collect(),
+        per_class: Some(12),
+        total: None,
+        validation_per_class: 10,
+        epochs: 4,
+        batch_size: 16,
+        lr: 0.1,
+        schedule: Schedule::default(),
+        momentum: 0.9,
+        nesterov: true,
+        patience: None,
+        augment: Augment { flip: true, shift: 1 },
+    }
+}
+
+struct Setting {
+    data: Dataset,
+    phase: Phase,
+    rules: Penalty,
+    architecture: Architecture,
+    pool: Pool,
+    kind: Kind,
+}
+
+impl Setting {
+    fn new(model: &Model, phase: Phase, rules: Penalty, kind: Kind) -> Setting {
+        let data = Dataset::load(DataName::Digits, &search_path(None)).unwrap();
+        let architecture = Architecture::new(model, data.shape, phase.classes.len());
+        let pool = Pool::new(&data.train, data.shape, Device::Cpu);
+        Setting { data, phase, rules, architecture, pool, kind }
+    }
+
+    fn replicas(&self, seeds: &[u64]) -> Vec<Replica> {
+        let each = |&seed: &u64| {
+            let split = Split::draw(&self.data.train, self.data.name, &self.phase, seed);
+            Replica {
+                seed,
+                normalisation: normalisation(&self.data.train, &split.train, 1),
+                train: split.train,
+                validation: split.validation,
+            }
+        };
+        seeds.iter().map(each).collect()
+    }
+
+    fn train(&self, seeds: &[u64], lambdas: &[f64], resume: Option<Snapshot>, observer: &mut Quiet) -> Option<Trained> {
+        let replicas = self.replicas(seeds);
+        let pack = self.pack(&replicas);
+        let theta = self.architecture.layout.initial(seeds, "source", self.kind, Device::Cpu);
+        let buffers = self.architecture.fresh_buffers(seeds.len() as i64, self.kind, Device::Cpu);
+        let anchor = Anchor::to_zero(&self.architecture.layout, &self.rules, lambdas, &theta);
+        match pack.train(Start { theta, buffers, anchor }, resume, observer) {
+            Outcome::Trained(trained) => Some(trained),
+            Outcome::Stopped => None,
+        }
+    }
+
+    fn pack<'a>(&'a self, replicas: &'a [Replica]) -> Pack<'a> {
+        Pack {
+            architecture: &self.architecture,
+            phase: &self.phase,
+            rules: &self.rules,
+            task: "source",
+            outputs: task_labels(self.data.name, &self.phase),
+            replicas,
+            pool: &self.pool,
+            freeze_batchnorm: false,
+        }
+    }
+}
+
+fn last(course: &Course) -> &EpochReport {
+    course.history.last().unwrap()
+}
+
+#[test]
+fn whole_trainings() {
+    for (name, model) in models().into_iter().filter(|(name, _)| !name.contains("convnet") || name.len() < 14) {
+        let channels = model.channels.clone().map(|_| vec![4]);
+        let setting = Setting::new(&Model { channels, ..model }, phase(), Penalty::default(), Kind::Double);
+        let (seeds, lambdas) = ([0, 0, 7], [0.0, 0.05, 0.001]);
+        let fused = setting.train(&seeds, &lambdas, None, &mut Quiet::default()).unwrap();
+        for i in 0..seeds.len() {
+            let single = setting.train(&seeds[i..=i], &lambdas[i..=i], None, &mut Quiet::default()).unwrap();
+            let difference = (fused.theta.narrow(0, i as i64, 1) - &single.theta).abs().max().double_value(&[]);
+            assert!(difference < 1e-9, "{name}: replica {i} differs by {difference} after training");
+            assert_eq!(fused.courses[i].history.len(), 4);
+            assert!((last(&fused.courses[i]).validation_loss - last(&single.courses[0]).validation_loss).abs() < 1e-9);
+        }
+        let (first, last) = (fused.courses[0].history[0].train_loss, last(&fused.courses[0]).train_loss);
+        assert!(last < first, "{name} learns: {first} to {last}");
+    }
+}
+
+#[test]
+fn one_replica_diverges_and_its_mates_do_not_notice() {
+    let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), ..Model::default() };
+    let rules = Penalty { step: Step::Explicit, ..Penalty::default() };
+    let setting = Setting::new(&model, phase(), rules, Kind::Double);
+    // lr·λ = 10³⁹: this one explodes (the study's checks would refuse it).
+    let fused = setting.train(&[0, 0], &[0.01, 1e40], None, &mut Quiet::default()).unwrap();
+    let single = setting.train(&[0], &[0.01], None, &mut Quiet::default()).unwrap();
+    assert!((fused.theta.narrow(0, 0, 1) - &single.theta).abs().max().double_value(&[]) < 1e-12);
+    assert!(fused.courses[1].diverged.is_some() && fused.courses[0].diverged.is_none());
+}
+
+#[test]
+fn stopped_anywhere_and_resumed_gives_the_same_bits() {
+    let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), norm: Norm::Batch, ..Model::default() };
+    let setting = Setting::new(&model, Phase { patience: Some(2), ..phase() }, Penalty::default(), Kind::Float);
+    let (seeds, lambdas) = ([2, 5], [0.001, 0.02]);
+    let whole = setting.train(&seeds, &lambdas, None, &mut Quiet::default()).unwrap();
+    for stop_at in [0, 1, 4, 5, 7, 11, 19] {
+        let mut observer = Quiet { stop_at: Some(stop_at), every_epoch: true, ..Quiet::default() };
+        if setting.train(&seeds, &lambdas, None, &mut observer).is_some() {
+            continue; // early stopping ended it before that step
+        }
+        let snapshot = observer.snapshots.pop().unwrap();
+        let resumed = setting.train(&seeds, &lambdas, Some(snapshot), &mut Quiet::default()).unwrap();
+        assert!(whole.theta.equal(&resumed.theta), "stopped before step {stop_at}");
+        assert_eq!(whole.courses[1].history, resumed.courses[1].history);
+    }
+}
+
+#[test]
+fn early_stopping_keeps_the_best_epoch_of_each_replica() {
+    let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![32]), ..Model::default() };
+    let setting = Setting::new(
+        &model,
+        Phase { patience: Some(3), epochs: 400, lr: 0.05, augment: Augment::default(), ..phase() },
+        Penalty::default(),
+        Kind::Double,
+    );
+    let trained = setting.train(&[1, 2], &[0.0, 0.0], None, &mut Quiet::default()).unwrap();
+    let replicas = setting.replicas(&[1, 2]);
+    for (k, course) in trained.courses.iter().enumerate() {
+        let best = course.history.iter().map(|report| report.validation_loss).fold(f64::INFINITY, f64::min);
+        assert_eq!(course.result().unwrap().validation_loss, best);
+        assert!(course.history.len() < 400 && course.history.len() == course.chosen + 3, "{} {}", course.history.len(), course.chosen);
+        let test = trained.test(&setting.pack(&replicas), &setting.data);
+        assert!(test.accuracy[k] > 0.5 && test.loss[k].is_finite());
+    }
+}
+
+#[test]
+fn an_infinite_penalty_keeps_the_anchor_exactly_and_zero_is_plain_sgd() {
+    let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), ..Model::default() };
+    let rules = Penalty { step: Step::Proximal, ..Penalty::default() };
+    let setting = Setting::new(&model, phase(), rules.clone(), Kind::Float);
+    let replicas = setting.replicas(&[0, 0]);
+    let pack = setting.pack(&replicas);
+    let layout = &setting.architecture.layout;
+    let theta = layout.initial(&[0, 0], "target", Kind::Float, Device::Cpu);
+    let head = layout.mask(Kind::Float, Device::Cpu, |p| p.role == transfergrid::model::Role::Head);
+    let point = &theta * (-&head + 1.0);
+    let start = |lambdas: &[f64]| {
+        let anchor = Anchor::to_source(layout, &rules, lambdas, Some(0.01), Some(point.copy()), &theta);
+        Start { theta: theta.copy(), buffers: setting.architecture.fresh_buffers(2, Kind::Float, Device::Cpu), anchor }
+    };
+    let Outcome::Trained(trained) = pack.train(start(&[f64::INFINITY, 0.0]), None, &mut Quiet::default()) else { panic!("not stopped") };
+    let backbone = |k: i64| (trained.theta.get(k) * (-&head + 1.0).get(0)).equal(&point.get(k));
+    assert!(backbone(0), "λ₁ = ∞ keeps the source weights bit for bit");
+    assert!(!backbone(1));
+    assert_eq!(last(&trained.courses[0]).distance, 0.0);
+    assert!(!trained.theta.get(0).equal(&theta.get(0)), "the head learns");
+
+    // λ = 0 and β = 0: proximal and explicit are the same plain SGD.
+    let plain = |step| {
+        let setting = Setting::new(&model, phase(), Penalty { step, ..Penalty::default() }, Kind::Float);
+        setting.train(&[3], &[0.0], None, &mut Quiet::default()).unwrap().theta
+    };
+    assert!(plain(Step::Proximal).equal(&plain(Step::Explicit)));
+}
+
+#[test]
+fn both_steps_reach_the_minimum_of_the_stated_objective() {
+    // Softmax regression: convex, so the minimum is unique. Momentum must not change what λ means.
+    let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![]), ..Model::default() };
+    let schedule = Schedule { kind: transfergrid::config::network::ScheduleKind::Constant, ..Schedule::default() };
+    let phase = |momentum, nesterov| Phase {
+        momentum,
+        nesterov,
+        schedule: schedule.clone(),
+        epochs: 1500,
+        batch_size: 1000,
+        lr: 0.05,
+        augment: Augment::default(),
+        ..phase()
+    };
+    let lambda = 1.0;
+    let mut minima = vec![];
+    for (step, momentum, nesterov) in [
+        (Step::Explicit, 0.0, false),
+        (Step::Explicit, 0.9, true),
+        (Step::Proximal, 0.0, false),
+        (Step::Proximal, 0.9, false),
+        (Step::Proximal, 0.9, true),
+    ] {
+        let setting = Setting::new(&model, phase(momentum, nesterov), Penalty { step, ..Penalty::default() }, Kind::Double);
+        minima.push(setting.train(&[4], &[lambda], None, &mut Quiet::default()).unwrap().theta);
+    }
+    for theta in &minima[1..] {
+        let difference = (theta - &minima[0]).abs().max().double_value(&[]);
+        assert!(difference < 1e-6, "{difference}");
+    }
+}

@@ -1,0 +1,171 @@
+//! The shipped studies, their reference, and what a plan counts.
+
+mod common;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use common::*;
+use transfergrid::config::{json_schema, reference_markdown, Overrides, Study};
+use transfergrid::plan::{Plan, StageKind};
+
+fn shipped() -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = std::fs::read_dir(repository().join("experiments")).unwrap().map(|e| e.unwrap().path()).collect();
+    all.sort();
+    assert!(all.len() >= 3);
+    all
+}
+
+fn plan_json(arguments: &[&str]) -> serde_json::Value {
+    let done = run(program().current_dir(repository()).arg("plan").args(arguments).arg("--json"));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    json(&done.stdout)
+}
+
+#[test]
+fn every_shipped_study_and_preset_plans() {
+    let mut table = String::new();
+    for path in shipped() {
+        let name = path.file_name().unwrap().to_str().unwrap().to_string();
+        for preset in [None, Some("small")] {
+            let overrides = Overrides { preset: preset.map(str::to_string), ..Overrides::default() };
+            let study = match Study::load(&path, &overrides) {
+                Err(error) if preset.is_some() && error.what.contains("has no preset") => continue,
+                other => other.unwrap(),
+            };
+            let plan = Plan::new(&study).unwrap();
+            let count = |kind| plan.count(kind);
+            table.push_str(&format!(
+                "{name} {}: {} cells, {} source, {} target, {} scratch stages\n",
+                preset.unwrap_or("full"),
+                plan.cells.len(),
+                count(StageKind::Source),
+                count(StageKind::Target),
+                count(StageKind::Scratch)
+            ));
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn sources_are_shared_by_all_lambda1() {
+    let plan = plan_json(&["experiments/cifar10.yaml"]);
+    let n = |key: &str| plan[key].as_u64().unwrap();
+    let lambda0 = plan["axes"]["lambda0"].as_array().unwrap();
+    let (l0, l1, seeds) =
+        (lambda0.len() as u64, plan["axes"]["lambda1"].as_array().unwrap().len() as u64, plan["seeds"].as_array().unwrap().len() as u64);
+    assert_eq!((n("cells"), n("source_stages"), n("target_stages")), (l0 * l1 * seeds, l0 * seeds, l0 * l1 * seeds));
+    assert!(seeds >= 5 && n("scratch_stages") >= seeds);
+    let values: Vec<f64> = lambda0.iter().map(|v| v.as_f64().unwrap()).collect();
+    assert!(values.contains(&0.0) && values.contains(&1e-5) && values.contains(&1e-1), "{values:?}");
+    assert_eq!(plan_json(&["experiments/demo.yaml", "--set", "lambda1=[0, 1, 2, 3]", "--seeds", "2"])["target_stages"], 10 * 4 * 2);
+}
+
+fn study(text: &str, overrides: Overrides) -> Study {
+    let folder = tempfile::tempdir().unwrap();
+    Study::load(&write(folder.path(), "study.yaml", text), &overrides).unwrap()
+}
+
+fn keys(study: &Study) -> HashSet<String> {
+    Plan::new(study).unwrap().stages.into_iter().map(|stage| stage.key).collect()
+}
+
+#[test]
+fn the_resolved_study_is_the_same_study() {
+    for path in shipped() {
+        let whole = Study::load(&path, &Overrides::default()).unwrap();
+        let again = study(&whole.to_yaml(), Overrides::default());
+        assert_eq!(whole.axes, again.axes);
+        assert_eq!(keys(&whole), keys(&again), "{}", path.display());
+    }
+    let text = SMALL.replace("lambda1: [0, 0.1]", "lambda1: [0, .inf]\npenalty: {step: proximal}");
+    let infinite = study(&text, Overrides::default());
+    assert_eq!(keys(&infinite), keys(&study(&infinite.to_yaml(), Overrides::default())));
+}
+
+#[test]
+fn each_setting_changes_the_keys_of_the_stages_it_shapes_and_no_others() {
+    let base = Plan::new(&study(SMALL, Overrides::default())).unwrap();
+    let by_kind = |plan: &Plan, kind| -> HashSet<String> { plan.stages.iter().filter(|s| s.kind == kind).map(|s| s.key.clone()).collect() };
+    let changes = [
+        // (what, source, target, scratch) keys change
+        ("model.hidden=[8]", true, true, true),
+        ("penalty.biases=false", true, true, true),
+        ("source.lr=0.2", true, true, false),
+        ("source.per_class=10", true, true, true), // the source's images give the normalisation
+        ("target.lr=0.2", false, true, true),
+        ("target.augment.shift=1", false, true, true),
+        ("transfer.beta=0.1", false, true, false),
+        ("transfer.method=finetune", false, true, false),
+        ("scratch.lr=0.2", false, false, true),
+        ("lambda1=[0.2, 0.3]", false, true, false),
+        ("lambda0=[0.2, 0.3]", true, true, false),
+        ("selection=loss", false, false, false),
+        ("description=other words", false, false, false),
+    ];
+    for (set, source, target, scratch) in changes {
+        let changed = Plan::new(&study(SMALL, Overrides { set: vec![set.into()], ..Overrides::default() })).unwrap();
+        for (kind, expected) in [(StageKind::Source, source), (StageKind::Target, target), (StageKind::Scratch, scratch)] {
+            let differs = by_kind(&base, kind).is_disjoint(&by_kind(&changed, kind));
+            let same = by_kind(&base, kind) == by_kind(&changed, kind);
+            assert!(if expected { differs } else { same }, "{set}: {}", kind.as_str());
+        }
+    }
+}
+
+#[test]
+fn zipped_axes_lists_of_lists_bases_and_presets() {
+    let zipped = study(
+        &SMALL.replace("lr: 0.1}", "lr: [0.1, 0.2, 0.3]}").replace("seeds: 2", "seeds: 2\nzip: [[lambda0, source.lr]]"),
+        Overrides::default(),
+    );
+    assert_eq!(zipped.combinations().len(), 3 * 2);
+    let widths = study(&SMALL.replace("hidden: [16]", "hidden: [[16], [8, 8], []]"), Overrides::default());
+    assert_eq!(widths.axes.len(), 3);
+    assert_eq!(widths.combinations().len(), 3 * 3 * 2);
+
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "base.yaml", &format!("{SMALL}presets: {{tiny: {{seeds: 1}}}}\n"));
+    let child = write(folder.path(), "child.yaml", "name: child\nextends: base.yaml\nsource: {epochs: 9}\n");
+    let plain = Study::load(&child, &Overrides::default()).unwrap();
+    let cell = plain.cell(&[0, 0]).unwrap();
+    assert_eq!((cell.source.epochs, cell.source.lr, plain.seeds.len()), (9, 0.1, 2));
+    let tiny = Study::load(&child, &Overrides { preset: Some("tiny".into()), ..Overrides::default() }).unwrap();
+    assert_eq!(tiny.seeds, [0]);
+}
+
+#[test]
+fn grids_are_tidy() {
+    let study = study(
+        &SMALL.replace(
+            "lambda0: [0, 1e-3, 1e-2]",
+            "lambda0: [0, {log: {from: 1e-5, to: 1e-1, points: 5}}, {linear: {from: 1, to: 2, points: 3}}]",
+        ),
+        Overrides::default(),
+    );
+    let values: Vec<f64> = study.axes[0].values.iter().map(|v| v.as_f64().unwrap()).collect();
+    assert_eq!(values, [0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1.5, 2.0]);
+}
+
+#[test]
+fn the_reference_has_not_drifted() {
+    let path = repository().join("docs/study.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text, reference_markdown(), "docs/study.md has drifted: run `make docs`");
+}
+
+#[test]
+fn the_schema_knows_every_key_of_the_shipped_studies() {
+    let schema = json_schema();
+    assert_eq!(schema["additionalProperties"], false);
+    for key in ["name", "presets", "seeds", "lambda0", "lambda1", "model", "source", "target", "transfer", "scratch", "penalty"] {
+        assert!(schema["properties"][key].is_object(), "{key}");
+    }
+    assert!(
+        schema["properties"]["source"]["properties"]["lr"]["anyOf"].as_array().unwrap().len() == 4,
+        "a list or a grid may stand for a number"
+    );
+    let printed = run(program().arg("schema"));
+    assert_eq!(json(&printed.stdout), schema);
+}
