@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::layers::{batch_norm, convolution, group_norm, join_replicas, linear, split_replicas};
+use super::layers::{add_bias, batch_norm, convolution, group_norm, join_replicas, linear, pool, split_replicas};
 use super::layout::{Init, Layout, Parameter, Role, Shape};
 use crate::config::network::{Model, Norm};
 
@@ -125,8 +125,12 @@ impl Architecture {
             match block {
                 Block::Convolution { .. } => {
                     let affine = has_norm.then(|| (next(), next()));
-                    // ReLU after pooling: the same function as before it, on a quarter of the pixels.
-                    x = norm(convolution(&x, &weight, &bias), affine).max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false).relu();
+                    // Pooling commutes with what grows monotonically: bias and ReLU act on a quarter of the pixels.
+                    x = match has_norm {
+                        true => pool(&norm(convolution(&x, &weight, Some(&bias)), affine)),
+                        false => add_bias(&pool(&convolution(&x, &weight, None)), &bias),
+                    };
+                    x = x.relu();
                 }
                 Block::Hidden { .. } => {
                     let affine = has_norm.then(|| (next(), next()));

@@ -9,10 +9,20 @@ pub const NORM_EPS: f64 = 1e-5;
 const NORM_MOMENTUM: f64 = 0.1;
 
 /// 3×3 convolution, stride 1, zero padding 1: `x` [B, K·I, H, W], `weight` [K, O, I, 3, 3], `bias` [K, O] → [B, K·O, H, W].
-pub fn convolution(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+pub fn convolution(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     let size = weight.size();
     let (k, o, i) = (size[0], size[1], size[2]);
-    x.conv2d(&weight.reshape([k * o, i, 3, 3]), Some(bias.reshape([k * o])), [1, 1], [1, 1], [1, 1], k)
+    x.conv2d(&weight.reshape([k * o, i, 3, 3]), bias.map(|bias| bias.reshape([k * o])), [1, 1], [1, 1], [1, 1], k)
+}
+
+/// `x` [B, K·O, H, W] + `bias` [K, O].
+pub fn add_bias(x: &Tensor, bias: &Tensor) -> Tensor {
+    x + bias.reshape([1, -1, 1, 1])
+}
+
+/// 2×2 max-pooling, stride 2.
+pub fn pool(x: &Tensor) -> Tensor {
+    x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
 }
 
 /// Affine map: `x` [K, B, I], `weight` [K, O, I], `bias` [K, O] → [K, B, O].

@@ -1,6 +1,6 @@
 //! Loss and accuracy of K replicas on images they do not learn from.
 
-use tch::{no_grad, Kind, Tensor};
+use tch::{no_grad, Device, Kind, Tensor};
 
 use super::batches::{Pool, Task};
 use crate::model::{Architecture, Buffers, Mode};
@@ -12,8 +12,9 @@ pub struct Evaluation {
     pub accuracy: Vec<f64>,
 }
 
-/// Images whose activations are in memory at once, over all replicas.
-const CHUNK: i64 = 2000;
+/// Images in one forward pass, over all replicas: few enough on CPU for activations to stay in cache.
+const CHUNK_CPU: i64 = 128;
+const CHUNK_CUDA: i64 = 4096;
 
 /// Cross-entropy of each image, [K, B], from logits [K, B, classes] and outputs [K, B].
 pub fn cross_entropy(logits: &Tensor, outputs: &Tensor) -> Tensor {
@@ -26,7 +27,7 @@ pub fn evaluate(architecture: &Architecture, theta: &Tensor, buffers: &Buffers, 
         let (k, n) = (rows.size()[0], rows.size()[1]);
         let mut loss = Tensor::zeros([k], (Kind::Double, pool.device()));
         let mut right = Tensor::zeros([k], (Kind::Double, pool.device()));
-        let chunk = (CHUNK / k).max(100);
+        let chunk = (if pool.device() == Device::Cpu { CHUNK_CPU } else { CHUNK_CUDA } / k).max(16);
         for start in (0..n).step_by(chunk as usize) {
             let (images, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
             let logits = architecture.forward(theta, &images, buffers, Mode::Evaluate);
