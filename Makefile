@@ -49,7 +49,7 @@ docs: build ## docs/study.md from the settings' doc comments
 	$(BIN) schema --markdown > docs/study.md
 
 bench: build .venv/bench ## training throughput against plain PyTorch
-	.venv-bench/bin/python benches/throughput.py
+	.venv-bench/bin/python benches/throughput.py $(ARGS)
 
 .PHONY: .venv/bench
 .venv/bench:

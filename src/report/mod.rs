@@ -54,13 +54,10 @@ impl Report {
         put("summary.json".into(), tables::summary_json(study, self).into_bytes())?;
         for (i, (group, answer)) in self.groups.iter().enumerate() {
             let suffix = if self.groups.len() > 1 { format!("-{}", i + 1) } else { String::new() };
-            if let Some((svg, png)) = figure::curves(study, group, answer)? {
-                put(format!("figure2{suffix}.svg"), svg.into_bytes())?;
-                put(format!("figure2{suffix}.png"), png)?;
-            }
-            if let Some((svg, png)) = figure::heat_map(study, group, answer)? {
-                put(format!("heatmap{suffix}.svg"), svg.into_bytes())?;
-                put(format!("heatmap{suffix}.png"), png)?;
+            let figures = [("figure2", figure::curves(study, group, answer)?), ("heatmap", figure::heat_map(study, group, answer)?)];
+            for (name, figure) in figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))) {
+                put(format!("{name}{suffix}.svg"), figure.svg.into_bytes())?;
+                put(format!("{name}{suffix}.png"), figure.png)?;
             }
         }
         Ok(written)

@@ -1,15 +1,20 @@
-//! Which packs can start now: costly ones first, so that a sweep does not end on one long stage.
+//! Which packs can start now, and in which order: so that a sweep does not end on one long stage.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::{Cost, Plan};
+use crate::plan::{Cost, Plan, StageKind};
+
+/// Sources and twins before targets (sources open the way for them, twins are what they are compared with), then the most costly
+/// (in operations), then the first in the plan.
+type Rank = (bool, u64, Reverse<usize>);
 
 /// Stages that still have to run.
 #[derive(Debug)]
 pub struct Queue {
     pack_size: usize,
-    /// Packs that can start, by (cost in operations, first stage): the last is the most costly, and among equals the first in the plan.
-    ready: BTreeMap<(u64, std::cmp::Reverse<usize>), Vec<usize>>,
+    /// Packs that can start; the last goes first.
+    ready: BTreeMap<Rank, Vec<usize>>,
     /// Targets that wait, by their source.
     waiting: BTreeMap<usize, BTreeSet<usize>>,
     /// Packs in work.
@@ -35,8 +40,9 @@ impl Queue {
 
     fn add(&mut self, plan: &Plan, stages: &[usize]) {
         for pack in plan.packs(stages, self.pack_size) {
-            let cost = Cost::of(&plan.stages[pack[0]]).flops * pack.len() as f64;
-            self.ready.insert((cost as u64, std::cmp::Reverse(pack[0])), pack);
+            let first = &plan.stages[pack[0]];
+            let cost = Cost::of(first).flops * pack.len() as f64;
+            self.ready.insert((first.kind != StageKind::Target, cost as u64, Reverse(pack[0])), pack);
         }
     }
 

@@ -97,7 +97,12 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         });
         written.and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
             let _ = fs::remove_file(&part); // the write's own error is the one to tell
-        })
+        })?;
+        // The new name is on disk only when the folder is; file systems that cannot sync a folder need no telling.
+        if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }

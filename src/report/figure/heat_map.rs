@@ -1,0 +1,157 @@
+//! The target metric over λ₀ × λ₁.
+
+use anyhow::Result;
+
+use super::canvas::{line, render, render_rgb, text, Figure, HPos, RGBColor, Step, VPos, INK, TEXT};
+use super::summarise;
+use crate::config::{number, Study};
+use crate::report::answer::Answer;
+use crate::report::collect::{Group, Metric};
+
+const WHITE: RGBColor = RGBColor(255, 255, 255);
+
+/// Viridis at nine points.
+const VIRIDIS: [(u8, u8, u8); 9] = [
+    (68, 1, 84),
+    (71, 44, 122),
+    (59, 81, 139),
+    (44, 113, 142),
+    (33, 144, 141),
+    (39, 173, 129),
+    (92, 200, 99),
+    (170, 220, 50),
+    (253, 231, 37),
+];
+
+fn viridis(t: f64) -> RGBColor {
+    let at = t.clamp(0.0, 1.0) * 8.0;
+    let (a, b) = (VIRIDIS[at.floor() as usize], VIRIDIS[at.ceil() as usize]);
+    let mix = |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * at.fract()).round() as u8;
+    RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
+}
+
+const HEAT_SIZE: (u32, u32) = (1000, 760);
+
+/// Mean target test metric over λ₀ × λ₁, the optimum framed. None with a single cell or without results.
+pub fn heat_map(study: &Study, group: &Group, answer: &Answer) -> Result<Option<Figure>> {
+    heat_steps(study, group, answer).map(|steps| render(HEAT_SIZE, &steps)).transpose()
+}
+
+/// The heat map as RGB bytes with width and height, for TensorBoard.
+pub fn heat_map_rgb(study: &Study, group: &Group, answer: &Answer) -> Result<Option<(Vec<u8>, u32, u32)>> {
+    match heat_steps(study, group, answer) {
+        Some(steps) => Ok(Some((render_rgb(HEAT_SIZE, &steps)?, HEAT_SIZE.0, HEAT_SIZE.1))),
+        None => Ok(None),
+    }
+}
+
+fn heat_steps(study: &Study, group: &Group, answer: &Answer) -> Option<Vec<Step>> {
+    let values: Vec<Vec<Option<f64>>> =
+        group.target.iter().map(|row| row.iter().map(|cell| summarise(cell, answer).map(|(m, _, _)| m)).collect()).collect();
+    let known: Vec<f64> = values.iter().flatten().flatten().copied().collect();
+    let (columns, rows) = (group.lambda0.len(), group.lambda1.len());
+    if known.is_empty() || columns * rows < 2 {
+        return None;
+    }
+    let (low, high) = known.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+    let better = |v: f64| {
+        let t = if high > low { (v - low) / (high - low) } else { 0.5 };
+        if answer.metric == Metric::Accuracy {
+            t
+        } else {
+            1.0 - t
+        }
+    };
+    let (left, right, top, bottom) = (170.0, 840.0, 70.0, 610.0);
+    let (w, h) = ((right - left) / columns as f64, (bottom - top) / rows as f64);
+    let corner = |i: usize, j: usize| (left + i as f64 * w, bottom - (j + 1) as f64 * h);
+    let rectangle = |x: f64, y: f64, w: f64, h: f64| vec![(x, y), (x + w, y), (x + w, y + h), (x, y + h)];
+    let mut steps = vec![];
+    let unit = if answer.metric == Metric::Accuracy { "accuracy (%)" } else { "loss (nats)" };
+    let title = if group.axes.is_empty() { study.name.clone() } else { format!("{}: {}", study.name, group.label()) };
+    steps.push(text((left, 18.0), format!("{title}: target test {unit}"), HPos::Left, VPos::Top, INK));
+    let small = (w / 3.4).min(h * 0.6).min(TEXT);
+    for (i, row) in values.iter().enumerate() {
+        for (j, value) in row.iter().enumerate() {
+            let (x, y) = corner(i, j);
+            let color = value.map_or(RGBColor(238, 238, 238), |v| viridis(better(v)));
+            steps.push(Step::Area { points: rectangle(x, y, w + 0.6, h + 0.6), color, opacity: 1.0 });
+            if small >= 13.0 {
+                let words =
+                    value
+                        .map_or("–".to_string(), |v| if answer.metric == Metric::Accuracy { format!("{v:.1}") } else { format!("{v:.2}") });
+                let ink = if value.is_some_and(|v| better(v) < 0.55) { WHITE } else { INK };
+                steps.push(Step::Text {
+                    at: (x + w / 2.0, y + h / 2.0),
+                    text: words,
+                    size: small,
+                    color: ink,
+                    h: HPos::Center,
+                    v: VPos::Center,
+                    turned: false,
+                });
+            }
+        }
+    }
+    if let Some((i, j)) = answer.transfer {
+        let (x, y) = corner(i, j);
+        let corners = rectangle(x + 3.0, y + 3.0, w - 6.0, h - 6.0);
+        for side in 0..4 {
+            // One line a side: the bitmap backend leaves gaps at the corners of a thick path.
+            let (a, b) = (corners[side], corners[(side + 1) % 4]);
+            let reach = |p: (f64, f64), q: (f64, f64)| {
+                (p.0 + 2.5 * (p.0 - q.0).signum() * f64::from(p.0 != q.0), p.1 + 2.5 * (p.1 - q.1).signum() * f64::from(p.1 != q.1))
+            };
+            steps.push(line(vec![reach(a, b), reach(b, a)], RGBColor(230, 0, 60), 5.0));
+        }
+    }
+    let every = |n: usize, room: f64, need: f64| ((need * n as f64 / room).ceil() as usize).max(1);
+    let step = every(columns, right - left, 92.0);
+    for (i, lambda) in group.lambda0.iter().enumerate().filter(|(i, _)| i % step == 0) {
+        steps.push(text((corner(i, 0).0 + w / 2.0, bottom + 12.0), short(*lambda), HPos::Center, VPos::Top, INK));
+    }
+    let step = every(rows, bottom - top, 36.0);
+    for (j, lambda) in group.lambda1.iter().enumerate().filter(|(j, _)| j % step == 0) {
+        steps.push(text((left - 12.0, corner(0, j).1 + h / 2.0), short(*lambda), HPos::Right, VPos::Center, INK));
+    }
+    steps.push(text(((left + right) / 2.0, bottom + 92.0), "source penalty λ₀", HPos::Center, VPos::Bottom, INK));
+    steps.push(Step::Text {
+        at: (26.0, (top + bottom) / 2.0),
+        text: "target penalty λ₁".into(),
+        size: TEXT,
+        color: INK,
+        h: HPos::Center,
+        v: VPos::Center,
+        turned: true,
+    });
+    if answer.transfer.is_some() {
+        steps.push(text((left, 738.0), "framed: chosen by validation", HPos::Left, VPos::Bottom, RGBColor(200, 0, 52)));
+    }
+    // Colour bar, worst at the bottom.
+    let bar = 100;
+    for k in 0..bar {
+        let t = f64::from(k) / f64::from(bar);
+        let y = bottom - (t + 1.0 / f64::from(bar)) * (bottom - top);
+        steps.push(Step::Area {
+            points: rectangle(870.0, y, 28.0, (bottom - top) / f64::from(bar) + 1.0),
+            color: viridis(t),
+            opacity: 1.0,
+        });
+    }
+    for k in 0..=4 {
+        let t = f64::from(k) / 4.0;
+        let value = if answer.metric == Metric::Accuracy { low + t * (high - low) } else { high - t * (high - low) };
+        let words = if answer.metric == Metric::Accuracy { format!("{value:.1}") } else { format!("{value:.2}") };
+        steps.push(text((908.0, bottom - t * (bottom - top)), words, HPos::Left, VPos::Center, INK));
+    }
+    Some(steps)
+}
+
+/// Two digits: the axis has no room for more.
+fn short(value: f64) -> String {
+    if value == 0.0 || value.is_infinite() {
+        number(value).replace("inf", "∞")
+    } else {
+        number(format!("{value:.1e}").parse().unwrap_or(value))
+    }
+}
