@@ -59,7 +59,7 @@ fn sources_are_shared_by_all_lambda1() {
     assert!(seeds >= 5 && n("scratch_stages") >= seeds);
     let values: Vec<f64> = lambda0.iter().map(|v| v.as_f64().unwrap()).collect();
     assert!(values.contains(&0.0) && values.contains(&1e-5) && values.contains(&1e-1), "{values:?}");
-    assert_eq!(plan_json(&["experiments/demo.yaml", "--set", "lambda1=[0, 1, 2, 3]", "--seeds", "2"])["target_stages"], 10 * 4 * 2);
+    assert_eq!(plan_json(&["experiments/demo.yaml", "--set", "lambda1=[0, 1, 2, 3]", "--seeds", "2"])["target_stages"], 12 * 4 * 2);
 }
 
 fn study(text: &str, overrides: Overrides) -> Study {

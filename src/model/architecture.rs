@@ -2,16 +2,9 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::layers::{add_bias, batch_norm, convolution, group_norm, join_replicas, linear, pool, split_replicas};
+use super::layers::{add_bias, batch_norm, convolution, group_norm, join_replicas, linear, pool, split_replicas, Mode};
 use super::layout::{Init, Layout, Parameter, Role, Shape};
 use crate::config::network::{Model, Norm};
-
-/// Whether BatchNorm uses (and updates its running statistics from) the batch, or uses the running statistics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    Train,
-    Evaluate,
-}
 
 /// One linear map and what follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

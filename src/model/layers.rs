@@ -2,7 +2,12 @@
 
 use tch::Tensor;
 
-use super::architecture::Mode;
+/// Whether BatchNorm uses (and updates its running statistics from) the batch, or uses the running statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Train,
+    Evaluate,
+}
 
 pub const NORM_EPS: f64 = 1e-5;
 /// Weight of the newest batch in BatchNorm's running statistics.

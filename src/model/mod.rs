@@ -8,5 +8,6 @@ mod architecture;
 mod layers;
 mod layout;
 
-pub use architecture::{Architecture, Buffers, Mode};
+pub use architecture::{Architecture, Buffers};
+pub use layers::Mode;
 pub use layout::{Init, Layout, Parameter, Role, Shape};

@@ -1,7 +1,7 @@
 //! The answer in words.
 
 use super::answer::{Answer, Interval};
-use super::collect::{Group, Metric};
+use super::collect::{Cell, Group, Metric};
 use super::Report;
 use crate::config::number;
 
@@ -86,8 +86,10 @@ fn of_group(group: &Group, answer: &Answer) -> Vec<String> {
         _ if group.scratch.is_empty() => lines.push("Negative transfer: not asked (scratch.lambdas is empty).".into()),
         _ => lines.push("Negative transfer: unknown, no from-scratch result for every seed yet.".into()),
     }
-    let (source_test, target_test) = (test(group, answer, false), test(group, answer, true));
-    lines.push(format!("Test {by} at the optima: source {source_test}, target {target_test}."));
+    // A source that a strong λ₀ has flattened shows here: the target may prefer to start from nothing learned.
+    let (own, at_transfer) = (test(&group.source[source], answer), test(&group.source[i], answer));
+    let elsewhere = if source == i { String::new() } else { format!(" ({at_transfer} at the transfer-optimal λ₀)") };
+    lines.push(format!("Test {by} at the optima: source {own}{elsewhere}, target {}.", test(&group.target[i][j], answer)));
     let other = if answer.metric == Metric::Accuracy { Metric::Loss } else { Metric::Accuracy };
     let second = Answer::under(group, other);
     if let (Some(s), Some((t, u))) = (second.source, second.transfer) {
@@ -131,13 +133,8 @@ fn points(value: Interval, metric: Metric) -> String {
     format!("{} {unit}{range}", show(value.estimate))
 }
 
-/// Mean test metric at the source's or the target's optimum.
-fn test(group: &Group, answer: &Answer, target: bool) -> String {
-    let cell = match (target, answer.source, answer.transfer) {
-        (false, Some(i), _) => &group.source[i],
-        (true, _, Some((i, j))) => &group.target[i][j],
-        _ => return "none".into(),
-    };
+/// Mean test metric of a cell.
+fn test(cell: &Cell, answer: &Answer) -> String {
     match cell.values(&answer.seeds, answer.metric.key(true)) {
         Some(values) if answer.metric == Metric::Accuracy => format!("{:.1}%", 100.0 * super::mean(&values)),
         Some(values) => format!("{:.4}", super::mean(&values)),

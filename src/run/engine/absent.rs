@@ -2,7 +2,7 @@
 
 use anyhow::{bail, Result};
 
-use super::{Choice, Engine};
+use super::{Choice, Description, Engine};
 use crate::data::Roots;
 use crate::plan::Plan;
 
@@ -14,15 +14,6 @@ pub fn open(_: &Choice, _: &Plan, _: &Roots) -> Result<Box<dyn Engine>> {
 
 pub fn auto_device() -> String {
     "cpu".into()
-}
-
-/// What `doctor` says of libtorch.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Description {
-    pub libtorch: String,
-    pub folder: Option<String>,
-    pub cuda_devices: usize,
-    pub cuda: String,
 }
 
 pub fn describe() -> Description {

@@ -18,7 +18,7 @@ use crate::store::{Array, Checkpoint, Status};
 #[cfg(not(feature = "torch"))]
 use absent as torch;
 pub use mock::Mock;
-pub use torch::{describe, Description};
+pub use torch::{auto_device, describe};
 
 /// One pack to train.
 #[derive(Debug)]
@@ -109,7 +109,13 @@ pub fn open(choice: &Choice, plan: &Plan, roots: &Roots) -> Result<Box<dyn Engin
     }
 }
 
-/// The device that `auto` would take: (`cpu` or `cuda:0`, cores or 1).
-pub fn auto_device() -> String {
-    torch::auto_device()
+/// What `doctor` says of libtorch.
+#[derive(Debug, Clone, Serialize)]
+pub struct Description {
+    /// PyTorch's version, as its own version file has it.
+    pub libtorch: String,
+    pub folder: Option<String>,
+    pub cuda_devices: usize,
+    /// What CUDA can do here, or why it cannot.
+    pub cuda: String,
 }

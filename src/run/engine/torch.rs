@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use anyhow::{ensure, Context, Result};
 use tch::{Cuda, Device, Kind, Tensor};
 
-use super::{Choice, Ended, Engine, Epoch, Job, Link, PackEnd};
+use super::{Choice, Description, Ended, Engine, Epoch, Job, Link, PackEnd};
 use crate::config::network::{BatchNormRule, DataName, Head, Method};
 use crate::data::{normalisation, task_labels, Dataset, Normalisation, Roots, Split};
 use crate::model::{Architecture, Role};
@@ -76,17 +76,6 @@ fn device(wanted: &str) -> Result<Device> {
         ));
     }
     Ok(Device::Cuda(index))
-}
-
-/// What `doctor` says of libtorch.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Description {
-    /// PyTorch's version, as its own version file has it.
-    pub libtorch: String,
-    pub folder: Option<String>,
-    pub cuda_devices: usize,
-    /// What CUDA can do here, or why it cannot.
-    pub cuda: String,
 }
 
 pub fn describe() -> Description {
