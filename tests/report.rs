@@ -15,6 +15,8 @@ fn group(
     scratch: impl Fn(usize) -> f64,
 ) -> Group {
     let cell = |f: &dyn Fn(usize) -> f64| Cell {
+        planned: true,
+        diverged: false,
         by_seed: (0..seeds)
             .map(|seed| {
                 let accuracy = f(seed);
@@ -128,4 +130,16 @@ fn a_source_optimum_at_zero_makes_the_ratio_infinite_not_wrong() {
     assert_eq!(answer.source, Some(0));
     assert_eq!(answer.log_ratio.unwrap().estimate, f64::INFINITY);
     assert_eq!(answer.probability_stronger, Some(1.0));
+}
+
+#[test]
+fn what_diverged_for_one_seed_is_out_of_the_running_and_costs_no_seed() {
+    let mut group = group(&GRID, &[0.0], 4, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, -2.0, s), |_| 0.1);
+    group.target[3][0].by_seed[1] = None;
+    group.target[3][0].diverged = true;
+    let answer = Answer::of(&group, Selection::Accuracy);
+    assert_eq!((answer.seeds.len(), answer.transfer), (4, Some((2, 0))), "the next best, over all four seeds");
+    // A cell that the study never asks for (zipped axes) is not missing either.
+    group.target[4][0] = Cell { by_seed: vec![None; 4], planned: false, diverged: false };
+    assert_eq!(Answer::of(&group, Selection::Accuracy).seeds.len(), 4);
 }

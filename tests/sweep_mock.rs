@@ -194,6 +194,61 @@ fn packs_give_the_same_results() {
 }
 
 #[test]
+fn interrupted_packs_go_on_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let packs = ["--pack", "4", "--mock-ms", "60", "--workers", "1"];
+    let snapshots = || {
+        let all = std::fs::read_dir(folder.path().join("small/checkpoints")).unwrap();
+        all.filter(|e| e.as_ref().unwrap().file_name().to_str().unwrap().starts_with("pack-")).count()
+    };
+    let mut found = 0;
+    for _ in 0..12 {
+        let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(packs));
+        std::thread::sleep(Duration::from_millis(330));
+        std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        if child.wait().unwrap().code() == Some(0) {
+            break;
+        }
+        found = found.max(snapshots());
+        assert!(snapshots() <= 1, "one worker leaves one snapshot, and it is taken up again");
+    }
+    assert!(found > 0);
+    assert_eq!(mock(&study, folder.path(), &packs).code, Some(0));
+    assert_eq!(snapshots(), 0);
+    let calm = folder.path().join("calm");
+    mock(&study, &calm, &[]);
+    assert_eq!(results(folder.path(), "small"), results(&calm, "small"));
+    // Targets of several sources share packs.
+    assert!(records(folder.path(), "small").iter().filter(|r| r["kind"] == "target").all(|r| r["pack"] == 4));
+}
+
+#[test]
+fn an_unresolved_failure_is_not_forgotten_by_an_interruption() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    assert_eq!(mock(&study, folder.path(), &["--mock-fail", "0.3"]).code, Some(3));
+    let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(["--mock-ms", "300"]));
+    std::thread::sleep(Duration::from_millis(500));
+    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+}
+
+#[test]
+fn a_terminal_that_goes_away_does_not_stop_the_sweep() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let mut child = sweep(&study, folder.path(), &["--engine", "mock", "--mock-ms", "400"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(counts(folder.path(), "small"), (20, 0, 0));
+}
+
+#[test]
 fn a_second_process_is_refused_and_signals_mean_exit_75() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);

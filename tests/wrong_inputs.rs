@@ -55,6 +55,22 @@ fn studies() {
         ("one class", change("classes: [0, 1, 2]", "classes: [0]"), vec![]),
         ("more images than there are", change("per_class: 20", "per_class: 200"), vec![]),
         ("per_class and total", change("per_class: 20", "per_class: 20, total: 60"), vec![]),
+        ("Nesterov beyond its own limit", change("lr: 0.1", "lr: 0.1, nesterov: true").replace("1e-2]", "15]"), vec![]),
+        (
+            "a shared class with other validation images",
+            change(
+                "classes: [5, 6, 7], per_class: 5, validation_per_class: 10",
+                "classes: [1, 6, 7], per_class: 5, validation_per_class: 12",
+            ),
+            vec![],
+        ),
+        ("far too many seeds", change("seeds: 2", "seeds: 1000000000000"), vec![]),
+        (
+            "far too many cells",
+            change("lambda0: [0, 1e-3, 1e-2]", "lambda0: {linear: {from: 0, to: 1, points: 10000}}")
+                .replace("lambda1: [0, 0.1]", "lambda1: {linear: {from: 0, to: 1, points: 10000}}"),
+            vec![],
+        ),
         ("no epochs", change("epochs: 4", "epochs: 0"), vec![]),
         ("half an epoch", change("epochs: 4", "epochs: 0.5"), vec![]),
         ("momentum of one", change("lr: 0.1", "lr: 0.1, momentum: 1"), vec![]),

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{bytes, print};
+use super::{bytes, complain, print};
 use crate::config::nearest;
 use crate::config::network::DataName;
 use crate::data::{fetch, find, search_path, verify, DataError, Source, Verdict};
@@ -153,7 +153,7 @@ fn fetch_one(source: &Source, folder: &std::path::Path) -> Result<()> {
         }
         None if said.elapsed().as_secs() >= 5 => {
             said = Instant::now();
-            eprintln!("{name}: {} of {}", bytes(done as f64), total.map_or("?".into(), |total| bytes(total as f64)));
+            complain(&format!("{name}: {} of {}", bytes(done as f64), total.map_or("?".into(), |total| bytes(total as f64))));
         }
         None => {}
     })?;

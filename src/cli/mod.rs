@@ -18,6 +18,8 @@ use crate::config::{Overrides, Study, StudyError};
 use crate::data::DataError;
 use crate::run::UsageError;
 
+pub use crate::track::complain;
+
 const EXAMPLES: &str = "\
 Examples:
   transfergrid plan experiments/demo.yaml                 what would run, and what it costs

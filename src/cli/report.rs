@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::{print, status};
+use super::{complain, print, status};
 use crate::report::{statement, Report};
 use crate::store::Records;
 
@@ -29,7 +29,7 @@ impl ReportArgs {
     pub fn run(self) -> Result<u8> {
         let (folder, study, plan) = status::open(self.folder)?;
         let records = Records::read(&folder)?;
-        records.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        records.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
         let report = Report::new(&study, &plan, &records);
         let files = report.write(&study, &plan, &records, &folder)?;
         if self.json {

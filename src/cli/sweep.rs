@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use super::watch::Watch;
-use super::{duration, print, StudyArgs};
+use super::{complain, duration, print, StudyArgs};
 use crate::config::Study;
 use crate::data::search_path;
 use crate::plan::{Estimate, Plan};
@@ -91,19 +91,19 @@ impl SweepArgs {
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
         let folder = Folder(self.out.join(&study.name));
-        self.check_disk(&plan)?;
+        // Everything that can be refused is refused before anything is discarded.
+        let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()))?;
         folder.create()?;
         let lock = Lock::take(&folder)?;
         if self.fresh {
             self.discard(&folder)?;
         }
-        let choice = self.choice();
-        let engine = engine::open(&choice, &plan, &search_path(self.data.as_deref()))?;
-        refuse_mixed_engines(&folder, engine.name())?;
+        let records = Records::read(&folder)?;
+        self.check_disk(&plan, &records)?;
+        refuse_mixed_engines(&folder, &records, engine.name())?;
         write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
         Manifest::add(&folder, engine.name(), &engine.device())?;
 
-        let records = Records::read(&folder)?;
         let reused = plan.stages.iter().filter(|stage| records.is_final(&stage.key)).count();
         let mut watch = Watch::new(&study, &plan, &folder, &records, self.quiet);
         if !self.quiet {
@@ -119,11 +119,17 @@ impl SweepArgs {
         Choice { mock, device: self.device.clone(), workers: self.workers, pack: self.pack }
     }
 
-    fn check_disk(&self, plan: &Plan) -> Result<()> {
-        let need = Estimate::of(plan).disk_bytes + LEAST_FREE;
+    fn check_disk(&self, plan: &Plan, records: &Records) -> Result<()> {
+        let left = plan.stages.iter().filter(|stage| !records.is_final(&stage.key));
+        let need = Estimate::over(left).disk_bytes + LEAST_FREE;
         match free_bytes(&self.out) {
             Some(free) if (free as f64) < need => Err(usage(
-                format!("{} has {} free; this study needs about {}", self.out.display(), super::bytes(free as f64), super::bytes(need)),
+                format!(
+                    "{} has {} free; what is left of this study needs about {}",
+                    self.out.display(),
+                    super::bytes(free as f64),
+                    super::bytes(need)
+                ),
                 "free some space, or choose another disk with --out",
             )),
             _ => Ok(()),
@@ -152,8 +158,7 @@ impl SweepArgs {
 }
 
 /// Made-up and real numbers never share a folder.
-fn refuse_mixed_engines(folder: &Folder, engine: &str) -> Result<()> {
-    let records = Records::read(folder)?;
+fn refuse_mixed_engines(folder: &Folder, records: &Records, engine: &str) -> Result<()> {
     match records.by_key.values().find(|record| record.engine != engine) {
         Some(record) => Err(usage(
             format!("{} holds results of the engine `{}`, this sweep uses `{engine}`", folder.0.display(), record.engine),
@@ -179,7 +184,7 @@ fn opening(study: &Study, plan: &Plan, folder: &Folder, reused: usize, engine: &
     if reused > 0 {
         text.push_str(&format!("\n{reused} stages are done already and kept; {} to go", plan.stages.len() - reused));
     }
-    let left = Estimate::of(&Plan { cells: vec![], stages: plan.stages.clone() }).cpu_seconds(workers);
+    let left = Estimate::of(plan).cpu_seconds(workers);
     if engine.device() == "cpu" && reused == 0 && left > 3600.0 {
         text.push_str(&format!("\nthis will take roughly {} here; a smaller version may do: --preset small", duration(left)));
     }
@@ -192,18 +197,19 @@ fn close(study: &Study, plan: &Plan, folder: &Folder, tally: Tally, lock: Lock) 
     let files = report.write(study, plan, &records, folder)?;
     drop(lock);
     if tally.interrupted {
-        eprintln!(
+        complain(&format!(
             "interrupted: {} of {} stages are done and saved; the same command goes on from here",
             tally.reused + tally.done + tally.diverged,
             plan.stages.len()
-        );
+        ));
         return Ok(75);
     }
     print(&format!("\n{}\n\n", statement(&report)));
     files.iter().for_each(|file| print(&format!("{}\n", file.display())));
     for record in plan.stages.iter().filter_map(|stage| records.by_key.get(&stage.key)).filter(|record| record.error.is_some()).take(5) {
-        eprintln!("{} {}: {}", record.kind.as_str(), record.key, record.error.as_deref().unwrap_or_default());
+        complain(&format!("{} {}: {}", record.kind.as_str(), record.key, record.error.as_deref().unwrap_or_default()));
     }
-    let all_well = tally.failed == 0 && tally.missing == 0 && report.counts.diverged == 0;
+    let counts = report.counts;
+    let all_well = counts.failed == 0 && counts.missing == 0 && counts.diverged == 0;
     Ok(if all_well { 0 } else { 3 })
 }

@@ -81,6 +81,7 @@ pub fn cell(cell: &Network) -> Result<(), Problem> {
         phase(name, task, cell.data)?;
         last_batch(name, task, cell)?;
     }
+    shared_classes(cell)?;
     if let Some(lr) = cell.scratch.lr {
         positive("scratch.lr", lr)?;
     }
@@ -96,12 +97,11 @@ pub fn cell(cell: &Network) -> Result<(), Problem> {
         return Err(problem("transfer.head", what).hint("use `head: fresh`"));
     }
     if !proximal {
-        stable("lambda0", cell.lambda0, cell.source.lr)?;
-        stable("lambda1", cell.lambda1, cell.target.lr)?;
-        stable("transfer.beta", cell.transfer.beta, cell.target.lr)?;
+        stable("lambda0", cell.lambda0, &cell.source, None)?;
+        stable("lambda1", cell.lambda1, &cell.target, None)?;
+        stable("transfer.beta", cell.transfer.beta, &cell.target, None)?;
         for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
-            let lr = cell.scratch.lr.unwrap_or(cell.target.lr);
-            stable("scratch.lambdas", lambda, lr).map_err(|p| Problem { path: p.path.index(i), ..p })?;
+            stable("scratch.lambdas", lambda, &cell.target, cell.scratch.lr).map_err(|p| Problem { path: p.path.index(i), ..p })?;
         }
     }
     Ok(())
@@ -123,16 +123,37 @@ fn positive(path: impl AsRef<str>, value: f64) -> Result<(), Problem> {
     }
 }
 
-/// The explicit step multiplies the distance to the anchor by 1 − lr·λ: it grows once lr·λ > 2.
-fn stable(path: &str, lambda: f64, lr: f64) -> Result<(), Problem> {
-    if lr * lambda <= 2.0 {
+/// The explicit step multiplies the distance to the anchor by 1 − lr·λ: without momentum it grows once lr·λ > 2. Nesterov's form
+/// grows earlier, from 2(1 + μ)/(1 + 2μ) on (from the characteristic polynomial of the penalty alone); plain momentum later, but
+/// beyond 2 it would only ring.
+fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result<(), Problem> {
+    let (lr, mu) = (own_lr.unwrap_or(phase.lr), phase.momentum);
+    let (limit, which) = match phase.nesterov {
+        true => (2.0 * (1.0 + mu) / (1.0 + 2.0 * mu), "the explicit step with Nesterov momentum"),
+        false => (2.0, "the explicit step"),
+    };
+    if lr * lambda <= limit {
         return Ok(());
     }
-    Err(problem(
-        path,
-        format!("the explicit step is unstable here: lr·λ = {} · {} = {} > 2", number(lr), number(lambda), number(lr * lambda)),
-    )
-    .hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
+    let product = format!("lr·λ = {} · {} = {} > {}", number(lr), number(lambda), number(lr * lambda), number(limit));
+    Err(problem(path, format!("{which} is unstable here: {product}"))
+        .hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
+}
+
+/// Both tasks draw a class's images in the same order, validation first: for a class that both have, different numbers would make one
+/// task validate on what the other trained on.
+fn shared_classes(cell: &Network) -> Result<(), Problem> {
+    let labels = |phase: &Phase| -> Vec<Option<usize>> { phase.classes.iter().map(|class| class.label(cell.data)).collect() };
+    let source = labels(&cell.source);
+    let shared = labels(&cell.target).iter().position(|label| source.contains(label));
+    match shared.filter(|_| cell.source.validation_per_class != cell.target.validation_per_class) {
+        Some(i) => Err(problem(
+            "target.validation_per_class",
+            format!("class `{}` is in both tasks, so both need the same number of validation images", cell.target.classes[i]),
+        )
+        .hint(format!("the source has {}", cell.source.validation_per_class))),
+        None => Ok(()),
+    }
 }
 
 /// BatchNorm over a hidden layer has no variance to divide by in a batch of one image.

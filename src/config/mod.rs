@@ -23,6 +23,9 @@ pub use reference::markdown as reference_markdown;
 pub use schema::{json_schema, Kind, Selection};
 use schema::{Header, Shape};
 
+/// Beyond this a study is a slip of the keyboard.
+const MOST_CELLS: f64 = 1e6;
+
 /// What the command line lays over a study file; later fields win.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -100,13 +103,13 @@ impl Study {
                 .error(&Path::parse("name"), format!("`{}` cannot name a folder", header.name))
                 .hint("use letters, digits, `-`, `_` and `.`"));
         }
-        let seeds = header.seeds.list();
         let seeds_path = Path::parse("seeds");
+        if header.seeds.len() > 10_000 {
+            return Err(layers.error(&seeds_path, format!("{} seeds are more than the 10000 allowed", header.seeds.len())));
+        }
+        let seeds = header.seeds.list();
         if seeds.is_empty() {
             return Err(layers.error(&seeds_path, "no seeds").hint("give a number of at least 1, or a list"));
-        }
-        if seeds.len() > 10_000 {
-            return Err(layers.error(&seeds_path, format!("{} seeds are more than the 10000 allowed", seeds.len())));
         }
         if let Some((i, seed)) = seeds.iter().enumerate().find(|(i, s)| seeds[..*i].contains(s)) {
             return Err(layers.error(&seeds_path.index(i), format!("seed {seed} is listed twice")));
@@ -117,6 +120,11 @@ impl Study {
             Path::parse(&axis.path).set(&mut settings, Value::Sequence(axis.values.clone()));
         }
         let groups = groups(&axes, &header.zip, &layers)?;
+        let cells = groups.iter().fold(seeds.len() as f64, |product, group| product * axes[group[0]].values.len() as f64);
+        if cells > MOST_CELLS {
+            return Err(StudyError::new(&header.name, "", format!("{cells:.3e} cells are more than the {MOST_CELLS:.0e} allowed"))
+                .hint("give some axes fewer values, or split the study"));
+        }
         let study = Study {
             name: header.name,
             description: header.description,
@@ -134,12 +142,13 @@ impl Study {
 
     /// Every value of every axis by itself (so that an error names the value), then every combination.
     fn check(&self) -> Result<(), StudyError> {
-        let first = vec![0; self.axes.len()];
-        for (a, axis) in self.axes.iter().enumerate() {
-            for v in 0..axis.values.len() {
-                let mut at = first.clone();
-                at[a] = v;
-                self.cell_at(&at).map_err(|problem| self.blame(problem, Some((a, v))))?;
+        for group in &self.groups {
+            for v in 0..self.axes[group[0]].values.len() {
+                let mut at = vec![0; self.axes.len()];
+                group.iter().for_each(|&axis| at[axis] = v);
+                // Of zipped axes it is not known which one is to blame.
+                let value = (group.len() == 1).then_some((group[0], v));
+                self.cell_at(&at).map_err(|problem| self.blame(problem, value))?;
             }
         }
         for at in self.combinations() {

@@ -147,8 +147,8 @@ pub struct Penalty {
     pub biases: bool,
     /// Penalise the scale and shift of normalisation layers too (as PyTorch's weight decay does).
     pub norm: bool,
-    /// `explicit`: λ(θ − θ⁰) is added to the gradient before momentum, as in PyTorch's SGD; unstable once lr·λ > 2, so such a
-    /// cell is refused. `proximal`: θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)) after the step on the loss alone (μ the momentum, so that
+    /// `explicit`: λ(θ − θ⁰) is added to the gradient before momentum, as in PyTorch's SGD; unstable once lr·λ > 2 (with
+    /// Nesterov momentum μ: 2(1 + μ)/(1 + 2μ)), so such a cell is refused. `proximal`: θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)) after the step on the loss alone (μ the momentum, so that
     /// both steps have the same minimum); stable for every λ.
     pub step: Step,
 }

@@ -75,6 +75,14 @@ impl Default for Seeds {
 }
 
 impl Seeds {
+    /// How many, without making the list.
+    pub fn len(&self) -> u64 {
+        match self {
+            Seeds::Count(n) => *n,
+            Seeds::List(seeds) => seeds.len() as u64,
+        }
+    }
+
     pub fn list(&self) -> Vec<u64> {
         match self {
             Seeds::Count(n) => (0..*n).collect(),

@@ -20,15 +20,15 @@ pub fn read_mnist(folder: &Path) -> Result<(Examples, Examples), DataError> {
     Ok((half("train", 60_000)?, half("t10k", 10_000)?))
 }
 
-/// The plain file, the gzipped one, or the spelling with a dot that some mirrors use.
-fn file(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
+/// Where a file may be: plain or gzipped, and in the spelling with a dot that some mirrors use.
+pub fn spellings(folder: &Path, name: &str) -> Vec<PathBuf> {
     let dotted = name.replacen("-idx", ".idx", 1);
-    let candidates = [name.to_string(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")];
-    candidates
-        .iter()
-        .map(|candidate| folder.join(candidate))
-        .find(|path| path.is_file())
-        .ok_or_else(|| DataError::file(&folder.join(name), "this file is missing (plain or .gz)"))
+    [name.to_string(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")].map(|candidate| folder.join(candidate)).to_vec()
+}
+
+fn file(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
+    let found = spellings(folder, name).into_iter().find(|path| path.is_file());
+    found.ok_or_else(|| DataError::file(&folder.join(name), "this file is missing (plain or .gz)"))
 }
 
 /// The bytes of an IDX file of unsigned bytes with exactly this shape.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
+use super::idx;
 use super::locate::{find, Roots};
 use crate::config::network::DataName;
 
@@ -44,7 +45,7 @@ pub fn verify(name: DataName, roots: &Roots) -> Verdict {
     };
     let files: Vec<(Vec<PathBuf>, &str)> = match name {
         DataName::Digits => return Verdict::BuiltIn,
-        DataName::Mnist => MNIST.iter().map(|(file, md5)| (vec![place.join(file), place.join(format!("{file}.gz"))], *md5)).collect(),
+        DataName::Mnist => MNIST.iter().map(|(file, md5)| (idx::spellings(&place, file), *md5)).collect(),
         DataName::Cifar10 if place.is_file() => vec![(vec![place], CIFAR10_ARCHIVE)],
         DataName::Cifar10 => CIFAR10.iter().map(|(file, md5)| (vec![place.join(file)], *md5)).collect(),
     };

@@ -82,8 +82,13 @@ pub struct Estimate {
 
 impl Estimate {
     pub fn of(plan: &Plan) -> Estimate {
+        Estimate::over(&plan.stages)
+    }
+
+    /// The same for some of a plan's stages.
+    pub fn over<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Estimate {
         let mut sum = Estimate { images: 0.0, flops: 0.0, disk_bytes: 0.0 };
-        for stage in &plan.stages {
+        for stage in stages {
             let cost = Cost::of(stage);
             sum.images += cost.images;
             sum.flops += cost.flops;

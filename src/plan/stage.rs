@@ -175,7 +175,7 @@ impl Stage {
             parts.join(",").chars().map(|c| if c.is_ascii_alphanumeric() || ".,=-_+".contains(c) { c } else { '_' }).collect();
         match plain.len() {
             0..=150 => plain,
-            _ => format!("{}_{}", &plain[..120], &self.shape[..12]), // file systems end at 255 bytes
+            _ => format!("{}_{}", &plain[..120], &hash(&parts)[..12]), // file systems end at 255 bytes
         }
     }
 }

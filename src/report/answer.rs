@@ -29,7 +29,8 @@ pub struct Answer {
     pub log_ratio: Option<Interval>,
     /// Share of bootstrap resamples with λ₀* > λ_S*.
     pub probability_stronger: Option<f64>,
-    /// Test metric at λ₀* against λ_S*, each with its best λ₁: what choosing by the source costs. Above 0: it costs.
+    /// Test metric at λ₀* against λ_S*, each with its best λ₁: what choosing by the source costs. Above 0: it costs. Its interval, like
+    /// that of `gain`, is at these optima: seeds are resampled, the choice is not made anew.
     pub mismatch_cost: Option<Interval>,
     /// Test metric of the best transfer against the best twin. Below 0: negative transfer.
     pub gain: Option<Interval>,
@@ -45,9 +46,14 @@ struct Scores {
     target: Vec<Vec<Option<Vec<f64>>>>,
 }
 
+/// Mean over the draw, rounded so that equal fractions are equal however they were summed: a tie is a tie.
+fn level(values: &[f64], draw: &[usize]) -> f64 {
+    (mean_of(values, draw) * 1e12).round()
+}
+
 /// The first index with the highest mean over the draw.
 fn best<'a>(cells: impl Iterator<Item = &'a Option<Vec<f64>>>, draw: &[usize]) -> Option<(usize, f64)> {
-    let means = cells.enumerate().filter_map(|(i, values)| Some((i, mean_of(values.as_ref()?, draw))));
+    let means = cells.enumerate().filter_map(|(i, values)| Some((i, level(values.as_ref()?, draw))));
     means.fold(None, |best, (i, score)| match best {
         Some((_, top)) if score <= top => best,
         _ => Some((i, score)),
@@ -167,7 +173,7 @@ impl Answer {
         look("the transfer-optimal λ₁", "lambda1", &group.lambda1, self.transfer.map(|(_, j)| j));
         self.edges = edges;
 
-        let tied = |i: usize, j: &Option<Vec<f64>>, top: f64, at: usize| i != at && j.as_ref().is_some_and(|v| mean_of(v, all) == top);
+        let tied = |i: usize, j: &Option<Vec<f64>>, top: f64, at: usize| i != at && j.as_ref().is_some_and(|v| level(v, all) == top);
         if let Some((at, top)) = best(scores.source.iter(), all) {
             let others: Vec<String> =
                 scores.source.iter().enumerate().filter(|(i, v)| tied(*i, v, top, at)).map(|(i, _)| number(group.lambda0[i])).collect();
@@ -176,10 +182,10 @@ impl Answer {
             }
         }
         if let Some((ti, tj)) = self.transfer {
-            let top = scores.target[ti][tj].as_ref().map_or(f64::NAN, |v| mean_of(v, all));
+            let top = scores.target[ti][tj].as_ref().map_or(f64::NAN, |v| level(v, all));
             let mut others: Vec<String> = vec![];
             for (i, row) in scores.target.iter().enumerate().filter(|(i, _)| *i != ti) {
-                if row.iter().any(|v| v.as_ref().is_some_and(|v| mean_of(v, all) == top)) {
+                if row.iter().any(|v| v.as_ref().is_some_and(|v| level(v, all) == top)) {
                     others.push(number(group.lambda0[i]));
                 }
             }

@@ -39,21 +39,30 @@ impl Metric {
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
     pub by_seed: Vec<Option<BTreeMap<String, f64>>>,
+    /// The study asks for this cell (not every λ₀ meets every λ₁ where the two are zipped).
+    pub planned: bool,
+    /// It diverged for some seed: it is out of the running for all of them, or only the seeds that survived would speak for it.
+    pub diverged: bool,
 }
 
 impl Cell {
     fn new(seeds: usize) -> Cell {
-        Cell { by_seed: vec![None; seeds] }
+        Cell { by_seed: vec![None; seeds], planned: false, diverged: false }
     }
 
     fn put(&mut self, seed: usize, record: Option<&Record>) {
+        self.planned = true;
+        self.diverged |= record.is_some_and(|record| record.status == Status::Diverged);
         if let Some(record) = record.filter(|record| record.status == Status::Done) {
             self.by_seed[seed] = Some(record.metrics.clone());
         }
     }
 
-    /// A metric for each of these seeds; none unless all of them have it.
+    /// A metric for each of these seeds; none unless all of them have it and the cell diverged for no seed.
     pub fn values(&self, seeds: &[usize], key: &str) -> Option<Vec<f64>> {
+        if self.diverged {
+            return None;
+        }
         seeds.iter().map(|&seed| self.by_seed[seed].as_ref()?.get(key).copied().filter(|v| v.is_finite())).collect()
     }
 }
@@ -78,9 +87,11 @@ pub struct Group {
 }
 
 impl Group {
-    /// Seeds (positions) to average over: those with nothing missing, or all of them if each lacks something.
+    /// Seeds (positions) to average over: those with nothing missing, or all of them if each lacks something. What diverged is not
+    /// missing: it rules out its cell, not its seed.
     pub fn complete_seeds(&self) -> Vec<usize> {
-        let cells = || self.source.iter().chain(self.target.iter().flatten()).chain(&self.scratch);
+        let cells =
+            || self.source.iter().chain(self.target.iter().flatten()).chain(&self.scratch).filter(|cell| cell.planned && !cell.diverged);
         let complete: Vec<usize> = (0..self.seeds.len()).filter(|&seed| cells().all(|cell| cell.by_seed[seed].is_some())).collect();
         let any: Vec<usize> = (0..self.seeds.len()).filter(|&seed| cells().any(|cell| cell.by_seed[seed].is_some())).collect();
         if complete.is_empty() {

@@ -66,7 +66,7 @@ fn of_group(group: &Group, answer: &Answer) -> Vec<String> {
         lines.push(if source == i {
             "Cost of choosing λ₀ by the source: none, the two are the same grid point.".to_string()
         } else {
-            format!("Cost of choosing λ₀ by the source{companion}: {} of target test {by}.", points(cost, answer.metric))
+            format!("Cost of choosing λ₀ by the source{companion}: {} of target test {by}.", points(cost, answer.metric, "higher by"))
         });
     }
     match (answer.gain, answer.scratch) {
@@ -80,7 +80,7 @@ fn of_group(group: &Group, answer: &Answer) -> Vec<String> {
             lines.push(format!(
                 "Against training from scratch (λ = {}): {} of target test {by}; {verdict}.",
                 number(group.scratch_lambda[k]),
-                points(gain, answer.metric)
+                points(gain, answer.metric, "lower by")
             ));
         }
         _ if group.scratch.is_empty() => lines.push("Negative transfer: not asked (scratch.lambdas is empty).".into()),
@@ -123,14 +123,16 @@ fn short(value: f64) -> String {
 }
 
 /// `+1.3 points (95% interval +0.4 to +2.2)`, or nats for the loss.
-fn points(value: Interval, metric: Metric) -> String {
+fn points(value: Interval, metric: Metric, way: &str) -> String {
     let show = |v: f64| match metric {
         Metric::Accuracy => format!("{:+.2}", 100.0 * v),
         Metric::Loss => format!("{v:+.4}"),
     };
-    let unit = if metric == Metric::Accuracy { "points" } else { "nats (lower by)" };
-    let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", show(low), show(high)));
-    format!("{} {unit}{range}", show(value.estimate))
+    let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval at these optima {} to {})", show(low), show(high)));
+    match metric {
+        Metric::Accuracy => format!("{} points{range}", show(value.estimate)),
+        Metric::Loss => format!("{way} {} nats{range}", show(value.estimate)),
+    }
 }
 
 /// Mean test metric of a cell.

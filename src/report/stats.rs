@@ -16,7 +16,8 @@ pub fn mean(values: &[f64]) -> f64 {
 pub fn percentile(sorted: &[f64], p: f64) -> f64 {
     let at = p * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    if low == high {
+    // From −∞ there is no way to interpolate.
+    if low == high || low == f64::NEG_INFINITY {
         low
     } else {
         low + (high - low) * at.fract()
@@ -62,6 +63,7 @@ mod tests {
         let sorted = [0.0, 1.0, 2.0, 4.0];
         assert_eq!((percentile(&sorted, 0.0), percentile(&sorted, 1.0), percentile(&sorted, 0.5)), (0.0, 4.0, 1.5));
         assert_eq!(percentile(&[f64::INFINITY, f64::INFINITY], 0.3), f64::INFINITY);
+        assert_eq!(percentile(&[f64::NEG_INFINITY, 1.0], 0.5), f64::NEG_INFINITY);
     }
 
     #[test]

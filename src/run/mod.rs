@@ -7,7 +7,7 @@ mod queue;
 mod signals;
 mod worker;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
@@ -77,10 +77,11 @@ pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<Atomi
 
     // A finished source whose targets are not all done must still have its model; else it is trained once more.
     let mut again = HashSet::new();
-    for stage in plan.stages.iter().filter(|stage| !records.is_final(&stage.key)) {
-        let Some(source) = stage.source else { continue };
+    let wanted: BTreeSet<usize> =
+        plan.stages.iter().filter(|stage| !records.is_final(&stage.key)).filter_map(|stage| stage.source).collect();
+    for source in wanted {
         let record = records.by_key.get(&plan.stages[source].key);
-        if record.is_some_and(|record| record.status == Status::Done) && !again.contains(&source) {
+        if record.is_some_and(|record| record.status == Status::Done) {
             match Checkpoint::read(&folder.model(&plan.stages[source].key)) {
                 Ok(Some(_)) => {}
                 Ok(None) => {
@@ -101,9 +102,10 @@ pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<Atomi
     });
     let mut ending = Ending { plan, folder, engine, writer: &mut writer, records: &mut records, tally: &mut tally, watcher };
     for (target, error) in already {
-        queue.drop_stage(target);
+        queue.drop_stage(plan, target);
         ending.write(target, &after_divergence(&error), 0.0, 1)?;
     }
+    resume_packs(plan, folder, &mut queue)?;
 
     let (sender, inbox) = mpsc::channel();
     let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), Duration::from_secs(SNAPSHOT_SECONDS));
@@ -113,18 +115,49 @@ pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<Atomi
             scope.spawn(move || worker::work(plan, engine, shared, &sender));
         }
         drop(sender);
-        let result = listen(&inbox, &shared, &mut ending);
-        if result.is_err() {
-            stop.store(true, Ordering::SeqCst); // the workers wind down; what they still send is not needed
+        // However this thread leaves, by an error or a panic: the workers wind down, what they still send is not needed.
+        let leaving = StopOnDrop(stop);
+        let result = listen(&inbox, &shared, &mut ending).and_then(|()| ending.writer.sync());
+        if result.is_ok() {
+            std::mem::forget(leaving);
+        } else {
+            let _ = ending.writer.sync(); // records before the error are worth keeping; the error itself is told
         }
-        shared.wake();
         result
     });
     remove_running(folder);
     result?;
-    tally.missing = plan.stages.len() - plan.stages.iter().filter(|stage| records.by_key.contains_key(&stage.key)).count();
+    tally.missing = plan.stages.iter().filter(|stage| !records.is_final(&stage.key)).count().saturating_sub(tally.failed);
     tally.interrupted = stop.load(Ordering::SeqCst) && tally.missing > 0;
     Ok(tally)
+}
+
+/// Sets the flag when dropped.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Puts packs that were interrupted together again as they were, since their snapshot holds them together. Snapshots that no longer
+/// fit the study are removed.
+fn resume_packs(plan: &Plan, folder: &Folder, queue: &mut Queue) -> Result<()> {
+    let index_of: HashMap<&str, usize> = plan.stages.iter().enumerate().map(|(index, stage)| (stage.key.as_str(), index)).collect();
+    let Ok(entries) = std::fs::read_dir(folder.checkpoints()) else { return Ok(()) };
+    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    for file in files.iter().filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pack-"))) {
+        let text = Checkpoint::read(file).ok().flatten().map(|snapshot| snapshot.text).unwrap_or_default();
+        let json: Json = serde_json::from_str(&text).unwrap_or(Json::Null);
+        let stages: Option<Vec<usize>> =
+            json["stages"].as_array().and_then(|keys| keys.iter().map(|key| index_of.get(key.as_str()?).copied()).collect());
+        if !stages.is_some_and(|stages| queue.resume(plan, stages)) {
+            store::remove(file)?;
+        }
+    }
+    Ok(())
 }
 
 /// Hears the workers until all of them have gone home.
@@ -158,17 +191,21 @@ fn listen(inbox: &mpsc::Receiver<Message>, shared: &worker::Shared, ending: &mut
                     }
                     ending.write(index, end, seconds, size)?;
                 }
+                let snapshot = ending.folder.unfinished(&worker::pack_key(ending.plan, &pack));
+                if ends.iter().any(|end| end.model.is_some()) || snapshot.exists() {
+                    ending.writer.sync()?;
+                }
                 // Only now may targets start: their source's model and record are on disk.
-                for (&index, end) in pack.iter().zip(&ends) {
-                    let lost = shared.finish(index, end.status == Status::Done);
-                    if end.status == Status::Diverged {
-                        for target in lost {
-                            let error = end.error.clone().unwrap_or_default();
-                            ending.write(target, &after_divergence(&error), 0.0, 1)?;
-                        }
+                let ended: Vec<(usize, bool)> = pack.iter().zip(&ends).map(|(&index, end)| (index, end.status == Status::Done)).collect();
+                for (lost, end) in shared.finish(&ended).into_iter().zip(&ends).filter(|(_, end)| end.status == Status::Diverged) {
+                    for target in lost {
+                        ending.write(target, &after_divergence(end.error.as_deref().unwrap_or_default()), 0.0, 1)?;
                     }
                 }
-                store::remove(&ending.folder.unfinished(&worker::pack_key(ending.plan, &pack)))?;
+                // A failed pack keeps its snapshot: the next sweep goes on from there.
+                if ends.iter().all(|end| end.status != Status::Failed) {
+                    store::remove(&snapshot)?;
+                }
                 shared.put_down();
             }
             Ok(Message::Stopped(pack)) => {
@@ -184,10 +221,8 @@ fn listen(inbox: &mpsc::Receiver<Message>, shared: &worker::Shared, ending: &mut
         if told.is_none_or(|told| told.elapsed() > Duration::from_millis(500)) {
             told = Some(Instant::now());
             let keys: Vec<&str> = running.iter().map(|&index| ending.plan.stages[index].key.as_str()).collect();
-            store::write_atomic(
-                &ending.folder.0.join("running.json"),
-                json!({ "process": std::process::id(), "stages": keys }).to_string().as_bytes(),
-            )?;
+            let text = json!({ "process": std::process::id(), "stages": keys }).to_string();
+            store::write_hint(&ending.folder.0.join("running.json"), text.as_bytes());
         }
     }
 }
@@ -221,7 +256,9 @@ impl Ending<'_> {
     fn write(&mut self, index: usize, end: &Ended, seconds: f64, pack: usize) -> Result<()> {
         let stage = &self.plan.stages[index];
         if self.records.is_final(&stage.key) {
-            return Ok(()); // a source trained again for its model: its record stands
+            // A source trained again for its model: its record stands.
+            self.watcher.ended(stage, &self.records.by_key[&stage.key], self.records);
+            return Ok(());
         }
         let record = record(self.plan, stage, end, self.engine, seconds, pack).with_context(|| format!("stage {}", stage.label()))?;
         self.writer.append(&record)?;

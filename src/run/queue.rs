@@ -1,7 +1,7 @@
 //! Which packs can start now, and in which order: so that a sweep does not end on one long stage.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::plan::{Cost, Plan, StageKind};
 
@@ -13,8 +13,10 @@ type Rank = (bool, u64, Reverse<usize>);
 #[derive(Debug)]
 pub struct Queue {
     pack_size: usize,
-    /// Packs that can start; the last goes first.
-    ready: BTreeMap<Rank, Vec<usize>>,
+    /// Stages that can start, by shape: a pack is taken from one shape.
+    ready: HashMap<String, BTreeSet<usize>>,
+    /// Packs that an earlier run left unfinished; they go on first, as they were.
+    unfinished: Vec<Vec<usize>>,
     /// Targets that wait, by their source.
     waiting: BTreeMap<usize, BTreeSet<usize>>,
     /// Packs in work.
@@ -24,43 +26,56 @@ pub struct Queue {
 impl Queue {
     /// `finished` says which stages need not run.
     pub fn new(plan: &Plan, pack_size: usize, finished: impl Fn(usize) -> bool) -> Queue {
-        let mut queue = Queue { pack_size, ready: BTreeMap::new(), waiting: BTreeMap::new(), working: 0 };
-        let mut now = vec![];
+        let mut queue = Queue { pack_size, ready: HashMap::new(), unfinished: vec![], waiting: BTreeMap::new(), working: 0 };
         for index in (0..plan.stages.len()).filter(|&index| !finished(index)) {
             match plan.stages[index].source {
                 Some(source) if !finished(source) => {
                     queue.waiting.entry(source).or_default().insert(index);
                 }
-                _ => now.push(index),
+                _ => queue.add(plan, index),
             }
         }
-        queue.add(plan, &now);
         queue
     }
 
-    fn add(&mut self, plan: &Plan, stages: &[usize]) {
-        for pack in plan.packs(stages, self.pack_size) {
-            let first = &plan.stages[pack[0]];
-            let cost = Cost::of(first).flops * pack.len() as f64;
-            self.ready.insert((first.kind != StageKind::Target, cost as u64, Reverse(pack[0])), pack);
-        }
+    fn add(&mut self, plan: &Plan, index: usize) {
+        self.ready.entry(plan.stages[index].shape.clone()).or_default().insert(index);
     }
 
     /// Ready stages whose source `reason` speaks against, with its words.
     pub fn blocked(&self, plan: &Plan, reason: impl Fn(usize) -> Option<String>) -> Vec<(usize, String)> {
-        let ready = self.ready.values().flatten();
-        ready.filter_map(|&index| plan.stages[index].source.and_then(&reason).map(|why| (index, why))).collect()
+        let ready: BTreeSet<usize> = self.ready.values().flatten().copied().collect();
+        ready.into_iter().filter_map(|index| plan.stages[index].source.and_then(&reason).map(|why| (index, why))).collect()
     }
 
-    /// Takes a ready stage out.
-    pub fn drop_stage(&mut self, index: usize) {
-        self.ready.values_mut().for_each(|pack| pack.retain(|&other| other != index));
-        self.ready.retain(|_, pack| !pack.is_empty());
+    /// Takes a ready stage out; whether it was there.
+    pub fn drop_stage(&mut self, plan: &Plan, index: usize) -> bool {
+        self.ready.get_mut(&plan.stages[index].shape).is_some_and(|stages| stages.remove(&index))
+    }
+
+    /// Puts an unfinished pack together again, if all its stages are ready; whether it was.
+    pub fn resume(&mut self, plan: &Plan, pack: Vec<usize>) -> bool {
+        let ready =
+            !pack.is_empty() && pack.iter().all(|index| self.ready.get(&plan.stages[*index].shape).is_some_and(|s| s.contains(index)));
+        if ready {
+            pack.iter().for_each(|&index| _ = self.drop_stage(plan, index));
+            self.unfinished.push(pack);
+        }
+        ready
     }
 
     /// The next pack.
-    pub fn take(&mut self) -> Option<Vec<usize>> {
-        let (_, pack) = self.ready.pop_last()?;
+    pub fn take(&mut self, plan: &Plan) -> Option<Vec<usize>> {
+        let pack = self.unfinished.pop().or_else(|| {
+            let rank = |stages: &BTreeSet<usize>| -> Option<Rank> {
+                let first = &plan.stages[*stages.first()?];
+                Some((first.kind != StageKind::Target, Cost::of(first).flops as u64, Reverse(*stages.first()?)))
+            };
+            let stages = self.ready.values_mut().max_by_key(|stages| rank(stages))?;
+            let pack: Vec<usize> = stages.iter().copied().take(self.pack_size).collect();
+            pack.iter().for_each(|index| _ = stages.remove(index));
+            (!pack.is_empty()).then_some(pack)
+        })?;
         self.working += 1;
         Some(pack)
     }
@@ -72,14 +87,14 @@ impl Queue {
 
     /// Nothing is ready, and nothing that could make something ready is in work.
     pub fn is_over(&self) -> bool {
-        self.ready.is_empty() && self.working == 0
+        self.unfinished.is_empty() && self.working == 0 && self.ready.values().all(BTreeSet::is_empty)
     }
 
     /// A stage has ended. Its targets become ready if it is done; else they are lost, and returned.
     pub fn finish(&mut self, plan: &Plan, index: usize, done: bool) -> Vec<usize> {
         let targets: Vec<usize> = self.waiting.remove(&index).into_iter().flatten().collect();
         if done {
-            self.add(plan, &targets);
+            targets.into_iter().for_each(|target| self.add(plan, target));
             return vec![];
         }
         targets

@@ -50,9 +50,12 @@ impl<'a> Shared<'a> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A stage's record is on disk: its targets may start, or are lost (and returned).
-    pub fn finish(&self, index: usize, done: bool) -> Vec<usize> {
-        let lost = self.queue().finish(self.plan, index, done);
+    /// The records of a pack are on disk: the targets of what is done may start, all at once so that they share packs. Gives, for
+    /// each stage, the targets that are lost with it.
+    pub fn finish(&self, ended: &[(usize, bool)]) -> Vec<Vec<usize>> {
+        let mut queue = self.queue();
+        let lost = ended.iter().map(|&(index, done)| queue.finish(self.plan, index, done)).collect();
+        drop(queue);
         self.changed.notify_all();
         lost
     }
@@ -63,10 +66,6 @@ impl<'a> Shared<'a> {
         self.changed.notify_all();
     }
 
-    pub fn wake(&self) {
-        self.changed.notify_all();
-    }
-
     /// Waits for a pack; none when all is over or a stop was asked for.
     fn next(&self) -> Option<Vec<usize>> {
         let mut queue = self.queue();
@@ -74,7 +73,7 @@ impl<'a> Shared<'a> {
             if self.stop.load(Ordering::SeqCst) || queue.is_over() {
                 return None;
             }
-            if let Some(pack) = queue.take() {
+            if let Some(pack) = queue.take(self.plan) {
                 return Some(pack);
             }
             // The time-out is for a stop by signal, which notifies nobody.
@@ -96,6 +95,8 @@ pub fn work(plan: &Plan, engine: &dyn Engine, shared: &Shared, out: &Sender<Mess
             Ok(Ok(PackEnd::Finished(ends))) => Message::Ended { pack, ends, seconds: started.elapsed().as_secs_f64() },
             Ok(Ok(PackEnd::Stopped)) => Message::Stopped(pack),
             Ok(Err(error)) => {
+                let memory = format!("{error:#}").contains("out of memory");
+                let error = if memory { error.context("too many models for the device's memory; try a smaller --pack") } else { error };
                 let ended = Ended {
                     status: Status::Failed,
                     metrics: Default::default(),
@@ -173,6 +174,8 @@ impl Link for Wire<'_> {
 
     fn snapshot(&self, snapshot: Checkpoint) {
         self.last.set(Instant::now());
+        let keys: Vec<&str> = self.pack.iter().map(|&index| self.shared.plan.stages[index].key.as_str()).collect();
+        let snapshot = Checkpoint { text: serde_json::json!({ "stages": keys, "state": snapshot.text }).to_string(), ..snapshot };
         if let Err(error) = snapshot.write(&self.shared.folder.unfinished(self.key)) {
             self.trouble.set(Some(error));
             self.shared.stop.store(true, Ordering::SeqCst);
@@ -181,9 +184,11 @@ impl Link for Wire<'_> {
 
     fn resume(&self) -> Option<Checkpoint> {
         let path = self.shared.folder.unfinished(self.key);
-        Checkpoint::read(&path).unwrap_or_else(|error| {
+        let snapshot = Checkpoint::read(&path).unwrap_or_else(|error| {
             let _ = self.out.send(Message::Warning(format!("{error:#}; its pack starts over")));
             None
-        })
+        })?;
+        let text = serde_json::from_str::<serde_json::Value>(&snapshot.text).ok()?["state"].as_str()?.to_string();
+        Some(Checkpoint { text, ..snapshot })
     }
 }

@@ -107,6 +107,12 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Writes a file that only helps people along: whole or not at all, but not waited for, and a failure is no matter.
+pub fn write_hint(path: &Path, bytes: &[u8]) {
+    let part = path.with_extension("part");
+    let _ = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
+}
+
 /// Removes a file if it is there.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_yaml::Value;
 
 use super::events::{EventFile, HParam};
+use crate::config::network::Method;
 use crate::config::{number, show, Study};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Record, Status};
@@ -90,7 +91,7 @@ impl Board {
         self.attempt(|board| {
             let Some(file) = board.open.get_mut(&stage.key) else { return Ok(()) };
             for (name, value) in values {
-                file.scalar(&tag(stage.kind, name), *value, epoch)?;
+                file.scalar(&tag(stage, name), *value, epoch)?;
             }
             file.flush()
         })
@@ -106,7 +107,7 @@ impl Board {
         let last = record.history.len();
         let finals = ["test_loss", "test_acc"].into_iter().filter_map(|name| Some((name, *record.metrics.get(name)?)));
         for (name, value) in finals.chain(gain.map(|gain| ("transfer_gain", gain))) {
-            file.scalar(&tag(stage.kind, name), value, last)?;
+            file.scalar(&tag(stage, name), value, last)?;
         }
         if stage.kind == StageKind::Target && stage.lambda.is_finite() {
             file.session_end(record.status == Status::Done)?;
@@ -125,7 +126,7 @@ impl Board {
                 for (i, entry) in record.history.iter().enumerate() {
                     for (name, value) in entry.as_object().into_iter().flatten() {
                         if let Some(value) = value.as_f64().filter(|_| name != "epoch") {
-                            file.scalar(&tag(stage.kind, name), value, i + 1)?;
+                            file.scalar(&tag(stage, name), value, i + 1)?;
                         }
                     }
                 }
@@ -151,14 +152,15 @@ impl Board {
     }
 }
 
-/// `target/val_acc`; the distance that λ pulls against has its own name in each kind of stage.
-fn tag(kind: StageKind, name: &str) -> String {
-    let name = match (name, kind) {
-        ("distance", StageKind::Target) => "l2sp_distance",
-        ("distance", _) => "backbone_norm",
-        (other, _) => other,
+/// `target/val_acc`; the distance that λ pulls against is named by what it pulls to.
+fn tag(stage: &Stage, name: &str) -> String {
+    let to_source = stage.kind == StageKind::Target && stage.settings.transfer.method == Method::L2sp;
+    let name = match name {
+        "distance" if to_source => "l2sp_distance",
+        "distance" => "backbone_norm",
+        other => other,
     };
-    format!("{}/{name}", kind.as_str())
+    format!("{}/{name}", stage.kind.as_str())
 }
 
 fn hparam(value: &Value) -> HParam {

@@ -5,4 +5,4 @@ mod events;
 mod progress;
 
 pub use board::{Board, Summary, RUN_LIMIT};
-pub use progress::Progress;
+pub use progress::{complain, Progress};

@@ -1,6 +1,6 @@
 //! The progress of a sweep: a bar on a terminal, plain lines elsewhere, silence on request.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
@@ -9,7 +9,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 pub struct Progress {
     how: How,
     started: Instant,
-    /// Work in operations: all, before this run, and done in this run.
+    /// Work of this run in operations: all of it, and what is done.
     total: f64,
     done: f64,
     stages: usize,
@@ -22,6 +22,11 @@ enum How {
     Bar(ProgressBar),
     Lines { last: Option<Instant> },
     Quiet,
+}
+
+/// A line to stderr; a terminal that has gone is no reason to stop (`eprintln!` would panic).
+pub fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 /// Seconds between two plain lines.
@@ -75,8 +80,8 @@ impl Progress {
     /// A message above the bar.
     pub fn say(&self, message: &str) {
         match &self.how {
-            How::Bar(bar) => bar.suspend(|| eprintln!("{message}")),
-            _ => eprintln!("{message}"),
+            How::Bar(bar) => bar.suspend(|| complain(message)),
+            _ => complain(message),
         }
     }
 
@@ -110,7 +115,7 @@ impl Progress {
                 let due = last.map_or(self.started.elapsed().as_secs() >= 2, |last| last.elapsed().as_secs() >= LINE_SECONDS);
                 if due || (now && last.is_some()) {
                     *last = Some(Instant::now());
-                    eprintln!("{message}");
+                    complain(&message);
                 }
             }
             How::Quiet => {}

@@ -51,7 +51,7 @@ pub struct Start {
 pub struct EpochReport {
     /// From 1.
     pub epoch: usize,
-    /// Mean over the epoch's steps, before each step.
+    /// Mean over the epoch's images, each before its step.
     pub train_loss: f64,
     pub validation_loss: f64,
     pub validation_accuracy: f64,
@@ -160,6 +160,12 @@ impl Pack<'_> {
         let mut state = State { theta: start.theta, buffers: start.buffers, optimiser, best, courses, epoch: 0 };
         if let Some(snapshot) = resume {
             state.restore(snapshot);
+            // Whoever watches begins anew and hears the whole course.
+            for epoch in 1..=state.epoch {
+                let of = |course: &Course| course.history.iter().find(|report| report.epoch == epoch).cloned();
+                let reports: Vec<(usize, EpochReport)> = state.courses.iter().enumerate().filter_map(|(k, c)| Some((k, of(c)?))).collect();
+                observer.epoch(&reports);
+            }
         }
         let task = task_of(self, &self.outputs, state.theta.kind());
         let backbone = self.architecture.layout.mask(state.theta.kind(), state.theta.device(), |p| p.role == Role::Backbone);

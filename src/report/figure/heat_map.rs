@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use super::canvas::{line, render, render_rgb, text, Figure, HPos, RGBColor, Step, VPos, INK, TEXT};
-use super::summarise;
 use crate::config::{number, Study};
 use crate::report::answer::Answer;
-use crate::report::collect::{Group, Metric};
+use crate::report::collect::{Cell, Group, Metric};
+use crate::report::stats::mean;
 
 const WHITE: RGBColor = RGBColor(255, 255, 255);
 
@@ -46,8 +46,10 @@ pub fn heat_map_rgb(study: &Study, group: &Group, answer: &Answer) -> Result<Opt
 }
 
 fn heat_steps(study: &Study, group: &Group, answer: &Answer) -> Option<Vec<Step>> {
-    let values: Vec<Vec<Option<f64>>> =
-        group.target.iter().map(|row| row.iter().map(|cell| summarise(cell, answer).map(|(m, _, _)| m)).collect()).collect();
+    // Means alone: this is drawn again and again while a sweep runs, and intervals would cost a bootstrap each.
+    let unit = if answer.metric == Metric::Accuracy { 100.0 } else { 1.0 };
+    let mean_of = |cell: &Cell| cell.values(&answer.seeds, answer.metric.key(true)).map(|v| unit * mean(&v));
+    let values: Vec<Vec<Option<f64>>> = group.target.iter().map(|row| row.iter().map(mean_of).collect()).collect();
     let known: Vec<f64> = values.iter().flatten().flatten().copied().collect();
     let (columns, rows) = (group.lambda0.len(), group.lambda1.len());
     if known.is_empty() || columns * rows < 2 {

@@ -35,7 +35,7 @@ pub struct Job {
 pub struct Epoch {
     /// From 1.
     pub epoch: usize,
-    /// Nats; mean over the steps of the epoch.
+    /// Nats; mean over the images of the epoch, each before its step.
     pub train_loss: f64,
     pub val_loss: f64,
     /// Fraction, 0 to 1.

@@ -49,7 +49,7 @@ pub fn open(choice: &Choice, plan: &Plan, roots: &Roots) -> Result<Box<dyn Engin
 
 /// `cuda:0` where there is one, else `cpu`.
 pub fn auto_device() -> String {
-    if load_cuda() && Cuda::is_available() {
+    if load_cuda().is_ok() && Cuda::is_available() {
         "cuda:0".into()
     } else {
         "cpu".into()
@@ -85,12 +85,14 @@ pub fn describe() -> Description {
         let line = text.lines().find(|line| line.starts_with("__version__"))?;
         Some(line.split(['\'', '"']).nth(1)?.to_string())
     });
-    let has_library = load_cuda();
-    let cuda_devices = if has_library { Cuda::device_count().max(0) as usize } else { 0 };
-    let cuda = match (has_library, cuda_devices) {
-        (false, _) => "this libtorch has no CUDA part; install the full wheel: make clean-venv && make build TORCH=cuda".to_string(),
-        (true, 0) => "libtorch's CUDA part is here, but it sees no NVIDIA driver or device".to_string(),
-        (true, n) => format!("{n} device{}", if n == 1 { "" } else { "s" }),
+    let loaded = load_cuda();
+    let cuda_devices = if loaded.is_ok() { Cuda::device_count().max(0) as usize } else { 0 };
+    let has_file = lib.is_some_and(|lib| std::path::Path::new(lib).join("libtorch_cuda.so").exists());
+    let cuda = match (loaded, cuda_devices) {
+        (Err(why), _) if has_file => format!("libtorch's CUDA part is installed but cannot be loaded: {why}"),
+        (Err(_), _) => "this libtorch has no CUDA part; install the full wheel: make clean-venv && make build TORCH=cuda".to_string(),
+        (Ok(()), 0) => "libtorch's CUDA part is here, but it sees no NVIDIA driver or device".to_string(),
+        (Ok(()), n) => format!("{n} device{}", if n == 1 { "" } else { "s" }),
     };
     let libtorch = match version {
         Some(version) if version.starts_with(LIBTORCH_VERSION) => version,
@@ -102,12 +104,20 @@ pub fn describe() -> Description {
 
 /// Loads libtorch's CUDA part if it is installed. The program itself links the CPU part only, so that one binary runs on
 /// machines with and without CUDA; this has to happen before anything asks for CUDA, since libtorch remembers the answer.
-fn load_cuda() -> bool {
-    static LOADED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    *LOADED.get_or_init(|| {
-        // SAFETY: a NUL-terminated name; libtorch's libraries register themselves when loaded and are never unloaded.
-        unsafe { !libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL).is_null() }
-    })
+fn load_cuda() -> Result<(), String> {
+    static LOADED: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
+    let load = || {
+        // SAFETY: a NUL-terminated name; libtorch's libraries register themselves when loaded and are never unloaded. dlerror's text
+        // is copied before anything else can replace it.
+        unsafe {
+            if !libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL).is_null() {
+                return Ok(());
+            }
+            let why = libc::dlerror();
+            Err(if why.is_null() { "no reason given".into() } else { std::ffi::CStr::from_ptr(why).to_string_lossy().into_owned() })
+        }
+    };
+    LOADED.get_or_init(load).clone()
 }
 
 impl Engine for Torch {
@@ -132,6 +142,13 @@ impl Engine for Torch {
 
     fn run(&self, job: &Job, link: &dyn Link) -> Result<PackEnd> {
         tch::set_num_threads(1); // per thread, so here and not in `open`
+                                 // A panic inside tch's `no_grad` leaves gradients off on this thread; the next pack must not suffer for it.
+        tch::with_grad(|| self.train(job, link))
+    }
+}
+
+impl Torch {
+    fn train(&self, job: &Job, link: &dyn Link) -> Result<PackEnd> {
         let first = &job.stages[0];
         let (settings, phase) = (first.settings.clone(), first.phase());
         let (dataset, pool) = self.data.get(&settings.data).context("the engine was opened for another plan")?;
@@ -157,9 +174,7 @@ impl Engine for Torch {
             Outcome::Trained(trained) => Ok(PackEnd::Finished(ends(job, &pack, &trained, dataset))),
         }
     }
-}
 
-impl Torch {
     fn replica(&self, stage: &Stage, dataset: &Dataset) -> Replica {
         let split = Split::draw(&dataset.train, dataset.name, &stage.phase(), stage.seed);
         let source = &stage.settings.source;
