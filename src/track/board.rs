@@ -22,6 +22,8 @@ const HPARAM_METRICS: [&str; 5] = ["target/val_acc", "target/test_acc", "target/
 
 /// Writes `tb/`.
 pub struct Board {
+    /// Names HParams groups: TensorBoard shows several studies side by side, and averages what has one name.
+    study: String,
     folder: PathBuf,
     open: HashMap<String, EventFile>,
     every_stage: bool,
@@ -40,8 +42,13 @@ pub struct Summary {
 impl Board {
     /// Declares the experiment: axes with their values, and the metrics.
     pub fn open(folder: &Path, study: &Study, plan: &Plan) -> (Board, Option<String>) {
-        let mut board =
-            Board { folder: folder.to_path_buf(), open: HashMap::new(), every_stage: plan.stages.len() <= RUN_LIMIT, failed: false };
+        let mut board = Board {
+            study: study.name.clone(),
+            folder: folder.to_path_buf(),
+            open: HashMap::new(),
+            every_stage: plan.stages.len() <= RUN_LIMIT,
+            failed: false,
+        };
         let axes: Vec<(String, Vec<HParam>)> = study.axes.iter().map(|axis| (axis.path.clone(), hparams_of(&axis.values))).collect();
         let warning = board.attempt(|board| {
             let mut root = EventFile::create(&board.folder)?;
@@ -79,7 +86,7 @@ impl Board {
         // JSON has no infinity, and TensorBoard reads hyperparameters as JSON: λ₁ = ∞ stays out of the table.
         if stage.kind == StageKind::Target && stage.lambda.is_finite() {
             let hparams: Vec<(String, HParam)> = stage.axes.iter().map(|(path, value)| (path.clone(), hparam(value))).collect();
-            file.session_start(&hparams, &stage.cell_label())?;
+            file.session_start(&hparams, &format!("{} {}", self.study, stage.cell_label()))?;
         }
         file.flush()?;
         self.open.insert(stage.key.clone(), file);

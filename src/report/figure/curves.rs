@@ -171,7 +171,7 @@ fn panel(out: &mut Vec<Step>, axis: &LambdaAxis, frame: (f64, f64, f64, f64), la
     let room = 0.08 * (high - low).max(1e-3 * high.abs()).max(1e-9);
     let (low, high) = (low - room, high + room);
     let y = |v: f64| bottom - (v - low) / (high - low) * (bottom - top);
-    let ticks = nice_ticks(low, high, 5);
+    let ticks = nice_ticks(low, high, 7);
     let decimals = ticks.windows(2).map(|w| (-(w[1] - w[0]).log10().floor()).max(0.0) as usize).next().unwrap_or(0);
     let decimals = if ticks.windows(2).any(|w| {
         let step = (w[1] - w[0]) * 10f64.powi(decimals as i32);
