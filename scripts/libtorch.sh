@@ -23,7 +23,8 @@ if [[ -n "${LIBTORCH:-}" ]]; then
 fi
 
 # What an earlier run chose stands until `make clean-venv`, unless TORCH asks for the other kind.
-has_cuda() { [[ -e "$1/lib/libtorch_cuda.so" ]]; }
+# Every wheel has libtorch_cuda.so; CUDA works where the libraries that it needs are there too.
+has_cuda() { [[ -e "$1/lib/libtorch_cuda.so" ]] && ! ldd "$1/lib/libtorch_cuda.so" 2>/dev/null | grep -q 'not found'; }
 if [[ -e $link ]] && is_right "$link"; then
   case "${TORCH:-}" in
     cuda) has_cuda "$link" && exit 0 ;;

@@ -34,7 +34,11 @@ impl Source {
                     ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
                 ],
             ),
-            DataName::Cifar10 => ("", &["https://www.cs.toronto.edu/~kriz/"], &[("cifar-10-binary.tar.gz", CIFAR10_ARCHIVE)]),
+            DataName::Cifar10 => (
+                "",
+                &["https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"],
+                &[("cifar-10-binary.tar.gz", CIFAR10_ARCHIVE)],
+            ),
         };
         let bases: Vec<String> =
             mirror.into_iter().chain(bases.iter().copied()).map(|base| format!("{}/", base.trim_end_matches('/'))).collect();

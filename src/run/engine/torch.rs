@@ -89,7 +89,7 @@ pub fn describe() -> Description {
     let cuda_devices = if loaded.is_ok() { Cuda::device_count().max(0) as usize } else { 0 };
     let has_file = lib.is_some_and(|lib| std::path::Path::new(lib).join("libtorch_cuda.so").exists());
     let cuda = match (loaded, cuda_devices) {
-        (Err(why), _) if has_file => format!("libtorch's CUDA part is installed but cannot be loaded: {why}"),
+        (Err(why), _) if has_file => format!("not installed whole ({why}); for CUDA: make clean-venv && make build TORCH=cuda"),
         (Err(_), _) => "this libtorch has no CUDA part; install the full wheel: make clean-venv && make build TORCH=cuda".to_string(),
         (Ok(()), 0) => "libtorch's CUDA part is here, but it sees no NVIDIA driver or device".to_string(),
         (Ok(()), n) => format!("{n} device{}", if n == 1 { "" } else { "s" }),
