@@ -71,6 +71,12 @@ fn studies() {
                 .replace("lambda1: [0, 0.1]", "lambda1: {linear: {from: 0, to: 1, points: 10000}}"),
             vec![],
         ),
+        (
+            "an infinite penalty on plain fine-tuning",
+            change("lambda1: [0, 0.1]", "lambda1: .inf\npenalty: {step: proximal}\ntransfer: {method: finetune}"),
+            vec![],
+        ),
+        ("selection as an axis", change("seeds: 2", "seeds: 2\nselection: [accuracy, loss]"), vec![]),
         ("no epochs", change("epochs: 4", "epochs: 0"), vec![]),
         ("half an epoch", change("epochs: 4", "epochs: 0.5"), vec![]),
         ("momentum of one", change("lr: 0.1", "lr: 0.1, momentum: 1"), vec![]),

@@ -27,7 +27,7 @@ Examples:
   transfergrid report logs/demo                           the answer once more
   tensorboard --logdir logs                               watch
 
-Exit codes: 0 done, 1 failed, 2 usage or bad study, 3 some cells failed or diverged, 75 interrupted (run it again).";
+Exit codes: 0 done, 1 failed, 2 usage or bad study, 3 some cells of a sweep failed or diverged, 75 interrupted (run it\nagain), 130 quit by a second Ctrl-C.";
 
 /// How strongly should a source model be regularised when the goal is the target task?
 #[derive(Debug, Parser)]
@@ -95,10 +95,17 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Prints to stdout; a reader that has gone (`| head`) is no error.
+/// Prints to stdout; a reader that has gone (`| head`) is no error, a full disk is.
 fn print(text: &str) {
     use std::io::Write;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&format!("error: cannot write the output: {error}"));
+            std::process::exit(1)
+        }
+        _ => {}
+    }
 }
 
 /// `3 h 20 min`, `45 min`, `12 s`.

@@ -47,10 +47,9 @@ impl StatusArgs {
             print(&format!("{json:#}\n"));
         } else {
             let total = plan.stages.len();
-            print(&format!(
-                "{}: {} of {total} stages done, {} running, {} failed, {} missing\n",
-                study.name, progress.done, progress.running, progress.failed, progress.missing
-            ));
+            let diverged = if progress.diverged > 0 { format!(" ({} diverged)", progress.diverged) } else { String::new() };
+            let counts = format!("{} running, {} failed, {} missing", progress.running, progress.failed, progress.missing);
+            print(&format!("{}: {} of {total} stages done{diverged}, {counts}\n", study.name, progress.done));
         }
         Ok(0)
     }

@@ -93,13 +93,19 @@ impl SweepArgs {
         let folder = Folder(self.out.join(&study.name));
         // Everything that can be refused is refused before anything is discarded.
         let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()))?;
+        if self.out.exists() && !self.out.is_dir() {
+            return Err(usage(
+                format!("--out {} is not a folder", self.out.display()),
+                "give a folder; results go to one of the study's name in it",
+            ));
+        }
+        self.check_disk(&plan, &if self.fresh { Records::default() } else { Records::read(&folder)? })?;
         folder.create()?;
         let lock = Lock::take(&folder)?;
         if self.fresh {
             self.discard(&folder)?;
         }
         let records = Records::read(&folder)?;
-        self.check_disk(&plan, &records)?;
         refuse_mixed_engines(&folder, &records, engine.name())?;
         write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
         Manifest::add(&folder, engine.name(), &engine.device())?;
@@ -204,7 +210,7 @@ fn close(study: &Study, plan: &Plan, folder: &Folder, tally: Tally, lock: Lock) 
         ));
         return Ok(75);
     }
-    print(&format!("\n{}\n\n", statement(&report)));
+    print(&format!("{}\n\n", statement(&report)));
     files.iter().for_each(|file| print(&format!("{}\n", file.display())));
     for record in plan.stages.iter().filter_map(|stage| records.by_key.get(&stage.key)).filter(|record| record.error.is_some()).take(5) {
         complain(&format!("{} {}: {}", record.kind.as_str(), record.key, record.error.as_deref().unwrap_or_default()));

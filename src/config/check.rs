@@ -39,6 +39,11 @@ pub fn of_type(path: Path, message: &str) -> Problem {
         .replace("expected u64", "expected a whole number ≥ 0")
         .replace("expected a boolean", "expected true or false")
         .replace("expected a sequence", "expected a list")
+        .replace("expected a Value::Tagged enum", "expected one of the words in docs/study.md")
+        .replace("sequence", "a list")
+        .replace(" as u128", "")
+        .replace(" as i128", "")
+        .replace("expected any YAML value", "expected a smaller number")
         .replace("data did not match any variant of untagged enum Class", "expected a class's label or name")
         .replace("data did not match any variant of untagged enum Seeds", "expected a number of seeds or a list of them");
     let what = match plain.split_once(", expected ") {
@@ -71,7 +76,7 @@ pub fn of_type(path: Path, message: &str) -> Problem {
 pub fn cell(cell: &Network) -> Result<(), Problem> {
     let proximal = cell.penalty.step == Step::Proximal;
     penalty("lambda0", cell.lambda0, false)?;
-    penalty("lambda1", cell.lambda1, proximal)?;
+    penalty("lambda1", cell.lambda1, proximal && cell.transfer.method == Method::L2sp)?;
     penalty("transfer.beta", cell.transfer.beta, false)?;
     for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
         penalty("scratch.lambdas", lambda, false).map_err(|p| Problem { path: p.path.index(i), ..p })?;
@@ -113,7 +118,11 @@ fn penalty(path: impl AsRef<str>, value: f64, may_be_infinite: bool) -> Result<(
         return Ok(());
     }
     let error = problem(path, format!("a penalty is a finite number ≥ 0, not {}", number(value)));
-    Err(if value == f64::INFINITY { error.hint("λ₁ may be .inf with `penalty.step: proximal`") } else { error })
+    Err(if value == f64::INFINITY {
+        error.hint("λ₁ may be .inf with `penalty.step: proximal` and `transfer.method: l2sp`")
+    } else {
+        error
+    })
 }
 
 fn positive(path: impl AsRef<str>, value: f64) -> Result<(), Problem> {

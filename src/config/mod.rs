@@ -97,11 +97,11 @@ impl Study {
             }
         }
         let header: Header = typed(&Value::Mapping(header_tree), &layers)?;
-        let named = !header.name.is_empty() && header.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        let named = (1..=100).contains(&header.name.len()) && header.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         if !named || header.name.starts_with('.') {
             return Err(layers
                 .error(&Path::parse("name"), format!("`{}` cannot name a folder", header.name))
-                .hint("use letters, digits, `-`, `_` and `.`"));
+                .hint("use at most 100 letters, digits, `-`, `_` and `.`"));
         }
         let seeds_path = Path::parse("seeds");
         if header.seeds.len() > 10_000 {
@@ -281,6 +281,7 @@ impl ReadFiles {
         })?;
         let text =
             String::from_utf8(bytes).map_err(|_| StudyError::new(&origin, "", "the file is not UTF-8 text").hint("is it a YAML study?"))?;
+        let text = text.trim_start_matches('\u{feff}').to_string(); // the mark that some editors put first
         let tree = parse(&origin, &text)?;
         let Value::Mapping(mut map) = tree else {
             return Err(StudyError::new(origin, "", "a study is a map of keys to values").hint("see docs/study.md"));

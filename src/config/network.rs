@@ -74,6 +74,14 @@ impl DataName {
         }
     }
 
+    /// About as many images of each class as the test file has.
+    pub fn test_images_per_class(self) -> usize {
+        match self {
+            DataName::Digits => 60,
+            DataName::Mnist | DataName::Cifar10 => 1000,
+        }
+    }
+
     /// The classes' names, in the order of their labels.
     pub fn class_names(self) -> [&'static str; 10] {
         match self {

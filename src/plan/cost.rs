@@ -55,8 +55,10 @@ pub fn available(data: DataName, phase: &Phase) -> Vec<usize> {
 pub struct Cost {
     /// Training images times epochs.
     pub images: f64,
-    /// Forward and backward passes of training, and the forward passes of validation.
+    /// Forward and backward passes of training, and the forward passes of validation and test.
     pub flops: f64,
+    /// Optimiser steps and validations: each costs time of its own, however small the network.
+    pub steps: f64,
 }
 
 impl Cost {
@@ -67,7 +69,9 @@ impl Cost {
         let forward = forward_flops(&stage.settings.model, data, phase.classes.len());
         let epochs = phase.epochs as f64;
         // Backward costs two forwards.
-        Cost { images: n * epochs, flops: forward * epochs * (3.0 * n + validation) }
+        let test = (data.test_images_per_class() * phase.classes.len()) as f64;
+        let steps = epochs * ((n / phase.batch_size as f64).ceil() + 1.0);
+        Cost { images: n * epochs, flops: forward * (epochs * (3.0 * n + validation) + test), steps }
     }
 }
 
@@ -76,6 +80,7 @@ impl Cost {
 pub struct Estimate {
     pub images: f64,
     pub flops: f64,
+    pub steps: f64,
     /// Source models kept, and about a kilobyte for each record and event file.
     pub disk_bytes: f64,
 }
@@ -87,11 +92,12 @@ impl Estimate {
 
     /// The same for some of a plan's stages.
     pub fn over<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Estimate {
-        let mut sum = Estimate { images: 0.0, flops: 0.0, disk_bytes: 0.0 };
+        let mut sum = Estimate { images: 0.0, flops: 0.0, steps: 0.0, disk_bytes: 0.0 };
         for stage in stages {
             let cost = Cost::of(stage);
             sum.images += cost.images;
             sum.flops += cost.flops;
+            sum.steps += cost.steps;
             sum.disk_bytes += 2048.0 + 150.0 * stage.phase().epochs as f64;
             if stage.kind == StageKind::Source {
                 let settings = &stage.settings;
@@ -103,9 +109,12 @@ impl Estimate {
 
     /// Seconds on CPU cores that sustain `flops_per_core`.
     pub fn cpu_seconds(&self, cores: usize) -> f64 {
-        self.flops / (CPU_FLOPS_PER_CORE * cores as f64)
+        (self.flops / CPU_FLOPS_PER_CORE + self.steps * CPU_SECONDS_PER_STEP) / cores as f64
     }
 }
 
 /// Sustained by the shipped ConvNet on one core of a 2025 server CPU (benches/results); a laptop's is of this order.
 pub const CPU_FLOPS_PER_CORE: f64 = 80e9;
+
+/// What a step of a tiny network costs on the same core: the operators' own overhead.
+const CPU_SECONDS_PER_STEP: f64 = 4e-4;

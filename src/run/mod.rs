@@ -221,7 +221,7 @@ fn listen(inbox: &mpsc::Receiver<Message>, shared: &worker::Shared, ending: &mut
         if told.is_none_or(|told| told.elapsed() > Duration::from_millis(500)) {
             told = Some(Instant::now());
             let keys: Vec<&str> = running.iter().map(|&index| ending.plan.stages[index].key.as_str()).collect();
-            let text = json!({ "process": std::process::id(), "stages": keys }).to_string();
+            let text = json!({ "host": store::host(), "process": std::process::id(), "stages": keys }).to_string();
             store::write_hint(&ending.folder.0.join("running.json"), text.as_bytes());
         }
     }
@@ -314,6 +314,8 @@ pub fn axis_json(value: &serde_yaml::Value) -> Json {
 pub struct Progress {
     /// Diverged stages count as done: they are final.
     pub done: usize,
+    /// Of those done.
+    pub diverged: usize,
     pub running: usize,
     pub failed: usize,
     pub missing: usize,
@@ -326,7 +328,10 @@ pub fn progress(plan: &Plan, folder: &Folder) -> Result<Progress> {
     let mut progress = Progress::default();
     for stage in &plan.stages {
         match records.by_key.get(&stage.key).map(|record| record.status) {
-            Some(Status::Done | Status::Diverged) => progress.done += 1,
+            Some(status @ (Status::Done | Status::Diverged)) => {
+                progress.done += 1;
+                progress.diverged += usize::from(status == Status::Diverged);
+            }
             _ if running.contains(&stage.key) => progress.running += 1,
             Some(Status::Failed) => progress.failed += 1,
             None => progress.missing += 1,
@@ -335,14 +340,17 @@ pub fn progress(plan: &Plan, folder: &Folder) -> Result<Progress> {
     Ok(progress)
 }
 
-/// Keys of the stages in work. The sweep says so twice a second; what is older than ten seconds comes from one that died.
+/// Keys of the stages in work. The sweep says so twice a second; what is older than ten seconds comes from one that died, and so does
+/// what a process of this host said that is no more.
 fn running(folder: &Folder) -> HashSet<String> {
     let read = || -> Option<HashSet<String>> {
         let path = folder.0.join("running.json");
         let age = std::fs::metadata(&path).ok()?.modified().ok()?.elapsed().unwrap_or_default();
         let json: Json = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
         let keys = json["stages"].as_array().into_iter().flatten().filter_map(|key| Some(key.as_str()?.to_string()));
-        (age < Duration::from_secs(10)).then(|| keys.collect())
+        let here = json["host"].as_str() == Some(store::host().as_str());
+        let gone = here && json["process"].as_u64().is_some_and(|process| !std::path::Path::new(&format!("/proc/{process}")).exists());
+        (age < Duration::from_secs(10) && !gone).then(|| keys.collect())
     };
     read().unwrap_or_default()
 }

@@ -40,7 +40,7 @@ impl Progress {
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new(1000);
             // The template is a constant; were it wrong, indicatif's own style would show.
-            if let Ok(style) = ProgressStyle::with_template("{bar:30} {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{bar:20} {wide_msg}") {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(250));

@@ -94,6 +94,11 @@ struct Curve {
     color: RGBColor,
 }
 
+/// Three digits: the legend has no room for more.
+fn short(value: f64) -> String {
+    number(format!("{value:.2e}").parse().unwrap_or(value))
+}
+
 /// Source and target test metric against λ₀, each target at the λ₁ that validation prefers for its λ₀; both optima marked.
 /// None with fewer than two λ₀.
 pub fn curves(study: &Study, group: &Group, answer: &Answer) -> Result<Option<Figure>> {
@@ -129,8 +134,8 @@ pub fn curves(study: &Study, group: &Group, answer: &Answer) -> Result<Option<Fi
     // The legend stands above the panels, outside the data.
     let mut legend_x = left;
     let marks = [
-        (ORANGE, answer.source.map(|i| format!("λₛ* = {} (best for the source)", number(group.lambda0[i])))),
-        (BLUE, answer.transfer.map(|(i, _)| format!("λ₀* = {} (best for the target)", number(group.lambda0[i])))),
+        (ORANGE, answer.source.map(|i| format!("λₛ* = {} (source)", short(group.lambda0[i])))),
+        (BLUE, answer.transfer.map(|(i, _)| format!("λ₀* = {} (target)", short(group.lambda0[i])))),
     ];
     for (color, words) in &marks {
         if let Some(words) = words {
