@@ -251,7 +251,8 @@ fn a_terminal_that_goes_away_does_not_stop_the_sweep() {
 #[test]
 fn a_second_process_is_refused_and_signals_mean_exit_75() {
     let folder = tempfile::tempdir().unwrap();
-    let study = write(folder.path(), "small.yaml", SMALL);
+    // Forty epochs: whenever the signal comes, both workers are in the middle of a stage.
+    let study = write(folder.path(), "small.yaml", &SMALL.replace("epochs: 4", "epochs: 40"));
     for signal in ["-TERM", "-INT", "-USR1", "-USR2"] {
         let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(["--mock-ms", "200", "--fresh", "--yes"]));
         std::thread::sleep(Duration::from_millis(700));
