@@ -1,7 +1,7 @@
 # docker build -t transfergrid .                        with CUDA's libraries (the driver comes from the container runtime)
 # docker build -t transfergrid --build-arg TORCH=cpu .  much smaller, CPU only
 #
-# docker run --rm --gpus all --user $(id -u) -v $PWD/data:/work/data -v $PWD/logs:/work/logs transfergrid sweep experiments/cifar10.yaml
+# docker run --rm --gpus all --user $(id -u) -v $PWD/data:/app/data -v $PWD/logs:/app/logs transfergrid sweep experiments/cifar10.yaml
 FROM rust:1.95-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends python3-venv && rm -rf /var/lib/apt/lists/*
 # The same path in both stages: the program remembers where its libtorch lies.
@@ -30,8 +30,8 @@ LABEL org.opencontainers.image.title="transfergrid" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /out /
 COPY --from=build /opt/transfergrid/target/release/transfergrid /usr/local/bin/transfergrid
-COPY experiments /work/experiments
-WORKDIR /work
+COPY experiments /app/experiments
+WORKDIR /app
 # Anyone's user id works: the program writes under the mounted data/ and logs/ only.
 RUN useradd --create-home --uid 1000 transfergrid && mkdir -p data logs && chown transfergrid data logs
 USER transfergrid
