@@ -105,7 +105,9 @@ pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<Atomi
         queue.drop_stage(plan, target);
         ending.write(target, &after_divergence(&error), 0.0, 1)?;
     }
-    resume_packs(plan, folder, &mut queue)?;
+    for warning in resume_packs(plan, folder, &mut queue)? {
+        ending.watcher.warn(&warning);
+    }
 
     let (sender, inbox) = mpsc::channel();
     let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), Duration::from_secs(SNAPSHOT_SECONDS));
@@ -142,14 +144,19 @@ impl Drop for StopOnDrop<'_> {
 }
 
 /// Puts packs that were interrupted together again as they were, since their snapshot holds them together. Snapshots that no longer
-/// fit the study are removed.
-fn resume_packs(plan: &Plan, folder: &Folder, queue: &mut Queue) -> Result<()> {
+/// fit the study are removed; damaged ones too, and each gives a warning.
+fn resume_packs(plan: &Plan, folder: &Folder, queue: &mut Queue) -> Result<Vec<String>> {
+    let mut warnings = vec![];
     let index_of: HashMap<&str, usize> = plan.stages.iter().enumerate().map(|(index, stage)| (stage.key.as_str(), index)).collect();
-    let Ok(entries) = std::fs::read_dir(folder.checkpoints()) else { return Ok(()) };
+    let Ok(entries) = std::fs::read_dir(folder.checkpoints()) else { return Ok(warnings) };
     let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
     for file in files.iter().filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pack-"))) {
-        let text = Checkpoint::read(file).ok().flatten().map(|snapshot| snapshot.text).unwrap_or_default();
+        let read = Checkpoint::read(file).unwrap_or_else(|error| {
+            warnings.push(format!("{error:#}; its pack starts over"));
+            None
+        });
+        let text = read.map(|snapshot| snapshot.text).unwrap_or_default();
         let json: Json = serde_json::from_str(&text).unwrap_or(Json::Null);
         let stages: Option<Vec<usize>> =
             json["stages"].as_array().and_then(|keys| keys.iter().map(|key| index_of.get(key.as_str()?).copied()).collect());
@@ -157,7 +164,7 @@ fn resume_packs(plan: &Plan, folder: &Folder, queue: &mut Queue) -> Result<()> {
             store::remove(file)?;
         }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Hears the workers until all of them have gone home.

@@ -141,8 +141,9 @@ impl Engine for Torch {
     }
 
     fn run(&self, job: &Job, link: &dyn Link) -> Result<PackEnd> {
-        tch::set_num_threads(1); // per thread, so here and not in `open`
-                                 // A panic inside tch's `no_grad` leaves gradients off on this thread; the next pack must not suffer for it.
+        // Per thread, so here and not in `open`.
+        tch::set_num_threads(1);
+        // A panic inside tch's `no_grad` leaves gradients off on this thread; the next pack must not suffer for it.
         tch::with_grad(|| self.train(job, link))
     }
 }
