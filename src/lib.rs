@@ -4,6 +4,7 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`theory`] | ridge regression: exact risks, optimal penalties, simulation, fits; imports nothing else of the crate |
 //! | [`config`] | a YAML study as typed, checked settings |
 //! | [`plan`] | axes → cells → stages with content keys → packs |
 //! | [`data`] | data sets as arrays in memory, class splits, download and verification |
@@ -24,6 +25,7 @@ pub mod plan;
 pub mod report;
 pub mod run;
 pub mod store;
+pub mod theory;
 pub mod track;
 #[cfg(feature = "torch")]
 pub mod train;

@@ -1,0 +1,127 @@
+//! Optimal penalties: roots of the risk's derivative in τ, so that they are exact to rounding.
+//!
+//! Isotropic risks have one minimum. General covariances need not: the derivative's sign is scanned over 24 decades of τ, every
+//! minimum is refined by bisection, the lowest is the answer and the others are told.
+
+use super::equivalent::{Curve, Problem, Spectrum, Value};
+use super::TheoryError;
+
+/// The end of the range where a risk is smallest, when it is not smallest inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// λ = 0.
+    Zero,
+    /// λ = ∞: the estimate is not used at all.
+    Infinite,
+}
+
+/// A local minimum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Minimum {
+    pub lambda: f64,
+    pub tau: f64,
+    pub risk: f64,
+    pub edge: Option<Edge>,
+}
+
+/// The global minimum, and the local ones that are not it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Optimum {
+    pub best: Minimum,
+    pub others: Vec<Minimum>,
+}
+
+/// λ₁* with λ₀*, both at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Joint {
+    pub lambda0: Optimum,
+    pub lambda1: Minimum,
+}
+
+/// ln τ, relative to the mean eigenvalue, from −28 to 28 (a factor 10¹²), four points to each factor e.
+const SPAN: f64 = 28.0;
+const POINTS: usize = 225;
+
+/// Minimises a risk over τ ≥ τ(λ = 0), or over all of the valid range.
+///
+/// `risk` gives value and slope in τ, and is defined at τ = ∞.
+pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> Value) -> Optimum {
+    let mean = spectrum.d.iter().sum::<f64>() / spectrum.d.len() as f64;
+    let low = match (allow_negative, spectrum.tau(0.0)) {
+        (false, Ok(tau)) => tau,
+        _ => spectrum.edge(),
+    };
+    let tau = |u: f64| low + mean * u.exp();
+    let at = |i: usize| -SPAN + 2.0 * SPAN * i as f64 / (POINTS - 1) as f64;
+    let minimum = |tau: f64, edge: Option<Edge>| {
+        let lambda = if edge == Some(Edge::Zero) { 0.0 } else { spectrum.lambda(tau) };
+        Minimum { lambda, tau, risk: risk(tau).risk, edge }
+    };
+    let slopes: Vec<f64> = (0..POINTS).map(|i| risk(tau(at(i))).slope).collect();
+    let mut found = vec![];
+    if !allow_negative && slopes[0] >= 0.0 {
+        // Without noise the risk has a limit at df₂ = n too, where its formula has none.
+        let tau = if risk(low).risk.is_finite() { low } else { tau(at(0)) };
+        found.push(minimum(tau, Some(Edge::Zero)));
+    }
+    for i in 1..POINTS {
+        if slopes[i - 1] < 0.0 && slopes[i] >= 0.0 {
+            let (mut a, mut b) = (at(i - 1), at(i));
+            for _ in 0..60 {
+                let middle = 0.5 * (a + b);
+                if risk(tau(middle)).slope < 0.0 {
+                    a = middle;
+                } else {
+                    b = middle;
+                }
+            }
+            found.push(minimum(tau(0.5 * (a + b)), None));
+        }
+    }
+    if slopes[POINTS - 1] < 0.0 || found.is_empty() {
+        found.push(minimum(f64::INFINITY, Some(Edge::Infinite)));
+    }
+    found.sort_by(|a, b| a.risk.total_cmp(&b.risk)); // stable: of equals the smaller λ
+    let best = found.remove(0);
+    Optimum { best, others: found }
+}
+
+/// The penalty that is best for a fixed signal: λ_S* for the source, the from-scratch λ for the target, λ₁* at a given prior.
+pub fn of_curve(curve: Curve, allow_negative: bool) -> Optimum {
+    minimise(curve.spectrum, allow_negative, |tau| curve.at(tau))
+}
+
+/// λ_S*, best for the source's own task.
+pub fn source(problem: &Problem, allow_negative: bool) -> Optimum {
+    of_curve(problem.source_risk(), allow_negative)
+}
+
+/// R_TL and its derivative in τ₀ at fixed τ₁.
+pub fn transfer_value(problem: &Problem, tau0: f64, tau1: f64) -> Value {
+    let prior = problem.prior(tau0);
+    Value { risk: problem.transfer_risk(&prior).risk(tau1), slope: problem.slope_in_tau0(&prior, tau1) }
+}
+
+/// λ₀*, best for transfer at this λ₁.
+///
+/// # Errors
+/// λ₁ below the edge of validity.
+pub fn transfer(problem: &Problem, lambda1: f64, allow_negative: bool) -> Result<Optimum, TheoryError> {
+    let tau1 = problem.target.spectrum().tau(lambda1)?;
+    Ok(minimise(problem.source.spectrum(), allow_negative, |tau0| transfer_value(problem, tau0, tau1)))
+}
+
+/// (λ₀*, λ₁*): λ₀ minimises the risk at its own best λ₁; by the envelope theorem the slope of that is the slope at fixed λ₁.
+pub fn joint(problem: &Problem, allow_negative: bool) -> Joint {
+    let best_lambda1 = |tau0: f64| {
+        let prior = problem.prior(tau0);
+        let best = of_curve(problem.transfer_risk(&prior), false).best;
+        (best, prior)
+    };
+    let lambda0 = minimise(problem.source.spectrum(), allow_negative, |tau0| {
+        let (best, prior) = best_lambda1(tau0);
+        Value { risk: best.risk, slope: problem.slope_in_tau0(&prior, best.tau) }
+    });
+    let (lambda1, _) = best_lambda1(lambda0.best.tau);
+    Joint { lambda0, lambda1 }
+}
