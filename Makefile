@@ -4,7 +4,7 @@ BIN := target/release/transfergrid
 CARGO := cargo
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help build demo mnist-sweep cifar-sweep tensorboard test check docs bench image clean-venv
+.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test check docs bench bench-theory image clean-venv
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -24,6 +24,16 @@ mnist-sweep: build ## the MNIST study (data: transfergrid data fetch mnist)
 
 cifar-sweep: build ## the CIFAR-10 study (data: transfergrid data fetch cifar10)
 	$(BIN) sweep experiments/cifar10.yaml $(ARGS)
+
+# The theory needs no libtorch; in a folder of its own, so that the two builds do not undo each other.
+THEORY := target/no-torch/release/transfergrid
+.PHONY: $(THEORY)
+$(THEORY):
+	$(CARGO) build --release --no-default-features --target-dir target/no-torch
+
+THEORY_STUDIES := figure1 noise-ablation target-size target-size-anisotropic covariance scaling mismatch-cost multi-target
+theory: $(THEORY) ## the paper's linear claims, predicted and simulated: logs/theory.html (no libtorch needed)
+	$(THEORY) theory run $(THEORY_STUDIES:%=experiments/%.yaml) $(ARGS)
 
 tensorboard: .venv/tools ## watch logs/ in TensorBoard
 	.venv/bin/tensorboard --logdir logs
@@ -50,6 +60,10 @@ docs: build ## docs/study.md from the settings' doc comments
 
 bench: build .venv/bench ## training throughput against plain PyTorch
 	.venv-bench/bin/python benches/throughput.py $(ARGS)
+
+bench-theory: $(THEORY) .venv/bench ## the ridge module against scikit-learn and NumPy
+	$(CARGO) build --release --no-default-features --target-dir target/no-torch --example ridge_bench
+	.venv-bench/bin/python benches/theory.py $(ARGS)
 
 .PHONY: .venv/bench
 .venv/bench:

@@ -7,6 +7,7 @@ mod report;
 mod schema;
 mod status;
 mod sweep;
+mod theory;
 mod watch;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Overrides, Study, StudyError};
 use crate::data::DataError;
 use crate::run::UsageError;
+use crate::theory::TheoryError;
 
 pub use crate::track::complain;
 
@@ -25,6 +27,7 @@ Examples:
   transfergrid plan experiments/demo.yaml                 what would run, and what it costs
   transfergrid sweep experiments/demo.yaml                run it; again: go on where it stopped
   transfergrid report logs/demo                           the answer once more
+  transfergrid theory optimum --gamma 2 --noise 0.5 --rho 0.8   the exact theory, no training
   tensorboard --logdir logs                               watch
 
 Exit codes: 0 done, 1 failed, 2 usage or bad study, 3 some cells of a sweep failed or diverged, 75 interrupted (run it\nagain), 130 quit by a second Ctrl-C.";
@@ -43,6 +46,7 @@ enum Command {
     Sweep(sweep::SweepArgs),
     Status(status::StatusArgs),
     Report(report::ReportArgs),
+    Theory(theory::TheoryArgs),
     Data(data::DataArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
@@ -78,6 +82,7 @@ pub fn run() -> Result<u8> {
         Command::Sweep(args) => args.run(),
         Command::Status(args) => args.run(),
         Command::Report(args) => args.run(),
+        Command::Theory(args) => args.run(),
         Command::Data(args) => args.run(),
         Command::Doctor(args) => args.run(),
         Command::Schema(args) => args.run(),
@@ -87,7 +92,9 @@ pub fn run() -> Result<u8> {
 
 /// 2 for what the caller can mend (study, flags, data, environment), 1 for the rest.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    let callers = error.chain().any(|cause| cause.is::<StudyError>() || cause.is::<DataError>() || cause.is::<UsageError>());
+    let callers = error
+        .chain()
+        .any(|cause| cause.is::<StudyError>() || cause.is::<DataError>() || cause.is::<UsageError>() || cause.is::<TheoryError>());
     if callers {
         2
     } else {

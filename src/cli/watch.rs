@@ -40,7 +40,7 @@ impl<'a> Watch<'a> {
             plan,
             folder,
             board,
-            progress: Progress::new(to_do.len(), work, quiet),
+            progress: Progress::new("stages", "images", to_do.len(), work, quiet),
             twins,
             summarised: Instant::now(),
             changed: false,

@@ -15,8 +15,9 @@ pub struct Axis {
     pub values: Vec<Value>,
 }
 
-/// All axes of a tree, in the order in which the reference lists the settings.
-pub fn find(settings: &Node, tree: &Value, layers: &Layers) -> Result<Vec<Axis>, StudyError> {
+/// All axes of a tree, in the order in which the reference lists the settings. Values of a `zipped` axis may repeat: it is their
+/// combination with the others' that tells cells apart.
+pub fn find(settings: &Node, tree: &Value, layers: &Layers, zipped: &[&String]) -> Result<Vec<Axis>, StudyError> {
     let mut axes = vec![];
     for (path, node) in settings.leaves() {
         let What::Setting { is_list, .. } = node.what else { continue };
@@ -28,7 +29,8 @@ pub fn find(settings: &Node, tree: &Value, layers: &Layers) -> Result<Vec<Axis>,
             if values.is_empty() {
                 return Err(layers.error(&path, "the list is empty").hint("give at least one value"));
             }
-            if let Some((i, _)) = values.iter().enumerate().find(|(i, v)| values[..*i].iter().any(|other| same(other, v))) {
+            let twice = values.iter().enumerate().find(|(i, v)| values[..*i].iter().any(|other| same(other, v)));
+            if let Some((i, _)) = twice.filter(|_| !zipped.iter().any(|name| **name == path.to_string())) {
                 return Err(layers.error(&path, format!("the value {} is listed twice", show(&values[i]))));
             }
             axes.push(Axis { path: path.to_string(), values });
@@ -37,7 +39,7 @@ pub fn find(settings: &Node, tree: &Value, layers: &Layers) -> Result<Vec<Axis>,
     Ok(axes)
 }
 
-fn same(a: &Value, b: &Value) -> bool {
+pub fn same(a: &Value, b: &Value) -> bool {
     a == b || matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a == b)
 }
 

@@ -13,12 +13,12 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-fn problem(path: impl AsRef<str>, what: impl Into<String>) -> Problem {
+pub fn problem(path: impl AsRef<str>, what: impl Into<String>) -> Problem {
     Problem { path: Path::parse(path.as_ref()), what: what.into(), hint: None }
 }
 
 impl Problem {
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -34,6 +34,10 @@ impl Path {
         longer
     }
 
+    pub fn join(&self, rest: &Path) -> Path {
+        Path(self.0.iter().chain(&rest.0).cloned().collect())
+    }
+
     pub fn parent(&self) -> Path {
         Path(self.0[..self.0.len().saturating_sub(1)].to_vec())
     }
@@ -122,7 +126,7 @@ impl Layers {
 
 fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
-        (Value::Mapping(into), Value::Mapping(from)) if !is_grid(from) => {
+        (Value::Mapping(into), Value::Mapping(from)) if !is_value(from) => {
             for (key, value) in from {
                 match into.get_mut(key) {
                     Some(known) => merge(known, value),
@@ -139,6 +143,11 @@ fn merge(into: &mut Value, from: &Value) {
 /// `{log: …}` or `{linear: …}`: a value, not a section.
 pub fn is_grid(map: &Mapping) -> bool {
     map.contains_key("log") || map.contains_key("linear")
+}
+
+/// A map that is one value: replaced as a whole, not merged key by key. A grid, or a covariance of a ridge study.
+pub fn is_value(map: &Mapping) -> bool {
+    is_grid(map) || ["power", "ar1", "spiked", "file"].iter().any(|key| map.contains_key(key))
 }
 
 /// Line and column (from 1) of the node at `path`; the key's place where the node is a map's value.

@@ -3,10 +3,12 @@
 
 mod axes;
 mod check;
+mod check_ridge;
 mod error;
 mod layers;
 pub mod network;
 mod reference;
+pub mod ridge;
 mod schema;
 
 use std::path::{Path as FilePath, PathBuf};
@@ -20,7 +22,8 @@ pub use layers::Path;
 use layers::{Layer, Layers};
 pub use network::Network;
 pub use reference::markdown as reference_markdown;
-pub use schema::{json_schema, Kind, Selection};
+pub use ridge::Ridge;
+pub use schema::{json_schema, Kind, Question, Selection};
 use schema::{Header, Shape};
 
 /// Beyond this a study is a slip of the keyboard.
@@ -44,7 +47,8 @@ pub struct Study {
     pub description: Option<String>,
     pub kind: Kind,
     pub selection: Selection,
-    /// Distinct, in the order given.
+    pub question: Option<Question>,
+    /// Distinct, in the order given. A ridge study has none of its own: its seed is a setting.
     pub seeds: Vec<u64>,
     pub axes: Vec<Axis>,
     /// Axes that advance together, as indices into `axes`; every axis is in exactly one group.
@@ -57,9 +61,13 @@ pub struct Study {
 impl Study {
     /// Reads, merges and checks a study file.
     pub fn load(file: &FilePath, overrides: &Overrides) -> Result<Study, StudyError> {
-        let shape = Shape::new();
         let mut read = ReadFiles::default();
-        read.file(file, &shape)?;
+        read.file(file)?;
+        let kind = kind(&read.layers)?;
+        let shape = Shape::new(kind);
+        for layer in read.layers.0.iter().chain(read.presets.iter().map(|(_, layer)| layer)) {
+            schema::check_keys(&shape, layer)?;
+        }
         let mut layers = read.layers;
         if let Some(name) = &overrides.preset {
             let found: Vec<Layer> = read.presets.iter().filter(|(preset, _)| preset == name).map(|(_, layer)| layer.clone()).collect();
@@ -74,6 +82,10 @@ impl Study {
             layers.0.extend(found);
         }
         if let Some(n) = overrides.seeds {
+            if kind == Kind::Ridge {
+                return Err(StudyError::new("--seeds", "", "a ridge study has no seeds")
+                    .hint("its draws: --set draws=1000; its seed: --set seed=1"));
+            }
             let tree = Value::Mapping(Mapping::from_iter([("seeds".into(), n.into())]));
             layers.0.push(Layer { origin: format!("--seeds {n}"), text: None, at: Path::default(), tree });
         }
@@ -115,12 +127,14 @@ impl Study {
             return Err(layers.error(&seeds_path.index(i), format!("seed {seed} is listed twice")));
         }
 
-        let axes = axes::find(&shape.settings, &settings, &layers)?;
+        let zipped: Vec<&String> = header.zip.iter().flatten().collect();
+        let axes = axes::find(&shape.settings, &settings, &layers, &zipped)?;
         for axis in &axes {
             Path::parse(&axis.path).set(&mut settings, Value::Sequence(axis.values.clone()));
         }
         let groups = groups(&axes, &header.zip, &layers)?;
-        let cells = groups.iter().fold(seeds.len() as f64, |product, group| product * axes[group[0]].values.len() as f64);
+        let seeds = if header.kind == Kind::Ridge { vec![] } else { seeds };
+        let cells = groups.iter().fold(seeds.len().max(1) as f64, |product, group| product * axes[group[0]].values.len() as f64);
         if cells > MOST_CELLS {
             return Err(StudyError::new(&header.name, "", format!("{cells:.3e} cells are more than the {MOST_CELLS:.0e} allowed"))
                 .hint("give some axes fewer values, or split the study"));
@@ -130,6 +144,7 @@ impl Study {
             description: header.description,
             kind: header.kind,
             selection: header.selection,
+            question: header.question,
             seeds,
             axes,
             groups,
@@ -148,13 +163,20 @@ impl Study {
                 group.iter().for_each(|&axis| at[axis] = v);
                 // Of zipped axes it is not known which one is to blame.
                 let value = (group.len() == 1).then_some((group[0], v));
-                self.cell_at(&at).map_err(|problem| self.blame(problem, value))?;
+                self.check_at(&at).map_err(|problem| self.blame(problem, value))?;
             }
         }
         for at in self.combinations() {
-            self.cell(&at)?;
+            self.check_at(&at).map_err(|problem| self.blame(problem, None))?;
         }
         Ok(())
+    }
+
+    fn check_at(&self, at: &[usize]) -> Result<(), check::Problem> {
+        match self.kind {
+            Kind::Network => self.network_at(at).map(|_| ()),
+            Kind::Ridge => self.ridge_at(at).map(|_| ()),
+        }
     }
 
     /// All combinations of axis values, as an index into each axis's values; the last group varies fastest.
@@ -176,18 +198,45 @@ impl Study {
         all
     }
 
-    /// The settings of one combination.
+    /// The settings of one combination of a network study.
     pub fn cell(&self, at: &[usize]) -> Result<Network, StudyError> {
-        self.cell_at(at).map_err(|problem| self.blame(problem, None))
+        self.network_at(at).map_err(|problem| self.blame(problem, None))
     }
 
-    fn cell_at(&self, at: &[usize]) -> Result<Network, check::Problem> {
+    /// The settings of one combination of a ridge study.
+    pub fn ridge(&self, at: &[usize]) -> Result<Ridge, StudyError> {
+        self.ridge_at(at).map_err(|problem| self.blame(problem, None))
+    }
+
+    /// Whether two axes advance together.
+    pub fn zipped(&self, a: &str, b: &str) -> bool {
+        let at = |path: &str| self.axes.iter().position(|axis| axis.path == path);
+        let (Some(a), Some(b)) = (at(a), at(b)) else { return false };
+        self.groups.iter().any(|group| group.contains(&a) && group.contains(&b))
+    }
+
+    /// A mistake that only came to light after loading, at the line of the setting.
+    pub fn error_at(&self, path: &str, what: impl Into<String>) -> StudyError {
+        self.layers.error(&Path::parse(path), what)
+    }
+
+    fn tree_at(&self, at: &[usize]) -> Value {
         let mut tree = self.settings.clone();
         for (axis, &i) in self.axes.iter().zip(at) {
             Path::parse(&axis.path).set(&mut tree, axis.values[i].clone());
         }
-        let cell: Network = from_tree(&tree)?;
+        tree
+    }
+
+    fn network_at(&self, at: &[usize]) -> Result<Network, check::Problem> {
+        let cell: Network = from_tree(&self.tree_at(at))?;
         check::cell(&cell)?;
+        Ok(cell)
+    }
+
+    fn ridge_at(&self, at: &[usize]) -> Result<Ridge, check::Problem> {
+        let cell: Ridge = from_tree(&self.tree_at(at))?;
+        check_ridge::cell(&cell)?;
         Ok(cell)
     }
 
@@ -215,8 +264,15 @@ impl Study {
             map.insert("description".into(), text.clone().into());
         }
         map.insert("kind".into(), serde_yaml::to_value(self.kind).unwrap_or(Value::Null));
-        map.insert("seeds".into(), Value::Sequence(self.seeds.iter().map(|&s| s.into()).collect()));
-        map.insert("selection".into(), serde_yaml::to_value(self.selection).unwrap_or(Value::Null));
+        match self.kind {
+            Kind::Network => {
+                map.insert("seeds".into(), Value::Sequence(self.seeds.iter().map(|&s| s.into()).collect()));
+                map.insert("selection".into(), serde_yaml::to_value(self.selection).unwrap_or(Value::Null));
+            }
+            Kind::Ridge => {
+                map.insert("question".into(), serde_yaml::to_value(self.question).unwrap_or(Value::Null));
+            }
+        }
         let zipped: Vec<Value> = self
             .groups
             .iter()
@@ -256,6 +312,19 @@ fn typed<T: for<'de> Deserialize<'de>>(tree: &Value, layers: &Layers) -> Result<
     })
 }
 
+/// The kind of study, which says what keys it may have. The rest of the header is read when its keys are known to be right.
+fn kind(layers: &Layers) -> Result<Kind, StudyError> {
+    let path = Path::parse("kind");
+    match path.get(&layers.merged()) {
+        None => Ok(Kind::default()),
+        Some(value) => from_tree(value).map_err(|problem| {
+            let mut error = layers.error(&path, problem.what);
+            error.hint = problem.hint;
+            error
+        }),
+    }
+}
+
 /// The files of a study, bases first, and the presets found on the way.
 #[derive(Default)]
 struct ReadFiles {
@@ -265,7 +334,7 @@ struct ReadFiles {
 }
 
 impl ReadFiles {
-    fn file(&mut self, file: &FilePath, shape: &Shape) -> Result<(), StudyError> {
+    fn file(&mut self, file: &FilePath) -> Result<(), StudyError> {
         let origin = file.display().to_string();
         let real = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
         if self.open.contains(&real) {
@@ -303,12 +372,11 @@ impl ReadFiles {
                         .error(&Path::parse("extends"), format!("there is no file {}", next.display()))
                         .hint("the path is relative to this file"));
                 }
-                self.file(&next, shape)?;
+                self.file(&next)?;
             }
             Some(other) => return Err(StudyError::new(origin, "extends", format!("expected the path of a study, not {}", show(&other)))),
         }
         let layer = Layer { origin: origin.clone(), text: Some(text.clone()), at: Path::default(), tree: Value::Mapping(map) };
-        schema::check_keys(shape, &layer)?;
         self.layers.0.push(layer);
         match presets {
             None => {}
@@ -316,7 +384,6 @@ impl ReadFiles {
                 for (name, tree) in presets {
                     let name = show(&name);
                     let layer = Layer { origin: origin.clone(), text: Some(text.clone()), at: Path::parse("presets").key(&name), tree };
-                    schema::check_keys(shape, &layer)?;
                     self.presets.push((name, layer));
                 }
             }
@@ -390,6 +457,15 @@ fn groups(axes: &[Axis], zip: &[Vec<String>], layers: &Layers) -> Result<Vec<Vec
                     .error(&here, format!("`{path}` has {n} values, but `{}` has {}", paths[0], points.unwrap_or(n)))
                     .hint("zipped axes need equally many values"));
             }
+        }
+    }
+    for (g, _) in zip.iter().enumerate() {
+        let members: Vec<&Axis> = axes.iter().zip(&group_of).filter(|(_, of)| **of == Some(g)).map(|(axis, _)| axis).collect();
+        let points = members.first().map_or(0, |axis| axis.values.len());
+        let equal = |i: usize, j: usize| members.iter().all(|axis| axes::same(&axis.values[i], &axis.values[j]));
+        if let Some(i) = (0..points).find(|&i| (0..i).any(|j| equal(i, j))) {
+            let values: Vec<String> = members.iter().map(|axis| format!("{} {}", axis.path, show(&axis.values[i]))).collect();
+            return Err(layers.error(&Path::parse("zip").index(g), format!("the combination {} is there twice", values.join(", "))));
         }
     }
     let mut groups: Vec<Vec<usize>> = vec![];

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::schema::{Node, Shape, What};
+use super::schema::{Kind, Node, Shape, What};
 
 const HEAD: &str = "\
 # The study file
@@ -40,17 +40,23 @@ report: they are evaluated once, after training.
 
 /// The reference as Markdown.
 pub fn markdown() -> String {
-    let shape = Shape::new();
     let mut out = String::from(HEAD);
-    out.push_str("## The study\n\n");
-    out.push_str(&table(&shape.header, ""));
-    out.push_str("\n## Settings\n\n");
-    let doc = shape.settings.doc.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    out.push_str(&format!("{doc}\n\n"));
-    out.push_str(&table(&shape.settings, ""));
-    out.push('\n');
-    out.push_str(&sections(&shape.settings, ""));
-    out.push_str(OBJECTIVES);
+    for (kind, title) in [(Kind::Network, "Network studies"), (Kind::Ridge, "Ridge studies (`kind: ridge`)")] {
+        let shape = Shape::new(kind);
+        out.push_str(&format!("## {title}\n\n"));
+        out.push_str(&table(&shape.header, ""));
+        out.push_str("\n### Settings\n\n");
+        let paragraphs = if kind == Kind::Ridge { 2 } else { 1 };
+        for doc in shape.settings.doc.split("\n\n").take(paragraphs) {
+            out.push_str(&format!("{}\n\n", doc.replace('\n', " ")));
+        }
+        out.push_str(&table(&shape.settings, ""));
+        out.push('\n');
+        out.push_str(&sections(&shape.settings, ""));
+        if kind == Kind::Network {
+            out.push_str(OBJECTIVES);
+        }
+    }
     out
 }
 

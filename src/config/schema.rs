@@ -10,6 +10,7 @@ use serde_yaml::Value;
 use super::error::nearest;
 use super::layers::{is_grid, Layer, Path};
 use super::network::Network;
+use super::ridge::Ridge;
 use super::StudyError;
 
 /// The keys of a study that are not settings of a cell.
@@ -21,7 +22,7 @@ pub struct Header {
     /// What it shows, in a sentence or two.
     #[serde(default)]
     pub description: Option<String>,
-    /// `network`: source and target networks.
+    /// `network`: source and target networks, run by `sweep`. `ridge`: linear tasks with exact theory, run by `theory run`.
     #[serde(default)]
     pub kind: Kind,
     /// Another study file (relative to this one) whose keys hold where this file is silent.
@@ -39,6 +40,9 @@ pub struct Header {
     /// What optima are chosen by, on validation images: `accuracy` or `loss`. Both are reported.
     #[serde(default)]
     pub selection: Selection,
+    /// What the study asks, for its figure and its claims; null: predicted and simulated risks alone.
+    #[serde(default)]
+    pub question: Option<Question>,
 }
 
 /// A tree checked elsewhere.
@@ -49,6 +53,42 @@ pub type Tree = BTreeMap<String, Json>;
 pub enum Kind {
     #[default]
     Network,
+    Ridge,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Network => "network",
+            Kind::Ridge => "ridge",
+        }
+    }
+
+    /// Keys of the header that studies of this kind do not have.
+    fn foreign(self) -> &'static [&'static str] {
+        match self {
+            Kind::Network => &["question"],
+            Kind::Ridge => &["seeds", "selection"],
+        }
+    }
+}
+
+/// What a ridge study asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// λ₀*/λ_S* against ρ: stronger below 1, weaker above, and where it crosses 1.
+    Reversal,
+    /// R_S − R_TL against σ₀²: more source noise, less help.
+    SourceNoise,
+    /// R_S − R_TL against n₁: whether the decision depends on the target.
+    TargetSize,
+    /// Simulation against its deterministic equivalent as p grows.
+    Scaling,
+    /// What λ_S* in place of λ₀* costs, against ρ.
+    Cost,
+    /// One λ₀ for several targets.
+    Targets,
 }
 
 /// The metric that optima are chosen by.
@@ -122,14 +162,17 @@ pub struct Shape {
 }
 
 impl Shape {
-    pub fn new() -> Shape {
-        Shape { header: node(&schema_of::<Header>(), true), settings: node(&schema_of::<Network>(), true) }
-    }
-}
-
-impl Default for Shape {
-    fn default() -> Self {
-        Self::new()
+    pub fn new(kind: Kind) -> Shape {
+        let mut header = node(&schema_of::<Header>(), true);
+        if let What::Section(children, order) = &mut header.what {
+            children.retain(|key, _| !kind.foreign().contains(&key.as_str()));
+            order.retain(|key| !kind.foreign().contains(&key.as_str()));
+        }
+        let settings = match kind {
+            Kind::Network => schema_of::<Network>(),
+            Kind::Ridge => schema_of::<Ridge>(),
+        };
+        Shape { header, settings: node(&settings, true) }
     }
 }
 
@@ -225,11 +268,28 @@ pub fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// The JSON schema of a study file, for editors: every setting may also be a list of values or a grid.
 pub fn json_schema() -> Json {
+    let [network, ridge] = [Kind::Network, Kind::Ridge].map(schema_of_kind);
+    let is_ridge = json!({"properties": {"kind": {"const": "ridge"}}, "required": ["kind"]});
+    json!({
+        "$schema": network["$schema"],
+        "title": "transfergrid study",
+        "description": "A study of transfergrid; see docs/study.md.",
+        "if": is_ridge,
+        "then": ridge,
+        "else": network,
+    })
+}
+
+fn schema_of_kind(kind: Kind) -> Json {
     let mut schema = schema_of::<Header>();
-    let mut settings = schema_of::<Network>();
+    let mut settings = match kind {
+        Kind::Network => schema_of::<Network>(),
+        Kind::Ridge => schema_of::<Ridge>(),
+    };
     with_axes(&mut settings);
     let required = ["name"]; // the rest may come from the file that `extends` names
     if let (Some(Json::Object(into)), Some(Json::Object(from))) = (schema.get_mut("properties"), settings.get_mut("properties")) {
+        into.retain(|key, _| !kind.foreign().contains(&key.as_str()));
         into.append(from);
         into.insert(
             "presets".into(),
@@ -237,7 +297,7 @@ pub fn json_schema() -> Json {
         );
     }
     schema["required"] = json!(required);
-    schema["title"] = json!("transfergrid study");
+    schema["title"] = json!(format!("{} study", kind.as_str()));
     schema["description"] = json!("A study of transfergrid; see docs/study.md.");
     schema
 }

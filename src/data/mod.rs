@@ -7,6 +7,7 @@ mod fetch;
 mod idx;
 mod locate;
 mod split;
+pub mod table;
 mod verify;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! A study's axes become cells, cells become stages, equal stages become one, and stages of one shape become packs.
 //! No I/O, and the same study always gives the same plan.
 
+mod cases;
 mod cost;
 mod stage;
 mod stream;
@@ -12,6 +13,7 @@ use serde_yaml::Value;
 
 use crate::config::{Study, StudyError};
 
+pub use cases::{cases, Case};
 pub use cost::{available, forward_flops, parameters, Cost, Estimate, CPU_FLOPS_PER_CORE};
 pub use stage::{Stage, StageKind};
 pub use stream::Stream;

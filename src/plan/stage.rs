@@ -181,7 +181,7 @@ impl Stage {
 }
 
 /// 80 bits of SHA-256 over the YAML of a value (YAML, since λ₁ may be infinite and JSON has no word for that).
-fn hash(content: &impl Serialize) -> String {
+pub fn hash(content: &impl Serialize) -> String {
     // Serialising plain structs into memory cannot fail; an empty text would only make equal keys, which the tests would see.
     let text = serde_yaml::to_string(content).unwrap_or_default();
     Sha256::digest(text.as_bytes())[..10].iter().map(|byte| format!("{byte:02x}")).collect()

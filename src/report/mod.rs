@@ -4,6 +4,7 @@
 mod answer;
 mod collect;
 mod figure;
+pub mod ridge;
 mod statement;
 mod stats;
 mod tables;

@@ -54,7 +54,7 @@ fn plain(value: f64) -> String {
 }
 
 /// Quoted where CSV needs it.
-fn field(text: &str) -> String {
+pub fn field(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"").replace(['\n', '\r'], " ")),
         false => text.to_string(),

@@ -4,6 +4,7 @@
 
 pub mod engine;
 mod queue;
+pub mod ridge;
 mod signals;
 mod worker;
 

@@ -13,6 +13,7 @@ mod checkpoint;
 mod lock;
 mod manifest;
 mod record;
+pub mod ridge_record;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -24,6 +25,7 @@ pub use checkpoint::{Array, Checkpoint};
 pub use lock::Lock;
 pub use manifest::{commit, host, now, program, Manifest};
 pub use record::{Record, Records, Status, Writer, RECORD_VERSION};
+pub use ridge_record::RidgeRecord;
 
 /// The folder of one study.
 #[derive(Debug, Clone)]

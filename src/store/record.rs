@@ -149,7 +149,7 @@ impl Writer {
     }
 
     /// Appends one record whole. [`Writer::sync`] waits until it is on disk.
-    pub fn append(&mut self, record: &Record) -> Result<()> {
+    pub fn append(&mut self, record: &impl Serialize) -> Result<()> {
         let mut line = serde_json::to_vec(record).context("a record could not be written as JSON")?;
         line.push(b'\n');
         let before = self.file.stream_position().with_context(|| format!("cannot write {}", self.path.display()))?;

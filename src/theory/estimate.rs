@@ -115,6 +115,21 @@ pub fn argmin(grid: &[f64], curves: &[Vec<f64>]) -> Option<Argmin> {
     Some(Argmin::Inside { log_lambda, influence })
 }
 
+/// Every curve's value at λ > 0, by the polynomial through the five positive grid points around it.
+pub fn at_lambda(grid: &[f64], curves: &[Vec<f64>], lambda: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..grid.len()).filter(|&i| grid[i] > 0.0).collect();
+    order.sort_by(|&a, &b| (grid[a].ln() - lambda.ln()).abs().total_cmp(&(grid[b].ln() - lambda.ln()).abs()));
+    order.truncate(STENCIL);
+    let u: Vec<f64> = order.iter().map(|&i| grid[i].ln()).collect();
+    curves
+        .iter()
+        .map(|curve| {
+            let y: Vec<f64> = order.iter().map(|&i| curve[i]).collect();
+            derivative(&monomials(&u, &y), lambda.ln() - u[0], 0)
+        })
+        .collect()
+}
+
 /// Coefficients, in powers of (x − u₀), of the polynomial through (uᵢ, yᵢ), by Newton's divided differences.
 fn monomials(u: &[f64], y: &[f64]) -> Vec<f64> {
     let n = u.len();

@@ -64,9 +64,9 @@ fn normal(rng: &mut ChaCha8Rng, shape: (usize, usize)) -> Array2<f64> {
     Array2::from_shape_simple_fn(shape, || StandardNormal.sample(rng))
 }
 
-/// A unit vector, uniform on the sphere, orthogonal to `to` (if given).
+/// A unit vector, uniform on the sphere, orthogonal to `to` (if given): another stream than without.
 pub fn random_direction(seed: u64, p: usize, to: Option<&[f64]>) -> Vec<f64> {
-    let mut rng = random(seed, u64::MAX); // far from the streams of the draws
+    let mut rng = random(seed, u64::MAX - u64::from(to.is_some())); // far from the streams of the draws
     let mut v: Vec<f64> = (0..p).map(|_| StandardNormal.sample(&mut rng)).collect();
     if let Some(to) = to {
         orthogonalise(&mut v, to);
@@ -89,8 +89,23 @@ pub fn orthogonalise(v: &mut [f64], to: &[f64]) {
 /// # Errors
 /// The chi model with a covariance that is not the identity, penalties out of range, or a design without a finite expectation.
 pub fn draw(setup: &Setup, sampler: Sampler, seed: u64, count: usize, after: impl Fn() + Sync) -> Result<Vec<Draw>, TheoryError> {
+    draw_from(setup, sampler, seed, 0, count, after)
+}
+
+/// The draws `first` … `first + count − 1` of a seed.
+///
+/// # Errors
+/// As [`draw`].
+pub fn draw_from(
+    setup: &Setup,
+    sampler: Sampler,
+    seed: u64,
+    first: u64,
+    count: usize,
+    after: impl Fn() + Sync,
+) -> Result<Vec<Draw>, TheoryError> {
     setup.check(sampler)?;
-    (0..count as u64)
+    (first..first + count as u64)
         .into_par_iter()
         .map(|i| {
             let mut rng = random(seed, i);

@@ -170,7 +170,7 @@ fn tag(stage: &Stage, name: &str) -> String {
     format!("{}/{name}", stage.kind.as_str())
 }
 
-fn hparam(value: &Value) -> HParam {
+pub fn hparam(value: &Value) -> HParam {
     match value.as_f64() {
         Some(number) if number.is_finite() => HParam::Number(number),
         Some(infinite) => HParam::Text(number(infinite)),
@@ -179,7 +179,7 @@ fn hparam(value: &Value) -> HParam {
 }
 
 /// Values of one axis, all numbers or all text: TensorBoard hides runs where the two are mixed.
-fn hparams_of(values: &[Value]) -> Vec<HParam> {
+pub fn hparams_of(values: &[Value]) -> Vec<HParam> {
     let all: Vec<HParam> = values.iter().map(hparam).collect();
     let numbers: Vec<HParam> = all.iter().filter(|v| matches!(v, HParam::Number(_))).cloned().collect();
     if numbers.is_empty() {

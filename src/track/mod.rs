@@ -3,6 +3,8 @@
 mod board;
 mod events;
 mod progress;
+mod ridge_board;
 
 pub use board::{Board, Summary, RUN_LIMIT};
 pub use progress::{complain, Progress};
+pub use ridge_board::RidgeBoard;

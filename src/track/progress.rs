@@ -14,6 +14,8 @@ pub struct Progress {
     done: f64,
     stages: usize,
     stages_done: usize,
+    noun: &'static str,
+    unit: &'static str,
     images: f64,
     best: String,
 }
@@ -33,8 +35,8 @@ pub fn complain(message: &str) {
 const LINE_SECONDS: u64 = 10;
 
 impl Progress {
-    /// `stages` and `total` (operations) still to do.
-    pub fn new(stages: usize, total: f64, quiet: bool) -> Progress {
+    /// `stages` and `total` (operations) still to do; `noun` for stages, `unit` for what is counted each second.
+    pub fn new(noun: &'static str, unit: &'static str, stages: usize, total: f64, quiet: bool) -> Progress {
         let how = if quiet {
             How::Quiet
         } else if std::io::stderr().is_terminal() {
@@ -55,6 +57,8 @@ impl Progress {
             done: 0.0,
             stages,
             stages_done: 0,
+            noun,
+            unit,
             images: 0.0,
             best: String::new(),
         }
@@ -100,7 +104,7 @@ impl Progress {
             false => "estimating".into(),
         };
         let best = if self.best.is_empty() { String::new() } else { format!(" · {}", self.best) };
-        format!("{}/{} stages · {:.0} images/s · {eta}{best}", self.stages_done, self.stages, rate)
+        format!("{}/{} {} · {:.0} {}/s · {eta}{best}", self.stages_done, self.stages, self.noun, rate, self.unit)
     }
 
     fn show(&mut self, now: bool) {

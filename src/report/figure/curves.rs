@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::axis::{decimals, nice_ticks, power};
 use super::canvas::{dashed, line, render, text, Figure, HPos, RGBColor, Step, VPos, BLUE, FAINT, GREEN, INK, ORANGE, TEXT};
 use super::summarise;
 use crate::config::{number, Study};
@@ -64,29 +65,6 @@ impl LambdaAxis {
         }
         ticks
     }
-}
-
-/// 10⁻³.
-fn power(exponent: i32) -> String {
-    let raised: String = exponent
-        .to_string()
-        .chars()
-        .map(|c| match c {
-            '-' => '⁻',
-            digit => ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][digit.to_digit(10).unwrap_or(0) as usize],
-        })
-        .collect();
-    format!("10{raised}")
-}
-
-/// Round steps for about `n` ticks over a range.
-fn nice_ticks(low: f64, high: f64, n: usize) -> Vec<f64> {
-    let raw = (high - low) / n as f64;
-    let scale = 10f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|m| m * scale).find(|step| *step >= raw).unwrap_or(raw);
-    let first = (low / step).ceil() as i64;
-    let last = (high / step + 1e-9).floor() as i64;
-    (first..=last).map(|i| i as f64 * step).collect()
 }
 
 struct Curve {
@@ -177,15 +155,7 @@ fn panel(out: &mut Vec<Step>, axis: &LambdaAxis, frame: (f64, f64, f64, f64), la
     let (low, high) = (low - room, high + room);
     let y = |v: f64| bottom - (v - low) / (high - low) * (bottom - top);
     let ticks = nice_ticks(low, high, 7);
-    let decimals = ticks.windows(2).map(|w| (-(w[1] - w[0]).log10().floor()).max(0.0) as usize).next().unwrap_or(0);
-    let decimals = if ticks.windows(2).any(|w| {
-        let step = (w[1] - w[0]) * 10f64.powi(decimals as i32);
-        (step - step.round()).abs() > 1e-6
-    }) {
-        decimals + 1
-    } else {
-        decimals
-    };
+    let decimals = decimals(&ticks);
     for tick in &ticks {
         out.push(line(vec![(left, y(*tick)), (right, y(*tick))], FAINT, 1.0));
         out.push(text((left - 12.0, y(*tick)), format!("{tick:.decimals$}"), HPos::Right, VPos::Center, INK));

@@ -1,6 +1,8 @@
 //! The figures, as SVG and PNG from one drawing.
 
+mod axis;
 mod canvas;
+pub mod chart;
 mod curves;
 mod heat_map;
 

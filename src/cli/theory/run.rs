@@ -1,0 +1,202 @@
+//! `theory run`: predictions beside Monte Carlo, for one study or several.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::load;
+use crate::cli::{complain, print};
+use crate::config::{Kind, Overrides, Study};
+use crate::plan::Case;
+use crate::report::ridge::{page, statement, write, Outcome};
+use crate::run::ridge::{run, Listener};
+use crate::run::{stop_flag, usage};
+use crate::store::{ridge_record, write_atomic, Folder, Lock, Manifest, RidgeRecord};
+use crate::track::{Progress, RidgeBoard};
+
+const EXAMPLES: &str = "\
+Examples:
+  transfergrid theory run experiments/figure1.yaml
+  transfergrid theory run experiments/figure1.yaml --set draws=10000 --set seed=1 --out /scratch/logs
+  transfergrid theory run experiments/figure1.yaml experiments/covariance.yaml     one page for both: logs/theory.html
+
+Results go to logs/<study>/: records, TensorBoard scalars, report/ with figures, tables and index.html. The same command again
+goes on where it stopped. Draws are the same for any number of threads.";
+
+/// Simulate a ridge study beside its prediction, and say which claims hold
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArgs {
+    /// Studies with `kind: ridge`
+    #[arg(required = true, value_name = "STUDY")]
+    studies: Vec<PathBuf>,
+    /// Lay one of the study's presets over it
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Override any key, e.g. `draws=1000`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Threads [default: one per core]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    threads: Option<usize>,
+    /// Results go to a folder of the study's name in this one
+    #[arg(long, default_value = "logs", value_name = "FOLDER")]
+    out: PathBuf,
+    /// Discard these studies' earlier results
+    #[arg(long)]
+    fresh: bool,
+    /// No progress; only the answer and problems
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=1024).contains(&n) => Ok(n),
+        _ => Err("a whole number from 1 to 1024".into()),
+    }
+}
+
+impl RunArgs {
+    pub fn run(self) -> Result<u8> {
+        let stop = stop_flag()?;
+        let mut studies: Vec<(Study, Vec<Case>)> = vec![];
+        for file in &self.studies {
+            let loaded = load(file, &self.preset, &self.set)?;
+            if studies.iter().any(|(study, _)| study.name == loaded.0.name) {
+                return Err(usage(format!("two of these studies are called `{}`", loaded.0.name), "give each a name of its own"));
+            }
+            studies.push(loaded);
+        }
+        if self.out.exists() && !self.out.is_dir() {
+            return Err(usage(format!("--out {} is not a folder", self.out.display()), "give a folder"));
+        }
+        if let Some(threads) = self.threads {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("the threads could not be started")?;
+        }
+        let mut outcomes: Vec<Outcome> = vec![];
+        for (study, cases) in &studies {
+            match self.one(study, cases, &stop)? {
+                Some(outcome) => outcomes.push(outcome),
+                None => {
+                    complain("interrupted: finished cases are saved; the same command goes on from here");
+                    return Ok(75);
+                }
+            }
+        }
+        if outcomes.len() > 1 {
+            let path = self.out.join("theory.html");
+            write_atomic(&path, page(&outcomes.iter().collect::<Vec<_>>()).as_bytes())?;
+            print(&format!("{}\n", path.display()));
+        }
+        Ok(0)
+    }
+
+    /// None where it was told to stop.
+    fn one(&self, study: &Study, cases: &[Case], stop: &Arc<AtomicBool>) -> Result<Option<Outcome>> {
+        let folder = Folder(self.out.join(&study.name));
+        // Covariances that cannot be read are refused before anything is written.
+        let mut workshop = crate::run::ridge::Workshop::new(study);
+        for case in cases {
+            workshop.tasks(case)?;
+        }
+        refuse_network(&folder)?;
+        folder.create()?;
+        let lock = Lock::take(&folder)?;
+        if self.fresh {
+            folder.clear()?;
+            folder.create()?;
+        }
+        write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
+        Manifest::add(&folder, "theory", "cpu")?;
+        let (known, warnings) = ridge_record::read(&folder)?;
+        warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+        let left: Vec<&Case> = cases.iter().filter(|case| !known.contains_key(&case.key)).collect();
+        if !self.quiet {
+            let kept = match cases.len() - left.len() {
+                0 => String::new(),
+                n => format!(", {n} done already"),
+            };
+            complain(&format!("{}: {} cases{kept} → {}", study.name, cases.len(), folder.0.display()));
+        }
+        let (mut board, warning) = RidgeBoard::open(&folder.tensorboard(), study, cases);
+        warning.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+        known.values().for_each(|record| {
+            if let Some(case) = cases.iter().find(|case| case.key == record.key) {
+                board.add(case, record);
+            }
+        });
+        let draws = draws_of(&left);
+        let watch =
+            Watch { progress: Mutex::new(Progress::new("cases", "draws", left.len(), draws as f64, self.quiet)), board: Mutex::new(board) };
+        let interrupted = run(study, cases, &folder, stop, &watch)?;
+        if let Ok(progress) = watch.progress.lock() {
+            progress.finish();
+        }
+        if interrupted || stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let (known, _) = ridge_record::read(&folder)?;
+        let records: Vec<&RidgeRecord> = cases.iter().filter_map(|case| known.get(&case.key)).collect();
+        let outcome = write(study, cases, &records, &folder)?;
+        drop(lock);
+        print(&format!("{}\n", statement(&outcome)));
+        outcome.files.iter().for_each(|file| print(&format!("{}\n", file.display())));
+        print("\n");
+        Ok(Some(outcome))
+    }
+}
+
+/// Draws that will be made: cases of one design share theirs.
+fn draws_of(left: &[&Case]) -> usize {
+    let mut seen: Vec<&str> = vec![];
+    let mut sum = 0;
+    for case in left {
+        let targets = case.settings.targets.as_ref().map_or(1, Vec::len);
+        if case.settings.targets.is_some() || !seen.contains(&case.design.as_str()) {
+            seen.push(&case.design);
+            sum += case.settings.draws * targets;
+        }
+    }
+    sum
+}
+
+/// A folder holds one kind of results.
+fn refuse_network(folder: &Folder) -> Result<()> {
+    if !folder.study().is_file() {
+        return Ok(());
+    }
+    match Study::load(&folder.study(), &Overrides::default()) {
+        Ok(study) if study.kind == Kind::Network => {
+            Err(usage(format!("{} holds a study of networks", folder.0.display()), "rename this study, or choose another --out"))
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Watch {
+    progress: Mutex<Progress>,
+    board: Mutex<RidgeBoard>,
+}
+
+impl Listener for Watch {
+    fn drawn(&self) {
+        if let Ok(mut progress) = self.progress.lock() {
+            progress.epoch(1.0, 1.0);
+        }
+    }
+
+    fn done(&self, case: &Case, record: &RidgeRecord) {
+        if let Ok(mut progress) = self.progress.lock() {
+            progress.stage_ended();
+            if let Ok(mut board) = self.board.lock() {
+                if let Some(warning) = board.add(case, record) {
+                    progress.say(&format!("warning: {warning}"));
+                }
+            }
+        }
+    }
+}

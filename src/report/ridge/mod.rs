@@ -1,0 +1,156 @@
+//! The answer of a ridge study: for each claim what was predicted, what was simulated, and whether it holds; figures and tables.
+
+mod cost;
+mod help;
+mod page;
+mod reversal;
+mod risks;
+mod scaling;
+mod tables;
+mod targets;
+mod view;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::figure::chart::Chart;
+use crate::config::{Question, Study};
+use crate::plan::Case;
+use crate::store::{write_atomic, Folder, RidgeRecord};
+pub use page::page;
+use view::View;
+
+/// Whether a claim stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Holds,
+    DoesNotHold,
+    /// The simulation does not decide.
+    Open,
+}
+
+impl Verdict {
+    pub fn words(self) -> &'static str {
+        match self {
+            Verdict::Holds => "holds",
+            Verdict::DoesNotHold => "does not hold",
+            Verdict::Open => "not decided",
+        }
+    }
+
+    fn of(holds: bool) -> Verdict {
+        match holds {
+            true => Verdict::Holds,
+            false => Verdict::DoesNotHold,
+        }
+    }
+}
+
+/// One claim, predicted and simulated.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub claim: String,
+    pub predicted: String,
+    pub simulated: String,
+    pub verdict: Verdict,
+}
+
+/// A figure's file name, caption and drawing.
+struct Plot {
+    name: String,
+    caption: String,
+    chart: Chart,
+}
+
+/// What a question's module answers.
+#[derive(Default)]
+struct Findings {
+    claims: Vec<Claim>,
+    plots: Vec<Plot>,
+}
+
+/// A study's answer, ready to print and to write.
+pub struct Outcome {
+    pub name: String,
+    pub description: String,
+    pub headline: String,
+    pub claims: Vec<Claim>,
+    /// (name, caption, SVG)
+    pub figures: Vec<(String, String, String)>,
+    pub provenance: String,
+    pub files: Vec<PathBuf>,
+}
+
+/// Works out a study's answer from its records and writes `report/`: results.csv, optima.csv, summary.json, figures, index.html.
+pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &Folder) -> Result<Outcome> {
+    let view = View::new(study, cases, records);
+    let findings = match study.question {
+        Some(Question::Reversal) => reversal::findings(&view),
+        Some(Question::SourceNoise) => help::source_noise(&view),
+        Some(Question::TargetSize) => help::target_size(&view),
+        Some(Question::Scaling) => scaling::findings(&view),
+        Some(Question::Cost) => cost::findings(&view),
+        Some(Question::Targets) => targets::findings(&view),
+        None => risks::findings(&view),
+    };
+    let mut files = vec![];
+    let mut put = |name: String, bytes: &[u8]| -> Result<()> {
+        let path = folder.report().join(name);
+        write_atomic(&path, bytes)?;
+        files.push(path);
+        Ok(())
+    };
+    put("results.csv".into(), tables::results_csv(&view).as_bytes())?;
+    put("optima.csv".into(), tables::optima_csv(&view).as_bytes())?;
+    put("summary.json".into(), tables::summary_json(&view, &findings.claims).as_bytes())?;
+    let mut figures = vec![];
+    for plot in findings.plots {
+        let figure = plot.chart.figure()?;
+        put(format!("{}.svg", plot.name), figure.svg.as_bytes())?;
+        put(format!("{}.png", plot.name), &figure.png)?;
+        figures.push((plot.name, plot.caption, figure.svg));
+    }
+    let mut outcome = Outcome {
+        name: study.name.clone(),
+        description: study.description.clone().unwrap_or_default().trim().to_string(),
+        headline: headline(&findings.claims),
+        claims: findings.claims,
+        figures,
+        provenance: view.provenance(),
+        files: vec![],
+    };
+    put("index.html".into(), page(&[&outcome]).as_bytes())?;
+    outcome.files = files;
+    Ok(outcome)
+}
+
+/// The first sentence: how many claims hold, and which do not.
+fn headline(claims: &[Claim]) -> String {
+    if claims.is_empty() {
+        return "Predicted and simulated risks; this study asks no question.".into();
+    }
+    let count = |verdict| claims.iter().filter(|c| c.verdict == verdict).count();
+    let failing: Vec<&str> = claims.iter().filter(|c| c.verdict == Verdict::DoesNotHold).map(|c| c.claim.as_str()).collect();
+    let open = match count(Verdict::Open) {
+        0 => String::new(),
+        n => format!(", {n} not decided"),
+    };
+    let list = match failing.is_empty() {
+        true => String::new(),
+        false if failing.len() > 3 => format!(" Not holding: {}; and {} more.", failing[..3].join("; "), failing.len() - 3),
+        false => format!(" Not holding: {}.", failing.join("; ")),
+    };
+    format!("{} of {} claims hold{open}.{list}", count(Verdict::Holds), claims.len())
+}
+
+/// The answer in words, for a terminal.
+pub fn statement(outcome: &Outcome) -> String {
+    let mut out = format!("{}: {}\n", outcome.name, outcome.headline);
+    for claim in &outcome.claims {
+        out.push_str(&format!("\n  [{}] {}\n", claim.verdict.words(), claim.claim));
+        out.push_str(&format!("    predicted  {}\n", claim.predicted));
+        out.push_str(&format!("    simulated  {}\n", claim.simulated));
+    }
+    out
+}

@@ -1,0 +1,111 @@
+//! One λ₀ for several targets (the paper's open question 2).
+
+use super::view::{holds, short, words, View};
+use super::{Claim, Findings, Plot, Verdict};
+use crate::report::figure::chart::{Axis, Chart, Series};
+
+pub fn findings(view: &View) -> Findings {
+    let mut out = Findings::default();
+    for (i, (case, record)) in view.cases.iter().enumerate() {
+        let label = case.label();
+        let suffix = if label.is_empty() { String::new() } else { format!(" ({label})") };
+        let own: Vec<String> = record
+            .targets
+            .iter()
+            .map(|t| {
+                let best = t.at[0].optimum.predicted.map_or("∞".into(), short);
+                format!("{}: λ₀* = {best} (ρ = {})", t.name.as_deref().unwrap_or("target"), short(t.rho))
+            })
+            .collect();
+        let simulated: Vec<String> = record
+            .targets
+            .iter()
+            .map(|t| {
+                let found = &t.at[0].optimum;
+                format!(
+                    "{}: {}",
+                    t.name.as_deref().unwrap_or("target"),
+                    found.simulated.as_ref().map_or("at an end of the grid".into(), words)
+                )
+            })
+            .collect();
+        let source = record.source_optimum.predicted.unwrap_or(f64::NAN);
+        let sides: Vec<bool> = record.targets.iter().map(|t| t.at[0].optimum.predicted.is_none_or(|l| l > source)).collect();
+        out.claims.push(Claim {
+            claim: format!("targets on both sides of ρ = 1 want opposite corrections of λ_S* = {}{suffix}", short(source)),
+            predicted: own.join("; "),
+            simulated: simulated.join("; "),
+            verdict: Verdict::of(sides.contains(&true) && sides.contains(&false)),
+        });
+        for c in &record.compromises {
+            let regrets: Vec<String> = record
+                .targets
+                .iter()
+                .zip(c.regret.iter().zip(&c.simulated_regret))
+                .map(|(t, (r, s))| {
+                    let seen = s.as_ref().map_or("not simulated".into(), words);
+                    format!("{} {} (simulated {seen})", t.name.as_deref().unwrap_or("target"), short(*r))
+                })
+                .collect();
+            let agreed = c.regret.iter().zip(&c.simulated_regret).all(|(r, s)| s.as_ref().is_none_or(|s| holds(s, *r)));
+            let found = match (&c.optimum.simulated, c.objective.as_str()) {
+                (Some(i), _) => format!("λ₀ = {}; ", words(i)),
+                _ => String::new(),
+            };
+            let in_interval = c.optimum.simulated.as_ref().zip(c.optimum.predicted).is_none_or(|(i, p)| holds(i, p));
+            let at = c.optimum.predicted.map_or("∞".into(), short);
+            out.claims.push(Claim {
+                claim: format!("the {} compromise is λ₀ = {at}{}{suffix}", c.objective, if c.asked { " (asked for)" } else { "" }),
+                predicted: format!(
+                    "λ₀ = {at}; regret of {}",
+                    c.regret
+                        .iter()
+                        .zip(&record.targets)
+                        .map(|(r, t)| format!("{} {}", t.name.as_deref().unwrap_or("target"), short(*r)))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+                simulated: format!("{found}regret of {}", regrets.join(", ")),
+                verdict: Verdict::of(agreed && in_interval),
+            });
+        }
+        let mut series: Vec<Series> = record
+            .targets
+            .iter()
+            .map(|t| {
+                let at = &t.at[0];
+                let name = t.name.clone().unwrap_or_default();
+                Series {
+                    label: format!("{name} (ρ = {})", short(t.rho)),
+                    line: record.lambda0.iter().zip(&at.transfer).map(|(x, r)| (*x, r.predicted)).collect(),
+                    dashed: false,
+                    points: record.lambda0.iter().zip(&at.transfer).step_by(3).map(|(x, r)| super::view::risk_point(*x, r, 1.0)).collect(),
+                }
+            })
+            .collect();
+        let total: f64 = record.targets.iter().map(|t| t.weight).sum();
+        series.push(Series {
+            label: "weighted mean".into(),
+            line: (0..record.lambda0.len())
+                .map(|l| (record.lambda0[l], record.targets.iter().map(|t| t.weight / total * t.at[0].transfer[l].predicted).sum()))
+                .collect(),
+            dashed: true,
+            points: vec![],
+        });
+        let asked = record.compromises.iter().find(|c| c.asked).and_then(|c| c.optimum.predicted);
+        out.plots.push(Plot {
+            name: if i == 0 { "targets".into() } else { format!("targets-{}", i + 1) },
+            caption: format!("Each target's risk against the one λ₀ that all share{suffix}; the compromise asked for is marked."),
+            chart: Chart {
+                title: if label.is_empty() { view.study.name.clone() } else { label },
+                note: "lines: theory; points: Monte Carlo with 95% intervals; vertical: the compromise".into(),
+                x: Axis { label: "source penalty λ₀".into(), log: true },
+                y: Axis { label: "transfer risk R_TL".into(), log: false },
+                series,
+                level: None,
+                at: asked,
+            },
+        });
+    }
+    out
+}

@@ -1,0 +1,175 @@
+//! The result of one case of a ridge study: predictions beside simulation.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::Folder;
+
+/// The version this program writes.
+pub const VERSION: u32 = 1;
+
+/// A risk: predicted, and simulated with its standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Risk {
+    pub predicted: f64,
+    pub simulated: f64,
+    pub error: f64,
+}
+
+/// A simulated number with its 95% interval; bounds that do not exist are null.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    pub estimate: Option<f64>,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+}
+
+/// An optimal penalty. `edge`: null inside, `zero` or `infinite` at a boundary; λ = ∞ is null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Optimum {
+    pub predicted: Option<f64>,
+    pub edge: Option<String>,
+    /// Other local minima of the prediction.
+    pub others: Vec<f64>,
+    /// Of the simulated mean risk, on the grid interpolated; none where that is smallest at an end of the grid.
+    pub simulated: Option<Interval>,
+    pub simulated_edge: Option<String>,
+}
+
+/// What a target says at one λ₁.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AtLambda1 {
+    /// Infinity as "inf".
+    #[serde(with = "extended")]
+    pub lambda1: f64,
+    #[serde(with = "extended")]
+    pub tau1: f64,
+    pub scratch: Risk,
+    /// For each λ₀.
+    pub transfer: Vec<Risk>,
+    /// R_S − R_TL for each λ₀.
+    pub gain: Vec<Risk>,
+    pub optimum: Optimum,
+    /// λ₀*/λ_S*.
+    pub ratio: Option<f64>,
+    pub simulated_ratio: Option<Interval>,
+    /// The alignment at which λ₀* would equal λ_S*, all else the same; none where no alignment does that.
+    pub crossing: Option<f64>,
+    /// R_TL(λ_S*)/R_TL(λ₀*) − 1.
+    pub cost: Option<f64>,
+    pub simulated_cost: Option<Interval>,
+    /// R_S − R_TL at λ_S* and at λ₀*.
+    pub gain_at_source_optimal: f64,
+    pub gain_at_transfer_optimal: f64,
+    /// For each λ₀: the smallest ρ at which transfer helps, all else the same.
+    pub threshold: Vec<Option<f64>>,
+}
+
+/// One target of a case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    pub name: Option<String>,
+    pub weight: f64,
+    pub rho: f64,
+    pub at: Vec<AtLambda1>,
+}
+
+/// One λ₀ for all targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compromise {
+    pub objective: String,
+    /// Whether this is the one the study asks for.
+    pub asked: bool,
+    pub optimum: Optimum,
+    /// For each target: its risk at the compromise above its best.
+    pub regret: Vec<f64>,
+    pub simulated_regret: Vec<Option<Interval>>,
+}
+
+/// The result of one case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RidgeRecord {
+    pub version: u32,
+    /// `ridge`
+    pub kind: String,
+    pub key: String,
+    pub axes: BTreeMap<String, Json>,
+    /// Everything that determined the result.
+    pub settings: Json,
+    pub n0: usize,
+    pub lambda0: Vec<f64>,
+    pub tau0: Vec<f64>,
+    /// Source risk for each λ₀.
+    pub source: Vec<Risk>,
+    /// The standard deviation of one draw's source risk, for each λ₀.
+    pub source_spread: Vec<f64>,
+    pub source_optimum: Optimum,
+    pub targets: Vec<Target>,
+    pub compromises: Vec<Compromise>,
+    pub draws: usize,
+    pub sampler: String,
+    /// Seconds of this case's share of the draws.
+    pub seconds: f64,
+    pub threads: usize,
+    pub host: String,
+    pub program: String,
+    pub commit: String,
+    /// Seconds since 1970.
+    pub finished: f64,
+}
+
+/// Records of a ridge study by key, with what could not be read.
+pub fn read(folder: &Folder) -> Result<(BTreeMap<String, RidgeRecord>, Vec<String>)> {
+    let path = folder.records().join("ridge.jsonl");
+    let (mut records, mut warnings) = (BTreeMap::new(), vec![]);
+    let bytes = match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((records, warnings)),
+        other => other.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    // A torn last line (a process died while writing it) is ignored.
+    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
+    for (i, line) in bytes[..whole].split(|&b| b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
+        let at = || format!("{}:{}", path.display(), i + 1);
+        let json: Option<Json> = serde_json::from_slice(line).ok();
+        let version = json.as_ref().and_then(|json| json.get("version")).and_then(Json::as_u64);
+        if version.is_some_and(|version| version > u64::from(VERSION)) {
+            anyhow::bail!("{}: written by a newer transfergrid (this one reads up to version {VERSION}); use that one", at());
+        }
+        match serde_json::from_slice::<RidgeRecord>(line) {
+            Ok(record) => {
+                records.insert(record.key.clone(), record);
+            }
+            Err(error) => warnings.push(format!("{}: not a record, left out ({error}); its case is computed again", at())),
+        }
+    }
+    Ok((records, warnings))
+}
+
+/// Numbers that may be infinite, which JSON has no word for: "inf".
+mod extended {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, s: S) -> Result<S::Ok, S::Error> {
+        match value.is_finite() {
+            true => s.serialize_f64(*value),
+            false => s.serialize_str("inf"),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(f64),
+            Word(String),
+        }
+        match Either::deserialize(d)? {
+            Either::Number(value) => Ok(value),
+            Either::Word(word) if word == "inf" => Ok(f64::INFINITY),
+            Either::Word(word) => Err(serde::de::Error::custom(format!("`{word}` is not a number"))),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! TensorBoard for ridge studies: a run for each case, with its optima as metrics and its risks over the λ₀ grid.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::board::{hparam, hparams_of, RUN_LIMIT};
+use super::events::{EventFile, HParam};
+use crate::config::{number, Study};
+use crate::plan::Case;
+use crate::store::RidgeRecord;
+
+const METRICS: [&str; 5] = ["lambda_source", "lambda_transfer", "ratio/predicted", "ratio/simulated", "mismatch_cost"];
+
+/// Writes a study's cases; the first failure gives a warning and ends all writing.
+pub struct RidgeBoard {
+    folder: PathBuf,
+    study: String,
+    left: usize,
+    failed: bool,
+}
+
+impl RidgeBoard {
+    pub fn open(folder: &Path, study: &Study, cases: &[Case]) -> (RidgeBoard, Option<String>) {
+        let mut board = RidgeBoard { folder: folder.to_path_buf(), study: study.name.clone(), left: RUN_LIMIT, failed: false };
+        let axes = cases.first().map(|case| case.axes.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>()).unwrap_or_default();
+        let domains: Vec<(String, Vec<HParam>)> =
+            study.axes.iter().filter(|axis| axes.contains(&axis.path)).map(|axis| (axis.path.clone(), hparams_of(&axis.values))).collect();
+        let folder = board.folder.clone();
+        let warning = board.attempt(|| {
+            let mut root = EventFile::create(&folder)?;
+            root.experiment(&domains, &METRICS)?;
+            root.flush()
+        });
+        (board, warning)
+    }
+
+    fn attempt(&mut self, write: impl FnOnce() -> io::Result<()>) -> Option<String> {
+        if self.failed {
+            return None;
+        }
+        let error = write().err()?;
+        self.failed = true;
+        Some(format!("TensorBoard files can no longer be written to {}: {error}; the run goes on without them", self.folder.display()))
+    }
+
+    /// Adds a finished case; past TensorBoard's limit of runs, cases are in the report alone.
+    pub fn add(&mut self, case: &Case, record: &RidgeRecord) -> Option<String> {
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let label = match case.label() {
+            label if label.is_empty() => "case".to_string(),
+            label => label.chars().take(150).collect(),
+        };
+        let (folder, study) = (self.folder.join(&label), self.study.clone());
+        self.attempt(|| {
+            let mut file = EventFile::create(&folder)?;
+            let hparams: Vec<(String, HParam)> = case.axes.iter().map(|(path, value)| (path.clone(), hparam(value))).collect();
+            file.session_start(&hparams, &format!("{study} {label}"))?;
+            let at = &record.targets[0].at[0];
+            let metrics = [
+                record.source_optimum.predicted,
+                at.optimum.predicted,
+                at.ratio,
+                at.simulated_ratio.as_ref().and_then(|i| i.estimate),
+                at.cost,
+            ];
+            for (name, value) in METRICS.iter().zip(metrics) {
+                file.scalar(name, value.unwrap_or(f64::NAN), 0)?;
+            }
+            // Over the grid of λ₀: the step is the index.
+            for (step, risk) in record.source.iter().enumerate() {
+                file.scalar("lambda0", record.lambda0[step], step)?;
+                file.scalar("source_risk/predicted", risk.predicted, step)?;
+                file.scalar("source_risk/simulated", risk.simulated, step)?;
+            }
+            for target in &record.targets {
+                for at in &target.at {
+                    let name = target.name.as_ref().map_or(String::new(), |n| format!("{n}/"));
+                    for (step, risk) in at.transfer.iter().enumerate() {
+                        let tag = format!("transfer_risk/{name}lambda1={}", number(at.lambda1));
+                        file.scalar(&format!("{tag}/predicted"), risk.predicted, step)?;
+                        file.scalar(&format!("{tag}/simulated"), risk.simulated, step)?;
+                    }
+                }
+            }
+            file.session_end(true)?;
+            file.flush()
+        })
+    }
+}
