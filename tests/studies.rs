@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use common::*;
-use transfergrid::config::{json_schema, reference_markdown, Overrides, Study};
-use transfergrid::plan::{Plan, StageKind};
+use transfergrid::config::{json_schema, reference_markdown, Kind, Overrides, Study};
+use transfergrid::plan::{cases, Plan, StageKind};
 
 fn shipped() -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = std::fs::read_dir(repository().join("experiments")).unwrap().map(|e| e.unwrap().path()).collect();
@@ -33,6 +33,12 @@ fn every_shipped_study_and_preset_plans() {
                 Err(error) if preset.is_some() && error.what.contains("has no preset") => continue,
                 other => other.unwrap(),
             };
+            if study.kind == Kind::Ridge {
+                let cases = cases(&study).unwrap();
+                let cells: usize = cases.iter().map(|case| case.cells.len()).sum();
+                table.push_str(&format!("{name}: {cells} cells, {} cases\n", cases.len()));
+                continue;
+            }
             let plan = Plan::new(&study).unwrap();
             let count = |kind| plan.count(kind);
             table.push_str(&format!(
@@ -77,6 +83,11 @@ fn the_resolved_study_is_the_same_study() {
         let whole = Study::load(&path, &Overrides::default()).unwrap();
         let again = study(&whole.to_yaml(), Overrides::default());
         assert_eq!(whole.axes, again.axes);
+        if whole.kind == Kind::Ridge {
+            let keys = |study: &Study| -> Vec<String> { cases(study).unwrap().into_iter().map(|case| case.key).collect() };
+            assert_eq!(keys(&whole), keys(&again), "{}", path.display());
+            continue;
+        }
         assert_eq!(keys(&whole), keys(&again), "{}", path.display());
     }
     let text = SMALL.replace("lambda1: [0, 0.1]", "lambda1: [0, .inf]\npenalty: {step: proximal}");
@@ -161,12 +172,17 @@ fn the_reference_has_not_drifted() {
 #[test]
 fn the_schema_knows_every_key_of_the_shipped_studies() {
     let schema = json_schema();
-    assert_eq!(schema["additionalProperties"], false);
+    let (network, ridge) = (&schema["else"], &schema["then"]);
+    assert!(network["additionalProperties"] == false && ridge["additionalProperties"] == false);
     for key in ["name", "presets", "seeds", "lambda0", "lambda1", "model", "source", "target", "transfer", "scratch", "penalty"] {
-        assert!(schema["properties"][key].is_object(), "{key}");
+        assert!(network["properties"][key].is_object(), "{key}");
     }
+    for key in ["name", "presets", "question", "lambda0", "lambda1", "p", "gamma", "rho", "source", "target", "targets", "draws"] {
+        assert!(ridge["properties"][key].is_object(), "{key}");
+    }
+    assert!(ridge["properties"]["seeds"].is_null() && network["properties"]["question"].is_null());
     assert!(
-        schema["properties"]["source"]["properties"]["lr"]["anyOf"].as_array().unwrap().len() == 4,
+        network["properties"]["source"]["properties"]["lr"]["anyOf"].as_array().unwrap().len() == 4,
         "a list or a grid may stand for a number"
     );
     let printed = run(program().arg("schema"));

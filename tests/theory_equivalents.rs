@@ -360,6 +360,25 @@ fn a_simulated_ratio_holds_the_predicted_one() {
 }
 
 #[test]
+fn intervals_of_simulated_ratios_cover_as_often_as_they_say() {
+    let exact = Isotropic::new(1000.0, 2.0, 0.5).unwrap();
+    let truth = exact.optimum(0.8, false).lambda / exact.optimum(1.0, false).lambda;
+    let mut setup = isotropic_setup(1000, 500, 100, 0.5, 0.2, 0.8).unwrap();
+    setup.lambda0 = (0..31).map(|i| 500.0 * 0.2 * 30f64.powf(f64::from(i) / 30.0)).collect();
+    setup.lambda1 = vec![1.0];
+    let covered = (0..200)
+        .filter(|&seed| {
+            let drawn = draw(&setup, Sampler::Chi, 1000 + seed, 60, || {}).unwrap();
+            let of = |curves: Vec<Vec<f64>>| argmin(&setup.lambda0, &curves).unwrap();
+            let source = of(drawn.iter().map(|d| d.source.clone()).collect());
+            let transfer = of(drawn.iter().map(|d| d.transfer.clone()).collect());
+            ratio(&transfer, &source).unwrap().holds(truth)
+        })
+        .count();
+    assert!((180..=198).contains(&covered), "{covered} of 200 nominal 95% intervals hold the prediction");
+}
+
+#[test]
 fn the_boundary_is_the_difference_of_the_risks() {
     for (rho, lambda0, lambda1) in [(0.9, 4.0, 3.0), (0.3, 0.5, 10.0), (0.55, 30.0, f64::INFINITY)] {
         let problem = problem(design(full(30, 2), 20, 0.3), design(Covariance::power(30, 1.0).unwrap(), 40, 0.2), rho, 0.5);

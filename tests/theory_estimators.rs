@@ -230,7 +230,7 @@ fn a_fit_recovers_alignment_and_says_whether_transfer_helps() {
     let p = 12;
     for (rho, n0, n1) in [(0.8, 400, 40), (1.5, 400, 40), (-1.0, 400, 40), (0.8, 400, 10)] {
         let mut covered = 0;
-        let mut helps = 0;
+        let (mut helps, mut predictions) = (0, 0);
         for seed in 0..60u64 {
             let w0 = vector(1000 + seed, p);
             let data = |s: u64, n: usize, w: &Array1<f64>| {
@@ -241,9 +241,11 @@ fn a_fit_recovers_alignment_and_says_whether_transfer_helps() {
             let (source, target) = (data(3000 + 10 * seed, n0, &w0), data(9000 + 10 * seed, n1, &(&w0 * rho)));
             let found = fit(&source, &target, Options { standardise: false, intercept: true }).unwrap();
             covered += usize::from(found.alignment.rho.holds(rho));
+            predictions += usize::from(found.alignment_of_predictions.unwrap().rho.holds(rho));
             helps += usize::from(found.helps);
         }
         assert!(covered >= 51, "ρ = {rho}, n₁ = {n1}: {covered} of 60 intervals hold it");
+        assert!(predictions >= 51, "ρ = {rho}, n₁ = {n1}: {predictions} of 60 intervals of predictions hold it");
         match rho > 0.5 {
             true => assert!(helps >= 45, "ρ = {rho}: helps in {helps} of 60"),
             false => assert!(helps <= 6, "ρ = {rho}: helps in {helps} of 60"),

@@ -1,12 +1,14 @@
 //! `plan`: what a study would run; nothing runs.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use super::{bytes, duration, print, StudyArgs};
-use crate::config::show;
-use crate::plan::{Estimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
+use crate::config::{show, Kind, Study};
+use crate::plan::{cases, Estimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
 use crate::run::axis_json;
 
 const EXAMPLES: &str = "\
@@ -29,6 +31,9 @@ pub struct PlanArgs {
 impl PlanArgs {
     pub fn run(self) -> Result<u8> {
         let study = self.study.load()?;
+        if study.kind == Kind::Ridge {
+            return self.ridge(&study);
+        }
         let plan = Plan::new(&study)?;
         let estimate = Estimate::of(&plan);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -57,15 +62,7 @@ impl PlanArgs {
             print(&format!("{text:#}\n"));
             return Ok(0);
         }
-        let mut out = study.name.clone();
-        if let Some(text) = &study.description {
-            out.push_str(&format!(": {}", text.trim().replace('\n', " ")));
-        }
-        out.push_str("\n\naxes\n");
-        for axis in &study.axes {
-            let values: Vec<String> = axis.values.iter().map(show).collect();
-            out.push_str(&format!("  {:<24} {:>3}  {}\n", axis.path, values.len(), values.join("  ")));
-        }
+        let mut out = opening(&study);
         let seeds: Vec<String> = study.seeds.iter().map(u64::to_string).collect();
         out.push_str(&format!("  {:<24} {:>3}  {}\n", "seed", seeds.len(), seeds.join("  ")));
         out.push_str(&format!("\ncells           {}\n", plan.cells.len()));
@@ -84,4 +81,40 @@ impl PlanArgs {
         print(&out);
         Ok(0)
     }
+
+    /// A ridge study has cases and draws instead of cells and stages.
+    fn ridge(&self, study: &Study) -> Result<u8> {
+        let cases = cases(study)?;
+        let designs: HashSet<&str> = cases.iter().map(|case| case.design.as_str()).collect();
+        let cells: usize = cases.iter().map(|case| case.cells.len()).sum();
+        if self.json {
+            let axes: serde_json::Map<_, _> =
+                study.axes.iter().map(|axis| (axis.path.clone(), axis.values.iter().map(axis_json).collect())).collect();
+            let text =
+                json!({"study": study.name, "kind": "ridge", "axes": axes, "cells": cells, "cases": cases.len(), "designs": designs.len()});
+            print(&format!("{text:#}\n"));
+        } else {
+            let counts = format!(
+                "cells    {cells}\ncases    {}  (a grid of λ₀ and λ₁ each)\ndesigns  {}  (cases that share one share its draws)\n",
+                cases.len(),
+                designs.len()
+            );
+            print(&format!("{}\n{counts}", opening(study)));
+        }
+        Ok(0)
+    }
+}
+
+/// Name, description and axes.
+fn opening(study: &Study) -> String {
+    let mut out = study.name.clone();
+    if let Some(text) = &study.description {
+        out.push_str(&format!(": {}", text.trim().replace('\n', " ")));
+    }
+    out.push_str("\n\naxes\n");
+    for axis in &study.axes {
+        let values: Vec<String> = axis.values.iter().map(show).collect();
+        out.push_str(&format!("  {:<24} {:>3}  {}\n", axis.path, values.len(), values.join("  ")));
+    }
+    out
 }

@@ -94,8 +94,12 @@ fn grid(map: &Mapping) -> Result<Vec<Value>, String> {
         let t = i as f64 / (points - 1) as f64;
         let value = if log { (from.ln() + t * (to.ln() - from.ln())).exp() } else { from + t * (to - from) };
         // Twelve digits: 1e-4 rather than 9.999999999999999e-5, in file names and tables alike.
-        let tidy = format!("{value:.11e}").parse().unwrap_or(value);
-        Value::Number(serde_yaml::Number::from(tidy))
+        let tidy: f64 = format!("{value:.11e}").parse().unwrap_or(value);
+        // Whole numbers stay whole, for settings that count something.
+        match tidy.fract() == 0.0 && tidy.abs() < 1e15 {
+            true => Value::from(tidy as i64),
+            false => Value::from(tidy),
+        }
     };
     Ok((0..points).map(at).collect())
 }

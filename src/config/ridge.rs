@@ -217,7 +217,11 @@ impl TryFrom<Value> for CovarianceSpec {
                 other => Err(format!("{FORMS}, not `{other}`")),
             };
         }
-        let map: CovarianceMap = serde_yaml::from_value(value).map_err(|error| format!("{error}; {FORMS}"))?;
+        let known = ["power", "ar1", "spiked", "file", "normalise"];
+        if let Some(key) = value.as_mapping().and_then(|map| map.keys().filter_map(Value::as_str).find(|key| !known.contains(key))) {
+            return Err(format!("{FORMS}; there is no `{key}`"));
+        }
+        let map: CovarianceMap = serde_yaml::from_value(value).map_err(|error| format!("{FORMS}: {error}"))?;
         let forms = [
             map.power.map(CovarianceKind::Power),
             map.ar1.map(CovarianceKind::Ar1),

@@ -19,7 +19,12 @@ pub struct Table {
     pub columns: Vec<String>,
     /// n × columns.
     pub values: Array2<f64>,
+    /// Columns that the file has and that were not wanted.
+    pub left_out: Vec<String>,
 }
+
+/// Names and values of the columns that were wanted, and the names of the others.
+type Columns = (Vec<String>, Array2<f64>, Vec<String>);
 
 fn wrong(path: &Path, what: impl std::fmt::Display, hint: &str) -> DataError {
     DataError::new(format!("{}: {what}", path.display()), hint)
@@ -27,21 +32,25 @@ fn wrong(path: &Path, what: impl std::fmt::Display, hint: &str) -> DataError {
 
 const KINDS: &str = "a table is .npy (2-D, columns are numbered from 0), .npz (arrays X and the response), .csv with a header, or .parquet";
 
-/// Reads a table. `responses` names the arrays of an `.npz` that stand beside `X`.
-pub fn read(path: &Path, responses: &[String]) -> Result<Table, DataError> {
+/// Reads the columns of a table that are `wanted`; the others need not be numbers. `responses` names the arrays of an `.npz` that
+/// stand beside `X`.
+pub fn read(path: &Path, responses: &[String], wanted: impl Fn(&str) -> bool) -> Result<Table, DataError> {
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     if path.is_dir() || !path.exists() {
         let what = if path.is_dir() { "is a folder" } else { "there is no such file" };
         return Err(wrong(path, what, KINDS));
     }
-    let (columns, values) = match extension.as_str() {
+    let (columns, values, left_out) = match extension.as_str() {
         "npy" => {
             let values = two_dimensional(path, "the array", npy(path)?)?;
-            ((0..values.ncols()).map(|i| i.to_string()).collect(), values)
+            choose((0..values.ncols()).map(|i| i.to_string()).collect(), values, wanted)
         }
-        "npz" => npz(path, responses)?,
-        "csv" | "tsv" | "txt" => csv_file(path)?,
-        "parquet" | "pq" => parquet_file(path)?,
+        "npz" => {
+            let (columns, values) = npz(path, responses)?;
+            choose(columns, values, wanted)
+        }
+        "csv" | "tsv" | "txt" => csv_file(path, wanted)?,
+        "parquet" | "pq" => parquet_file(path, wanted)?,
         other => return Err(wrong(path, format!("`.{other}` is no kind of table that is read here"), KINDS)),
     };
     if values.is_empty() {
@@ -56,7 +65,13 @@ pub fn read(path: &Path, responses: &[String]) -> Result<Table, DataError> {
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(wrong(path, format!("two columns are called `{}`", pair[0]), "give each column a name of its own"));
     }
-    Ok(Table { file: path.display().to_string(), columns, values })
+    Ok(Table { file: path.display().to_string(), columns, values, left_out })
+}
+
+fn choose(columns: Vec<String>, values: Array2<f64>, wanted: impl Fn(&str) -> bool) -> Columns {
+    let kept: Vec<usize> = (0..columns.len()).filter(|&i| wanted(&columns[i])).collect();
+    let (names, others) = columns.into_iter().partition(|name| wanted(name));
+    (names, values.select(Axis(1), &kept), others)
 }
 
 /// A square matrix from `.npy` or a CSV without a header.
@@ -152,7 +167,7 @@ fn npz(path: &Path, responses: &[String]) -> Result<(Vec<String>, Array2<f64>), 
     Ok((columns, all))
 }
 
-fn csv_file(path: &Path) -> Result<(Vec<String>, Array2<f64>), DataError> {
+fn csv_file(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Columns, DataError> {
     let bytes = std::fs::read(path).map_err(|e| wrong(path, e, KINDS))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes); // the mark that some editors put first
     let header = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
@@ -168,7 +183,7 @@ fn csv_file(path: &Path) -> Result<(Vec<String>, Array2<f64>), DataError> {
     for record in reader.records() {
         let record = record.map_err(|e| wrong(path, e, "every line needs as many fields as the header"))?;
         rows += 1;
-        for (name, field) in columns.iter().zip(record.iter()) {
+        for (name, field) in columns.iter().zip(record.iter()).filter(|(name, _)| wanted(name)) {
             let number = match field.to_lowercase().as_str() {
                 "" | "na" | "n/a" | "null" | "none" => Some(f64::NAN),
                 text => text.parse().ok(),
@@ -183,22 +198,25 @@ fn csv_file(path: &Path) -> Result<(Vec<String>, Array2<f64>), DataError> {
             })?);
         }
     }
+    let (columns, others): (Vec<String>, Vec<String>) = columns.into_iter().partition(|name| wanted(name));
     let shape = (rows, columns.len());
-    Array2::from_shape_vec(shape, values).map(|values| (columns, values)).map_err(|e| wrong(path, e, KINDS))
+    Array2::from_shape_vec(shape, values).map(|values| (columns, values, others)).map_err(|e| wrong(path, e, KINDS))
 }
 
-fn parquet_file(path: &Path) -> Result<(Vec<String>, Array2<f64>), DataError> {
+fn parquet_file(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Columns, DataError> {
     let file = File::open(path).map_err(|e| wrong(path, e, KINDS))?;
     let reader = SerializedFileReader::new(file).map_err(|e| wrong(path, e, KINDS))?;
     let schema = reader.metadata().file_metadata().schema();
-    let columns: Vec<String> =
-        schema.get_fields().iter().map(|f| f.name().to_string()).filter(|name| !name.starts_with("__index_level_")).collect();
+    // pandas writes its index as such a column.
+    let is_index = |name: &str| name.starts_with("__index_level_");
+    let all = schema.get_fields().iter().map(|f| f.name().to_string()).filter(|name| !is_index(name));
+    let (columns, others): (Vec<String>, Vec<String>) = all.partition(|name| wanted(name));
     let mut values = vec![];
     let mut rows = 0;
     for row in reader.get_row_iter(None).map_err(|e| wrong(path, e, KINDS))? {
         let row = row.map_err(|e| wrong(path, e, KINDS))?;
         rows += 1;
-        for (name, field) in row.get_column_iter().filter(|(name, _)| !name.starts_with("__index_level_")) {
+        for (name, field) in row.get_column_iter().filter(|(name, _)| !is_index(name) && wanted(name)) {
             values.push(match field {
                 Field::Null => f64::NAN,
                 Field::Bool(v) => f64::from(u8::from(*v)),
@@ -214,10 +232,10 @@ fn parquet_file(path: &Path) -> Result<(Vec<String>, Array2<f64>), DataError> {
                 Field::Double(v) => *v,
                 other => {
                     let what = format!("column `{name}`: `{other}` is not a number");
-                    return Err(wrong(path, what, "leave such columns out when you write the file, or encode them as numbers"));
+                    return Err(wrong(path, what, "leave such columns out with --drop, or encode them as numbers"));
                 }
             });
         }
     }
-    Array2::from_shape_vec((rows, columns.len()), values).map(|values| (columns, values)).map_err(|e| wrong(path, e, KINDS))
+    Array2::from_shape_vec((rows, columns.len()), values).map(|values| (columns, values, others)).map_err(|e| wrong(path, e, KINDS))
 }

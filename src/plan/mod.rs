@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
-use crate::config::{Study, StudyError};
+use crate::config::{Kind, Study, StudyError};
 
 pub use cases::{cases, Case};
 pub use cost::{available, forward_flops, parameters, Cost, Estimate, CPU_FLOPS_PER_CORE};
@@ -39,7 +39,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// # Errors
+    /// A ridge study, which has cases instead.
     pub fn new(study: &Study) -> Result<Plan, StudyError> {
+        if study.kind == Kind::Ridge {
+            return Err(StudyError::new(&study.name, "kind", "this is a ridge study, not one of networks")
+                .hint("run it with `transfergrid theory run`; its results are in the folder's report/index.html"));
+        }
         let mut stages = Unique::default();
         let mut cells = vec![];
         for at in study.combinations() {

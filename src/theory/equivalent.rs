@@ -20,7 +20,7 @@
 use ndarray::{Array1, Array2};
 
 use super::covariance::Covariance;
-use super::linalg::{apply, product};
+use super::linalg::{apply, dot, product, sums};
 use super::TheoryError;
 
 /// A design: covariance, rows and noise variance.
@@ -60,7 +60,7 @@ pub struct Spectrum<'a> {
 
 impl Spectrum<'_> {
     fn sum(&self, f: impl Fn(f64) -> f64) -> f64 {
-        self.d.iter().map(|&d| f(d)).sum()
+        sums(self.d, self.d, |d, _| [f(d)])[0]
     }
 
     /// tr[Σ(Σ+τI)⁻¹].
@@ -132,17 +132,23 @@ impl Spectrum<'_> {
             self.tau(0.0)?.max(edge)
         };
         for _ in 0..200 {
-            let (mut df1, mut df2) = (0.0, 0.0);
-            for &d in self.d {
+            let [df1, df2, df3] = sums(self.d, self.d, |d, _| {
                 let q = d / (d + tau);
-                df1 += q;
-                df2 += q * q;
-            }
-            let step = (tau * (self.n - df1) - lambda) / (self.n - df2);
-            if step.is_nan() || step.abs() <= 4.0 * f64::EPSILON * tau.abs() {
+                [q, q * q, q * q * q]
+            });
+            let (value, slope) = (tau * (self.n - df1) - lambda, self.n - df2);
+            let newton = value / slope;
+            // Halley's correction, cubic near the root: λ″(τ) = 2(Σq² − Σq³)/τ.
+            let correction = 1.0 - newton * (df2 - df3) / (tau * slope);
+            let step = if correction > 0.5 && tau > 0.0 { newton / correction } else { newton };
+            if step.is_nan() {
                 break;
             }
             tau -= step;
+            // After a cubic step this small, what is left is far below rounding.
+            if step.abs() <= if correction > 0.5 { 1e-6 } else { 4.0 * f64::EPSILON } * tau.abs() {
+                break;
+            }
         }
         Ok(tau)
     }
@@ -170,16 +176,12 @@ impl Curve<'_> {
         if tau.is_infinite() {
             return Value { risk: d.iter().zip(self.g).map(|(d, g)| d * g).sum(), slope: 0.0 };
         }
-        let (mut bias, mut dbias, mut df2, mut ddf2) = (0.0, 0.0, 0.0, 0.0);
-        for (&d, &g) in d.iter().zip(self.g) {
+        let [bias, dbias, df2, ddf2] = sums(d, self.g, |d, g| {
             let q = 1.0 / (d + tau);
             let (s, keep) = (tau * q, d * q);
             let ds = keep * q;
-            bias += d * s * s * g;
-            dbias += 2.0 * d * s * ds * g;
-            df2 += keep * keep;
-            ddf2 -= 2.0 * keep * ds;
-        }
+            [d * s * s * g, 2.0 * d * s * ds * g, keep * keep, -2.0 * keep * ds]
+        });
         let (top, left) = (n * bias + self.noise * df2, n - df2);
         let risk = top / left;
         Value { risk, slope: (n * dbias + self.noise * ddf2 + risk * ddf2) / left }
@@ -191,13 +193,11 @@ impl Curve<'_> {
         if tau.is_infinite() {
             return self.at(tau).risk;
         }
-        let (mut bias, mut df2) = (0.0, 0.0);
-        for (&d, &g) in d.iter().zip(self.g) {
-            let keep = d / (d + tau);
-            let s = 1.0 - keep;
-            bias += d * s * s * g;
-            df2 += keep * keep;
-        }
+        let [bias, df2] = sums(d, self.g, |d, g| {
+            let q = 1.0 / (d + tau);
+            let (s, keep) = (tau * q, d * q);
+            [d * s * s * g, keep * keep]
+        });
         (n * bias + self.noise * df2) / (n - df2)
     }
 
@@ -299,7 +299,6 @@ impl Problem {
 
     /// ρ = ⟨w₀, w₁⟩/‖w₀‖².
     pub fn alignment(&self) -> f64 {
-        let dot = |a: &[f64], b: &[f64]| super::linalg::dot(a, b);
         dot(&self.w0, &self.w1) / dot(&self.w0, &self.w0)
     }
 
@@ -375,9 +374,32 @@ impl Problem {
         Prior { tau0, g, dg, mean, variance: scaled(kappa), noise_variance: scaled(noise / left) }
     }
 
+    /// E(β̂₀ − w₁)ᵢ² along Σ₁'s eigenvectors at τ₀: [`Prior::g`] without its derivative.
+    fn second_moments(&self, tau0: f64) -> Vec<f64> {
+        if matches!(self.overlap, Overlap::Turned { .. }) || tau0.is_infinite() {
+            return self.prior(tau0).g;
+        }
+        let Spectrum { d, n } = self.source.spectrum();
+        let [bias, df2] = sums(d, &self.w0_squared, |d, w2| {
+            let q = 1.0 / (d + tau0);
+            let (s, keep) = (tau0 * q, d * q);
+            [d * s * s * w2, keep * keep]
+        });
+        let kappa = (self.source.noise + bias) / (n - df2);
+        let parts = d.iter().zip(&self.w0_own).zip(&self.w1_own);
+        parts
+            .map(|((&d, &w0), &w1)| {
+                let q = 1.0 / (d + tau0);
+                let keep = d * q;
+                let e = keep * w0 - w1;
+                e * e + kappa * keep * q
+            })
+            .collect()
+    }
+
     /// ∂R_TL/∂τ₀ at this prior and τ₁.
     pub fn slope_in_tau0(&self, prior: &Prior, tau1: f64) -> f64 {
-        super::linalg::dot(&self.transfer_risk(prior).weights(tau1), &prior.dg)
+        dot(&self.transfer_risk(prior).weights(tau1), &prior.dg)
     }
 
     /// w₁ along Σ₁'s eigenvectors.
@@ -385,19 +407,19 @@ impl Problem {
         &self.w1_own
     }
 
-    /// E‖β̂₀ − w₁‖² along every eigenvector of Σ₁ without derivatives, for R_TL at one (τ₀, τ₁) in one pass.
+    /// All risks at one (λ₀, λ₁).
     ///
     /// # Errors
     /// λ below the edge of validity, or a risk that is infinite (|p − n| ≤ 1 without a penalty).
     pub fn risks(&self, lambda0: f64, lambda1: f64) -> Result<Risks, TheoryError> {
         let tau0 = self.source.spectrum().tau(lambda0)?;
         let tau1 = self.target.spectrum().tau(lambda1)?;
-        let prior = self.prior(tau0);
+        let g = self.second_moments(tau0);
         Ok(Risks {
             tau0,
             tau1,
             source: self.source_risk().risk(tau0),
-            transfer: self.transfer_risk(&prior).risk(tau1),
+            transfer: Curve { g: &g, ..self.scratch_risk() }.risk(tau1),
             scratch: self.scratch_risk().risk(tau1),
         })
     }
@@ -412,9 +434,9 @@ impl Problem {
         let mut out = Vec::with_capacity(lambda0.len() * lambda1.len());
         for &l0 in lambda0 {
             let tau0 = self.source.spectrum().tau(l0)?;
-            let prior = self.prior(tau0);
+            let g = self.second_moments(tau0);
             let source = self.source_risk().risk(tau0);
-            let transfer = self.transfer_risk(&prior);
+            let transfer = Curve { g: &g, ..self.scratch_risk() };
             out.extend(tau1.iter().zip(&scratch).map(|(&tau1, &scratch)| Risks {
                 tau0,
                 tau1,

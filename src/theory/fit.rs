@@ -53,6 +53,9 @@ pub struct Fit {
     /// Whether the gain is more than one standard error above 0 (the one-standard-error rule of Breiman et al. 1984).
     pub helps: bool,
     pub alignment: Alignment,
+    /// The same of the predictions: ⟨β₀,β₁⟩_Σ/‖β₀‖²_Σ with Σ the source's covariance, that is ρ in whitened features. Collinear features
+    /// make coefficients uncertain, not predictions. None where the source has too few rows to whiten by.
+    pub alignment_of_predictions: Option<Alignment>,
     /// p × k, and k intercepts, in the units of the data: source at λ₀, transfer, from scratch.
     pub beta_source: Array2<f64>,
     pub beta_transfer: Array2<f64>,
@@ -266,6 +269,9 @@ pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, Theory
         mismatch_cost: Estimate::of_mean(&difference(&rows(lambda_source, lambda1_at_source_optimal))),
         helps: gain > error,
         alignment: alignment(&x0, &y0, &x1, &y1, options.intercept)?,
+        alignment_of_predictions: whitened(&s, &x0, &x1, options.intercept)
+            .map(|(x0, x1)| alignment(&x0, &y0, &x1, &y1, options.intercept))
+            .transpose()?,
         intercept_source: intercept(&b0, &mx0, &my0),
         intercept_transfer: intercept(&b1, &mx1, &my1),
         intercept_scratch: intercept(&bs, &mx1, &my1),
@@ -273,6 +279,17 @@ pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, Theory
         beta_transfer: unscale(&b1),
         beta_scratch: unscale(&bs),
     })
+}
+
+/// Both designs in coordinates in which the source's covariance is the identity. None with fewer rows than that takes.
+fn whitened(source: &Loo, x0: &Array2<f64>, x1: &Array2<f64>, intercept: bool) -> Option<(Array2<f64>, Array2<f64>)> {
+    let (n, p) = x0.dim();
+    if source.s.len() < p || n < p + 3 + usize::from(intercept) {
+        return None;
+    }
+    let scale: Array1<f64> = source.s.iter().map(|s| (n as f64).sqrt() / s).collect();
+    let by = &source.v * &scale;
+    Some((product(x0.view(), by.view()), product(x1.view(), by.view())))
 }
 
 /// Least squares on a centred design of full column rank: coefficients, (XᵀX)⁻¹ and the residual covariance of the responses.

@@ -215,6 +215,34 @@ impl Tridiagonal {
 }
 
 /// `Σ aᵢbᵢ`.
+#[inline]
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// Partial sums kept side by side, so that a sum fills vector registers; always the same ones, so that results repeat.
+const LANES: usize = 8;
+
+/// `Σᵢ f(aᵢ, bᵢ)`, several sums at once. `a` and `b` are of one length.
+#[inline(always)]
+pub fn sums<const K: usize>(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> [f64; K]) -> [f64; K] {
+    let mut lanes = [[0.0; LANES]; K];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let mut out = [0.0; K];
+    for (x, y) in a_chunks.remainder().iter().zip(b_chunks.remainder()) {
+        let values = f(*x, *y);
+        (0..K).for_each(|k| out[k] += values[k]);
+    }
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for lane in 0..LANES {
+            let values = f(x[lane], y[lane]);
+            for k in 0..K {
+                lanes[k][lane] += values[k];
+            }
+        }
+    }
+    for k in 0..K {
+        out[k] += lanes[k].iter().sum::<f64>();
+    }
+    out
 }

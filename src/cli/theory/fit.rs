@@ -73,7 +73,18 @@ struct Split {
 
 impl FitArgs {
     pub fn run(self) -> Result<u8> {
-        let (source, target) = (read(&self.source, &self.response)?, read(&self.target, &self.response)?);
+        let base = |name: &str| name.split('[').next().unwrap_or(name).to_string();
+        let wanted = |name: &str| {
+            let is = |list: &[String]| list.iter().any(|known| known == name || *known == base(name));
+            is(&self.response)
+                || (!self.drop.iter().any(|d| d == name) && (self.features.is_empty() || self.features.iter().any(|f| f == name)))
+        };
+        let (source, target) = (read(&self.source, &self.response, wanted)?, read(&self.target, &self.response, wanted)?);
+        for name in self.drop.iter().filter(|name| !source.left_out.contains(name) && !target.left_out.contains(name)) {
+            let hint = nearest(name, source.columns.iter().map(String::as_str))
+                .map_or_else(|| format!("its columns are {}", shorten(&source.columns)), |near| format!("did you mean `{near}`?"));
+            return Err(usage(format!("--drop: there is no column `{name}` in {}", source.file), hint));
+        }
         let mut first = self.split(&source, None)?;
         if self.drop_constant {
             let varies: Vec<usize> = (0..first.x.ncols()).filter(|&j| !constant(&first.x, j)).collect();
@@ -137,9 +148,6 @@ impl FitArgs {
                 false => responses.extend(several),
             }
         }
-        for name in &self.drop {
-            column(name, "column to leave out")?;
-        }
         let features: Vec<String> = match (like, self.features.is_empty()) {
             (Some((file, features)), _) => {
                 if let Some(missing) = features.iter().find(|f| !table.columns.contains(f)) {
@@ -165,7 +173,7 @@ impl FitArgs {
             }
             (None, false) => self.features.clone(),
             (None, true) => {
-                let kept = table.columns.iter().enumerate().filter(|(i, c)| !responses.contains(i) && !self.drop.contains(c));
+                let kept = table.columns.iter().enumerate().filter(|(i, _)| !responses.contains(i));
                 kept.map(|(_, c)| c.clone()).collect()
             }
         };
@@ -199,6 +207,7 @@ impl FitArgs {
                 "high": finite(f.alignment.rho.high),
                 "method": f.alignment.method.words(),
             },
+            "rho_predictions": f.alignment_of_predictions.map(|a| interval(&a.rho)),
             "transfer_helps": f.helps,
             "loo": {"transfer": f.transfer, "scratch": f.scratch, "at_source_optimal": f.at_source_optimal, "source": f.source},
             "gain": interval(&f.gain),
@@ -216,20 +225,22 @@ impl FitArgs {
     fn words(&self, source: &Split, target: &Split, f: &Fit) -> String {
         let percent = |v: f64| format!("{:.1}%", 100.0 * v);
         let range = |e: &Estimate, scale: f64| format!("{} to {}", percent(e.low / scale), percent(e.high / scale));
-        let first = match f.helps {
-            true => format!(
-                "Transfer helps: the target's leave-one-out error falls by {} (95% interval {}).",
-                percent(f.gain.estimate / f.scratch),
-                range(&f.gain, f.scratch)
-            ),
-            false => format!(
-                "Transfer does not help beyond noise: the target's leave-one-out error changes by {} (95% interval of the gain {}).",
-                percent(-f.gain.estimate / f.scratch),
-                range(&f.gain, f.scratch)
-            ),
+        let gain = format!("{} (95% interval {})", percent(f.gain.estimate / f.scratch), range(&f.gain, f.scratch));
+        let first = match (f.helps, f.gain.low > 0.0) {
+            (true, true) => format!("Transfer helps: the target's leave-one-out error falls by {gain}."),
+            (true, false) => {
+                format!(
+                    "Transfer probably helps: the target's leave-one-out error falls by {gain}, more than one standard error but not two."
+                )
+            }
+            (false, _) => format!("Transfer does not help beyond noise: the target's leave-one-out error falls by {gain}."),
         };
         let rho = &f.alignment.rho;
         let bound = |v: f64| if v.is_finite() { number((v * 1000.0).round() / 1000.0) } else { "?".into() };
+        let predictions = f.alignment_of_predictions.map_or(String::new(), |a| {
+            let rho = a.rho;
+            format!("\nof predictions ρ̂_Σ = {} (95% interval {} to {})", bound(rho.estimate), bound(rho.low), bound(rho.high))
+        });
         let edge = match f.at_edge.is_empty() {
             true => String::new(),
             false => format!("\nat the end of the searched range (12 decades): {}", f.at_edge.join(", ")),
@@ -244,7 +255,7 @@ impl FitArgs {
              transfer, λ₀ for the target    {}\n  \
              transfer, λ₀ = λ_S             {}  (cost of the source-optimal choice: {}, 95% interval {})\n  \
              from scratch                   {}\n\n\
-             alignment ρ̂ = {} (95% interval {} to {}); {}{edge}\n\
+             alignment ρ̂ = {} (95% interval {} to {}); {}{predictions}{edge}\n\
              The errors are of penalties chosen by these very errors: a little optimistic, most of all for few rows.\n\n\
              {}\n{}\n",
             source.x.nrows(),
