@@ -33,8 +33,9 @@ pub fn findings(view: &View) -> Findings {
             }
         }
     }
-    let (words, verdict) = agreement(hits, n, furthest);
+    let (words, verdict) = agreement(hits, n, furthest, " of R_TL");
     out.claims.push(Claim {
+        beyond: false,
         claim: "the source-optimal λ costs the target nothing at ρ = 1 and something everywhere else".into(),
         predicted: format!(
             "{:.1e} at ρ = 1, at least {}% elsewhere, at most {}% ({})",
@@ -52,6 +53,7 @@ pub fn findings(view: &View) -> Findings {
     });
     out.claims.push(Claim {
         claim: "the source-optimal λ can turn transfer that helps into negative transfer".into(),
+        beyond: false,
         predicted: format!("transfer hurts at λ_S* in {negative} of {total} cases; in {turned} of these it helps at λ₀*"),
         simulated: "see optima.csv: gains at both penalties".into(),
         verdict: Verdict::of(turned > 0),

@@ -21,11 +21,12 @@ fn matches(curves: &[Curve]) -> Claim {
     let all: Vec<(&Risk, f64)> = curves.iter().flat_map(|c| c.items.iter().map(|(_, r)| (gain(r), main(r).scratch.predicted))).collect();
     let hits = all.iter().filter(|(r, _)| (r.simulated - r.predicted).abs() <= 1.96 * r.error).count();
     let furthest = all.iter().map(|(r, scratch)| (r.predicted - r.simulated).abs() / scratch).fold(0.0, f64::max);
-    let (words, verdict) = agreement(hits, all.len(), furthest);
+    let (words, verdict) = agreement(hits, all.len(), furthest, " of R_S");
     Claim {
         claim: "deterministic equivalents give the simulated R_S − R_TL".into(),
+        beyond: false,
         predicted: format!("{} differences", all.len()),
-        simulated: format!("{words} (of R_S)"),
+        simulated: words,
         verdict,
     }
 }
@@ -73,6 +74,7 @@ pub fn source_noise(view: &View) -> Findings {
         let where_ = |v: Option<f64>| v.map_or("nowhere in this range".into(), |v| format!("at σ₀² = {}", short(v)));
         out.claims.push(Claim {
             claim: format!("the region in which transfer helps shrinks as σ₀² grows ({})", c.label),
+            beyond: false,
             predicted: format!(
                 "R_S − R_TL {} with σ₀², 0 {}{}; the ρ needed grows from {} to {}",
                 if falls(&predicted) { "falls" } else { "does not fall everywhere" },
@@ -170,8 +172,9 @@ fn decision(label: &str, records: &[&RidgeRecord]) -> Claim {
     Claim {
         claim: match plain {
             true => format!("whether transfer helps does not depend on n₁ or σ₁² (Σ₁ = I{end})"),
-            false => format!("whether transfer helps depends on n₁ or σ₁² (Σ₁ ≠ I, outside the paper's claim{end})"),
+            false => format!("whether transfer helps depends on n₁ or σ₁² (Σ₁ ≠ I{end})"),
         },
+        beyond: !plain,
         predicted: words(&predicted_sign),
         simulated: words(&simulated_sign),
         verdict: match plain {

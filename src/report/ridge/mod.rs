@@ -51,6 +51,8 @@ impl Verdict {
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub claim: String,
+    /// Outside the paper's assumptions: tried to see how far its claim carries.
+    pub beyond: bool,
     pub predicted: String,
     pub simulated: String,
     pub verdict: Verdict,
@@ -114,7 +116,7 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
     let mut outcome = Outcome {
         name: study.name.clone(),
         description: study.description.clone().unwrap_or_default().trim().to_string(),
-        headline: headline(&findings.claims),
+        headline: headline(findings.claims.iter()),
         claims: findings.claims,
         figures,
         provenance: view.provenance(),
@@ -125,30 +127,34 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
     Ok(outcome)
 }
 
-/// The first sentence: how many claims hold, and which do not.
-fn headline(claims: &[Claim]) -> String {
-    if claims.is_empty() {
-        return "Predicted and simulated risks; this study asks no question.".into();
+/// The first sentence: how many claims hold within the paper's assumptions, how many beyond them, and which do not.
+fn headline<'a>(claims: impl Iterator<Item = &'a Claim> + Clone) -> String {
+    let part = |beyond: bool| -> Option<String> {
+        let of: Vec<&Claim> = claims.clone().filter(|c| c.beyond == beyond).collect();
+        let count = |verdict| of.iter().filter(|c| c.verdict == verdict).count();
+        let (holds, not, open) = (count(Verdict::Holds), count(Verdict::DoesNotHold), count(Verdict::Open));
+        let rest = match (not, open) {
+            (0, 0) => String::new(),
+            (not, 0) => format!(", {not} do{} not", if not == 1 { "es" } else { "" }),
+            (0, open) => format!(", {open} not decided"),
+            (not, open) => format!(", {not} do{} not, {open} not decided", if not == 1 { "es" } else { "" }),
+        };
+        let which = if beyond { "extensions beyond the paper's assumptions" } else { "claims" };
+        (!of.is_empty()).then(|| format!("{holds} of {} {which} hold{rest}", of.len()))
+    };
+    match (part(false), part(true)) {
+        (None, None) => "No claims.".into(),
+        (Some(a), Some(b)) => format!("{a}; {b}."),
+        (Some(one), None) | (None, Some(one)) => format!("{one}."),
     }
-    let count = |verdict| claims.iter().filter(|c| c.verdict == verdict).count();
-    let failing: Vec<&str> = claims.iter().filter(|c| c.verdict == Verdict::DoesNotHold).map(|c| c.claim.as_str()).collect();
-    let open = match count(Verdict::Open) {
-        0 => String::new(),
-        n => format!(", {n} not decided"),
-    };
-    let list = match failing.is_empty() {
-        true => String::new(),
-        false if failing.len() > 3 => format!(" Not holding: {}; and {} more.", failing[..3].join("; "), failing.len() - 3),
-        false => format!(" Not holding: {}.", failing.join("; ")),
-    };
-    format!("{} of {} claims hold{open}.{list}", count(Verdict::Holds), claims.len())
 }
 
 /// The answer in words, for a terminal.
 pub fn statement(outcome: &Outcome) -> String {
     let mut out = format!("{}: {}\n", outcome.name, outcome.headline);
     for claim in &outcome.claims {
-        out.push_str(&format!("\n  [{}] {}\n", claim.verdict.words(), claim.claim));
+        let beyond = if claim.beyond { " (beyond the paper's assumptions)" } else { "" };
+        out.push_str(&format!("\n  [{}] {}{beyond}\n", claim.verdict.words(), claim.claim));
         out.push_str(&format!("    predicted  {}\n", claim.predicted));
         out.push_str(&format!("    simulated  {}\n", claim.simulated));
     }

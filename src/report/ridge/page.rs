@@ -1,6 +1,6 @@
 //! One page for one study or several: claims with their verdicts first, then the figures. A single file, light and dark, no network.
 
-use super::{Outcome, Verdict};
+use super::{headline, Outcome, Verdict};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1c1c1c; --soft: #555; --line: #d8d8d8; --back: #fff; --good: #00664d; --bad: #a33b00; --open: #555; }
@@ -22,17 +22,9 @@ fn escape(text: &str) -> String {
 
 /// The page.
 pub fn page(outcomes: &[&Outcome]) -> String {
-    let claims = || outcomes.iter().flat_map(|o| &o.claims);
-    let count = |verdict| claims().filter(|c| c.verdict == verdict).count();
     let title = match outcomes {
         [one] => format!("{}: {}", one.name, one.headline),
-        _ => format!(
-            "{} of {} claims hold, {} do not, {} are not decided.",
-            count(Verdict::Holds),
-            claims().count(),
-            count(Verdict::DoesNotHold),
-            count(Verdict::Open)
-        ),
+        _ => headline(outcomes.iter().flat_map(|o| &o.claims)),
     };
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -59,8 +51,9 @@ pub fn page(outcomes: &[&Outcome]) -> String {
                 Verdict::DoesNotHold => "fails",
                 Verdict::Open => "open",
             };
+            let beyond = if c.beyond { " <span class=\"soft\">beyond the paper's assumptions</span>" } else { "" };
             out.push_str(&format!(
-                "<div class=\"claim {class}\"><b>{}</b><dl><dt>predicted</dt><dd>{}</dd><dt>simulated</dt><dd>{}</dd><dt>verdict</dt>\
+                "<div class=\"claim {class}\"><b>{}{beyond}</b><dl><dt>predicted</dt><dd>{}</dd><dt>simulated</dt><dd>{}</dd><dt>verdict</dt>\
                  <dd class=\"verdict\">{}</dd></dl></div>\n",
                 escape(&c.claim),
                 escape(&c.predicted),

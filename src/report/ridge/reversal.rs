@@ -75,6 +75,7 @@ pub fn findings(view: &View) -> Findings {
         let total = of.iter().map(|c| c.items.iter().filter(|(rho, _)| (rho - 1.0).abs() > 1e-9).count()).sum::<usize>();
         out.claims.push(Claim {
             claim: format!("λ₀* > λ_S* for ρ < 1, λ₀* < λ_S* for ρ > 1 ({name})"),
+            beyond: !group,
             predicted: format!("so at {} of {total} points", total - against),
             simulated: format!("so at {} of {total}, the reverse at {}, not told apart at {}", sides.right, sides.wrong, sides.unclear),
             verdict: match (against, sides.wrong, sides.unclear) {
@@ -108,10 +109,11 @@ pub fn findings(view: &View) -> Findings {
         };
         out.claims.push(Claim {
             claim: format!("the ratio crosses 1 at ρ = 1 ({})", curve.label),
+            beyond: !curve.items.iter().all(|(_, r)| isotropic(r)),
             predicted: crossing.map_or("no crossing".into(), |c| format!("crosses at ρ = {c:.4}")),
             simulated: found.map_or("no crossing inside the ρ that were simulated".into(), |(s, low, high)| {
                 let bound = |v: f64| if v.is_finite() { format!("{v:.3}") } else { "?".into() };
-                match low == high {
+                match high - low < 1e-6 {
                     true => format!("{s:.3}, without spread: at ρ = 1 each draw's two risks are one function of λ₀"),
                     false => format!("{s:.3} ({} to {})", bound(low), bound(high)),
                 }
@@ -120,9 +122,10 @@ pub fn findings(view: &View) -> Findings {
         });
     }
     if n > 0 {
-        let (words, verdict) = agreement(hits, n, worst.0);
+        let (words, verdict) = agreement(hits, n, worst.0, "");
         out.claims.push(Claim {
             claim: "deterministic equivalents give the simulated λ₀*/λ_S*".into(),
+            beyond: false,
             predicted: format!("{n} ratios"),
             simulated: format!("{words} ({})", worst.1),
             verdict,

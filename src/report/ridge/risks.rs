@@ -47,9 +47,10 @@ pub fn findings(view: &View) -> Findings {
     }
     let hits = all.iter().filter(|r| (r.simulated - r.predicted).abs() <= 1.96 * r.error).count();
     let furthest = all.iter().map(|r| (r.simulated / r.predicted - 1.0).abs()).fold(0.0, f64::max);
-    let (words, verdict) = agreement(hits, all.len(), furthest);
+    let (words, verdict) = agreement(hits, all.len(), furthest, "");
     out.claims.push(Claim {
         claim: "deterministic equivalents give the simulated risks".into(),
+        beyond: false,
         predicted: format!("{} risks", all.len()),
         simulated: words,
         verdict,

@@ -46,6 +46,7 @@ pub fn findings(view: &View) -> Findings {
             let constant = first.x * first.high;
             let beyond = error.iter().filter(|e| e.y - 1.33 * (e.high - e.y) > constant / e.x).count();
             out.claims.push(Claim {
+                beyond: false,
                 claim: format!("simulation → deterministic equivalent as p grows ({label})"),
                 predicted: "error O(1/p); spread of one draw O(p^−1/2) or less".into(),
                 simulated: format!(

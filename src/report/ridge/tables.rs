@@ -120,7 +120,7 @@ pub fn optima_csv(view: &View) -> String {
 pub fn summary_json(view: &View, claims: &[Claim]) -> String {
     let claims: Vec<Json> = claims
         .iter()
-        .map(|c| json!({"claim": c.claim, "predicted": c.predicted, "simulated": c.simulated, "verdict": c.verdict.words()}))
+        .map(|c| json!({"claim": c.claim, "beyond_assumptions": c.beyond, "predicted": c.predicted, "simulated": c.simulated, "verdict": c.verdict.words()}))
         .collect();
     let summary = json!({"version": 1, "kind": "ridge", "study": view.study.name, "cases": view.cases.len(), "claims": claims});
     format!("{summary:#}\n")

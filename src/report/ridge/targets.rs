@@ -33,6 +33,7 @@ pub fn findings(view: &View) -> Findings {
         let sides: Vec<bool> = record.targets.iter().map(|t| t.at[0].optimum.predicted.is_none_or(|l| l > source)).collect();
         out.claims.push(Claim {
             claim: format!("targets on both sides of ρ = 1 want opposite corrections of λ_S* = {}{suffix}", short(source)),
+            beyond: false,
             predicted: own.join("; "),
             simulated: simulated.join("; "),
             verdict: Verdict::of(sides.contains(&true) && sides.contains(&false)),
@@ -56,6 +57,7 @@ pub fn findings(view: &View) -> Findings {
             let at = c.optimum.predicted.map_or("∞".into(), short);
             out.claims.push(Claim {
                 claim: format!("the {} compromise is λ₀ = {at}{}{suffix}", c.objective, if c.asked { " (asked for)" } else { "" }),
+                beyond: false,
                 predicted: format!(
                     "λ₀ = {at}; regret of {}",
                     c.regret

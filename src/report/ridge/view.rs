@@ -170,9 +170,9 @@ pub fn crossings(points: &[(f64, f64)], level: f64) -> Vec<f64> {
 pub const CLOSE: f64 = 0.02;
 
 /// For claims about agreement: of `n` comparisons, how many 95% intervals hold the prediction, and how far (relatively) the furthest is.
-/// It stands if as many miss as chance lets miss, or if all are within 2%.
-pub fn agreement(hits: usize, n: usize, furthest: f64) -> (String, super::Verdict) {
-    let mut words = format!("{hits} of {n} 95% intervals hold the prediction; the furthest is {:.1}% off", 100.0 * furthest);
+/// It stands if as many miss as chance lets miss, or if all are within 2%. `of`: what that is a share of, where it is not the number itself.
+pub fn agreement(hits: usize, n: usize, furthest: f64, of: &str) -> (String, super::Verdict) {
+    let mut words = format!("{hits} of {n} 95% intervals hold the prediction; the furthest is {:.1}%{of} off", 100.0 * furthest);
     let chance = 0.05 * n as f64 + 2.33 * (0.05 * 0.95 * n as f64).sqrt() + 0.5;
     let verdict = match n {
         0 => super::Verdict::Open,
