@@ -108,6 +108,21 @@ fn a_run_is_the_same_for_any_number_of_threads_and_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_covariance_file_counts_by_its_content() {
+    let here = tempfile::tempdir().unwrap();
+    write(here.path(), "study.yaml", &STUDY.replace("{power: 0.8}", "{file: s.npy}"));
+    let with = |entry: f64| {
+        let mut matrix = Array2::<f64>::eye(40);
+        (matrix[[0, 1]], matrix[[1, 0]]) = (entry, entry);
+        write_npy(here.path().join("s.npy"), &matrix).unwrap();
+        theory(here.path(), &["run", "study.yaml"]).stderr
+    };
+    assert!(with(0.5).contains("2 cases →"));
+    assert!(with(0.5).contains("2 done already"));
+    assert!(with(0.6).contains("2 cases →"), "another matrix is another study");
+}
+
+#[test]
 fn a_run_that_is_told_to_stop_saves_and_says_so() {
     let here = tempfile::tempdir().unwrap();
     let long = STUDY.replace("draws: 40", "draws: 200000").replace("p: 40", "p: 150");

@@ -15,7 +15,7 @@ use crate::config::{Kind, Study, StudyError};
 
 pub use cases::{cases, Case};
 pub use cost::{available, forward_flops, parameters, Cost, Estimate, CPU_FLOPS_PER_CORE};
-pub use stage::{Stage, StageKind};
+pub use stage::{hash, Stage, StageKind};
 pub use stream::Stream;
 
 /// One combination of axis values and a seed; its stages as indices into [`Plan::stages`].

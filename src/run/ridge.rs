@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::axis_json;
 use crate::config::ridge::{CovarianceKind, CovarianceSpec, Direction, Objective, SamplerName};
 use crate::config::{Study, StudyError};
 use crate::data::table;
-use crate::plan::Case;
+use crate::plan::{self, Case};
 use crate::store::ridge_record::{self, AtLambda1, Compromise, Interval, Optimum, RidgeRecord, Risk, Target};
 use crate::store::{self, Folder, Writer};
 use crate::theory::covariance::Covariance;
@@ -22,6 +23,35 @@ use crate::theory::optimum::{self, Edge};
 use crate::theory::sampler::{self, orthogonalise, random_direction, Draw, Sampler, Setup};
 use crate::theory::targets::{self, compromise};
 use crate::theory::TheoryError;
+
+/// A study's cases; a covariance's file counts by its content, not by its name.
+pub fn cases(study: &Study) -> Result<Vec<Case>, StudyError> {
+    let mut cases = plan::cases(study)?;
+    let mut contents: HashMap<String, Vec<u8>> = HashMap::new();
+    for case in &mut cases {
+        let s = &case.settings;
+        let own = s.targets.iter().flatten().filter_map(|t| t.covariance.as_ref());
+        let files: Vec<String> = [&s.source.covariance, &s.target.covariance]
+            .into_iter()
+            .chain(own)
+            .filter_map(|c| match &c.kind {
+                CovarianceKind::File(file) => Some(file.clone()),
+                _ => None,
+            })
+            .collect();
+        if files.is_empty() {
+            continue;
+        }
+        for file in &files {
+            // A file that cannot be read is told of, with its place in the study, when the covariance is made.
+            contents.entry(file.clone()).or_insert_with(|| std::fs::read(file).unwrap_or_default());
+        }
+        let read: Vec<&[u8]> = files.iter().map(|file| contents[file].as_slice()).collect();
+        let digest: [u8; 32] = Sha256::digest(read.concat()).into();
+        (case.key, case.design) = (plan::hash(&(&case.key, digest)), plan::hash(&(&case.design, digest)));
+    }
+    Ok(cases)
+}
 
 /// Builds problems; a covariance is read and decomposed once.
 pub struct Workshop<'a> {

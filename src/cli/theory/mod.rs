@@ -13,7 +13,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json};
 
 use crate::config::{Kind, Overrides, Study};
-use crate::plan::{cases, Case};
+use crate::plan::Case;
+use crate::run::ridge::cases;
 use crate::run::{axis_json, usage};
 
 const EXAMPLES: &str = "\
