@@ -1,0 +1,119 @@
+//! Ridge studies: settings become problems, problems get predictions, draws get averaged, and both become records.
+
+mod problem;
+mod result;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::config::ridge::SamplerName;
+use crate::config::Study;
+use crate::plan::Case;
+use crate::store::{ridge_record, Folder, RidgeRecord, Writer};
+use crate::theory::covariance::Covariance;
+use crate::theory::sampler::{self, Draw, Sampler, Setup};
+pub use problem::{cases, Task, Workshop};
+pub use result::objective;
+use result::record;
+
+/// The sampler that a case uses.
+pub fn sampler(case: &Case, tasks: &[Task]) -> Sampler {
+    let identity = |c: &Covariance| c.is_identity();
+    let isotropic = tasks.iter().all(|t| identity(&t.problem.source.covariance) && identity(&t.problem.target.covariance));
+    match case.settings.sampler {
+        SamplerName::Direct => Sampler::Direct,
+        SamplerName::RaoBlackwell => Sampler::RaoBlackwell,
+        SamplerName::Chi => Sampler::Chi,
+        SamplerName::Auto if isotropic => Sampler::Chi,
+        SamplerName::Auto => Sampler::RaoBlackwell,
+    }
+}
+
+/// Who hears of a run.
+pub trait Listener: Sync {
+    fn drawn(&self);
+    fn done(&self, case: &Case, record: &RidgeRecord);
+}
+
+/// Runs every case that has no record yet; cases that share a design share their draws. True where it was told to stop before the end.
+pub fn run(study: &Study, cases: &[Case], folder: &Folder, stop: &AtomicBool, listener: &impl Listener) -> Result<bool> {
+    let (known, _) = ridge_record::read(folder)?;
+    let mut writer = Writer::open(folder, "ridge")?;
+    let mut workshop = Workshop::new(study);
+    let mut done: Vec<bool> = cases.iter().map(|case| known.contains_key(&case.key)).collect();
+    for first in 0..cases.len() {
+        if done[first] {
+            continue;
+        }
+        let several = cases[first].settings.targets.is_some();
+        let group: Vec<usize> =
+            (first..cases.len()).filter(|&i| !done[i] && (i == first || (!several && cases[i].design == cases[first].design))).collect();
+        let tasks: Vec<Vec<Task>> = group.iter().map(|&i| workshop.tasks(&cases[i])).collect::<Result<_, _>>()?;
+        let started = Instant::now();
+        let how = sampler(&cases[first], &tasks[0]);
+        let Some(draws) = draw_group(&cases[first], &tasks, how, stop, listener)? else { return Ok(true) };
+        let seconds = started.elapsed().as_secs_f64() / group.len() as f64;
+        for ((&i, tasks), draws) in group.iter().zip(&tasks).zip(&draws) {
+            let record = record(&cases[i], tasks, draws, how, seconds)?;
+            writer.append(&record)?;
+            done[i] = true;
+            listener.done(&cases[i], &record);
+        }
+        writer.sync()?;
+    }
+    Ok(false)
+}
+
+/// Draws between two looks at the stop flag.
+const CHUNK: usize = 64;
+
+/// For each case and each of its targets, the draws. None where it was told to stop.
+fn draw_group(
+    case: &Case,
+    tasks: &[Vec<Task>],
+    how: Sampler,
+    stop: &AtomicBool,
+    listener: &impl Listener,
+) -> Result<Option<Vec<Vec<Vec<Draw>>>>> {
+    let s = &case.settings;
+    // One design: all w₁ at once. Several targets: one after another, with the same source draws, because the seed is the same.
+    let setups: Vec<Setup> = tasks[0]
+        .iter()
+        .enumerate()
+        .map(|(k, task)| Setup {
+            source: task.problem.source.clone(),
+            target: task.problem.target.clone(),
+            w0: task.problem.w0.clone(),
+            w1: tasks.iter().map(|of_case| of_case[k].problem.w1.clone()).collect(),
+            lambda0: case.lambda0.clone(),
+            lambda1: task.lambda1.clone(),
+        })
+        .collect();
+    let mut out: Vec<Vec<Vec<Draw>>> = tasks.iter().map(|of_case| of_case.iter().map(|_| vec![]).collect()).collect();
+    for (k, setup) in setups.iter().enumerate() {
+        let cells = setup.lambda0.len() * setup.lambda1.len();
+        let mut from = 0;
+        while from < s.draws {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let count = CHUNK.min(s.draws - from);
+            // Cases of one dimension share random numbers (paired comparisons); dimensions do not, or their errors would agree.
+            let seed = s.seed ^ ((s.p as u64) << 32);
+            let drawn = sampler::draw_from(setup, how, seed, from as u64, count, || listener.drawn())?;
+            for d in drawn {
+                for (i, of_case) in out.iter_mut().enumerate() {
+                    of_case[k].push(Draw {
+                        source: d.source.clone(),
+                        transfer: d.transfer[i * cells..(i + 1) * cells].to_vec(),
+                        scratch: d.scratch[i * setup.lambda1.len()..(i + 1) * setup.lambda1.len()].to_vec(),
+                    });
+                }
+            }
+            from += count;
+        }
+    }
+    Ok(Some(out))
+}

@@ -1,0 +1,165 @@
+//! From a ridge study's settings to problems of the theory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::config::ridge::{self as settings, CovarianceKind, CovarianceSpec, Direction};
+use crate::config::{Study, StudyError};
+use crate::data::table;
+use crate::plan::{self, Case};
+use crate::theory::covariance::Covariance;
+use crate::theory::equivalent::{Design, Problem};
+use crate::theory::sampler::{orthogonalise, random_direction};
+use crate::theory::TheoryError;
+
+/// A study's cases; a covariance's file counts by its content, not by its name.
+pub fn cases(study: &Study) -> Result<Vec<Case>, StudyError> {
+    let mut cases = plan::cases(study)?;
+    let mut contents: HashMap<String, Vec<u8>> = HashMap::new();
+    for case in &mut cases {
+        let s = &case.settings;
+        let own = s.targets.iter().flatten().filter_map(|t| t.covariance.as_ref());
+        let files: Vec<String> = [&s.source.covariance, &s.target.covariance]
+            .into_iter()
+            .chain(own)
+            .filter_map(|c| match &c.kind {
+                CovarianceKind::File(file) => Some(file.clone()),
+                _ => None,
+            })
+            .collect();
+        if files.is_empty() {
+            continue;
+        }
+        for file in &files {
+            // A file that cannot be read is told of, with its place in the study, when the covariance is made.
+            contents.entry(file.clone()).or_insert_with(|| std::fs::read(file).unwrap_or_default());
+        }
+        let read: Vec<&[u8]> = files.iter().map(|file| contents[file].as_slice()).collect();
+        let digest: [u8; 32] = Sha256::digest(read.concat()).into();
+        (case.key, case.design) = (plan::hash(&(&case.key, digest)), plan::hash(&(&case.design, digest)));
+    }
+    Ok(cases)
+}
+
+/// Builds problems; a covariance is read and decomposed once.
+pub struct Workshop<'a> {
+    study: &'a Study,
+    covariances: HashMap<String, Arc<Covariance>>,
+}
+
+/// One target of a case, ready to predict and to draw.
+pub struct Task {
+    pub name: Option<String>,
+    pub weight: f64,
+    pub rho: f64,
+    pub lambda1: Vec<f64>,
+    pub problem: Problem,
+    /// The unit direction of the orthogonal part of w₁, and its length.
+    pub u: Vec<f64>,
+    pub orthogonal: f64,
+}
+
+impl<'a> Workshop<'a> {
+    pub fn new(study: &'a Study) -> Workshop<'a> {
+        Workshop { study, covariances: HashMap::new() }
+    }
+
+    fn covariance(&mut self, path: &str, spec: &CovarianceSpec, p: usize) -> Result<Arc<Covariance>, StudyError> {
+        let key = format!("{p} {spec:?}");
+        if let Some(known) = self.covariances.get(&key) {
+            return Ok(known.clone());
+        }
+        let wrong = |error: TheoryError| self.study.error_at(path, error.what);
+        let made = match &spec.kind {
+            CovarianceKind::Identity => Ok(Covariance::identity(p)),
+            CovarianceKind::Power(a) if spec.keep_scale => Covariance::diagonal((1..=p).map(|i| (i as f64).powf(-a)).collect()),
+            CovarianceKind::Power(a) => Covariance::power(p, *a),
+            CovarianceKind::Ar1(r) => Covariance::ar1(p, *r),
+            CovarianceKind::Spiked { count, strength } if spec.keep_scale => {
+                Covariance::diagonal((0..p).map(|i| if i < *count { *strength } else { 1.0 }).collect())
+            }
+            CovarianceKind::Spiked { count, strength } => Covariance::spiked(p, *count, *strength),
+            CovarianceKind::File(file) => {
+                let matrix = table::matrix(file.as_ref())
+                    .map_err(|what| self.study.error_at(path, what).hint("the path is relative to the working directory"))?;
+                if matrix.nrows() != p {
+                    let what = format!("{file} is {} × {}, but p = {p}", matrix.nrows(), matrix.ncols());
+                    return Err(self.study.error_at(path, what));
+                }
+                Covariance::full(matrix).and_then(|c| if spec.keep_scale { Ok(c) } else { c.normalised() })
+            }
+        };
+        let made = Arc::new(made.map_err(wrong)?);
+        self.covariances.insert(key, made.clone());
+        Ok(made)
+    }
+
+    /// The targets of a case: one, or those it names.
+    pub fn tasks(&mut self, case: &Case) -> Result<Vec<Task>, StudyError> {
+        let s = &case.settings;
+        let source = Design::new(self.covariance("source.covariance", &s.source.covariance, s.p)?, s.rows(), s.source.noise)
+            .map_err(|error| self.study.error_at("source", error.what))?;
+        let w0 = direction(s.w0, &source.covariance, s.p, s.seed, None);
+        let own = [settings::Target {
+            name: String::new(),
+            weight: 1.0,
+            rho: None,
+            orthogonal: None,
+            n1: None,
+            noise: None,
+            covariance: None,
+            lambda1: None,
+        }];
+        let named = s.targets.is_some();
+        let mut out = vec![];
+        for target in s.targets.as_deref().unwrap_or(&own) {
+            let spec = target.covariance.as_ref().unwrap_or(&s.target.covariance);
+            let path = if target.covariance.is_some() { "targets" } else { "target.covariance" };
+            let covariance = self.covariance(path, spec, s.p)?;
+            let orthogonal = target.orthogonal.unwrap_or(s.orthogonal);
+            let mut u = direction(s.u, &covariance, s.p, s.seed, Some(&w0));
+            orthogonalise(&mut u, &w0);
+            let norm = u.iter().map(|v| v * v).sum::<f64>().sqrt();
+            if norm < 1e-8 {
+                if orthogonal > 0.0 {
+                    return Err(self
+                        .study
+                        .error_at("u", "the direction of the orthogonal part is that of w₀")
+                        .hint("choose another `u` or another `w0`"));
+                }
+                u.iter_mut().for_each(|v| *v = 0.0);
+            } else {
+                u.iter_mut().for_each(|v| *v /= norm);
+            }
+            let rho = target.rho.unwrap_or(s.rho);
+            let w1 = w0.iter().zip(&u).map(|(w, u)| rho * w + orthogonal * u).collect();
+            let design = Design::new(covariance, target.n1.unwrap_or(s.n1), target.noise.unwrap_or(s.target.noise));
+            let problem = design
+                .and_then(|target| Problem::new(source.clone(), target, w0.clone(), w1))
+                .map_err(|error| self.study.error_at("target", error.what))?;
+            out.push(Task {
+                name: named.then(|| target.name.clone()),
+                weight: target.weight,
+                rho,
+                lambda1: target.lambda1.map_or_else(|| case.lambda1.clone(), |l| vec![l]),
+                problem,
+                u,
+                orthogonal,
+            });
+        }
+        Ok(out)
+    }
+}
+
+fn direction(name: Direction, covariance: &Covariance, p: usize, seed: u64, to: Option<&[f64]>) -> Vec<f64> {
+    match name {
+        // In one dimension there is nothing orthogonal.
+        Direction::Random if p == 1 => vec![1.0],
+        Direction::Random => random_direction(seed, p, to),
+        Direction::Uniform => vec![1.0 / (p as f64).sqrt(); p],
+        Direction::Top => covariance.direction(0),
+        Direction::Bottom => covariance.direction(p - 1),
+    }
+}
