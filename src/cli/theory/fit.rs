@@ -80,7 +80,7 @@ impl FitArgs {
                 || (!self.drop.iter().any(|d| d == name) && (self.features.is_empty() || self.features.iter().any(|f| f == name)))
         };
         let (source, target) = (read(&self.source, &self.response, wanted)?, read(&self.target, &self.response, wanted)?);
-        for name in self.drop.iter().filter(|name| !source.left_out.contains(name) && !target.left_out.contains(name)) {
+        if let Some(name) = self.drop.iter().find(|name| !source.left_out.contains(name) && !target.left_out.contains(name)) {
             let hint = nearest(name, source.columns.iter().map(String::as_str))
                 .map_or_else(|| format!("its columns are {}", shorten(&source.columns)), |near| format!("did you mean `{near}`?"));
             return Err(usage(format!("--drop: there is no column `{name}` in {}", source.file), hint));
