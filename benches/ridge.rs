@@ -85,10 +85,10 @@ fn figure(draws: usize) {
         setup.lambda1 = vec![f64::INFINITY];
         let drawn = draw(&setup, Sampler::Chi, 1, draws, || {}).expect("in range");
         let source: Vec<Vec<f64>> = drawn.iter().map(|d| d.source.clone()).collect();
-        let Some(Argmin::Inside { log_lambda: s, influence: si }) = argmin(&setup.lambda0, &source) else { continue };
+        let Some(Argmin::Inside { log_lambda: s, influence: si, .. }) = argmin(&setup.lambda0, &source) else { continue };
         for k in 0..rhos.len() {
             let curves: Vec<Vec<f64>> = drawn.iter().map(|d| d.transfer[41 * k..41 * (k + 1)].to_vec()).collect();
-            let Some(Argmin::Inside { log_lambda: t, influence: ti }) = argmin(&setup.lambda0, &curves) else { continue };
+            let Some(Argmin::Inside { log_lambda: t, influence: ti, .. }) = argmin(&setup.lambda0, &curves) else { continue };
             let shares: Vec<f64> = ti.iter().zip(&si).map(|(a, b)| a - b).collect();
             if (t - s).exp() > 0.1 {
                 worst = worst.max(mean_error(&shares).1);

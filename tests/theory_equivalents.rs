@@ -30,7 +30,6 @@ fn problem(source: Design, target: Design, rho: f64, orthogonal: f64) -> Problem
     Problem::new(source, target, w0, w1).unwrap()
 }
 
-/// The identity written as a full matrix takes the general path.
 fn isotropic(p: usize, n0: usize, n1: usize, noise: f64, rho: f64) -> Problem {
     problem(design(Covariance::identity(p), n0, noise), design(Covariance::identity(p), n1, 0.3), rho, 0.4)
 }
@@ -56,6 +55,10 @@ fn tau_solves_its_equation_on_every_side() {
             for lambda in [1e-8, 1e-3, 1.0, 37.0, 1e6] {
                 let tau = spectrum.tau(lambda).unwrap();
                 close(lambda / tau + spectrum.df1(tau), n as f64, 1e-12);
+            }
+            for lambda in [1e-300, 1e-100, 1e-28, 1e20, 1e150, 1e250] {
+                close(spectrum.lambda(spectrum.tau(lambda).unwrap()), lambda, if n < 50 { 1e300 } else { 1e-12 });
+                assert!(spectrum.tau(lambda).unwrap().is_finite());
             }
             assert_eq!(spectrum.tau(0.0).unwrap() == 0.0, n >= 50, "ridgeless with n = {n}");
             assert!(spectrum.tau(f64::INFINITY).unwrap().is_infinite());
@@ -389,8 +392,8 @@ fn the_boundary_is_the_difference_of_the_risks() {
         assert_eq!(boundary.ridgeless, None);
     }
     // Isotropic and ridgeless: the exact threshold, on both sides of p = n₀, and no dependence on the target.
-    for (p, n0) in [(60, 30), (30, 60)] {
-        let threshold = Isotropic::ridgeless_threshold(p, n0, 0.2).unwrap();
+    for (p, n0) in [(60usize, 30usize), (30, 60)] {
+        let threshold = 0.5 * (1.0 + 0.2 * p as f64 / (p.abs_diff(n0) - 1) as f64);
         for n1 in [5, 500] {
             for (rho, verdict) in [(threshold - 0.01, Verdict::Hurts), (threshold + 0.01, Verdict::Helps)] {
                 let boundary = Boundary::of(&isotropic(p, n0, n1, 0.2, rho), 0.0, 1.0).unwrap();
@@ -401,7 +404,7 @@ fn the_boundary_is_the_difference_of_the_risks() {
     // λ₁ = 0 with n₁ > p: the prior is not used.
     let unused = Boundary::of(&isotropic(20, 40, 60, 0.2, 0.9), 1.0, 0.0).unwrap();
     assert_eq!((unused.full.verdict, unused.ridgeless), (Verdict::Neither, None));
-    assert!(Isotropic::ridgeless_threshold(30, 31, 0.1).is_err());
+    assert_eq!(Boundary::of(&isotropic(30, 31, 60, 0.1, 0.9), 0.0, 1.0).unwrap().ridgeless, None, "|p − n₀| ≤ 1 has no expectation");
 }
 
 #[test]

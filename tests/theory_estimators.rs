@@ -228,7 +228,7 @@ fn leave_one_out_is_n_refits() {
 #[test]
 fn a_fit_recovers_alignment_and_says_whether_transfer_helps() {
     let p = 12;
-    for (rho, n0, n1) in [(0.8, 400, 40), (1.5, 400, 40), (-1.0, 400, 40), (0.8, 400, 10)] {
+    for (rho, n0, n1) in [(0.8, 400, 40), (1.5, 400, 40), (-1.0, 400, 40), (0.8, 400, 10), (1.0, 30, 10), (1.0, 30, 40)] {
         let mut covered = 0;
         let (mut helps, mut predictions) = (0, 0);
         for seed in 0..60u64 {
@@ -247,6 +247,7 @@ fn a_fit_recovers_alignment_and_says_whether_transfer_helps() {
         assert!(covered >= 51, "ρ = {rho}, n₁ = {n1}: {covered} of 60 intervals hold it");
         assert!(predictions >= 51, "ρ = {rho}, n₁ = {n1}: {predictions} of 60 intervals of predictions hold it");
         match rho > 0.5 {
+            true if n0 < 100 => {} // a source this poor may or may not help
             true => assert!(helps >= 45, "ρ = {rho}: helps in {helps} of 60"),
             false => assert!(helps <= 6, "ρ = {rho}: helps in {helps} of 60"),
         }

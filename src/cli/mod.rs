@@ -15,9 +15,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Overrides, Study, StudyError};
+use crate::config::{Kind, Overrides, Study, StudyError};
 use crate::data::DataError;
-use crate::run::UsageError;
+use crate::run::{usage, UsageError};
+use crate::store::Folder;
 use crate::theory::TheoryError;
 
 pub use crate::track::complain;
@@ -112,6 +113,17 @@ fn print(text: &str) {
             std::process::exit(1)
         }
         _ => {}
+    }
+}
+
+/// A folder holds results of one kind.
+fn refuse_other_kind(folder: &Folder, kind: Kind) -> Result<()> {
+    match Study::load(&folder.study(), &Overrides::default()) {
+        Ok(study) if study.kind != kind => Err(usage(
+            format!("{} holds the results of a {} study", folder.0.display(), study.kind.as_str()),
+            "give this study another name, or choose another --out",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use super::watch::Watch;
-use super::{complain, duration, print, StudyArgs};
-use crate::config::Study;
+use super::{complain, duration, print, refuse_other_kind, StudyArgs};
+use crate::config::{Kind, Study};
 use crate::data::search_path;
 use crate::plan::{Estimate, Plan};
 use crate::report::{statement, Report};
@@ -100,6 +100,7 @@ impl SweepArgs {
             ));
         }
         self.check_disk(&plan, &if self.fresh { Records::default() } else { Records::read(&folder)? })?;
+        refuse_other_kind(&folder, Kind::Network)?;
         folder.create()?;
         let lock = Lock::take(&folder)?;
         if self.fresh {

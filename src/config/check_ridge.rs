@@ -40,7 +40,10 @@ pub fn cell(cell: &Ridge) -> Result<(), Problem> {
         return Err(problem("draws", format!("a whole number from 2 to 1e7, not {}", cell.draws)));
     }
     let isotropic = |c: &CovarianceSpec| c.kind == CovarianceKind::Identity;
-    if cell.sampler == SamplerName::Chi && !(isotropic(&cell.source.covariance) && isotropic(&cell.target.covariance)) {
+    let mut all = [&cell.source.covariance, &cell.target.covariance]
+        .into_iter()
+        .chain(cell.targets.iter().flatten().filter_map(|t| t.covariance.as_ref()));
+    if cell.sampler == SamplerName::Chi && !all.all(isotropic) {
         return Err(problem("sampler", "the chi model is for identity covariances").hint("use `auto`, `rao-blackwell` or `direct`"));
     }
     if let Some(targets) = &cell.targets {
@@ -92,10 +95,11 @@ fn rows(path: &str, n: usize) -> Result<(), Problem> {
 }
 
 fn penalty(path: &str, value: f64, may_be_infinite: bool) -> Result<(), Problem> {
-    if value >= 0.0 && (value.is_finite() || may_be_infinite) {
+    // Beyond 1e100 squares overflow.
+    if (0.0..=1e100).contains(&value) || (value == f64::INFINITY && may_be_infinite) {
         return Ok(());
     }
-    let error = problem(path, format!("a penalty is a finite number ≥ 0, not {}", number(value)));
+    let error = problem(path, format!("a penalty is a number from 0 to 1e100, not {}", number(value)));
     Err(match value < 0.0 {
         true => error.hint("`transfergrid theory optimum STUDY --allow-negative` finds optimal penalties below 0"),
         false => error,

@@ -104,6 +104,9 @@ fn type_name(schema: &Json) -> String {
     if let Some(values) = schema.get("enum").and_then(Json::as_array) {
         return values.iter().filter_map(Json::as_str).map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ");
     }
+    if let Some(word) = schema.get("const").and_then(Json::as_str) {
+        return format!("`{word}`");
+    }
     if let Some(options) = schema.get("anyOf").or(schema.get("oneOf")).and_then(Json::as_array) {
         let mut names: Vec<String> = options.iter().map(type_name).collect();
         names.dedup();

@@ -40,7 +40,9 @@ pub struct Header {
     /// What optima are chosen by, on validation images: `accuracy` or `loss`. Both are reported.
     #[serde(default)]
     pub selection: Selection,
-    /// What the study asks, for its figure and its claims; null: predicted and simulated risks alone.
+    /// What the study asks, for its figures and its claims. `reversal`: λ₀*/λ_S* against ρ. `source-noise`: R_S − R_TL against σ₀². `target-size`:
+    /// R_S − R_TL against n₁. `scaling`: simulation against prediction as p grows. `cost`: what λ_S* in place of λ₀* costs, against ρ.
+    /// `targets`: one λ₀ for several targets. null: predicted and simulated risks alone.
     #[serde(default)]
     pub question: Option<Question>,
 }

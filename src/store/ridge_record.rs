@@ -64,6 +64,9 @@ pub struct AtLambda1 {
     /// R_S − R_TL at λ_S* and at λ₀*.
     pub gain_at_source_optimal: f64,
     pub gain_at_transfer_optimal: f64,
+    /// The same, simulated at the simulated optima.
+    pub simulated_gain_at_source_optimal: Option<Interval>,
+    pub simulated_gain_at_transfer_optimal: Option<Interval>,
     /// For each λ₀: the smallest ρ at which transfer helps, all else the same.
     pub threshold: Vec<Option<f64>>,
 }
@@ -119,6 +122,17 @@ pub struct RidgeRecord {
     pub commit: String,
     /// Seconds since 1970.
     pub finished: f64,
+}
+
+impl RidgeRecord {
+    /// A risk that is no finite number: JSON has none, and such a record could not be read again.
+    pub fn not_finite(&self) -> bool {
+        let risks = |r: &Risk| [r.predicted, r.simulated, r.error];
+        let at = self.targets.iter().flat_map(|t| &t.at);
+        let all = self.source.iter().chain(at.clone().flat_map(|a| a.transfer.iter().chain(&a.gain).chain([&a.scratch]))).flat_map(risks);
+        let gains = at.flat_map(|a| [a.gain_at_source_optimal, a.gain_at_transfer_optimal]);
+        all.chain(gains).chain(self.tau0.iter().copied()).any(|v| !v.is_finite())
+    }
 }
 
 /// Records of a ridge study by key, with what could not be read.

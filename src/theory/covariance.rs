@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1};
 
-use super::linalg::{apply, cholesky, dot, eigen, product, Eigen};
+use super::linalg::{apply, cholesky, eigen, product, Eigen};
 use super::TheoryError;
 
 /// A symmetric positive definite p × p matrix.
@@ -121,11 +121,6 @@ impl Covariance {
         matches!(self.form, Form::Identity) || self.spectrum.iter().all(|d| *d == 1.0)
     }
 
-    /// Diagonal in the coordinates of the problem.
-    pub fn is_diagonal(&self) -> bool {
-        !matches!(self.form, Form::Full { .. })
-    }
-
     /// Eigenvalues, in the order of [`Covariance::vectors`].
     pub fn spectrum(&self) -> &[f64] {
         &self.spectrum
@@ -192,10 +187,5 @@ impl Covariance {
             Form::Full { matrix, .. } => matrix.clone(),
             _ => Array2::from_diag(&Array1::from_iter(self.spectrum.iter().copied())),
         }
-    }
-
-    /// The mean eigenvalue.
-    pub fn mean(&self) -> f64 {
-        dot(&self.spectrum, &vec![1.0; self.p()]) / self.p() as f64
     }
 }

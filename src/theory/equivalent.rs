@@ -73,12 +73,23 @@ impl Spectrum<'_> {
         self.sum(|d| (d / (d + tau)).powi(2))
     }
 
+    /// n − df₁, n − df₂ and Σq²(1−q) with q = d/(d+τ), from the shrinkages s = 1 − q, so that nothing cancels where p is n.
+    fn left(&self, tau: f64) -> [f64; 3] {
+        let [s1, s2, third] = sums(self.d, self.d, |d, _| {
+            let q = 1.0 / (d + tau);
+            let (s, keep) = (tau * q, d * q);
+            [s, s * s, keep * keep * s]
+        });
+        let gap = self.n - self.d.len() as f64;
+        [gap + s1, gap + 2.0 * s1 - s2, third]
+    }
+
     /// λ(τ) = τ·(n − df₁(τ)); increasing where df₂ < n, which is where it is valid.
     pub fn lambda(&self, tau: f64) -> f64 {
         if tau.is_infinite() {
             return f64::INFINITY;
         }
-        tau * (self.n - self.df1(tau))
+        tau * self.left(tau)[0]
     }
 
     /// The smallest valid τ: there df₂ = n and every risk is infinite. Negative where p < n.
@@ -116,7 +127,7 @@ impl Spectrum<'_> {
         let mut tau = if lambda >= 0.0 {
             let mean = self.sum(|d| d) / p;
             let b = (self.n - p) * mean - lambda;
-            let root = (b * b + 4.0 * self.n * lambda * mean).sqrt();
+            let root = b.hypot(2.0 * (self.n * mean).sqrt() * lambda.sqrt());
             // Both forms of the quadratic's root; the one without cancellation.
             if b > 0.0 {
                 2.0 * lambda * mean / (b + root)
@@ -132,21 +143,18 @@ impl Spectrum<'_> {
             self.tau(0.0)?.max(edge)
         };
         for _ in 0..200 {
-            let [df1, df2, df3] = sums(self.d, self.d, |d, _| {
-                let q = d / (d + tau);
-                [q, q * q, q * q * q]
-            });
-            let (value, slope) = (tau * (self.n - df1) - lambda, self.n - df2);
-            let newton = value / slope;
-            // Halley's correction, cubic near the root: λ″(τ) = 2(Σq² − Σq³)/τ.
-            let correction = 1.0 - newton * (df2 - df3) / (tau * slope);
-            let step = if correction > 0.5 && tau > 0.0 { newton / correction } else { newton };
-            if step.is_nan() {
+            let [first, slope, third] = self.left(tau);
+            let newton = (tau * first - lambda) / slope;
+            // Halley's correction, cubic near the root: λ″(τ) = 2Σq²(1−q)/τ.
+            let correction = 1.0 - newton * third / (tau * slope);
+            let halley = correction > 0.5 && tau > 0.0;
+            let step = if halley { newton / correction } else { newton };
+            if !step.is_finite() {
                 break;
             }
             tau -= step;
             // After a cubic step this small, what is left is far below rounding.
-            if step.abs() <= if correction > 0.5 { 1e-6 } else { 4.0 * f64::EPSILON } * tau.abs() {
+            if step.abs() <= if halley { 1e-6 } else { 4.0 * f64::EPSILON } * tau.abs() {
                 break;
             }
         }
@@ -176,13 +184,13 @@ impl Curve<'_> {
         if tau.is_infinite() {
             return Value { risk: d.iter().zip(self.g).map(|(d, g)| d * g).sum(), slope: 0.0 };
         }
-        let [bias, dbias, df2, ddf2] = sums(d, self.g, |d, g| {
+        let [bias, dbias, df2, ddf2, shrunk] = sums(d, self.g, |d, g| {
             let q = 1.0 / (d + tau);
             let (s, keep) = (tau * q, d * q);
             let ds = keep * q;
-            [d * s * s * g, 2.0 * d * s * ds * g, keep * keep, -2.0 * keep * ds]
+            [d * s * s * g, 2.0 * d * s * ds * g, keep * keep, -2.0 * keep * ds, s * (2.0 - s)]
         });
-        let (top, left) = (n * bias + self.noise * df2, n - df2);
+        let (top, left) = (n * bias + self.noise * df2, (n - d.len() as f64) + shrunk); // n − df₂
         let risk = top / left;
         Value { risk, slope: (n * dbias + self.noise * ddf2 + risk * ddf2) / left }
     }
@@ -193,12 +201,12 @@ impl Curve<'_> {
         if tau.is_infinite() {
             return self.at(tau).risk;
         }
-        let [bias, df2] = sums(d, self.g, |d, g| {
+        let [bias, df2, shrunk] = sums(d, self.g, |d, g| {
             let q = 1.0 / (d + tau);
             let (s, keep) = (tau * q, d * q);
-            [d * s * s * g, keep * keep]
+            [d * s * s * g, keep * keep, s * (2.0 - s)]
         });
-        (n * bias + self.noise * df2) / (n - df2)
+        (n * bias + self.noise * df2) / ((n - d.len() as f64) + shrunk)
     }
 
     /// The weights of g in the risk: ∂R/∂gᵢ, the diagonal of B₁ in Σ's eigenbasis.
@@ -207,7 +215,7 @@ impl Curve<'_> {
         if tau.is_infinite() {
             return d.to_vec();
         }
-        let scale = n / (n - self.spectrum.df2(tau));
+        let scale = n / self.spectrum.left(tau)[1];
         d.iter().map(|d| scale * d * (tau / (d + tau)).powi(2)).collect()
     }
 }
@@ -337,7 +345,7 @@ impl Problem {
         let mut dmean = vec![0.0; p];
         let mut spread = vec![0.0; p]; // the diagonal of QΣQ
         let mut dspread = vec![0.0; p];
-        let (mut bias, mut dbias, mut df2, mut ddf2) = (0.0, 0.0, 0.0, 0.0);
+        let (mut bias, mut dbias, mut left, mut ddf2) = (0.0, 0.0, n - p as f64, 0.0);
         for i in 0..p {
             let (d, w) = (d[i], self.w0_own[i]);
             let q = 1.0 / (d + tau0);
@@ -350,10 +358,9 @@ impl Problem {
             dspread[i] = -2.0 * ds * q;
             bias += d * s * s * w * w;
             dbias += 2.0 * d * s * ds * w * w;
-            df2 += keep * keep;
+            left += s * (2.0 - s); // n − df₂
             ddf2 -= 2.0 * keep * ds;
         }
-        let left = n - df2;
         let kappa = (noise + bias) / left;
         let dkappa = (dbias + kappa * ddf2) / left;
         let (mean, dmean, spread, dspread) = match &self.overlap {
@@ -380,12 +387,12 @@ impl Problem {
             return self.prior(tau0).g;
         }
         let Spectrum { d, n } = self.source.spectrum();
-        let [bias, df2] = sums(d, &self.w0_squared, |d, w2| {
+        let [bias, shrunk] = sums(d, &self.w0_squared, |d, w2| {
             let q = 1.0 / (d + tau0);
-            let (s, keep) = (tau0 * q, d * q);
-            [d * s * s * w2, keep * keep]
+            let s = tau0 * q;
+            [d * s * s * w2, s * (2.0 - s)]
         });
-        let kappa = (self.source.noise + bias) / (n - df2);
+        let kappa = (self.source.noise + bias) / ((n - d.len() as f64) + shrunk);
         let parts = d.iter().zip(&self.w0_own).zip(&self.w1_own);
         parts
             .map(|((&d, &w0), &w1)| {

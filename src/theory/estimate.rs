@@ -48,8 +48,8 @@ pub fn mean_error(values: &[f64]) -> (f64, f64) {
 /// The λ that minimises the mean of curves given on a grid of λ.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Argmin {
-    /// log λ, and each draw's influence on it.
-    Inside { log_lambda: f64, influence: Vec<f64> },
+    /// log λ, and each draw's influence on it. Not `resolved`: the grid is too coarse for an interval to mean anything.
+    Inside { log_lambda: f64, influence: Vec<f64>, resolved: bool },
     /// The smallest mean is at an end of the grid.
     AtEdge { lambda: f64, edge: Edge },
 }
@@ -66,68 +66,100 @@ impl Argmin {
 /// Points of the grid that a polynomial is laid through to find the minimum between them.
 const STENCIL: usize = 5;
 
-/// The minimum of the mean of `curves`, each a risk for every λ of `grid`: interpolated in log λ by the polynomial through the five
-/// positive grid points around the smallest mean. None with fewer than three positive λ or no curves.
+/// Grid points around a minimum may be this far apart in log λ (a factor 3), and the quartic's minimum this far from the parabola's:
+/// beyond it, interpolation rather than the draws would decide.
+const COARSE: f64 = 1.1;
+const DISAGREE: f64 = 0.1;
+
+/// A polynomial through a few points of the grid, in powers of log λ − log λ₁.
+struct Stencil {
+    /// Positions in the grid.
+    at: Vec<usize>,
+    u: Vec<f64>,
+}
+
+impl Stencil {
+    fn new(grid: &[f64], at: Vec<usize>) -> Stencil {
+        Stencil { u: at.iter().map(|&i| grid[i].ln()).collect(), at }
+    }
+
+    fn through(&self, curve: &[f64]) -> Vec<f64> {
+        monomials(&self.u, &self.at.iter().map(|&i| curve[i]).collect::<Vec<_>>())
+    }
+
+    /// The minimum of the polynomial through `mean` between a and b; none where its slope does not go from below 0 to above.
+    fn minimum(&self, mean: &[f64], mut a: f64, mut b: f64) -> Option<f64> {
+        let polynomial = self.through(mean);
+        let slope = |x: f64| derivative(&polynomial, x - self.u[0], 1);
+        if !(slope(a) < 0.0 && slope(b) > 0.0) {
+            return None;
+        }
+        for _ in 0..80 {
+            let middle = 0.5 * (a + b);
+            if slope(middle) < 0.0 {
+                a = middle;
+            } else {
+                b = middle;
+            }
+        }
+        let found = 0.5 * (a + b);
+        (derivative(&polynomial, found - self.u[0], 2) > 0.0).then_some(found)
+    }
+
+    /// Each curve's share in the minimum of their mean.
+    fn influence(&self, mean: &[f64], curves: &[Vec<f64>], at: f64) -> Vec<f64> {
+        let curvature = derivative(&self.through(mean), at - self.u[0], 2);
+        curves.iter().map(|curve| -derivative(&self.through(curve), at - self.u[0], 1) / curvature).collect()
+    }
+}
+
+/// The minimum of the mean of `curves`, each a risk for every λ of `grid` (in any order): interpolated in log λ by the quartic through the
+/// five positive grid points around the smallest mean. None with fewer than three positive λ or no curves.
 pub fn argmin(grid: &[f64], curves: &[Vec<f64>]) -> Option<Argmin> {
     let mut order: Vec<usize> = (0..grid.len()).collect();
     order.sort_by(|&a, &b| grid[a].total_cmp(&grid[b]));
-    let mean = |i: usize| curves.iter().map(|c| c[i]).sum::<f64>() / curves.len() as f64;
-    let means: Vec<f64> = order.iter().map(|&i| mean(i)).collect();
+    let means: Vec<f64> = (0..grid.len()).map(|i| curves.iter().map(|c| c[i]).sum::<f64>() / curves.len() as f64).collect();
     let positive = order.iter().position(|&i| grid[i] > 0.0)?;
     if curves.is_empty() || order.len() - positive < 3 {
         return None;
     }
-    let best = (0..order.len()).min_by(|&a, &b| means[a].total_cmp(&means[b]))?;
+    let best = (0..order.len()).min_by(|&a, &b| means[order[a]].total_cmp(&means[order[b]]))?;
     if best == 0 || best < positive {
         return Some(Argmin::AtEdge { lambda: grid[order[best]], edge: Edge::Zero });
     }
     if best + 1 == order.len() {
         return Some(Argmin::AtEdge { lambda: grid[order[best]], edge: Edge::Infinite });
     }
+    if best == positive {
+        // Between 0 and the second positive λ: log λ cannot say where.
+        return Some(Argmin::Inside { log_lambda: grid[order[best]].ln(), influence: vec![0.0; curves.len()], resolved: false });
+    }
+    let (low, high) = (grid[order[best - 1]].ln(), grid[order[best + 1]].ln());
+    let three = Stencil::new(grid, order[best - 1..=best + 1].to_vec());
+    // The middle of the three is the smallest, so their parabola has its minimum between them (unless all are equal).
+    let parabola = three.minimum(&means, low, high).unwrap_or(grid[order[best]].ln());
     let points = STENCIL.min(order.len() - positive);
     let first = best.saturating_sub(points / 2).clamp(positive, order.len() - points);
-    let u: Vec<f64> = (first..first + points).map(|k| grid[order[k]].ln()).collect();
-    let at = |curve: &dyn Fn(usize) -> f64| -> Vec<f64> { (first..first + points).map(curve).collect() };
-    let mean_polynomial = monomials(&u, &at(&|k| means[k]));
-    // The slope's root between the neighbours of the smallest point.
-    let (mut a, mut b) = ((grid[order[best - 1]].max(f64::MIN_POSITIVE)).ln(), grid[order[best + 1]].ln());
-    if best == positive {
-        a = u[0];
-    }
-    let centre = u[0];
-    let slope = |x: f64| derivative(&mean_polynomial, x - centre, 1);
-    if slope(a) > 0.0 {
-        // Only where the smallest positive λ is the best of all and a zero beside it is not: the minimum is not resolved.
-        return Some(Argmin::AtEdge { lambda: grid[order[best]], edge: Edge::Zero });
-    }
-    for _ in 0..80 {
-        let middle = 0.5 * (a + b);
-        if slope(middle) < 0.0 {
-            a = middle;
-        } else {
-            b = middle;
-        }
-    }
-    let log_lambda = 0.5 * (a + b);
-    let curvature = derivative(&mean_polynomial, log_lambda - centre, 2);
-    let influence =
-        curves.iter().map(|curve| -derivative(&monomials(&u, &at(&|k| curve[order[k]])), log_lambda - centre, 1) / curvature).collect();
-    Some(Argmin::Inside { log_lambda, influence })
+    let five = Stencil::new(grid, order[first..first + points].to_vec());
+    let fine = three.u.windows(2).all(|w| w[1] - w[0] <= COARSE);
+    Some(match five.minimum(&means, low, high).filter(|quartic| (quartic - parabola).abs() <= DISAGREE) {
+        Some(quartic) => Argmin::Inside { log_lambda: quartic, influence: five.influence(&means, curves, quartic), resolved: fine },
+        None => Argmin::Inside { log_lambda: parabola, influence: three.influence(&means, curves, parabola), resolved: false },
+    })
 }
 
-/// Every curve's value at λ > 0, by the polynomial through the five positive grid points around it.
-pub fn at_lambda(grid: &[f64], curves: &[Vec<f64>], lambda: f64) -> Vec<f64> {
+/// Every curve's value at λ, by the polynomial through the five grid points nearest to it; none outside the grid's positive λ, or
+/// with fewer than three of them.
+pub fn at_lambda(grid: &[f64], curves: &[Vec<f64>], lambda: f64) -> Option<Vec<f64>> {
     let mut order: Vec<usize> = (0..grid.len()).filter(|&i| grid[i] > 0.0).collect();
+    let inside = order.iter().any(|&i| grid[i] <= lambda) && order.iter().any(|&i| grid[i] >= lambda);
+    if order.len() < 3 || !inside {
+        return None;
+    }
     order.sort_by(|&a, &b| (grid[a].ln() - lambda.ln()).abs().total_cmp(&(grid[b].ln() - lambda.ln()).abs()));
     order.truncate(STENCIL);
-    let u: Vec<f64> = order.iter().map(|&i| grid[i].ln()).collect();
-    curves
-        .iter()
-        .map(|curve| {
-            let y: Vec<f64> = order.iter().map(|&i| curve[i]).collect();
-            derivative(&monomials(&u, &y), lambda.ln() - u[0], 0)
-        })
-        .collect()
+    let stencil = Stencil::new(grid, order);
+    Some(curves.iter().map(|curve| derivative(&stencil.through(curve), lambda.ln() - stencil.u[0], 0)).collect())
 }
 
 /// Coefficients, in powers of (x − u₀), of the polynomial through (uᵢ, yᵢ), by Newton's divided differences.
@@ -156,21 +188,26 @@ fn derivative(polynomial: &[f64], x: f64, times: usize) -> f64 {
     (times..polynomial.len()).rev().fold(0.0, |sum, k| sum * x + polynomial[k] * factor(k))
 }
 
-/// exp(û₀ − û_S) with its interval, from the same draws. None where either optimum is at an edge.
+/// exp(û₀ − û_S) with its interval, from the same draws. None where either optimum is at an edge; without an interval (NaN bounds)
+/// where either is not resolved.
 pub fn ratio(transfer: &Argmin, source: &Argmin) -> Option<Estimate> {
     match (transfer, source) {
-        (Argmin::Inside { log_lambda: a, influence: ia }, Argmin::Inside { log_lambda: b, influence: ib }) => {
+        (Argmin::Inside { log_lambda: a, influence: ia, resolved: ra }, Argmin::Inside { log_lambda: b, influence: ib, resolved: rb }) => {
             let shares: Vec<f64> = ia.iter().zip(ib).map(|(x, y)| x - y).collect();
-            Some(Estimate::from_error(a - b, mean_error(&shares).1).map(f64::exp))
+            let error = if *ra && *rb { mean_error(&shares).1 } else { f64::NAN };
+            Some(Estimate::from_error(a - b, error).map(f64::exp))
         }
         _ => None,
     }
 }
 
-/// An optimum with its interval; at an edge, without one.
+/// An optimum with its interval; at an edge, or not resolved, without one (NaN bounds).
 pub fn lambda(argmin: &Argmin) -> Estimate {
     match argmin {
-        Argmin::Inside { log_lambda, influence } => Estimate::from_error(*log_lambda, mean_error(influence).1).map(f64::exp),
+        Argmin::Inside { log_lambda, influence, resolved } => {
+            let error = if *resolved { mean_error(influence).1 } else { f64::NAN };
+            Estimate::from_error(*log_lambda, error).map(f64::exp)
+        }
         Argmin::AtEdge { lambda, .. } => Estimate { estimate: *lambda, low: f64::NAN, high: f64::NAN },
     }
 }
@@ -187,6 +224,20 @@ mod tests {
         };
         let found = argmin(&grid, &[curve(0.33)]).unwrap();
         assert!((found.lambda().ln() - 0.33).abs() < 1e-10, "{found:?}");
+    }
+
+    #[test]
+    fn a_coarse_grid_gives_no_interval_and_no_false_edge() {
+        // A curve that a quartic through widely spaced points overshoots.
+        let curve = |l: f64| 1.0 / (1.0 + 40.0 / l) + 0.4 / (1.0 + l / 3.0);
+        let coarse = [10.0, 1000.0, 1.0, 100.0, 1e4];
+        match argmin(&coarse, &[coarse.iter().map(|l| curve(*l)).collect(), coarse.iter().map(|l| 1.1 * curve(*l)).collect()]).unwrap() {
+            Argmin::Inside { resolved, .. } => assert!(!resolved),
+            edge => panic!("{edge:?}"),
+        }
+        assert_eq!(at_lambda(&coarse, &[vec![1.0; 5]], 5.0).unwrap().len(), 1);
+        assert_eq!(at_lambda(&coarse, &[vec![1.0; 5]], 0.5), None);
+        assert_eq!(at_lambda(&[0.0, 1.0], &[vec![1.0; 2]], 1.0), None);
     }
 
     #[test]

@@ -200,13 +200,18 @@ pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, Theory
         if data.x.nrows() != data.y.nrows() || data.x.nrows() < 3 {
             return Err(TheoryError::new(about, "needs as many responses as rows, and at least 3 of them"));
         }
+        if let Some(k) = (0..data.y.ncols()).find(|&k| data.y.column(k).iter().all(|v| *v == data.y[[0, k]])) {
+            return Err(TheoryError::new(about, format!("response {k} is constant: there is nothing to learn")));
+        }
         if data.x.iter().chain(&data.y).any(|v| !v.is_finite()) {
             return Err(TheoryError::new(about, "has entries that are not finite"));
         }
     }
     // Scales come from the source alone.
     let scale = if options.standardise { source.x.std_axis(Axis(0), 0.0) } else { Array1::ones(p) };
-    if let Some(j) = scale.iter().position(|s| *s <= 0.0) {
+    // Constant up to rounding is constant.
+    let size = source.x.fold_axis(Axis(0), 0.0, |m: &f64, v| m.max(v.abs()));
+    if let Some(j) = scale.iter().zip(&size).position(|(s, size)| *s <= 1e-13 * size) {
         return Err(TheoryError::new("source", format!("column {j} is constant")));
     }
     let prepare = |data: &Data| {
@@ -268,9 +273,9 @@ pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, Theory
         gain: Estimate::of_mean(&gains),
         mismatch_cost: Estimate::of_mean(&difference(&rows(lambda_source, lambda1_at_source_optimal))),
         helps: gain > error,
-        alignment: alignment(&x0, &y0, &x1, &y1, options.intercept)?,
+        alignment: alignment(&x0, &y0, &x1, &y1, options.intercept, false)?,
         alignment_of_predictions: whitened(&s, &x0, &x1, options.intercept)
-            .map(|(x0, x1)| alignment(&x0, &y0, &x1, &y1, options.intercept))
+            .map(|(x0, x1)| alignment(&x0, &y0, &x1, &y1, options.intercept, true))
             .transpose()?,
         intercept_source: intercept(&b0, &mx0, &my0),
         intercept_transfer: intercept(&b1, &mx1, &my1),
@@ -317,7 +322,15 @@ fn covariance(omega: &Array2<f64>, a: &Array2<f64>, m: &Array2<f64>, b: &Array2<
     (&product(a.t(), product(m.view(), b.view()).view()) * omega).sum()
 }
 
-fn alignment(x0: &Array2<f64>, y0: &Array2<f64>, x1: &Array2<f64>, y1: &Array2<f64>, intercept: bool) -> Result<Alignment, TheoryError> {
+/// `whitened`: the features are the source's whitened ones, in which X₁ᵀy₁/n₁ is the coefficient itself.
+fn alignment(
+    x0: &Array2<f64>,
+    y0: &Array2<f64>,
+    x1: &Array2<f64>,
+    y1: &Array2<f64>,
+    intercept: bool,
+    whitened: bool,
+) -> Result<Alignment, TheoryError> {
     let (n0, n1, p) = (x0.nrows() as f64, x1.nrows() as f64, x0.ncols() as f64);
     let source = least_squares(x0, y0, intercept)?;
     let target = least_squares(x1, y1, intercept)?;
@@ -338,18 +351,21 @@ fn alignment(x0: &Array2<f64>, y0: &Array2<f64>, x1: &Array2<f64>, y1: &Array2<f
             ((top, bottom, var_top, var_bottom, between), n0.min(n1) - p - lost, Method::Coefficients)
         }
         (Some(s), None) if n0 > p + 2.0 + lost && n1 > 2.0 + lost => {
-            // (n − p − 1)(XᵀX)⁻¹ is unbiased for Σ⁻¹.
-            let precision = &s.inverse * (n0 - lost - p - 1.0);
+            // P: (n − p − 1)(XᵀX)⁻¹ is unbiased for Σ⁻¹.
+            let precision = if whitened { Array2::eye(x0.ncols()) } else { &s.inverse * (n0 - lost - p - 1.0) };
             let along = product(precision.view(), s.beta.view());
-            // ⟨β̂₀,β₁⟩ = a‖β̂₀‖² + ⟨Σ⁻¹β̂₀, E x(y₁ − a·xᵀβ̂₀)⟩ for any a; the slope of y₁ on xᵀβ̂₀ leaves the least noise in the rest.
+            // ⟨β₀,β₁⟩ = a‖β₀‖² + ⟨Pβ̂₀, E x(y₁ − a·xᵀβ̂₀)⟩ + a·E δᵀPΣδ for any a, δ the noise of β̂₀ (which P knows); the slope of y₁ on
+            // xᵀβ̂₀ leaves the least noise in the middle term.
             let f = product(x1.view(), s.beta.view());
             let a = (&f * y1).sum() / (&f * &f).sum();
             let rest = y1 - &(&f * a);
-            let share = (n1 / (n1 - lost)).max(1.0);
-            let top = a * (&s.beta * &s.beta).sum() + share * rows(x1, &along, &rest).sum() / n1;
+            let share = n1 / (n1 - lost);
+            let bottom = (&s.beta * &s.beta).sum() - s.noise.diag().sum() * s.inverse.diag().sum();
+            let second = product(x1.t(), x1.view()) / (n1 - lost);
+            let own_noise = s.noise.diag().sum() * (&product(s.inverse.view(), precision.view()) * &second).sum();
+            let top = a * (bottom + own_noise) + share * rows(x1, &along, &rest).sum() / n1;
             let error = share * mean_error(&rows(x1, &along, &rest).to_vec()).1 * (n1 / (n1 - 1.0 - lost)).sqrt();
             let beta1 = &s.beta * a + product(precision.view(), product(x1.t(), rest.view()).view()) / n1;
-            let bottom = (&s.beta * &s.beta).sum() - s.noise.diag().sum() * s.inverse.diag().sum();
             let var_top = error * error + covariance(&s.noise, &beta1, &s.inverse, &beta1);
             let var_bottom = 4.0 * covariance(&s.noise, &s.beta, &s.inverse, &s.beta);
             let between = 2.0 * covariance(&s.noise, &s.beta, &s.inverse, &beta1);

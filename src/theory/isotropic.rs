@@ -97,20 +97,6 @@ impl Isotropic {
                 high = middle;
             }
         }
-        // Bisection ends between two neighbouring numbers; the secant between them says where.
         choice(0.5 * (low + high), None)
-    }
-
-    /// 2⟨w₀,w₁⟩ > ‖w₀‖² + noise term, at λ₀ = 0 and finite size: (threshold on ρ). Exact for Gaussian designs.
-    ///
-    /// # Errors
-    /// |p − n₀| ≤ 1: the expectation is infinite.
-    pub fn ridgeless_threshold(p: usize, n0: usize, noise: f64) -> Result<f64, TheoryError> {
-        let gap = p.abs_diff(n0);
-        if gap <= 1 {
-            let what = format!("with p = {p} and n₀ = {n0} the ridgeless source has infinite expected norm (|p − n₀| ≤ 1)");
-            return Err(TheoryError::new("n0", what));
-        }
-        Ok(0.5 * (1.0 + noise * p as f64 / (gap - 1) as f64))
     }
 }

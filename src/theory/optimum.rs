@@ -78,6 +78,10 @@ pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> 
             found.push(minimum(tau(0.5 * (a + b)), None));
         }
     }
+    if found.is_empty() && slopes[0] >= 0.0 {
+        // Without noise, risks fall all the way down to the edge of validity.
+        found.push(minimum(tau(at(0)), None));
+    }
     if slopes[POINTS - 1] < 0.0 || found.is_empty() {
         found.push(minimum(f64::INFINITY, Some(Edge::Infinite)));
     }

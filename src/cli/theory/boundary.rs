@@ -75,7 +75,10 @@ impl BoundaryArgs {
         print(&table(&head, &lines));
         let words = match disagree {
             0 => "the conditions agree everywhere".to_string(),
-            n => format!("the conditions disagree in {n} of {} rows; `full` is the one that simulation confirms", lines.len()),
+            n => format!(
+                "the conditions disagree in {n} of {} rows. Where there is a ridgeless one it is exact; `full` is its limit for large p;\n`paper` leaves out a cost.",
+                lines.len()
+            ),
         };
         print(&format!("\n{words}\n"));
         Ok(0)

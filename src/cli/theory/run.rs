@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::load;
-use crate::cli::{complain, print};
-use crate::config::{Kind, Overrides, Study};
+use crate::cli::{complain, print, refuse_other_kind};
+use crate::config::{Kind, Study};
 use crate::plan::Case;
 use crate::report::ridge::{page, statement, write, Outcome};
-use crate::run::ridge::{run, Listener};
+use crate::run::ridge::{memory, run, sampler, Listener};
 use crate::run::{stop_flag, usage};
 use crate::store::{ridge_record, write_atomic, Folder, Lock, Manifest, RidgeRecord};
 use crate::track::{Progress, RidgeBoard};
@@ -101,9 +101,16 @@ impl RunArgs {
         // Covariances that cannot be read are refused before anything is written.
         let mut workshop = crate::run::ridge::Workshop::new(study);
         for case in cases {
-            workshop.tasks(case)?;
+            let tasks = workshop.tasks(case)?;
+            let need = memory(case, &tasks, sampler(case, &tasks));
+            if available_memory().is_some_and(|available| need > available) {
+                return Err(usage(
+                    format!("{}: a case with p = {} needs about {} of memory", study.name, case.settings.p, crate::cli::bytes(need)),
+                    "lower p, the numbers of rows, draws or penalties, or --threads; identity covariances need none of it",
+                ));
+            }
         }
-        refuse_network(&folder)?;
+        refuse_other_kind(&folder, Kind::Ridge)?;
         folder.create()?;
         let lock = Lock::take(&folder)?;
         if self.fresh {
@@ -141,6 +148,9 @@ impl RunArgs {
         }
         let (known, _) = ridge_record::read(&folder)?;
         let records: Vec<&RidgeRecord> = cases.iter().filter_map(|case| known.get(&case.key)).collect();
+        if records.len() < cases.len() {
+            anyhow::bail!("{} of {} cases have no record in {}", cases.len() - records.len(), cases.len(), folder.0.display());
+        }
         let outcome = write(study, cases, &records, &folder)?;
         drop(lock);
         print(&format!("{}\n", statement(&outcome)));
@@ -148,6 +158,13 @@ impl RunArgs {
         print("\n");
         Ok(Some(outcome))
     }
+}
+
+/// Bytes that this machine has to give, where the system says.
+fn available_memory() -> Option<f64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(1024.0 * line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()?)
 }
 
 /// Draws that will be made: cases of one design share theirs.
@@ -162,19 +179,6 @@ fn draws_of(left: &[&Case]) -> usize {
         }
     }
     sum
-}
-
-/// A folder holds one kind of results.
-fn refuse_network(folder: &Folder) -> Result<()> {
-    if !folder.study().is_file() {
-        return Ok(());
-    }
-    match Study::load(&folder.study(), &Overrides::default()) {
-        Ok(study) if study.kind == Kind::Network => {
-            Err(usage(format!("{} holds a study of networks", folder.0.display()), "rename this study, or choose another --out"))
-        }
-        _ => Ok(()),
-    }
 }
 
 struct Watch {

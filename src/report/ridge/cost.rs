@@ -1,8 +1,9 @@
 //! What λ_S* in place of λ₀* costs the target, and where it turns transfer into negative transfer.
 
-use super::view::{agreement, holds, interval_point, main, short, View};
+use super::view::{agreement, holds, interval_point, isotropic, main, short, View};
 use super::{Claim, Findings, Plot, Verdict};
 use crate::report::figure::chart::{Axis, Chart, Series};
+use crate::store::ridge_record::Interval;
 
 pub fn findings(view: &View) -> Findings {
     let curves = view.curves("rho");
@@ -10,7 +11,9 @@ pub fn findings(view: &View) -> Findings {
     let mut largest = (0.0, String::new());
     let (mut negative, mut turned, mut total, mut below) = (0, 0, 0, 0);
     let (mut hits, mut n, mut furthest) = (0, 0, 0.0f64);
-    let (mut at_one, mut elsewhere) = (0.0f64, f64::INFINITY);
+    let (mut at_one, mut elsewhere) = (None::<f64>, f64::INFINITY);
+    let (mut seen_negative, mut seen_turned) = (0, 0);
+    let beyond = !curves.iter().all(|c| c.items.iter().all(|(_, r)| isotropic(r)));
     for c in &curves {
         for (rho, r) in &c.items {
             let at = main(r);
@@ -20,11 +23,18 @@ pub fn findings(view: &View) -> Findings {
                 largest = (cost, format!("{}, ρ = {}", c.label, short(*rho)));
             }
             match (rho - 1.0).abs() < 1e-9 {
-                true => at_one = at_one.max(cost.abs()),
+                true => at_one = Some(at_one.unwrap_or(0.0).max(cost.abs())),
                 false => elsewhere = elsewhere.min(cost),
             }
-            negative += usize::from(at.gain_at_source_optimal < 0.0);
-            turned += usize::from(at.gain_at_source_optimal < 0.0 && at.gain_at_transfer_optimal > 0.0);
+            // At ρ = ½ the gain at λ_S* is 0 exactly (isotropic): rounding must not decide.
+            let none = 1e-9 * at.scratch.predicted;
+            negative += usize::from(at.gain_at_source_optimal < -none);
+            turned += usize::from(at.gain_at_source_optimal < -none && at.gain_at_transfer_optimal > none);
+            if let Some(source) = at.simulated_gain_at_source_optimal.as_ref().filter(|i| i.high.is_some_and(|high| high < 0.0)) {
+                let helps = |i: &Interval| i.low.is_some_and(|low| low > 0.0);
+                seen_negative += usize::from(source.estimate.is_some());
+                seen_turned += usize::from(at.simulated_gain_at_transfer_optimal.as_ref().is_some_and(helps));
+            }
             if let Some(i) = &at.simulated_cost {
                 n += 1;
                 hits += usize::from(holds(i, cost));
@@ -35,28 +45,32 @@ pub fn findings(view: &View) -> Findings {
     }
     let (words, verdict) = agreement(hits, n, furthest, " of R_TL");
     out.claims.push(Claim {
-        beyond: false,
+        beyond,
         claim: "the source-optimal λ costs the target nothing at ρ = 1 and something everywhere else".into(),
         predicted: format!(
-            "{:.1e} at ρ = 1, at least {}% elsewhere, at most {}% ({})",
-            at_one,
+            "{} at ρ = 1, at least {}% elsewhere, at most {}% ({})",
+            at_one.map_or("not in the study".into(), |c| format!("{c:.1e}")),
             short(100.0 * elsewhere),
             short(100.0 * largest.0),
             largest.1
         ),
         simulated: format!("{words}; below 0 beyond its interval at {below} of {n}"),
         verdict: match verdict {
-            Verdict::Holds if at_one < 1e-9 && elsewhere > 0.0 && below == 0 => Verdict::Holds,
+            Verdict::Holds if at_one.is_none() => Verdict::Open,
+            Verdict::Holds if at_one.is_some_and(|c| c < 1e-9) && elsewhere > 0.0 && below == 0 => Verdict::Holds,
             Verdict::Open => Verdict::Open,
             _ => Verdict::DoesNotHold,
         },
     });
     out.claims.push(Claim {
         claim: "the source-optimal λ can turn transfer that helps into negative transfer".into(),
-        beyond: false,
+        beyond,
         predicted: format!("transfer hurts at λ_S* in {negative} of {total} cases; in {turned} of these it helps at λ₀*"),
-        simulated: "see optima.csv: gains at both penalties".into(),
-        verdict: Verdict::of(turned > 0),
+        simulated: format!("hurts at λ_S* (95% interval below 0) in {seen_negative}; in {seen_turned} of these it helps at λ₀* (above 0)"),
+        verdict: match turned > 0 {
+            true if seen_turned == 0 => Verdict::Open,
+            holds => Verdict::of(holds),
+        },
     });
     let series = curves
         .iter()
@@ -69,7 +83,7 @@ pub fn findings(view: &View) -> Findings {
                 .iter()
                 .filter_map(|(x, r)| {
                     let mut point = interval_point(*x, main(r).simulated_cost.as_ref()?, 100.0)?;
-                    point.hollow = main(r).gain_at_source_optimal < 0.0;
+                    point.hollow = main(r).gain_at_source_optimal < -1e-9 * main(r).scratch.predicted;
                     Some(point)
                 })
                 .collect(),

@@ -25,7 +25,9 @@ fn side(rho: f64, record: &RidgeRecord, sides: &mut Sides) {
         return;
     }
     let above = rho < 1.0;
-    let is_above = match (&at.simulated_ratio, at.optimum.simulated_edge.as_deref()) {
+    // Where the source's optimum is not inside the grid there is nothing to compare with.
+    let edge = at.optimum.simulated_edge.as_deref().filter(|_| record.source_optimum.simulated.is_some());
+    let is_above = match (&at.simulated_ratio, edge) {
         (Some(i), _) if i.low.is_some_and(|low| low > 1.0) => Some(true),
         (Some(i), _) if i.high.is_some_and(|high| high < 1.0) => Some(false),
         (None, Some("zero")) => Some(false),
@@ -72,13 +74,15 @@ pub fn findings(view: &View) -> Findings {
             .flat_map(|c| &c.items)
             .filter(|(rho, r)| predicted(r).is_some_and(|ratio| (rho - 1.0).abs() > 1e-9 && (ratio > 1.0) != (*rho < 1.0)));
         let against = against.count();
-        let total = of.iter().map(|c| c.items.iter().filter(|(rho, _)| (rho - 1.0).abs() > 1e-9).count()).sum::<usize>();
+        let compared = |rho: f64, r: &RidgeRecord| (rho - 1.0).abs() > 1e-9 && predicted(r).is_some();
+        let total = of.iter().map(|c| c.items.iter().filter(|(rho, r)| compared(*rho, r)).count()).sum::<usize>();
         out.claims.push(Claim {
             claim: format!("λ₀* > λ_S* for ρ < 1, λ₀* < λ_S* for ρ > 1 ({name})"),
             beyond: !group,
             predicted: format!("so at {} of {total} points", total - against),
             simulated: format!("so at {} of {total}, the reverse at {}, not told apart at {}", sides.right, sides.wrong, sides.unclear),
             verdict: match (against, sides.wrong, sides.unclear) {
+                _ if total == 0 => Verdict::Open,
                 (0, 0, 0) => Verdict::Holds,
                 (0, 0, unclear) if unclear * 10 <= total => Verdict::Holds,
                 (0, 0, _) => Verdict::Open,
@@ -102,9 +106,12 @@ pub fn findings(view: &View) -> Findings {
         let found = simulated_crossing(curve);
         let at_one = |v: f64| (v - 1.0).abs() <= TOLERANCE;
         let verdict = match (crossing, found) {
-            (Some(p), Some((s, low, high))) if at_one(p) => Verdict::of(at_one(s) || (low <= 1.0 && 1.0 <= high)),
-            (Some(_), Some((_, low, high))) if low <= 1.0 && 1.0 <= high => Verdict::Open,
-            (Some(p), _) => Verdict::of(at_one(p)),
+            (Some(p), Some((s, _, _))) if at_one(p) && at_one(s) => Verdict::Holds,
+            (Some(p), Some((_, low, high))) if low.is_finite() && high.is_finite() => match low <= 1.0 && 1.0 <= high {
+                true if at_one(p) => Verdict::Holds,
+                true => Verdict::Open,
+                false => Verdict::DoesNotHold,
+            },
             _ => Verdict::Open,
         };
         out.claims.push(Claim {

@@ -60,7 +60,10 @@ pub fn findings(view: &View) -> Findings {
                     last.x,
                     slope(&spread)
                 ),
-                verdict: Verdict::of(slope(&spread) < -0.4 && beyond == 0),
+                verdict: match slope(&spread) < -0.4 && beyond == 0 {
+                    true if seen.is_empty() || error.len() < 3 => Verdict::Open,
+                    holds => Verdict::of(holds),
+                },
             });
             series.push(Series { label: format!("{label}: error of the mean"), points: error, ..Series::default() });
             series.push(Series { label: format!("{label}: spread of a draw"), line: spread, ..Series::default() });

@@ -31,13 +31,25 @@ pub fn findings(view: &View) -> Findings {
             .collect();
         let source = record.source_optimum.predicted.unwrap_or(f64::NAN);
         let sides: Vec<bool> = record.targets.iter().map(|t| t.at[0].optimum.predicted.is_none_or(|l| l > source)).collect();
-        out.claims.push(Claim {
+        let rhos: Vec<f64> = record.targets.iter().map(|t| t.rho).collect();
+        let both = rhos.iter().any(|r| *r < 1.0) && rhos.iter().any(|r| *r > 1.0);
+        let apart = record.targets.iter().all(|t| {
+            let ratio = &t.at[0].simulated_ratio;
+            ratio.as_ref().is_some_and(|i| if t.rho < 1.0 { i.low.is_some_and(|l| l > 1.0) } else { i.high.is_some_and(|h| h < 1.0) })
+        });
+        let claim = Claim {
             claim: format!("targets on both sides of ρ = 1 want opposite corrections of λ_S* = {}{suffix}", short(source)),
             beyond: false,
             predicted: own.join("; "),
             simulated: simulated.join("; "),
-            verdict: Verdict::of(sides.contains(&true) && sides.contains(&false)),
-        });
+            verdict: match sides.contains(&true) && sides.contains(&false) {
+                true if !apart => Verdict::Open,
+                holds => Verdict::of(holds),
+            },
+        };
+        if both {
+            out.claims.push(claim);
+        }
         for c in &record.compromises {
             let regrets: Vec<String> = record
                 .targets
@@ -68,7 +80,10 @@ pub fn findings(view: &View) -> Findings {
                         .join(", ")
                 ),
                 simulated: format!("{found}regret of {}", regrets.join(", ")),
-                verdict: Verdict::of(agreed && in_interval),
+                verdict: match agreed && in_interval {
+                    true if c.simulated_regret.iter().any(Option::is_none) => Verdict::Open,
+                    holds => Verdict::of(holds),
+                },
             });
         }
         let mut series: Vec<Series> = record

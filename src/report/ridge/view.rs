@@ -109,10 +109,15 @@ pub fn symbol(path: &str) -> &str {
     }
 }
 
-/// Whether both covariances of a record are the identity.
+/// Whether all covariances of a record are the identity.
 pub fn isotropic(record: &RidgeRecord) -> bool {
-    let is = |task: &str| record.settings[task]["covariance"] == "identity";
-    is("source") && is("target")
+    record.settings["source"]["covariance"] == "identity" && isotropic_targets(record)
+}
+
+/// Whether those of its targets are.
+pub fn isotropic_targets(record: &RidgeRecord) -> bool {
+    let own = record.settings["targets"].as_array().into_iter().flatten().map(|t| &t["covariance"]);
+    record.settings["target"]["covariance"] == "identity" && own.into_iter().all(|c| c.is_null() || c == "identity")
 }
 
 /// The first target at its first λ₁.

@@ -11,8 +11,8 @@ use anyhow::Result;
 use crate::config::ridge::SamplerName;
 use crate::config::Study;
 use crate::plan::Case;
+use crate::run::usage;
 use crate::store::{ridge_record, Folder, RidgeRecord, Writer};
-use crate::theory::covariance::Covariance;
 use crate::theory::sampler::{self, Draw, Sampler, Setup};
 pub use problem::{cases, Task, Workshop};
 pub use result::objective;
@@ -20,8 +20,7 @@ use result::record;
 
 /// The sampler that a case uses.
 pub fn sampler(case: &Case, tasks: &[Task]) -> Sampler {
-    let identity = |c: &Covariance| c.is_identity();
-    let isotropic = tasks.iter().all(|t| identity(&t.problem.source.covariance) && identity(&t.problem.target.covariance));
+    let isotropic = tasks.iter().all(|t| t.problem.source.covariance.is_identity() && t.problem.target.covariance.is_identity());
     match case.settings.sampler {
         SamplerName::Direct => Sampler::Direct,
         SamplerName::RaoBlackwell => Sampler::RaoBlackwell,
@@ -57,6 +56,16 @@ pub fn run(study: &Study, cases: &[Case], folder: &Folder, stop: &AtomicBool, li
         let seconds = started.elapsed().as_secs_f64() / group.len() as f64;
         for ((&i, tasks), draws) in group.iter().zip(&tasks).zip(&draws) {
             let record = record(&cases[i], tasks, draws, how, seconds)?;
+            if record.not_finite() {
+                let case = match cases[i].label() {
+                    label if label.is_empty() => "its only case".to_string(),
+                    label => label,
+                };
+                return Err(usage(
+                    format!("{}: {case} has risks that are not finite numbers", study.name),
+                    "look for penalties, noise or eigenvalues of extreme size",
+                ));
+            }
             writer.append(&record)?;
             done[i] = true;
             listener.done(&cases[i], &record);
@@ -66,8 +75,25 @@ pub fn run(study: &Study, cases: &[Case], folder: &Folder, stop: &AtomicBool, li
     Ok(false)
 }
 
-/// Draws between two looks at the stop flag.
-const CHUNK: usize = 64;
+/// Draws between two looks at the stop flag: many where a draw takes milliseconds at most, one for each thread where it factors matrices.
+fn chunk(how: Sampler) -> usize {
+    match how {
+        Sampler::Chi => 64,
+        Sampler::Direct | Sampler::RaoBlackwell => rayon::current_num_threads(),
+    }
+}
+
+/// Bytes that the draws of a case need at a time: designs and p × p matrices for each thread, and the risks that are kept.
+pub fn memory(case: &Case, tasks: &[Task], how: Sampler) -> f64 {
+    let (p, threads) = (case.settings.p as f64, rayon::current_num_threads() as f64);
+    let rows = tasks.iter().map(|t| t.problem.target.n).max().unwrap_or(0) + case.settings.rows();
+    let working = match how {
+        Sampler::Chi => 0.0,
+        Sampler::Direct | Sampler::RaoBlackwell => threads * (2.0 * rows as f64 * p + 10.0 * p * p),
+    };
+    let cells: usize = tasks.iter().map(|t| case.lambda0.len() * (t.lambda1.len() + 1)).sum();
+    8.0 * (working + (cells * case.settings.draws) as f64)
+}
 
 /// For each case and each of its targets, the draws. None where it was told to stop.
 fn draw_group(
@@ -99,7 +125,7 @@ fn draw_group(
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let count = CHUNK.min(s.draws - from);
+            let count = chunk(how).min(s.draws - from);
             // Cases of one dimension share random numbers (paired comparisons); dimensions do not, or their errors would agree.
             let seed = s.seed ^ ((s.p as u64) << 32);
             let drawn = sampler::draw_from(setup, how, seed, from as u64, count, || listener.drawn())?;

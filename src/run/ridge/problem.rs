@@ -17,7 +17,7 @@ use crate::theory::TheoryError;
 /// A study's cases; a covariance's file counts by its content, not by its name.
 pub fn cases(study: &Study) -> Result<Vec<Case>, StudyError> {
     let mut cases = plan::cases(study)?;
-    let mut contents: HashMap<String, Vec<u8>> = HashMap::new();
+    let mut digests: HashMap<String, [u8; 32]> = HashMap::new();
     for case in &mut cases {
         let s = &case.settings;
         let own = s.targets.iter().flatten().filter_map(|t| t.covariance.as_ref());
@@ -34,11 +34,11 @@ pub fn cases(study: &Study) -> Result<Vec<Case>, StudyError> {
         }
         for file in &files {
             // A file that cannot be read is told of, with its place in the study, when the covariance is made.
-            contents.entry(file.clone()).or_insert_with(|| std::fs::read(file).unwrap_or_default());
+            let digest = || Sha256::digest(std::fs::read(file).unwrap_or_default()).into();
+            digests.entry(file.clone()).or_insert_with(digest);
         }
-        let read: Vec<&[u8]> = files.iter().map(|file| contents[file].as_slice()).collect();
-        let digest: [u8; 32] = Sha256::digest(read.concat()).into();
-        (case.key, case.design) = (plan::hash(&(&case.key, digest)), plan::hash(&(&case.design, digest)));
+        let read: Vec<[u8; 32]> = files.iter().map(|file| digests[file]).collect();
+        (case.key, case.design) = (plan::hash(&(&case.key, &read)), plan::hash(&(&case.design, &read)));
     }
     Ok(cases)
 }

@@ -103,6 +103,8 @@ pub fn record(case: &Case, tasks: &[Task], draws: &[Vec<Draw>], how: Sampler, se
 fn target(case: &Case, task: &Task, draws: &[Draw], source: &optimum::Optimum, found_source: Option<&Argmin>) -> Result<Target> {
     let (l0, l1) = (case.lambda0.len(), task.lambda1.len());
     let predicted = task.problem.grid(&case.lambda0, &task.lambda1)?;
+    // The same task at ρ = 0 and ρ = 1: what is linear in ρ is known by these two.
+    let lines = with_rho(task, 0.0).zip(with_rho(task, 1.0));
     let mut at = vec![];
     for (j, &lambda1) in task.lambda1.iter().enumerate() {
         let curves: Vec<Vec<f64>> = draws.iter().map(|d| (0..l0).map(|l| d.transfer[l * l1 + j]).collect()).collect();
@@ -112,14 +114,17 @@ fn target(case: &Case, task: &Task, draws: &[Draw], source: &optimum::Optimum, f
         let tau1 = predicted[j].tau1;
         let at_source = optimum::transfer_value(&task.problem, source.best.tau, tau1).risk;
         let inside = |m: &optimum::Minimum| m.lambda > 0.0 && m.lambda.is_finite();
-        let simulated_cost = match (found_source, &found) {
-            (Some(Argmin::Inside { log_lambda: s, .. }), Some(Argmin::Inside { log_lambda: t, .. })) => {
-                let (worse, better) = (at_lambda(&case.lambda0, &curves, s.exp()), at_lambda(&case.lambda0, &curves, t.exp()));
-                let level = mean_error(&better).0;
-                let shares: Vec<f64> = worse.iter().zip(&better).map(|(a, b)| (a - b) / level).collect();
-                Some(interval(Estimate::of_mean(&shares)))
-            }
+        let simulated = |found: Option<&Argmin>| match found {
+            Some(Argmin::Inside { log_lambda, resolved: true, .. }) => at_lambda(&case.lambda0, &curves, log_lambda.exp()),
             _ => None,
+        };
+        let (at_s, at_t) = (simulated(found_source), simulated(found.as_ref()));
+        let simulated_cost = at_s.as_ref().zip(at_t.as_ref()).map(|(worse, better)| {
+            let level = mean_error(better).0;
+            interval(Estimate::of_mean(&worse.iter().zip(better).map(|(a, b)| (a - b) / level).collect::<Vec<_>>()))
+        });
+        let simulated_gain = |risks: Option<&Vec<f64>>| {
+            risks.map(|r| interval(Estimate::of_mean(&scratch.iter().zip(r).map(|(s, t)| s - t).collect::<Vec<_>>())))
         };
         let column = |l: usize| -> Vec<f64> { curves.iter().map(|c| c[l]).collect() };
         at.push(AtLambda1 {
@@ -136,21 +141,22 @@ fn target(case: &Case, task: &Task, draws: &[Draw], source: &optimum::Optimum, f
                 .collect(),
             ratio: inside(&source.best).then(|| best.best.lambda / source.best.lambda).filter(|r| r.is_finite()),
             simulated_ratio: found.as_ref().zip(found_source).and_then(|(t, s)| estimate::ratio(t, s)).map(interval),
-            crossing: crossing(task, source.best.tau, tau1),
+            crossing: lines.as_ref().and_then(|lines| crossing(lines, source.best.tau, tau1)),
             cost: Some(at_source / best.best.risk - 1.0).filter(|c| c.is_finite()),
             simulated_cost,
             gain_at_source_optimal: predicted[j].scratch - at_source,
             gain_at_transfer_optimal: predicted[j].scratch - best.best.risk,
-            threshold: (0..l0).map(|l| threshold(task, predicted[l * l1].tau0, tau1)).collect(),
+            simulated_gain_at_source_optimal: simulated_gain(at_s.as_ref()),
+            simulated_gain_at_transfer_optimal: simulated_gain(at_t.as_ref()),
+            threshold: (0..l0).map(|l| threshold(lines.as_ref()?, predicted[l * l1].tau0, tau1)).collect(),
             optimum: optimum(&best, found.as_ref()),
         });
     }
     Ok(Target { name: task.name.clone(), weight: task.weight, rho: task.rho, at })
 }
 
-/// A function of ρ that is linear, at ρ = 0 and at ρ = 1; its root.
-fn root_in_rho(at: impl Fn(f64) -> f64) -> Option<f64> {
-    let (zero, one) = (at(0.0), at(1.0));
+/// The ρ at which a line through its values at ρ = 0 and ρ = 1 vanishes.
+fn root_in_rho(zero: f64, one: f64) -> Option<f64> {
     let root = zero / (zero - one);
     root.is_finite().then_some(root)
 }
@@ -162,18 +168,15 @@ fn with_rho(task: &Task, rho: f64) -> Option<Problem> {
 }
 
 /// ∂R_TL/∂τ₀ is linear in ρ: the ρ at which it vanishes at the source's own optimum.
-fn crossing(task: &Task, tau0: f64, tau1: f64) -> Option<f64> {
-    let problems = [with_rho(task, 0.0)?, with_rho(task, 1.0)?];
-    root_in_rho(|rho| optimum::transfer_value(&problems[rho as usize], tau0, tau1).slope)
+fn crossing((zero, one): &(Problem, Problem), tau0: f64, tau1: f64) -> Option<f64> {
+    let slope = |p: &Problem| optimum::transfer_value(p, tau0, tau1).slope;
+    root_in_rho(slope(zero), slope(one))
 }
 
 /// R_S − R_TL is linear in ρ: the ρ at which it vanishes.
-fn threshold(task: &Task, tau0: f64, tau1: f64) -> Option<f64> {
-    let problems = [with_rho(task, 0.0)?, with_rho(task, 1.0)?];
-    root_in_rho(|rho| {
-        let p = &problems[rho as usize];
-        p.scratch_risk().risk(tau1) - p.transfer_risk(&p.prior(tau0)).risk(tau1)
-    })
+fn threshold((zero, one): &(Problem, Problem), tau0: f64, tau1: f64) -> Option<f64> {
+    let gain = |p: &Problem| p.scratch_risk().risk(tau1) - p.transfer_risk(&p.prior(tau0)).risk(tau1);
+    root_in_rho(gain(zero), gain(one))
 }
 
 /// The compromises between several targets at the first λ₁ of each; none for one target.
@@ -203,12 +206,9 @@ fn compromises(case: &Case, tasks: &[Task], draws: &[Vec<Draw>]) -> Result<Vec<C
                 .iter()
                 .zip(&found.own)
                 .map(|(curves, own)| {
-                    let usable = |l: f64| l > 0.0 && l.is_finite();
-                    (usable(found.lambda0.best.lambda) && usable(own.lambda)).then(|| {
-                        let here = at_lambda(&case.lambda0, curves, found.lambda0.best.lambda);
-                        let best = at_lambda(&case.lambda0, curves, own.lambda);
-                        interval(Estimate::of_mean(&here.iter().zip(&best).map(|(a, b)| a - b).collect::<Vec<_>>()))
-                    })
+                    let here = at_lambda(&case.lambda0, curves, found.lambda0.best.lambda)?;
+                    let best = at_lambda(&case.lambda0, curves, own.lambda)?;
+                    Some(interval(Estimate::of_mean(&here.iter().zip(&best).map(|(a, b)| a - b).collect::<Vec<_>>())))
                 })
                 .collect();
             Ok(Compromise {
