@@ -152,6 +152,37 @@ fn figure1_holds_what_it_claims() {
 }
 
 #[test]
+fn claims_need_evidence() {
+    let here = tempfile::tempdir().unwrap();
+    let shipped = |name: &str| repository().join("experiments").join(name).to_str().unwrap().to_string();
+    let run = |study: &str, sets: &[&str]| {
+        let mut arguments = vec!["run", study, "--out", "logs", "--quiet", "--fresh", "--set", "draws=30"];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        ok(here.path(), &arguments)
+    };
+    // No ρ beyond 1: nothing was seen to cross.
+    let text = run(&shipped("figure1.yaml"), &["p=200", "rho=[0.5, 0.6]", "lambda0={log: {from: 1, to: 2000, points: 31}}"]);
+    assert!(text.contains("[not decided] the ratio crosses 1 at ρ = 1 (γ = 2, σ₀² = 0.5)"), "{text}");
+    assert!(text.contains("[holds] λ₀* > λ_S* for ρ < 1"), "{text}");
+    // A grid that holds neither optimum says nothing about their order.
+    let text = run(&shipped("figure1.yaml"), &["p=200", "lambda0=[20000, 30000, 40000]"]);
+    assert!(text.contains("[not decided] λ₀* > λ_S* for ρ < 1"), "{text}");
+    // One λ₀, and that 0: no optimum can be simulated, and nothing panics.
+    let text = run(&shipped("multi-target.yaml"), &["lambda0=0"]);
+    assert!(!text.contains("[holds]"), "{text}");
+}
+
+#[test]
+fn what_does_not_fit_into_memory_is_refused() {
+    let here = tempfile::tempdir().unwrap();
+    write(here.path(), "study.yaml", &STUDY.replace("p: 40", "p: 100000").replace("n0: 20", "n0: 50000"));
+    let done = theory(here.path(), &["run", "study.yaml"]);
+    assert_eq!(done.code, Some(2));
+    assert!(done.stderr.contains("needs about") && done.stderr.contains("of memory"), "{}", done.stderr);
+    assert!(!here.path().join("logs").exists());
+}
+
+#[test]
 fn several_studies_share_a_page() {
     let here = tempfile::tempdir().unwrap();
     write(here.path(), "a.yaml", STUDY);
@@ -226,12 +257,13 @@ fn wrong_studies() {
     }
     let here = tempfile::tempdir().unwrap();
     write(here.path(), "study.yaml", STUDY);
-    let flags: [&[&str]; 7] = [
+    let flags: [&[&str]; 8] = [
         &["theory", "optimum", "--gamma", "0", "--noise", "0.5", "--rho", "0.8"],
         &["theory", "optimum", "--gamma", "nan", "--noise", "0.5", "--rho", "0.8"],
         &["theory", "optimum", "--gamma", "2", "--noise", "-1", "--rho", "0.8"],
         &["theory", "optimum", "--gamma", "2", "--noise", "0.5", "--rho", "0.8", "--p", "0"],
         &["theory", "optimum", "--gamma", "2"],
+        &["theory", "optimum", "--gamma", "2", "--noise", "0.5", "--rho", "0.8", "--joint"],
         &["sweep", "study.yaml"],
         &["plan", "study.yaml", "--seeds", "3"],
     ];
@@ -362,6 +394,13 @@ fn wrong_tables() {
             .map(|(i, l)| if i == 0 { l.to_string() } else { format!("7,{}", l.split_once(',').unwrap().1) } + "\n")
             .collect()
     };
+    let constant_y = |text: &str| -> String {
+        let row = |l: &str| {
+            let f: Vec<&str> = l.split(',').collect();
+            format!("{},{},7,{}\n", f[0], f[1], f[3])
+        };
+        text.lines().enumerate().map(|(i, l)| if i == 0 { format!("{l}\n") } else { row(l) }).collect()
+    };
     let cases: Vec<(&str, String, String, Vec<&str>)> = vec![
         ("a value that is not a number", edit(&a, 3, &|l| l.replacen(|c: char| c.is_ascii_digit(), "x", 1)), b.clone(), vec![]),
         ("a missing value", a.clone(), edit(&b, 2, &|l| format!(",{}", l.split_once(',').unwrap().1)), vec![]),
@@ -383,6 +422,9 @@ fn wrong_tables() {
         ("the response as a feature", a.clone(), b.clone(), vec!["--features", "a,y"]),
         ("two rows", a.clone(), b.lines().take(3).map(|l| format!("{l}\n")).collect(), vec![]),
         ("a column to leave out that is not there", a.clone(), b.clone(), vec!["--drop", "cc"]),
+        ("a response that is constant", a.clone(), constant_y(&b), vec![]),
+        ("a response twice", a.clone(), b.clone(), vec!["--response", "y,y"]),
+        ("a number that overflows", a.clone(), edit(&b, 2, &|l| format!("1e200,{}", l.split_once(',').unwrap().1)), vec![]),
         ("nothing left", a.clone(), b.clone(), vec!["--drop", "a,b,c"]),
     ];
     let mut out = String::new();

@@ -28,7 +28,7 @@ pub fn cell(cell: &Ridge) -> Result<(), Problem> {
     finite("rho", cell.rho)?;
     not_negative("orthogonal", cell.orthogonal)?;
     for (name, task) in [("source", &cell.source), ("target", &cell.target)] {
-        not_negative(&format!("{name}.noise"), task.noise)?;
+        noise(&format!("{name}.noise"), task.noise)?;
         covariance(&format!("{name}.covariance"), &task.covariance, cell.p)?;
     }
     rows("n1", cell.n1)?;
@@ -61,7 +61,7 @@ pub fn cell(cell: &Ridge) -> Result<(), Problem> {
                 }
                 target.rho.map_or(Ok(()), |v| finite("rho", v))?;
                 target.orthogonal.map_or(Ok(()), |v| not_negative("orthogonal", v))?;
-                target.noise.map_or(Ok(()), |v| not_negative("noise", v))?;
+                target.noise.map_or(Ok(()), |v| noise("noise", v))?;
                 target.n1.map_or(Ok(()), |n| rows("n1", n))?;
                 target.lambda1.map_or(Ok(()), |v| penalty("lambda1", v, true))?;
                 target.covariance.as_ref().map_or(Ok(()), |c| covariance("covariance", c, cell.p))?;
@@ -84,6 +84,13 @@ fn not_negative(path: &str, value: f64) -> Result<(), Problem> {
     match value >= 0.0 && value.is_finite() {
         true => Ok(()),
         false => Err(problem(path, format!("must be a finite number ≥ 0, not {}", number(value)))),
+    }
+}
+
+fn noise(path: &str, value: f64) -> Result<(), Problem> {
+    match (0.0..=1e9).contains(&value) {
+        true => Ok(()),
+        false => Err(problem(path, format!("a noise variance is a number from 0 to 1e9, not {}", number(value)))),
     }
 }
 

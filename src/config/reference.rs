@@ -67,7 +67,7 @@ fn sections(node: &Node, prefix: &str) -> String {
         let child = &children[key];
         if matches!(child.what, What::Section(..)) {
             let path = format!("{prefix}{key}");
-            if path == "target" {
+            if path == "target" && !child_is_short(child) {
                 out.push_str("### `target`\n\nThe target task and its training: the same keys as `source`.\n\n");
                 continue;
             }
@@ -76,6 +76,11 @@ fn sections(node: &Node, prefix: &str) -> String {
         }
     }
     out
+}
+
+/// A ridge study's tasks have two keys: both tables are short.
+fn child_is_short(node: &Node) -> bool {
+    matches!(&node.what, What::Section(children, _) if children.len() < 4)
 }
 
 fn table(node: &Node, prefix: &str) -> String {

@@ -26,7 +26,7 @@ pub struct Ridge {
     /// Length of the part of w₁ that is orthogonal to w₀; ≥ 0.
     #[serde(default)]
     pub orthogonal: f64,
-    /// Direction of w₀: `random`, `uniform` (1,…,1)/√p, or the `top` or `bottom` eigenvector of Σ₀.
+    /// Direction of w₀: `random`, `uniform` (1,…,1)/√p, or the `top` or `bottom` eigenvector of Σ₀ (its largest entry is positive).
     #[serde(default = "random")]
     pub w0: Direction,
     /// Direction of the orthogonal part: `random`, `uniform`, or the `top` or `bottom` eigenvector of Σ₁, each made orthogonal to w₀.
@@ -41,7 +41,7 @@ pub struct Ridge {
     /// λ₁ of L2-SP on the target (and of the from-scratch ridge); ≥ 0, `.inf`: the source estimate as it is.
     pub lambda1: f64,
     /// Several targets of one source, each a map that overrides `rho`, `orthogonal`, `n1`, `noise`, `covariance` or `lambda1`, with a
-    /// `weight`; null: one target.
+    /// `name` of its own and a `weight` (1); null: one target.
     #[serde(default)]
     pub targets: Option<Vec<Target>>,
     /// What one λ₀ for several targets minimises: the `weighted` risk, the `max-risk`, or the `max-regret` (risk above each one's best).
@@ -70,10 +70,10 @@ fn draws() -> usize {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// Noise variance σ²; ≥ 0 (‖w₀‖ = 1, so it is σ²/‖w₀‖²).
+    /// Noise variance σ²; 0 to 1e9 (‖w₀‖ = 1, so it is σ²/‖w₀‖²).
     pub noise: f64,
     /// `identity`, `{power: a}` (eigenvalues ∝ i^−a on the diagonal), `{ar1: r}` (Σᵢⱼ = r^|i−j|), `{spiked: {count: k, strength: s}}` (k eigenvalues
-    /// s times the others) or `{file: S.npy}`; scaled to mean eigenvalue 1 unless `normalise: false` stands beside it.
+    /// s times the others) or `{file: S.npy}` (or .csv without a header; relative to the working directory); scaled to mean eigenvalue 1 unless `normalise: false` stands beside it.
     #[serde(default)]
     pub covariance: CovarianceSpec,
 }

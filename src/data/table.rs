@@ -32,6 +32,9 @@ fn wrong(path: &Path, what: impl std::fmt::Display, hint: &str) -> DataError {
 
 const KINDS: &str = "a table is .npy (2-D, columns are numbered from 0), .npz (arrays X and the response), .csv with a header, or .parquet";
 
+/// Beyond it squares overflow.
+const LARGEST: f64 = 1e100;
+
 /// Reads the columns of a table that are `wanted`; the others need not be numbers. `responses` names the arrays of an `.npz` that
 /// stand beside `X`.
 pub fn read(path: &Path, responses: &[String], wanted: impl Fn(&str) -> bool) -> Result<Table, DataError> {
@@ -56,9 +59,12 @@ pub fn read(path: &Path, responses: &[String], wanted: impl Fn(&str) -> bool) ->
     if values.is_empty() {
         return Err(wrong(path, format!("{} rows and {} columns: the table is empty", values.nrows(), values.ncols()), KINDS));
     }
-    if let Some(((row, column), value)) = values.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        let what = format!("row {}, column `{}` is {value}", row + 1, columns[column]);
-        return Err(wrong(path, what, "fill in or leave out rows with missing values"));
+    if let Some(((row, column), value)) = values.indexed_iter().find(|(_, v)| !v.is_finite() || v.abs() > LARGEST) {
+        let what = format!("row {}, column `{}` is {value:e}", row + 1, columns[column]);
+        return Err(match value.is_finite() {
+            true => wrong(path, what, "numbers beyond 1e100 overflow when they are squared: choose other units"),
+            false => wrong(path, what, "fill in or leave out rows with missing values"),
+        });
     }
     let mut sorted: Vec<&String> = columns.iter().collect();
     sorted.sort();

@@ -28,7 +28,7 @@ impl Lock {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder); // only to name the holder; without it the refusal stands
                 bail!(
-                    "another process is sweeping {} ({})\n  hint: wait for it, stop it, or give this one another --out",
+                    "another process is working in {} ({})\n  hint: wait for it, stop it, or give this one another --out",
                     folder.0.display(),
                     holder.trim()
                 );

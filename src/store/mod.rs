@@ -70,6 +70,17 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes the figures of an earlier report: a study that has changed may have fewer.
+    pub fn clear_figures(&self) -> Result<()> {
+        let Ok(entries) = fs::read_dir(self.report()) else { return Ok(()) };
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            if path.extension().is_some_and(|e| e == "svg" || e == "png") {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what a sweep of this study has written; nothing else.
     pub fn clear(&self) -> Result<()> {
         for folder in [self.records(), self.checkpoints(), self.tensorboard(), self.report()] {

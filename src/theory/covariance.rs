@@ -139,7 +139,12 @@ impl Covariance {
         let mut order: Vec<usize> = (0..self.p()).collect();
         order.sort_by(|&a, &b| self.spectrum[b].total_cmp(&self.spectrum[a])); // stable: ties keep their order
         match self.vectors() {
-            Some(v) => v.column(order[i]).to_vec(),
+            Some(v) => {
+                // An eigenvector's sign is arbitrary: the largest entry is made positive.
+                let v = v.column(order[i]);
+                let largest = v.iter().fold(0.0, |m: f64, x| if x.abs() > m.abs() * (1.0 + 1e-9) { *x } else { m });
+                v.iter().map(|x| x * largest.signum()).collect()
+            }
             None => (0..self.p()).map(|j| f64::from(u8::from(j == order[i]))).collect(),
         }
     }

@@ -38,8 +38,8 @@ impl Isotropic {
         if !(gamma > 0.0 && gamma.is_finite()) {
             return Err(TheoryError::new("gamma", format!("γ = p/n₀ is a finite number > 0, not {gamma}")));
         }
-        if !(noise >= 0.0 && noise.is_finite()) {
-            return Err(TheoryError::new("noise", format!("σ₀²/‖w₀‖² is a finite number ≥ 0, not {noise}")));
+        if !(0.0..=1e30).contains(&noise) {
+            return Err(TheoryError::new("noise", format!("σ₀²/‖w₀‖² is a number from 0 to 1e30, not {noise:?}")));
         }
         Ok(Isotropic { p, gamma, noise })
     }

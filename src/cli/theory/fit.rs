@@ -73,11 +73,18 @@ struct Split {
 
 impl FitArgs {
     pub fn run(self) -> Result<u8> {
-        let base = |name: &str| name.split('[').next().unwrap_or(name).to_string();
+        if let Some(twice) = self.response.iter().enumerate().find(|(i, r)| self.response[..*i].contains(r)) {
+            return Err(usage(format!("--response names `{}` twice", twice.1), "give each response once"));
+        }
+        // Only an .npz has responses of several columns: y[0], y[1], …
+        let part_of = |name: &str, response: &String| {
+            let index = name.strip_prefix(response.as_str()).and_then(|rest| rest.strip_prefix('[')?.strip_suffix(']'));
+            index.is_some_and(|index| index.parse::<usize>().is_ok())
+        };
         let wanted = |name: &str| {
-            let is = |list: &[String]| list.iter().any(|known| known == name || *known == base(name));
-            is(&self.response)
-                || (!self.drop.iter().any(|d| d == name) && (self.features.is_empty() || self.features.iter().any(|f| f == name)))
+            let is_response = self.response.iter().any(|r| r == name || part_of(name, r));
+            let dropped = self.drop.iter().any(|d| d == name);
+            is_response || (!dropped && (self.features.is_empty() || self.features.iter().any(|f| f == name)))
         };
         let (source, target) = (read(&self.source, &self.response, wanted)?, read(&self.target, &self.response, wanted)?);
         if let Some(name) = self.drop.iter().find(|name| !source.left_out.contains(name) && !target.left_out.contains(name)) {
@@ -96,6 +103,10 @@ impl FitArgs {
         }
         let second = self.split(&target, Some((&source.file, &first.features)))?;
         for (split, table) in [(&first, &source), (&second, &target)] {
+            if let Some(k) = (0..split.y.ncols()).find(|&k| split.x.nrows() >= 3 && constant(&split.y, k)) {
+                let name = self.response.get(k).unwrap_or(&self.response[0]);
+                return Err(usage(format!("{}: the response `{name}` is constant", table.file), "there is nothing to learn from it"));
+            }
             if split.x.nrows() < 3 {
                 return Err(usage(format!("{}: {} rows are too few to leave one out", table.file, split.x.nrows()), "give at least 3"));
             }

@@ -70,6 +70,9 @@ fn edge_json(edge: Option<Edge>) -> Json {
 impl OptimumArgs {
     pub fn run(self) -> Result<u8> {
         match (&self.study, self.gamma, self.noise, self.rho) {
+            (None, ..) if self.joint || self.preset.is_some() || !self.set.is_empty() => {
+                Err(crate::run::usage("--joint, --preset and --set are for a study", "give one, e.g. experiments/covariance.yaml"))
+            }
             (None, Some(gamma), Some(noise), Some(rho)) => self.isotropic(gamma, noise, rho),
             (Some(file), ..) => self.study(file),
             _ => Err(crate::run::usage("give a study, or --gamma, --noise and --rho", "see `transfergrid theory optimum --help`")),

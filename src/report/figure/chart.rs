@@ -43,6 +43,14 @@ pub struct Series {
     pub line: Vec<(f64, f64)>,
     pub dashed: bool,
     pub points: Vec<Point>,
+    /// The colour, where it is not that of its place in the list.
+    pub hue: Option<usize>,
+}
+
+impl Series {
+    fn color(&self, place: usize) -> RGBColor {
+        COLORS[self.hue.unwrap_or(place) % COLORS.len()]
+    }
 }
 
 /// A chart with one panel.
@@ -76,13 +84,18 @@ impl Chart {
         let bottom = top + 560.0;
         let size = (1000, (bottom + 112.0) as u32);
         let xs = self.series.iter().flat_map(|s| s.line.iter().map(|p| p.0).chain(s.points.iter().map(|p| p.x)));
-        let ys = self.series.iter().flat_map(|s| s.line.iter().map(|p| p.1).chain(s.points.iter().flat_map(|p| [p.y, p.low, p.high])));
+        // What has no place on the x axis does not stretch the y axis.
+        let on = |x: &f64| !self.x.log || *x > 0.0;
+        let ys = self.series.iter().flat_map(|s| {
+            let line = s.line.iter().filter(|p| on(&p.0)).map(|p| p.1);
+            line.chain(s.points.iter().filter(|p| on(&p.x)).flat_map(|p| [p.y, p.low, p.high]))
+        });
         let x = Scale::over(xs, self.x.log, 0.03, (left, right));
         let y = Scale::over(ys.chain(self.level), self.y.log, 0.05, (bottom, top));
         let mut out = vec![text((left, 16.0), self.title.clone(), HPos::Left, VPos::Top, INK)];
         let named = self.series.iter().enumerate().filter(|(_, s)| !s.label.is_empty());
         for (row, (i, series)) in named.enumerate() {
-            let color = COLORS[i % COLORS.len()];
+            let color = series.color(i);
             let at = (left + (row % columns) as f64 * 420.0, 74.0 + 38.0 * (row / columns) as f64);
             if !series.line.is_empty() {
                 stroke(&mut out, &[at, (at.0 + 36.0, at.1)], color, series.dashed);
@@ -133,7 +146,7 @@ impl Chart {
             out.extend(dashed((at, top), (at, bottom), GREY, 2.0));
         }
         for (i, series) in self.series.iter().enumerate() {
-            let color = COLORS[i % COLORS.len()];
+            let color = series.color(i);
             // A line breaks where it has no value.
             let mut run: Vec<(f64, f64)> = vec![];
             for p in &series.line {

@@ -78,6 +78,7 @@ pub fn findings(view: &View) -> Findings {
             label: c.label.clone(),
             line: c.items.iter().filter_map(|(x, r)| Some((*x, 100.0 * main(r).cost?))).collect(),
             dashed: false,
+            hue: None,
             points: c
                 .items
                 .iter()

@@ -38,6 +38,7 @@ fn chart(curves: &[Curve], title: String, x: &str, name: &str, caption: &str) ->
             label: c.label.clone(),
             line: c.items.iter().map(|(x, r)| (*x, gain(r).predicted / main(r).scratch.predicted)).collect(),
             dashed: false,
+            hue: None,
             points: c.items.iter().map(|(x, r)| risk_point(*x, gain(r), 1.0 / main(r).scratch.predicted)).collect(),
         })
         .collect();

@@ -96,6 +96,7 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
         Some(Question::Targets) => targets::findings(&view),
         None => risks::findings(&view),
     };
+    folder.clear_figures()?;
     let mut files = vec![];
     let mut put = |name: String, bytes: &[u8]| -> Result<()> {
         let path = folder.report().join(name);

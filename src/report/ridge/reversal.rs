@@ -151,6 +151,7 @@ fn plots(view: &View, curves: &[Curve], out: &mut Findings) {
                 label: label.clone(),
                 line: curve.items.iter().filter_map(|(rho, r)| Some((*rho, predicted(r)?))).collect(),
                 dashed: false,
+                hue: None,
                 points: curve.items.iter().filter_map(|(rho, r)| interval_point(*rho, main(r).simulated_ratio.as_ref()?, 1.0)).collect(),
             })
             .collect();

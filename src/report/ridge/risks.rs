@@ -22,12 +22,14 @@ pub fn findings(view: &View) -> Findings {
             label,
             line: record.lambda0.iter().zip(risks).map(|(x, r)| (*x, r.predicted)).collect(),
             dashed: false,
+            hue: None,
             points: record.lambda0.iter().zip(risks).map(|(x, r)| risk_point(*x, r, 1.0)).collect(),
         };
         let mut curves = vec![series("source risk".into(), &record.source)];
         for (target, a) in at.iter().take(7) {
             let name = target.name.as_ref().map_or(String::new(), |n| format!(" of {n}"));
-            curves.push(series(format!("R_TL{name}, λ₁ = {}", crate::config::number(a.lambda1)), &a.transfer));
+            let lambda1 = if a.lambda1.is_finite() { crate::config::number(a.lambda1) } else { "∞".into() };
+            curves.push(series(format!("R_TL{name}, λ₁ = {lambda1}"), &a.transfer));
         }
         let suffix = if view.cases.len() > 1 { format!("-{}", i + 1) } else { String::new() };
         let label = case.label();

@@ -65,8 +65,9 @@ pub fn findings(view: &View) -> Findings {
                     holds => Verdict::of(holds),
                 },
             });
-            series.push(Series { label: format!("{label}: error of the mean"), points: error, ..Series::default() });
-            series.push(Series { label: format!("{label}: spread of a draw"), line: spread, ..Series::default() });
+            let hue = Some(series.len() / 2);
+            series.push(Series { label: format!("{label}: error of the mean"), points: error, hue, ..Series::default() });
+            series.push(Series { label: format!("{label}: spread of a draw"), line: spread, hue, ..Series::default() });
         }
     }
     out.plots.push(Plot {

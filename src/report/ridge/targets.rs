@@ -96,6 +96,7 @@ pub fn findings(view: &View) -> Findings {
                     label: format!("{name} (ρ = {})", short(t.rho)),
                     line: record.lambda0.iter().zip(&at.transfer).map(|(x, r)| (*x, r.predicted)).collect(),
                     dashed: false,
+                    hue: None,
                     points: record.lambda0.iter().zip(&at.transfer).step_by(3).map(|(x, r)| super::view::risk_point(*x, r, 1.0)).collect(),
                 }
             })
@@ -107,6 +108,7 @@ pub fn findings(view: &View) -> Findings {
                 .map(|l| (record.lambda0[l], record.targets.iter().map(|t| t.weight / total * t.at[0].transfer[l].predicted).sum()))
                 .collect(),
             dashed: true,
+            hue: None,
             points: vec![],
         });
         let asked = record.compromises.iter().find(|c| c.asked).and_then(|c| c.optimum.predicted);

@@ -186,7 +186,10 @@ pub fn agreement(hits: usize, n: usize, furthest: f64, of: &str) -> (String, sup
             words.push_str(": the simulation is sharper than the prediction's own error, O(1/p)");
             super::Verdict::Holds
         }
-        _ => super::Verdict::DoesNotHold,
+        _ => {
+            words.push_str(" (the prediction's own error is O(1/p): is p too small?)");
+            super::Verdict::DoesNotHold
+        }
     };
     (words, verdict)
 }
