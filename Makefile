@@ -61,8 +61,10 @@ docs: build ## docs/study.md from the settings' doc comments
 bench: build .venv/bench ## training throughput against plain PyTorch
 	.venv-bench/bin/python benches/throughput.py $(ARGS)
 
-bench-theory: $(THEORY) .venv/bench ## the ridge module against scikit-learn and NumPy
+bench-theory: $(THEORY) ## the ridge module against scikit-learn and NumPy
 	$(CARGO) build --release --no-default-features --target-dir target/no-torch --example ridge_bench
+	@test -x .venv-bench/bin/python || python3 -m venv .venv-bench
+	.venv-bench/bin/python -m pip install -q -r benches/peers/requirements-theory.txt
 	.venv-bench/bin/python benches/theory.py $(ARGS)
 
 .PHONY: .venv/bench
