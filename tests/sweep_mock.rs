@@ -259,7 +259,7 @@ fn a_second_process_is_refused_and_signals_mean_exit_75() {
         let second = mock(&study, folder.path(), &[]);
         assert_eq!(second.code, Some(1));
         assert!(
-            second.stderr.contains("another process is sweeping") && second.stderr.contains(&format!("process {}", child.id())),
+            second.stderr.contains("another process is working in") && second.stderr.contains(&format!("process {}", child.id())),
             "{}",
             second.stderr
         );
