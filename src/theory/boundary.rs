@@ -12,7 +12,6 @@
 
 use super::equivalent::Problem;
 use super::linalg::dot;
-use super::optimum::Edge;
 use super::TheoryError;
 
 /// What a condition says.
@@ -100,13 +99,4 @@ fn ridgeless(problem: &Problem) -> Option<Condition> {
     let cost = problem.source.noise * p as f64 / (gap - 1) as f64;
     let margin = gain - size - cost;
     Some(Condition { margin, verdict: Verdict::of(margin, gain.abs() + size + cost) })
-}
-
-/// "λ₀* = 0" and the like, for people.
-pub fn words(edge: Option<Edge>) -> &'static str {
-    match edge {
-        None => "",
-        Some(Edge::Zero) => "at the boundary λ = 0",
-        Some(Edge::Infinite) => "at the boundary λ = ∞: the source estimate is best not used",
-    }
 }

@@ -155,29 +155,18 @@ impl Tridiagonal {
         let basis = self.reflections.as_ref().submatrix(1, 0, p - 1, p - 1);
         let block = self.factors.nrows();
         let below = view_mut(&mut out).subrows_mut(1, p - 1);
-        if transposed {
-            let need = apply_block_householder_sequence_transpose_on_the_left_in_place_scratch::<f64>(p - 1, block, k);
-            let mut memory = MemBuffer::new(need);
-            apply_block_householder_sequence_transpose_on_the_left_in_place_with_conj(
-                basis,
-                self.factors.as_ref(),
-                Conj::No,
-                below,
-                Par::Seq,
-                MemStack::new(&mut memory),
-            );
-        } else {
-            let need = apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>(p - 1, block, k);
-            let mut memory = MemBuffer::new(need);
-            apply_block_householder_sequence_on_the_left_in_place_with_conj(
-                basis,
-                self.factors.as_ref(),
-                Conj::No,
-                below,
-                Par::Seq,
-                MemStack::new(&mut memory),
-            );
-        }
+        let (scratch, apply) = match transposed {
+            true => (
+                apply_block_householder_sequence_transpose_on_the_left_in_place_scratch::<f64> as fn(usize, usize, usize) -> _,
+                apply_block_householder_sequence_transpose_on_the_left_in_place_with_conj::<f64> as fn(_, _, _, _, _, &mut _),
+            ),
+            false => (
+                apply_block_householder_sequence_on_the_left_in_place_scratch::<f64> as fn(usize, usize, usize) -> _,
+                apply_block_householder_sequence_on_the_left_in_place_with_conj::<f64> as fn(_, _, _, _, _, &mut _),
+            ),
+        };
+        let mut memory = MemBuffer::new(scratch(p - 1, block, k));
+        apply(basis, self.factors.as_ref(), Conj::No, below, Par::Seq, MemStack::new(&mut memory));
         out
     }
 

@@ -15,6 +15,24 @@ pub enum Edge {
     Infinite,
 }
 
+impl Edge {
+    /// In records and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Edge::Zero => "zero",
+            Edge::Infinite => "infinite",
+        }
+    }
+
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Edge::Zero => "at the boundary λ = 0",
+            Edge::Infinite => "at the boundary λ = ∞: the source estimate is best not used",
+        }
+    }
+}
+
 /// A local minimum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Minimum {

@@ -9,7 +9,6 @@ use crate::cli::print;
 use crate::config::number;
 use crate::plan::Case;
 use crate::run::ridge::{objective, Task, Workshop};
-use crate::theory::boundary::words;
 use crate::theory::isotropic::Isotropic;
 use crate::theory::optimum::{joint, source, transfer, Edge, Optimum};
 use crate::theory::targets::{compromise, Target};
@@ -60,11 +59,7 @@ pub struct OptimumArgs {
 }
 
 fn edge_json(edge: Option<Edge>) -> Json {
-    match edge {
-        None => Json::Null,
-        Some(Edge::Zero) => "zero".into(),
-        Some(Edge::Infinite) => "infinite".into(),
-    }
+    edge.map_or(Json::Null, |edge| edge.as_str().into())
 }
 
 impl OptimumArgs {
@@ -112,10 +107,7 @@ impl OptimumArgs {
             return Ok(0);
         }
         let line = |name: &str, c: &crate::theory::isotropic::Choice| {
-            let edge = match words(c.edge) {
-                "" => String::new(),
-                words => format!("  {words}"),
-            };
+            let edge = c.edge.map_or(String::new(), |edge| format!("  {}", edge.words()));
             format!("{name} = {:<12} E β̂₀ = {:.4}·w₀, E‖β̂₀ − w₁‖² = {:.4}{edge}\n", number(c.lambda), c.x, distance(c.x))
         };
         let mut out = format!(
@@ -229,7 +221,7 @@ impl OptimumArgs {
             number(at_source),
         ]);
         let what = |name: &str, optimum: &Optimum| -> Vec<String> {
-            let edge = optimum.best.edge.map(|edge| format!("some {name} are {}", words(Some(edge))));
+            let edge = optimum.best.edge.map(|edge| format!("some {name} are {}", edge.words()));
             let several = (!optimum.others.is_empty()).then(|| format!("some {name} have other local minima (--json lists them)"));
             edge.into_iter().chain(several).collect()
         };

@@ -44,10 +44,7 @@ fn interval(e: Estimate) -> Interval {
 }
 
 fn edge_name(edge: Option<Edge>) -> Option<String> {
-    edge.map(|edge| match edge {
-        Edge::Zero => "zero".to_string(),
-        Edge::Infinite => "infinite".to_string(),
-    })
+    edge.map(|edge| edge.as_str().to_string())
 }
 
 fn optimum(predicted: &optimum::Optimum, simulated: Option<&Argmin>) -> Optimum {
