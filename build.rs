@@ -10,12 +10,31 @@ fn main() {
         // RUNPATH rather than RPATH: LD_LIBRARY_PATH can still point to another installation.
         println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,{lib}");
         println!("cargo:rustc-env=TRANSFERGRID_LIBTORCH_LIB={lib}");
+        #[cfg(feature = "torch")]
+        native(std::path::Path::new(&lib));
     }
 
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/index");
     println!("cargo:rerun-if-env-changed=TRANSFERGRID_COMMIT");
     println!("cargo:rustc-env=TRANSFERGRID_COMMIT={}", commit());
+}
+
+/// The few lines of C++ that reach what tch does not.
+#[cfg(feature = "torch")]
+fn native(lib: &std::path::Path) {
+    const FILE: &str = "src/model/native.cc";
+    println!("cargo:rerun-if-changed={FILE}");
+    let include = lib.join("../include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
+        .warnings(false) // libtorch's headers are not ours to mend
+        .include(&include)
+        .include(include.join("torch/csrc/api/include"))
+        .file(FILE)
+        .compile("transfergrid_native");
 }
 
 /// The commit being built, `-dirty` where the sources differ from it; `unknown` outside a git checkout.

@@ -4,21 +4,12 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     keep_memory();
-    exact_float32();
     match transfergrid::cli::run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             transfergrid::cli::complain(&format!("error: {error:#}"));
             ExitCode::from(transfergrid::cli::exit_code(&error))
         }
-    }
-}
-
-/// float32 means float32 on CUDA too: by default cuDNN's convolutions would round their inputs to TF32's ten bits. A setting of the
-/// caller's own stands.
-fn exact_float32() {
-    if std::env::var_os("NVIDIA_TF32_OVERRIDE").is_none() {
-        std::env::set_var("NVIDIA_TF32_OVERRIDE", "0"); // before any other thread exists
     }
 }
 

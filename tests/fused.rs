@@ -2,11 +2,12 @@
 #![cfg(feature = "torch")]
 
 use tch::{Device, Kind, Tensor};
-use transfergrid::config::network::{Augment, Class, DataName, Model, ModelKind, Norm, Penalty, Phase, Schedule, Step};
+use transfergrid::config::network::{Augment, Class, DataName, Model, ModelKind, Norm, Penalty, Phase, Precision, Schedule, Step};
 use transfergrid::data::{normalisation, search_path, task_labels, Dataset, Split};
-use transfergrid::model::{Architecture, Mode};
+use transfergrid::model::cross_entropy;
+use transfergrid::model::{profile, Architecture, Mode, Strategy};
 use transfergrid::plan::parameters;
-use transfergrid::train::{cross_entropy, Anchor, Course, EpochReport, Observer, Outcome, Pack, Pool, Replica, Snapshot, Start, Trained};
+use transfergrid::train::{Anchor, Course, EpochReport, Observer, Outcome, Pack, Pool, Replica, Snapshot, Start, Trained};
 
 fn models() -> Vec<(&'static str, Model)> {
     let conv = |norm| Model { channels: Some(vec![4, 8]), norm, groups: 2, ..Model::default() };
@@ -25,8 +26,10 @@ fn models() -> Vec<(&'static str, Model)> {
 #[test]
 fn losses_and_gradients() {
     for (name, model) in models() {
-        for (kind, tolerance) in [(Kind::Double, 1e-10), (Kind::Float, 1e-5)] {
-            let architecture = Architecture::new(&model, [16, 16, 3], 5);
+        let kinds = [(Kind::Double, 1e-10), (Kind::Float, 1e-5)];
+        for ((kind, tolerance), strategy) in kinds.into_iter().flat_map(|kind| Strategy::ALL.map(|strategy| (kind, strategy))) {
+            let mut architecture = Architecture::new(&model, [16, 16, 3], 5);
+            architecture.strategies.fill(strategy);
             let seeds = [3, 1, 4, 1];
             let k = seeds.len() as i64;
             let theta = architecture.layout.initial(&seeds, "source", kind, Device::Cpu).set_requires_grad(true);
@@ -34,7 +37,7 @@ fn losses_and_gradients() {
             let x = Tensor::from_slice(&values).reshape([k, 6, 16, 16, 3]).to_kind(kind);
             let y = Tensor::arange(k * 6, (Kind::Int64, Device::Cpu)).remainder(5).reshape([k, 6]);
             let buffers = architecture.fresh_buffers(k, kind, Device::Cpu);
-            let loss = cross_entropy(&architecture.forward(&theta, &x, &buffers, Mode::Train), &y).mean_dim(
+            let loss = cross_entropy(&architecture.forward(&architecture.layout.views(&theta), &x, &buffers, Mode::Train), &y).mean_dim(
                 [1i64].as_slice(),
                 false,
                 None::<Kind>,
@@ -43,8 +46,11 @@ fn losses_and_gradients() {
             for i in 0..k {
                 let single = theta.detach().narrow(0, i, 1).copy().set_requires_grad(true);
                 let own = architecture.fresh_buffers(1, kind, Device::Cpu);
-                let single_loss = cross_entropy(&architecture.forward(&single, &x.narrow(0, i, 1), &own, Mode::Train), &y.narrow(0, i, 1))
-                    .mean(None::<Kind>);
+                let single_loss = cross_entropy(
+                    &architecture.forward(&architecture.layout.views(&single), &x.narrow(0, i, 1), &own, Mode::Train),
+                    &y.narrow(0, i, 1),
+                )
+                .mean(None::<Kind>);
                 let single_gradient = Tensor::run_backward(&[&single_loss], &[&single], false, false).remove(0);
                 let scale = single_gradient.abs().max().double_value(&[]);
                 let difference = (gradient.narrow(0, i, 1) - single_gradient).abs().max().double_value(&[]);
@@ -158,6 +164,7 @@ impl Setting {
             architecture: &self.architecture,
             phase: &self.phase,
             rules: &self.rules,
+            precision: Precision::Float32,
             task: "source",
             outputs: task_labels(self.data.name, &self.phase),
             replicas,
@@ -191,6 +198,23 @@ fn whole_trainings() {
 }
 
 #[test]
+fn nothing_is_read_back_from_the_device_within_an_epoch() {
+    // Float64 takes the operations that CUDA takes, and libtorch calls each read of a number by the host a local scalar.
+    for model in [models()[0].1.clone(), models()[5].1.clone()] {
+        let reads = |batch_size: usize| {
+            let setting = Setting::new(&model, Phase { batch_size, ..phase() }, Penalty::default(), Kind::Double);
+            let (_, operations) = profile(|| setting.train(&[0, 1], &[0.0, 0.1], None, &mut Quiet::default()));
+            let calls = |name: &str| operations.iter().filter(|p| p.name == name).map(|p| p.calls).sum::<usize>();
+            assert!(calls("aten::max_pool2d") > 0 || calls("aten::baddbmm") > 0, "the profile saw the training: {operations:?}");
+            (calls("aten::_local_scalar_dense"), calls("aten::baddbmm"))
+        };
+        let (few, many) = (reads(30), reads(4));
+        assert!(many.1 > few.1, "more steps");
+        assert_eq!(many.0, few.0, "and not one more read");
+    }
+}
+
+#[test]
 fn one_replica_diverges_and_its_mates_do_not_notice() {
     let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), ..Model::default() };
     let rules = Penalty { step: Step::Explicit, ..Penalty::default() };
@@ -203,12 +227,52 @@ fn one_replica_diverges_and_its_mates_do_not_notice() {
 }
 
 #[test]
+fn when_half_of_a_pack_has_diverged_the_others_go_on_without_it() {
+    let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), norm: Norm::Batch, ..Model::default() };
+    let rules = Penalty { step: Step::Explicit, ..Penalty::default() };
+    let setting = Setting::new(&model, Phase { batch_size: 8, ..phase() }, rules, Kind::Float);
+    let (seeds, lambdas) = ([0, 0, 1, 2], [1e40, 0.01, 1e40, 1e40]);
+    let mut observer = Quiet { every_epoch: true, ..Quiet::default() };
+    let fused = setting.train(&seeds, &lambdas, None, &mut observer).unwrap();
+    let single = setting.train(&[0], &[0.01], None, &mut Quiet::default()).unwrap();
+    assert!((fused.theta.get(1) - single.theta.get(0)).abs().max().double_value(&[]) < 1e-5);
+    let (mean, alone) = (fused.buffers.0[0].0.narrow(0, 12, 12), &single.buffers.0[0].0);
+    assert!((mean - alone).abs().max().double_value(&[]) < 1e-5, "running statistics of the one that learns");
+    assert!([0, 2, 3].iter().all(|&k| fused.courses[k].diverged.is_some()) && fused.courses[1].history.len() == 4);
+    let rows: Vec<i64> =
+        observer.snapshots.iter().map(|s| s.tensors.iter().find(|(name, _)| name == "theta").unwrap().1.size()[0]).collect();
+    assert_eq!(rows, [1, 1, 1], "three of four diverged in the first epoch and are no longer computed");
+    // And a smaller pack resumes as one, to the same bits.
+    for snapshot in observer.snapshots {
+        let resumed = setting.train(&seeds, &lambdas, Some(snapshot), &mut Quiet::default()).unwrap();
+        assert!(resumed.theta.get(1).equal(&fused.theta.get(1)) && resumed.courses[0].diverged == fused.courses[0].diverged);
+    }
+}
+
+#[test]
+fn early_stopped_replicas_are_left_behind_with_their_best_weights() {
+    let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![24]), ..Model::default() };
+    let phase = Phase { patience: Some(2), epochs: 200, lr: 0.05, augment: Augment::default(), ..phase() };
+    let setting = Setting::new(&model, phase, Penalty::default(), Kind::Double);
+    let (seeds, lambdas) = ([1, 2, 3, 4, 5], [0.0, 1.0, 0.0, 0.1, 0.01]);
+    let fused = setting.train(&seeds, &lambdas, None, &mut Quiet::default()).unwrap();
+    let lengths: Vec<usize> = fused.courses.iter().map(|course| course.history.len()).collect();
+    assert!(lengths.iter().max() > lengths.iter().min(), "they stop at different epochs: {lengths:?}");
+    for i in 0..seeds.len() {
+        let single = setting.train(&seeds[i..=i], &lambdas[i..=i], None, &mut Quiet::default()).unwrap();
+        assert_eq!(fused.courses[i].chosen, single.courses[0].chosen);
+        assert!((fused.theta.get(i as i64) - single.theta.get(0)).abs().max().double_value(&[]) < 1e-9);
+    }
+}
+
+#[test]
 fn stopped_anywhere_and_resumed_gives_the_same_bits() {
     let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), norm: Norm::Batch, ..Model::default() };
-    let setting = Setting::new(&model, Phase { patience: Some(2), ..phase() }, Penalty::default(), Kind::Float);
+    // Eight steps an epoch: stops between epochs and within one.
+    let setting = Setting::new(&model, Phase { patience: Some(2), batch_size: 8, ..phase() }, Penalty::default(), Kind::Float);
     let (seeds, lambdas) = ([2, 5], [0.001, 0.02]);
     let whole = setting.train(&seeds, &lambdas, None, &mut Quiet::default()).unwrap();
-    for stop_at in [0, 1, 4, 5, 7, 11, 19] {
+    for stop_at in [0, 1, 7, 8, 9, 13, 16, 22, 31] {
         let mut observer = Quiet { stop_at: Some(stop_at), every_epoch: true, ..Quiet::default() };
         if setting.train(&seeds, &lambdas, None, &mut observer).is_some() {
             continue; // early stopping ended it before that step

@@ -4,8 +4,9 @@
 use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor};
 use transfergrid::config::network::{Augment, Class, Model, ModelKind, Norm, Penalty, Phase, Schedule, Step};
+use transfergrid::model::cross_entropy;
 use transfergrid::model::{Architecture, Mode};
-use transfergrid::train::{cross_entropy, Anchor, Optimiser};
+use transfergrid::train::{Anchor, Optimiser};
 
 const BATCH: i64 = 12;
 const CLASSES: i64 = 4;
@@ -74,11 +75,12 @@ fn fifty_steps_equal_pytorchs() {
         let buffers = architecture.fresh_buffers(1, Kind::Double, Device::Cpu);
         let (x, y) = (images(channels as i64), Tensor::arange(BATCH, (Kind::Int64, Device::Cpu)).remainder(CLASSES).unsqueeze(0));
         for (step, golden) in case["losses"].as_array().unwrap().iter().enumerate() {
-            let loss = cross_entropy(&architecture.forward(&theta, &x, &buffers, Mode::Train), &y).mean(None::<Kind>);
+            let loss =
+                cross_entropy(&architecture.forward(&architecture.layout.views(&theta), &x, &buffers, Mode::Train), &y).mean(None::<Kind>);
             let (ours, golden) = (loss.double_value(&[]), golden.as_f64().unwrap());
             assert!((ours - golden).abs() <= 1e-6 * golden.abs(), "{case:?} step {step}: {ours} against {golden}");
             let gradient = Tensor::run_backward(&[&loss], &[&theta], false, false).remove(0);
-            optimiser.step(&mut theta, gradient, phase.lr);
+            optimiser.step(&mut theta, &[gradient], phase.lr);
         }
         let ours: Vec<f64> = Vec::try_from(theta.detach().reshape([-1])).unwrap();
         let stride = (n as usize / 40).max(1);

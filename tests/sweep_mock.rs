@@ -188,9 +188,27 @@ fn packs_give_the_same_results() {
     let study = write(folder.path(), "small.yaml", SMALL);
     let (one, many) = (folder.path().join("one"), folder.path().join("many"));
     mock(&study, &one, &[]);
-    mock(&study, &many, &["--pack", "4"]);
+    mock(&study, &many, &["--pack", "4", "--workers", "1"]);
     assert_eq!(results(&one, "small"), results(&many, "small"));
     assert!(records(&many, "small").iter().any(|record| record["pack"] == 4));
+}
+
+#[test]
+fn packs_that_do_not_fit_into_memory_are_halved_until_they_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let (calm, tight) = (folder.path().join("calm"), folder.path().join("tight"));
+    mock(&study, &calm, &[]);
+    let done = run(&mut sweep(&study, &tight, &["--engine", "mock", "--pack", "12", "--workers", "1", "--mock-memory", "2"]));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.contains("6 models in one pack are too many for the device's memory; going on with packs of 3"), "{}", done.stderr);
+    assert_eq!(results(&calm, "small"), results(&tight, "small"));
+    let packs: Vec<u64> = records(&tight, "small").iter().map(|record| record["pack"].as_u64().unwrap()).collect();
+    assert!(packs.iter().all(|&pack| pack <= 2) && packs.contains(&2), "{packs:?}");
+    // One model alone that does not fit is a failure with a reason.
+    let none = run(&mut sweep(&study, &folder.path().join("none"), &["--engine", "mock", "--pack", "2", "--mock-memory", "0"]));
+    assert_eq!(none.code, Some(3));
+    assert!(none.stderr.contains("one model alone is too large for the device's memory"), "{}", none.stderr);
 }
 
 #[test]

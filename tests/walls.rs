@@ -16,7 +16,7 @@ const FORBIDDEN: [(&str, &str); 9] = [
     ("model", "track"),
     ("model", "data"),
 ];
-const TCH: [&str; 3] = ["model/", "train/", "run/engine/torch.rs"];
+const TCH: [&str; 3] = ["model/", "train/", "run/engine/torch/"];
 
 fn sources() -> Vec<(String, String)> {
     fn walk(folder: &Path, out: &mut Vec<PathBuf>) {

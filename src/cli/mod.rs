@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand.
 
+mod bench;
 mod data;
 mod doctor;
 mod plan;
@@ -45,6 +46,7 @@ struct Cli {
 enum Command {
     Plan(plan::PlanArgs),
     Sweep(sweep::SweepArgs),
+    Bench(bench::BenchArgs),
     Status(status::StatusArgs),
     Report(report::ReportArgs),
     Theory(theory::TheoryArgs),
@@ -81,6 +83,7 @@ pub fn run() -> Result<u8> {
     match Cli::parse().command {
         Command::Plan(args) => args.run(),
         Command::Sweep(args) => args.run(),
+        Command::Bench(args) => args.run(),
         Command::Status(args) => args.run(),
         Command::Report(args) => args.run(),
         Command::Theory(args) => args.run(),

@@ -31,13 +31,13 @@ Ctrl-C (or SIGTERM, SIGUSR1, SIGUSR2) finishes the current step, saves and exits
 pub struct SweepArgs {
     #[command(flatten)]
     study: StudyArgs,
-    /// auto (CUDA where there is any), cpu, or cuda:N
+    /// auto (CUDA where there is any), cpu, cuda:N, or several: cuda:0,cuda:1
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Packs trained at a time [default: one per core on CPU, one on CUDA]
+    /// Packs trained at a time [default: one per core on CPU, one per device on CUDA]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     workers: Option<usize>,
-    /// Models trained in one graph [default: 1 on CPU, 16 on CUDA]
+    /// Models trained in one graph, at most [default: 1 on CPU; on CUDA as many as is fastest, measured]
     #[arg(long, value_name = "K", value_parser = at_least_one)]
     pack: Option<usize>,
     /// Results go to a folder of the study's name in this one
@@ -67,6 +67,9 @@ pub struct SweepArgs {
     /// Share of mock stages that diverge
     #[arg(long, default_value_t = 0.0, hide = true)]
     mock_diverge: f64,
+    /// Models that fit into the mock device's memory
+    #[arg(long, default_value_t = 4096, hide = true)]
+    mock_memory: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,7 +78,7 @@ enum EngineName {
     Mock,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if (1..=4096).contains(&n) => Ok(n),
         _ => Err("a whole number from 1 to 4096".into()),
@@ -92,7 +95,7 @@ impl SweepArgs {
         let plan = Plan::new(&study)?;
         let folder = Folder(self.out.join(&study.name));
         // Everything that can be refused is refused before anything is discarded.
-        let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()))?;
+        let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()), folder.calibration())?;
         if self.out.exists() && !self.out.is_dir() {
             return Err(usage(
                 format!("--out {} is not a folder", self.out.display()),
@@ -114,7 +117,8 @@ impl SweepArgs {
         let reused = plan.stages.iter().filter(|stage| records.is_final(&stage.key)).count();
         let mut watch = Watch::new(&study, &plan, &folder, &records, self.quiet);
         if !self.quiet {
-            watch.say(&opening(&study, &plan, &folder, reused, engine.as_ref()));
+            let pack = self.pack.or((!engine.device().starts_with("cuda")).then_some(1));
+            watch.say(&opening(&study, &plan, &folder, reused, engine.as_ref(), pack));
         }
         let tally = sweep(&plan, &folder, engine.as_ref(), &stop, &mut watch)?;
         watch.finish()?;
@@ -122,7 +126,7 @@ impl SweepArgs {
     }
 
     fn choice(&self) -> Choice {
-        let mock = (self.engine == EngineName::Mock).then(|| Mock::new(self.mock_ms, self.mock_fail, self.mock_diverge));
+        let mock = (self.engine == EngineName::Mock).then(|| Mock::new(self.mock_ms, self.mock_fail, self.mock_diverge, self.mock_memory));
         Choice { mock, device: self.device.clone(), workers: self.workers, pack: self.pack }
     }
 
@@ -175,17 +179,17 @@ fn refuse_mixed_engines(folder: &Folder, records: &Records, engine: &str) -> Res
     }
 }
 
-fn opening(study: &Study, plan: &Plan, folder: &Folder, reused: usize, engine: &dyn engine::Engine) -> String {
+fn opening(study: &Study, plan: &Plan, folder: &Folder, reused: usize, engine: &dyn engine::Engine, pack: Option<usize>) -> String {
     let workers = engine.workers();
     let mut text = format!(
-        "{}: {} cells, {} stages on {} ({} worker{}, packs of {}) → {}",
+        "{}: {} cells, {} stages on {} ({} worker{}, {}) → {}",
         study.name,
         plan.cells.len(),
         plan.stages.len(),
         engine.device(),
         workers,
         if workers == 1 { "" } else { "s" },
-        engine.pack_size(),
+        pack.map_or("packs as large as is fastest here, measured first".into(), |pack| format!("packs of {pack}")),
         folder.0.display()
     );
     if reused > 0 {

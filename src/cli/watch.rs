@@ -15,6 +15,8 @@ use crate::track::{Board, Progress, Summary, RUN_LIMIT};
 
 /// How often the summary is computed anew.
 const SUMMARY_EVERY: Duration = Duration::from_secs(20);
+/// How often TensorBoard hears how busy the workers are.
+const PULSE_EVERY: Duration = Duration::from_secs(5);
 
 pub struct Watch<'a> {
     study: &'a Study,
@@ -25,6 +27,8 @@ pub struct Watch<'a> {
     /// The from-scratch twins of each target stage, by the target's key.
     twins: HashMap<&'a str, Vec<&'a str>>,
     summarised: Instant,
+    /// When TensorBoard last heard how the sweep itself fares.
+    pulse: Instant,
     changed: bool,
 }
 
@@ -43,6 +47,7 @@ impl<'a> Watch<'a> {
             progress: Progress::new("stages", "images", to_do.len(), work, quiet),
             twins,
             summarised: Instant::now(),
+            pulse: Instant::now(),
             changed: false,
         };
         watch.tell(warning);
@@ -181,7 +186,13 @@ impl Watcher for Watch<'_> {
         self.changed = true;
     }
 
-    fn tick(&mut self, records: &Records) {
+    fn tick(&mut self, records: &Records, busy: f64) {
+        self.progress.busy(busy);
+        if self.pulse.elapsed() > PULSE_EVERY {
+            self.pulse = Instant::now();
+            let warning = self.board.pulse(&self.progress.pulse());
+            self.tell(warning);
+        }
         if self.changed && self.summarised.elapsed() > SUMMARY_EVERY {
             self.summarise(records);
         }

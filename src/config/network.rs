@@ -23,6 +23,12 @@ pub struct Network {
     /// What λ₀ and λ₁ act on, and how.
     #[serde(default)]
     pub penalty: Penalty,
+    /// What matrix products and convolutions compute with. Weights, velocity, losses, penalties, biases and normalisation layers are
+    /// float32 in any case. `float32`: exact. `tf32`: on CUDA their inputs are rounded to 10 bits of mantissa; on CPU the same as
+    /// float32. `bf16`: inputs and activations have 8 bits; fast on CUDA and on CPUs with avx512_bf16, slow on others.
+    /// docs/performance.md has the effect on the answer.
+    #[serde(default)]
+    pub precision: Precision,
     /// The source task and its training.
     pub source: Phase,
     /// The target task and its training.
@@ -172,6 +178,15 @@ impl Default for Penalty {
 pub enum Step {
     Explicit,
     Proximal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    Float32,
+    Tf32,
+    Bf16,
 }
 
 /// A task (some classes, some images) and how it is trained.

@@ -1,8 +1,10 @@
 //! The networks a study can name: an MLP and a ConvNet, each with a choice of normalisation.
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::layers::{add_bias, batch_norm, convolution, group_norm, join_replicas, linear, pool, split_replicas, Mode};
+use super::fused::{linear, pool_bias_relu};
+use super::layers::{batch_norm, convolution, group_norm, join_replicas, pool, split_replicas, Mode, Strategy};
 use super::layout::{Init, Layout, Parameter, Role, Shape};
 use crate::config::network::{Model, Norm};
 
@@ -21,6 +23,18 @@ pub struct Architecture {
     norm: Norm,
     groups: i64,
     pub layout: Layout,
+    /// Of each convolution, in order.
+    pub strategies: Vec<Strategy>,
+    image: [i64; 3],
+}
+
+/// One convolution of a network: 3×3, stride 1, padding 1, over images of `height` × `width`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Convolution {
+    pub inputs: i64,
+    pub outputs: i64,
+    pub height: i64,
+    pub width: i64,
 }
 
 /// Running mean and variance of each BatchNorm layer, [K·C] each; empty without BatchNorm.
@@ -73,7 +87,30 @@ impl Architecture {
         }
         add("head".into(), vec![classes as i64, features as i64], features, Role::Head);
         blocks.push(Block::Head);
-        Architecture { blocks, norm: model.norm, groups: model.groups as i64, layout: Layout { parameters } }
+        let strategies = vec![Strategy::Alone; model.channels().len()];
+        Architecture {
+            blocks,
+            norm: model.norm,
+            groups: model.groups as i64,
+            layout: Layout { parameters },
+            strategies,
+            image: image.map(|n| n as i64),
+        }
+    }
+
+    /// The network's convolutions, in order.
+    pub fn convolutions(&self) -> Vec<Convolution> {
+        let [mut height, mut width, mut inputs] = self.image;
+        let channels = self.blocks.iter().filter_map(|block| match block {
+            Block::Convolution { channels } => Some(*channels),
+            _ => None,
+        });
+        let each = channels.map(|outputs| {
+            let found = Convolution { inputs, outputs, height, width };
+            (height, width, inputs) = (height / 2, width / 2, outputs);
+            found
+        });
+        each.collect()
     }
 
     /// Running statistics of K models before any batch: mean 0, variance 1.
@@ -86,17 +123,18 @@ impl Architecture {
         Buffers(widths.map(|n| (Tensor::zeros([k * n], (kind, device)), Tensor::ones([k * n], (kind, device)))).collect())
     }
 
-    /// Logits [K, B, classes] of images [K, B, H, W, C] under θ [K, P].
-    pub fn forward(&self, theta: &Tensor, images: &Tensor, buffers: &Buffers, mode: Mode) -> Tensor {
-        let k = theta.size()[0];
-        let mut parameters = self.layout.views(theta).into_iter();
+    /// Logits [K, B, classes] of images [K, B, H, W, C] under the parameters (see [`Layout::views`]), in their precision. The images' precision is that of the
+    /// matrix products, convolutions and activations; normalisation layers and biases are computed in the parameters'.
+    pub fn forward(&self, parameters: &[Tensor], images: &Tensor, buffers: &Buffers, mode: Mode) -> Tensor {
+        let k = images.size()[0];
+        let mut parameters = parameters.iter();
         let mut next = || parameters.next().expect("the layout was built from these blocks, in this order");
         let mut running = buffers.0.iter();
-        let mut norm = |x: Tensor, scale_shift: Option<(Tensor, Tensor)>| match (&self.norm, scale_shift) {
+        let mut norm = |x: Tensor, scale_shift: Option<(&Tensor, &Tensor)>| match (&self.norm, scale_shift) {
             (Norm::Batch, Some((scale, shift))) => {
-                batch_norm(&x, &scale, &shift, running.next().expect("fresh_buffers makes one for each block"), mode)
+                batch_norm(&x, scale, shift, running.next().expect("fresh_buffers makes one for each block"), mode)
             }
-            (Norm::Group, Some((scale, shift))) => group_norm(&x, &scale, &shift, self.groups),
+            (Norm::Group, Some((scale, shift))) => group_norm(&x, scale, shift, self.groups),
             _ => x,
         };
         let has_norm = self.norm != Norm::None;
@@ -109,6 +147,7 @@ impl Architecture {
             }
             _ => images.reshape([k, size[1], -1]),
         };
+        let mut strategies = self.strategies.iter();
         for (i, block) in self.blocks.iter().enumerate() {
             let was_image = i > 0 && matches!(self.blocks[i - 1], Block::Convolution { .. });
             if was_image && !matches!(block, Block::Convolution { .. }) {
@@ -118,24 +157,23 @@ impl Architecture {
             match block {
                 Block::Convolution { .. } => {
                     let affine = has_norm.then(|| (next(), next()));
+                    let strategy = strategies.next().copied().unwrap_or(Strategy::Alone);
                     // Pooling commutes with what grows monotonically: bias and ReLU act on a quarter of the pixels.
                     x = match has_norm {
-                        true => pool(&norm(convolution(&x, &weight, Some(&bias)), affine)),
-                        false => add_bias(&pool(&convolution(&x, &weight, None)), &bias),
+                        true => pool(&norm(convolution(&x, weight, Some(bias), strategy), affine)).relu(),
+                        false => pool_bias_relu(&convolution(&x, weight, None, strategy), &bias.reshape([-1])),
                     };
-                    x = x.relu();
                 }
                 Block::Hidden { .. } => {
                     let affine = has_norm.then(|| (next(), next()));
-                    x = linear(&x, &weight, &bias);
+                    x = linear(&x, weight, bias, !has_norm);
                     if has_norm {
-                        x = split_replicas(&norm(join_replicas(&x), affine), k);
+                        x = split_replicas(&norm(join_replicas(&x), affine), k).relu();
                     }
-                    x = x.relu();
                 }
-                Block::Head => x = linear(&x, &weight, &bias),
+                Block::Head => x = linear(&x, weight, bias, false),
             }
         }
-        x
+        x.to_kind(parameters.as_slice().first().map_or(x.kind(), Tensor::kind))
     }
 }

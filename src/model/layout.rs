@@ -94,11 +94,16 @@ impl Layout {
         }
     }
 
-    /// θ's columns as one tensor [K, size…] for each parameter. One split, whose backward pass is one concatenation.
+    /// θ's columns as one tensor [K, size…] for each parameter, in θ's memory.
     pub fn views(&self, theta: &Tensor) -> Vec<Tensor> {
         let counts: Vec<i64> = self.parameters.iter().map(Parameter::count).collect();
         let k = theta.size()[0];
         let parts = theta.split_with_sizes(counts, 1);
         parts.iter().zip(&self.parameters).map(|(part, p)| part.reshape([&[k], p.size.as_slice()].concat())).collect()
+    }
+
+    /// The same as what gradients are taken for: each parameter's then comes by itself, and nothing is put together first.
+    pub fn leaves(&self, theta: &Tensor) -> Vec<Tensor> {
+        self.views(&theta.detach()).into_iter().map(|view| view.set_requires_grad(true)).collect()
     }
 }

@@ -5,9 +5,14 @@
 //! whatever the architecture; [`Layout`] says which of the P columns are what.
 
 mod architecture;
+mod fused;
+pub mod kernels;
 mod layers;
 mod layout;
+mod native;
 
-pub use architecture::{Architecture, Buffers};
-pub use layers::Mode;
+pub use architecture::{Architecture, Buffers, Convolution};
+pub use fused::{cross_entropy, linear, pool_bias_relu};
+pub use layers::{convolution, Mode, Strategy};
 pub use layout::{Init, Layout, Parameter, Role, Shape};
+pub use native::{allow_tf32, profile, scope, slice, slice_mut, Profiled};

@@ -1,6 +1,6 @@
 //! What a stage costs, counted and not measured: parameters, images, floating-point operations, bytes on disk.
 
-use crate::config::network::{DataName, Model, Norm, Phase};
+use crate::config::network::{DataName, Model, Norm, Phase, Precision};
 
 use super::{Plan, Stage, StageKind};
 
@@ -25,24 +25,28 @@ pub fn forward_flops(model: &Model, data: DataName, classes: usize) -> f64 {
 }
 
 struct LinearMap {
+    /// That go into one output.
     inputs: usize,
     outputs: usize,
     positions: usize,
+    /// Floats of one image that go in.
+    floats: usize,
     is_head: bool,
 }
 
 fn walk(model: &Model, data: DataName, classes: usize, mut see: impl FnMut(LinearMap)) {
     let [mut height, mut width, mut features] = data.image_shape();
     for outputs in model.channels() {
-        see(LinearMap { inputs: features * 9, outputs, positions: height * width, is_head: false });
+        let positions = height * width;
+        see(LinearMap { inputs: features * 9, outputs, positions, floats: features * positions, is_head: false });
         (height, width, features) = (height / 2, width / 2, outputs);
     }
     features *= height * width;
     for outputs in model.hidden() {
-        see(LinearMap { inputs: features, outputs, positions: 1, is_head: false });
+        see(LinearMap { inputs: features, outputs, positions: 1, floats: features, is_head: false });
         features = outputs;
     }
-    see(LinearMap { inputs: features, outputs: classes, positions: 1, is_head: true });
+    see(LinearMap { inputs: features, outputs: classes, positions: 1, floats: features, is_head: true });
 }
 
 /// Images of the training file that each of a phase's classes has.
@@ -72,6 +76,36 @@ impl Cost {
         let test = (data.test_images_per_class() * phase.classes.len()) as f64;
         let steps = epochs * ((n / phase.batch_size as f64).ceil() + 1.0);
         Cost { images: n * epochs, flops: forward * (epochs * (3.0 * n + validation) + test), steps }
+    }
+}
+
+/// What one image costs in a training step at the least: what `bench` compares with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepCost {
+    /// Matrix products of the forward pass, and of the gradients of weights and of inputs (of all layers but the first).
+    pub flops_per_image: f64,
+    /// Each layer's input and output once in the forward pass; in the backward pass input, gradient of the output and (but for the
+    /// first) gradient of the input; the image as bytes; the image's share of reading the weights twice, writing and reading their gradient
+    /// and updating weights and velocity. Activations in the study's precision.
+    pub bytes_per_image: f64,
+}
+
+impl StepCost {
+    pub fn of(stage: &Stage) -> StepCost {
+        let (settings, phase) = (&stage.settings, stage.phase());
+        let (data, classes) = (settings.data, phase.classes.len());
+        let element = if settings.precision == Precision::Bf16 { 2.0 } else { 4.0 };
+        let batch = phase.batch_size.min(phase.training_images(&available(data, &phase))).max(1);
+        let (mut flops, mut bytes, mut first) = (0.0, data.image_shape().iter().product::<usize>() as f64, true);
+        walk(&settings.model, data, classes, |layer| {
+            let product = 2.0 * (layer.inputs * layer.outputs * layer.positions) as f64;
+            let (input, output) = (layer.floats as f64, (layer.outputs * layer.positions) as f64);
+            flops += if first { 2.0 * product } else { 3.0 * product };
+            bytes += element * (2.0 * input + 2.0 * output + if first { 0.0 } else { input });
+            first = false;
+        });
+        let weights = parameters(&settings.model, data, classes) as f64;
+        StepCost { flops_per_image: flops, bytes_per_image: bytes + 4.0 * 8.0 * weights / batch as f64 }
     }
 }
 

@@ -14,7 +14,7 @@ use serde_yaml::Value;
 use crate::config::{Kind, Study, StudyError};
 
 pub use cases::{cases, Case};
-pub use cost::{available, forward_flops, parameters, Cost, Estimate, CPU_FLOPS_PER_CORE};
+pub use cost::{available, forward_flops, parameters, Cost, Estimate, StepCost, CPU_FLOPS_PER_CORE};
 pub use stage::{hash, Stage, StageKind};
 pub use stream::Stream;
 

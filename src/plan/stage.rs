@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_yaml::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::network::{Class, DataName, Model, Penalty, Phase, Transfer};
+use crate::config::network::{Class, DataName, Model, Penalty, Phase, Precision, Transfer};
 use crate::config::{show, Network};
 
 /// Raised whenever the same settings start to give other numbers, so that older results are not taken for new ones.
-const RESULTS_VERSION: u32 = 1;
+const RESULTS_VERSION: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -35,7 +35,7 @@ impl StageKind {
     /// Whether a setting shapes a stage of this kind (and so belongs to its name and its row of results).
     fn concerns(self, path: &str) -> bool {
         let starts = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}.")));
-        let network = starts(&["data", "model", "penalty"]);
+        let network = starts(&["data", "model", "penalty", "precision"]);
         match self {
             StageKind::Source => network || starts(&["lambda0", "source"]),
             StageKind::Target => !starts(&["scratch"]),
@@ -91,6 +91,7 @@ struct Content<'a> {
     data: DataName,
     model: &'a Model,
     penalty: &'a Penalty,
+    precision: Precision,
     normalisation: Normalisation<'a>,
     phase: &'a Phase,
     transfer: Option<&'a Transfer>,
@@ -130,6 +131,7 @@ impl Stage {
             data: settings.data,
             model: &settings.model,
             penalty: &settings.penalty,
+            precision: settings.precision,
             normalisation: Normalisation {
                 classes: &settings.source.classes,
                 per_class: settings.source.per_class,

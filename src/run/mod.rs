@@ -3,6 +3,7 @@
 //! Workers train; the calling thread alone writes records and talks to whoever watches.
 
 pub mod engine;
+mod keeper;
 mod queue;
 pub mod ridge;
 mod signals;
@@ -10,6 +11,7 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
@@ -20,8 +22,9 @@ use crate::config::number;
 use crate::plan::{Plan, Stage};
 use crate::store::{self, Checkpoint, Folder, Record, Records, Status, Writer, RECORD_VERSION};
 use engine::{Ended, Engine, Epoch};
+use keeper::Task;
 use queue::Queue;
-use worker::Message;
+use worker::{Finished, Message, Worker};
 
 pub use signals::stop_flag;
 
@@ -46,8 +49,8 @@ pub trait Watcher {
     fn epoch(&mut self, stage: &Stage, epoch: &Epoch);
     /// A stage ended, and its record is on disk.
     fn ended(&mut self, stage: &Stage, record: &Record, records: &Records);
-    /// Called a few times a second.
-    fn tick(&mut self, records: &Records);
+    /// Called a few times a second, with the share of workers that were training since the last call.
+    fn tick(&mut self, records: &Records, busy: f64);
     /// Something to tell, once.
     fn warn(&mut self, message: &str);
 }
@@ -68,6 +71,9 @@ pub struct Tally {
 
 /// Seconds between two snapshots of a running pack.
 const SNAPSHOT_SECONDS: u64 = 60;
+
+/// Checkpoints that may wait for the disk; with more, training waits.
+const WRITES_WAITING: usize = 64;
 
 /// Sweeps a plan. `stop` set means: finish the current step, write snapshots, return.
 pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -> Result<Tally> {
@@ -97,7 +103,8 @@ pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<Atomi
     }
 
     // Sources that diverged take their targets with them.
-    let mut queue = Queue::new(plan, engine.pack_size(), |index| records.is_final(&plan.stages[index].key) && !again.contains(&index));
+    let finished = |index: usize| records.is_final(&plan.stages[index].key) && !again.contains(&index);
+    let mut queue = Queue::new(plan, engine.workers(), pack_sizes(plan, engine, finished), finished);
     let already: Vec<(usize, String)> = queue.blocked(plan, |source| {
         records.by_key.get(&plan.stages[source].key).filter(|r| r.status == Status::Diverged).and_then(|r| r.error.clone())
     });
@@ -111,20 +118,24 @@ pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<Atomi
     }
 
     let (sender, inbox) = mpsc::channel();
+    let (tasks, to_write) = mpsc::sync_channel(WRITES_WAITING);
     let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), Duration::from_secs(SNAPSHOT_SECONDS));
+    let key = |index: usize| plan.stages[index].key.clone();
     let result = std::thread::scope(|scope| {
-        for _ in 0..engine.workers().max(1) {
-            let (sender, shared) = (sender.clone(), &shared);
-            scope.spawn(move || worker::work(plan, engine, shared, &sender));
+        let workers = engine.workers().max(1);
+        for number in 0..workers {
+            let worker = Worker { number, plan, engine, shared: &shared, out: sender.clone(), keeper: tasks.clone() };
+            scope.spawn(move || worker.work());
         }
-        drop(sender);
+        scope.spawn(move || keeper::keep(&key, folder, &to_write, &sender));
         // However this thread leaves, by an error or a panic: the workers wind down, what they still send is not needed.
         let leaving = StopOnDrop(stop);
-        let result = listen(&inbox, &shared, &mut ending).and_then(|()| ending.writer.sync());
+        let mut listener = Listener::new(&shared, &mut ending, tasks, workers);
+        let result = listener.listen(&inbox).and_then(|()| listener.ending.writer.sync());
         if result.is_ok() {
             std::mem::forget(leaving);
         } else {
-            let _ = ending.writer.sync(); // records before the error are worth keeping; the error itself is told
+            let _ = listener.ending.writer.sync(); // records before the error are worth keeping; the error itself is told
         }
         result
     });
@@ -168,69 +179,170 @@ fn resume_packs(plan: &Plan, folder: &Folder, queue: &mut Queue) -> Result<Vec<S
     Ok(warnings)
 }
 
-/// Hears the workers until all of them have gone home.
-fn listen(inbox: &mpsc::Receiver<Message>, shared: &worker::Shared, ending: &mut Ending) -> Result<()> {
-    let mut told: Option<Instant> = None;
-    let mut running: Vec<usize> = vec![];
-    loop {
-        // Messages that have come together share one wait for the disk.
-        let message = match inbox.try_recv() {
-            Ok(message) => Ok(message),
-            Err(_) => {
-                ending.writer.sync()?;
-                inbox.recv_timeout(Duration::from_millis(100))
+/// How many replicas a pack of each shape that is still to be trained may have.
+fn pack_sizes(plan: &Plan, engine: &dyn Engine, finished: impl Fn(usize) -> bool) -> HashMap<String, usize> {
+    let mut shapes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (index, stage) in plan.stages.iter().enumerate().filter(|(index, _)| !finished(*index)) {
+        shapes.entry(&stage.shape).or_insert((index, 0)).1 += 1;
+    }
+    shapes.into_iter().map(|(shape, (first, count))| (shape.to_string(), engine.pack_size(&plan.stages[first], count))).collect()
+}
+
+/// Hears the workers and the keeper, and settles what they have finished.
+struct Listener<'a, 'b> {
+    shared: &'a worker::Shared<'a>,
+    ending: &'a mut Ending<'b>,
+    /// Dropped when nothing more will have to be written; the keeper then goes home too.
+    keeper: Option<SyncSender<Task>>,
+    workers: usize,
+    /// Workers that have not gone home.
+    here: usize,
+    /// Packs whose models are being written.
+    unwritten: usize,
+    running: Vec<Vec<usize>>,
+    /// Seconds that workers have trained since `ticked`.
+    busy: f64,
+    since: Instant,
+    ticked: Instant,
+    told: Option<Instant>,
+}
+
+impl<'a, 'b> Listener<'a, 'b> {
+    fn new(shared: &'a worker::Shared<'a>, ending: &'a mut Ending<'b>, keeper: SyncSender<Task>, workers: usize) -> Self {
+        let (now, running) = (Instant::now(), vec![]);
+        let (keeper, here) = (Some(keeper), workers);
+        Listener { shared, ending, keeper, workers, here, unwritten: 0, running, busy: 0.0, since: now, ticked: now, told: None }
+    }
+
+    /// Until all have gone home.
+    fn listen(&mut self, inbox: &mpsc::Receiver<Message>) -> Result<()> {
+        loop {
+            // Messages that have come together share one wait for the disk.
+            let message = match inbox.try_recv() {
+                Ok(message) => Ok(message),
+                Err(_) => {
+                    self.ending.writer.sync()?;
+                    inbox.recv_timeout(Duration::from_millis(100))
+                }
+            };
+            self.busy += self.since.elapsed().as_secs_f64() * self.running.len() as f64;
+            self.since = Instant::now();
+            match message {
+                Ok(message) => self.hear(message)?,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
             }
-        };
-        match message {
-            Ok(Message::Started(stages)) => {
-                for index in stages {
-                    running.push(index);
-                    ending.watcher.started(&ending.plan.stages[index]);
-                }
+            if self.here == 0 && self.unwritten == 0 {
+                self.keeper = None;
             }
-            Ok(Message::Epoch(index, epoch)) => ending.watcher.epoch(&ending.plan.stages[index], &epoch),
-            Ok(Message::Ended { pack, ends, seconds }) => {
-                running.retain(|index| !pack.contains(index));
-                let size = pack.len();
-                for (&index, end) in pack.iter().zip(&ends) {
-                    if let Some(model) = &end.model {
-                        Checkpoint { arrays: model.clone(), text: String::new() }
-                            .write(&ending.folder.model(&ending.plan.stages[index].key))?;
-                    }
-                    ending.write(index, end, seconds, size)?;
-                }
-                let snapshot = ending.folder.unfinished(&worker::pack_key(ending.plan, &pack));
-                if ends.iter().any(|end| end.model.is_some()) || snapshot.exists() {
-                    ending.writer.sync()?;
-                }
-                // Only now may targets start: their source's model and record are on disk.
-                let ended: Vec<(usize, bool)> = pack.iter().zip(&ends).map(|(&index, end)| (index, end.status == Status::Done)).collect();
-                for (lost, end) in shared.finish(&ended).into_iter().zip(&ends).filter(|(_, end)| end.status == Status::Diverged) {
-                    for target in lost {
-                        ending.write(target, &after_divergence(end.error.as_deref().unwrap_or_default()), 0.0, 1)?;
-                    }
-                }
-                // A failed pack keeps its snapshot: the next sweep goes on from there.
-                if ends.iter().all(|end| end.status != Status::Failed) {
-                    store::remove(&snapshot)?;
-                }
-                shared.put_down();
-            }
-            Ok(Message::Stopped(pack)) => {
-                running.retain(|index| !pack.contains(index));
-                shared.put_down();
-            }
-            Ok(Message::Trouble(error)) => return Err(error),
-            Ok(Message::Warning(text)) => ending.watcher.warn(&text),
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+            self.tick();
         }
-        ending.watcher.tick(ending.records);
-        if told.is_none_or(|told| told.elapsed() > Duration::from_millis(500)) {
-            told = Some(Instant::now());
-            let keys: Vec<&str> = running.iter().map(|&index| ending.plan.stages[index].key.as_str()).collect();
+    }
+
+    fn hear(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Started(pack) => {
+                pack.iter().for_each(|&index| self.ending.watcher.started(&self.ending.plan.stages[index]));
+                self.running.push(pack);
+            }
+            Message::Epoch(index, epoch) => self.ending.watcher.epoch(&self.ending.plan.stages[index], &epoch),
+            Message::Ended(finished) => {
+                self.running.retain(|pack| *pack != finished.pack);
+                self.ended(finished)?;
+            }
+            Message::Kept(finished) => {
+                self.unwritten -= 1;
+                self.settle(finished)?;
+            }
+            Message::Stopped(pack) => {
+                self.running.retain(|running| *running != pack);
+                self.shared.put_down();
+            }
+            Message::TooLarge(pack) => {
+                self.running.retain(|running| *running != pack);
+                self.forget(&pack, f64::INFINITY)?;
+                let size = self.shared.split(&pack);
+                let text = format!("{} models in one pack are too many for the device's memory; going on with packs of {size}", pack.len());
+                self.ending.watcher.warn(&text);
+            }
+            Message::Trouble(error) => return Err(error),
+            Message::Warning(text) => self.ending.watcher.warn(&text),
+            Message::Left => self.here -= 1,
+        }
+        Ok(())
+    }
+
+    /// A pack has been trained. Its models go to the keeper; where the engine still has them, its targets need not wait for that.
+    fn ended(&mut self, mut finished: Finished) -> Result<()> {
+        let mut models = finished.pack.iter().zip(&finished.ends).filter(|(_, end)| end.model.is_some()).peekable();
+        if models.peek().is_none() {
+            return self.settle(finished);
+        }
+        finished.held = models.all(|(&index, _)| self.ending.engine.holds(&self.ending.plan.stages[index].key));
+        if finished.held {
+            self.release_targets(&finished)?;
+        }
+        self.unwritten += 1;
+        self.send(Task::Models(finished));
+        Ok(())
+    }
+
+    /// A pack's models, if any, are on disk: the records follow.
+    fn settle(&mut self, finished: Finished) -> Result<()> {
+        let size = finished.pack.len();
+        for (&index, end) in finished.pack.iter().zip(&finished.ends) {
+            self.ending.write(index, end, finished.seconds, size)?;
+        }
+        if !finished.held {
+            self.release_targets(&finished)?;
+        }
+        // A failed pack keeps its snapshot: the next sweep goes on from there.
+        if finished.ends.iter().all(|end| end.status != Status::Failed) {
+            self.forget(&finished.pack, finished.seconds)?;
+        }
+        self.shared.put_down();
+        Ok(())
+    }
+
+    /// Targets of what is done may start; those of what diverged are lost.
+    fn release_targets(&mut self, finished: &Finished) -> Result<()> {
+        let ended: Vec<(usize, bool)> =
+            finished.pack.iter().zip(&finished.ends).map(|(&index, end)| (index, end.status == Status::Done)).collect();
+        for (lost, end) in self.shared.finish(&ended).into_iter().zip(&finished.ends).filter(|(_, end)| end.status == Status::Diverged) {
+            for target in lost {
+                self.ending.write(target, &after_divergence(end.error.as_deref().unwrap_or_default()), 0.0, 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a pack's snapshot, if it was trained for long enough to have one or an earlier sweep left one.
+    fn forget(&mut self, pack: &[usize], seconds: f64) -> Result<()> {
+        let path = self.ending.folder.unfinished(&worker::pack_key(self.ending.plan, pack));
+        if seconds >= SNAPSHOT_SECONDS as f64 || path.exists() {
+            self.ending.writer.sync()?; // the records first
+            self.send(Task::Forget(path));
+        }
+        Ok(())
+    }
+
+    fn send(&self, task: Task) {
+        if let Some(keeper) = &self.keeper {
+            let _ = keeper.send(task); // the keeper goes home last
+        }
+    }
+
+    fn tick(&mut self) {
+        let elapsed = self.ticked.elapsed().as_secs_f64();
+        if elapsed > 0.0 {
+            self.ending.watcher.tick(self.ending.records, self.busy / (elapsed * self.workers as f64));
+        }
+        (self.busy, self.ticked) = (0.0, Instant::now());
+        if self.told.is_none_or(|told| told.elapsed() > Duration::from_millis(500)) {
+            self.told = Some(Instant::now());
+            let keys: Vec<&str> = self.running.iter().flatten().map(|&index| self.ending.plan.stages[index].key.as_str()).collect();
             let text = json!({ "host": store::host(), "process": std::process::id(), "stages": keys }).to_string();
-            store::write_hint(&ending.folder.0.join("running.json"), text.as_bytes());
+            store::write_hint(&self.ending.folder.0.join("running.json"), text.as_bytes());
         }
     }
 }

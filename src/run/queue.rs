@@ -12,25 +12,38 @@ type Rank = (bool, u64, Reverse<usize>);
 /// Stages that still have to run.
 #[derive(Debug)]
 pub struct Queue {
-    pack_size: usize,
+    workers: usize,
+    /// Replicas in a pack at most, by shape.
+    sizes: HashMap<String, usize>,
     /// Stages that can start, by shape: a pack is taken from one shape.
     ready: HashMap<String, BTreeSet<usize>>,
     /// Packs that an earlier run left unfinished; they go on first, as they were.
     unfinished: Vec<Vec<usize>>,
     /// Targets that wait, by their source.
     waiting: BTreeMap<usize, BTreeSet<usize>>,
+    /// How many wait, by shape.
+    coming: HashMap<String, usize>,
     /// Packs in work.
     working: usize,
 }
 
 impl Queue {
-    /// `finished` says which stages need not run.
-    pub fn new(plan: &Plan, pack_size: usize, finished: impl Fn(usize) -> bool) -> Queue {
-        let mut queue = Queue { pack_size, ready: HashMap::new(), unfinished: vec![], waiting: BTreeMap::new(), working: 0 };
+    /// `sizes` has the largest pack of each shape, `finished` says which stages need not run.
+    pub fn new(plan: &Plan, workers: usize, sizes: HashMap<String, usize>, finished: impl Fn(usize) -> bool) -> Queue {
+        let mut queue = Queue {
+            workers,
+            sizes,
+            ready: HashMap::new(),
+            unfinished: vec![],
+            waiting: BTreeMap::new(),
+            coming: HashMap::new(),
+            working: 0,
+        };
         for index in (0..plan.stages.len()).filter(|&index| !finished(index)) {
             match plan.stages[index].source {
                 Some(source) if !finished(source) => {
                     queue.waiting.entry(source).or_default().insert(index);
+                    *queue.coming.entry(plan.stages[index].shape.clone()).or_default() += 1;
                 }
                 _ => queue.add(plan, index),
             }
@@ -71,13 +84,26 @@ impl Queue {
                 let first = &plan.stages[*stages.first()?];
                 Some((first.kind != StageKind::Target, Cost::of(first).flops as u64, Reverse(*stages.first()?)))
             };
-            let stages = self.ready.values_mut().max_by_key(|stages| rank(stages))?;
-            let pack: Vec<usize> = stages.iter().copied().take(self.pack_size).collect();
+            let (shape, stages) = self.ready.iter_mut().max_by_key(|(_, stages)| rank(stages))?;
+            let size = self.sizes.get(shape).copied().unwrap_or(1);
+            // While more are coming a full pack loses nothing; the last ones are shared evenly.
+            let more = self.coming.get(shape).is_some_and(|&coming| coming > 0);
+            let count = if more { size } else { share(stages.len(), size, self.workers) };
+            let pack: Vec<usize> = stages.iter().copied().take(count).collect();
             pack.iter().for_each(|index| _ = stages.remove(index));
             (!pack.is_empty()).then_some(pack)
         })?;
         self.working += 1;
         Some(pack)
+    }
+
+    /// A pack that was too large for the device: its stages are ready again, and packs of their shape have half the size. Gives that.
+    pub fn split(&mut self, plan: &Plan, pack: &[usize]) -> usize {
+        let size = pack.len().div_ceil(2);
+        pack.iter().for_each(|&index| self.add(plan, index));
+        let known = self.sizes.entry(plan.stages[pack[0]].shape.clone()).or_insert(size);
+        *known = size.min(*known);
+        *known
     }
 
     /// A pack has left its worker.
@@ -93,10 +119,37 @@ impl Queue {
     /// A stage has ended. Its targets become ready if it is done; else they are lost, and returned.
     pub fn finish(&mut self, plan: &Plan, index: usize, done: bool) -> Vec<usize> {
         let targets: Vec<usize> = self.waiting.remove(&index).into_iter().flatten().collect();
+        for &target in &targets {
+            if let Some(coming) = self.coming.get_mut(&plan.stages[target].shape) {
+                *coming -= 1;
+            }
+        }
         if done {
             targets.into_iter().for_each(|target| self.add(plan, target));
             return vec![];
         }
         targets
+    }
+}
+
+/// How many of `ready` stages the next pack takes: as few packs as their size allows, a whole number of rounds of all workers, and all
+/// of them about equally large, so that no worker waits for another's last pack.
+fn share(ready: usize, size: usize, workers: usize) -> usize {
+    let rounds = ready.div_ceil(size.max(1) * workers.max(1));
+    ready.div_ceil((rounds * workers.max(1)).max(1)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn packs_are_of_even_size() {
+        assert_eq!(share(17, 16, 1), 9);
+        assert_eq!(share(8, 16, 1), 8);
+        assert_eq!(share(8, 16, 2), 4);
+        assert_eq!(share(40, 16, 2), 10);
+        assert_eq!(share(5, 1, 3), 1);
+        assert_eq!(share(1, 16, 4), 1);
     }
 }

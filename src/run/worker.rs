@@ -3,32 +3,44 @@
 use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::engine::{Ended, Engine, Epoch, Job, Link, PackEnd};
+use super::engine::{out_of_memory, Ended, Engine, Epoch, Job, Link, PackEnd};
+use super::keeper::Task;
 use super::queue::Queue;
-use crate::plan::Plan;
+use crate::plan::{Plan, Stage};
 use crate::store::{Array, Checkpoint, Folder, Status};
 
 /// From a worker to the sweep.
 pub enum Message {
     Started(Vec<usize>),
     Epoch(usize, Epoch),
-    Ended {
-        pack: Vec<usize>,
-        ends: Vec<Ended>,
-        seconds: f64,
-    },
+    Ended(Finished),
+    /// The models of a finished pack are on disk (and no longer in its ends).
+    Kept(Finished),
     /// Asked to stop, and did.
     Stopped(Vec<usize>),
+    /// Too large for the device's memory.
+    TooLarge(Vec<usize>),
     Warning(String),
+    /// A worker has gone home.
+    Left,
     /// The store failed: nothing can go on.
     Trouble(anyhow::Error),
+}
+
+/// A pack that ended.
+pub struct Finished {
+    pub pack: Vec<usize>,
+    pub ends: Vec<Ended>,
+    pub seconds: f64,
+    /// Its targets need not wait for its models to be on disk, and have not.
+    pub held: bool,
 }
 
 /// What workers share.
@@ -50,7 +62,7 @@ impl<'a> Shared<'a> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The records of a pack are on disk: the targets of what is done may start, all at once so that they share packs. Gives, for
+    /// The models of a pack can be had: the targets of what is done may start, all at once so that they share packs. Gives, for
     /// each stage, the targets that are lost with it.
     pub fn finish(&self, ended: &[(usize, bool)]) -> Vec<Vec<usize>> {
         let mut queue = self.queue();
@@ -58,6 +70,16 @@ impl<'a> Shared<'a> {
         drop(queue);
         self.changed.notify_all();
         lost
+    }
+
+    /// A pack did not fit: it is put back, to be taken in smaller packs. Gives their size.
+    pub fn split(&self, pack: &[usize]) -> usize {
+        let mut queue = self.queue();
+        let size = queue.split(self.plan, pack);
+        queue.put_down();
+        drop(queue);
+        self.changed.notify_all();
+        size
     }
 
     /// A pack is wholly dealt with.
@@ -85,57 +107,71 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// Works until there is nothing left to do.
-pub fn work(plan: &Plan, engine: &dyn Engine, shared: &Shared, out: &Sender<Message>) {
-    while let Some(pack) = shared.next() {
-        // A send fails only when the sweep has given up listening; then there is nobody left to tell.
-        let _ = out.send(Message::Started(pack.clone()));
-        let started = Instant::now();
-        let message = match run(plan, engine, shared, &pack, out) {
-            Ok(Ok(PackEnd::Finished(ends))) => Message::Ended { pack, ends, seconds: started.elapsed().as_secs_f64() },
-            Ok(Ok(PackEnd::Stopped)) => Message::Stopped(pack),
-            Ok(Err(error)) => {
-                let memory = format!("{error:#}").contains("out of memory");
-                let error = if memory { error.context("too many models for the device's memory; try a smaller --pack") } else { error };
-                let ended = Ended {
-                    status: Status::Failed,
-                    metrics: Default::default(),
-                    history: vec![],
-                    error: Some(format!("{error:#}")),
-                    model: None,
-                };
-                Message::Ended { ends: vec![ended; pack.len()], pack, seconds: started.elapsed().as_secs_f64() }
-            }
-            Err(error) => Message::Trouble(error),
-        };
-        let _ = out.send(message);
+/// One of the engine's workers, with its lines to the sweep.
+pub struct Worker<'a> {
+    pub number: usize,
+    pub plan: &'a Plan,
+    pub engine: &'a dyn Engine,
+    pub shared: &'a Shared<'a>,
+    pub out: Sender<Message>,
+    pub keeper: SyncSender<Task>,
+}
+
+/// Says so, however the worker leaves.
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        self.send(Message::Left);
     }
 }
 
-/// The outer error is the store's, the inner one the engine's.
-fn run(plan: &Plan, engine: &dyn Engine, shared: &Shared, pack: &[usize], out: &Sender<Message>) -> Result<Result<PackEnd>> {
-    let key = pack_key(plan, pack);
-    let mut starts: Vec<Option<Vec<Array>>> = vec![];
-    for &index in pack {
-        starts.push(match plan.stages[index].source {
-            None => None,
-            Some(source) => {
-                let path = shared.folder.model(&plan.stages[source].key);
-                Some(Checkpoint::read(&path)?.with_context(|| format!("{} has gone", path.display()))?.arrays)
-            }
-        });
+impl Worker<'_> {
+    fn send(&self, message: Message) {
+        let _ = self.out.send(message); // fails only when the sweep has given up listening; then there is nobody left to tell
     }
-    let link = Wire { shared, pack, key: &key, out, last: Cell::new(Instant::now()), trouble: Cell::new(None) };
-    let job = Job { key: key.clone(), stages: pack.iter().map(|&index| plan.stages[index].clone()).collect(), starts };
-    // libtorch's errors arrive as panics from tch's plain methods. They, like any other panic, fail this pack only.
-    let outcome = catch_unwind(AssertUnwindSafe(|| engine.run(&job, &link)));
-    if let Some(trouble) = link.trouble.take() {
-        return Err(trouble);
+
+    /// Works until there is nothing left to do.
+    pub fn work(self) {
+        while let Some(pack) = self.shared.next() {
+            self.send(Message::Started(pack.clone()));
+            let started = Instant::now();
+            let outcome = self.run(&pack);
+            let finished = |pack, ends| Message::Ended(Finished { pack, ends, seconds: started.elapsed().as_secs_f64(), held: false });
+            self.send(match outcome {
+                Ok(Ok(PackEnd::Finished(ends))) => finished(pack, ends),
+                Ok(Ok(PackEnd::Stopped)) => Message::Stopped(pack),
+                Ok(Err(error)) if pack.len() > 1 && out_of_memory(&error) => Message::TooLarge(pack),
+                Ok(Err(error)) => {
+                    let full = out_of_memory(&error);
+                    let error = if full { error.context("one model alone is too large for the device's memory") } else { error };
+                    let ends = vec![failed(&error); pack.len()];
+                    finished(pack, ends)
+                }
+                Err(error) => Message::Trouble(error),
+            });
+        }
     }
-    Ok(outcome.unwrap_or_else(|panic| Err(anyhow::anyhow!(panic_text(&*panic)))))
+
+    /// The outer error is the store's, the inner one the engine's.
+    fn run(&self, pack: &[usize]) -> Result<Result<PackEnd>> {
+        let key = pack_key(self.plan, pack);
+        let link = Wire { worker: self, pack, key: &key, last: Cell::new(Instant::now()), trouble: Cell::new(None) };
+        let stages: Vec<Stage> = pack.iter().map(|&index| self.plan.stages[index].clone()).collect();
+        let sources = stages.iter().map(|stage| stage.source.map(|source| self.plan.stages[source].key.clone())).collect();
+        let job = Job { key: key.clone(), stages, sources };
+        // libtorch's errors arrive as panics from tch's plain methods. They, like any other panic, fail this pack only.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.engine.run(self.number, &job, &link)));
+        match link.trouble.take() {
+            Some(trouble) => Err(trouble),
+            None => Ok(outcome.unwrap_or_else(|panic| Err(anyhow::anyhow!(panic_text(&*panic))))),
+        }
+    }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+fn failed(error: &anyhow::Error) -> Ended {
+    Ended { status: Status::Failed, metrics: Default::default(), history: vec![], error: Some(format!("{error:#}")), model: None }
+}
+
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
     let text = text.unwrap_or_else(|| "a panic without words".into());
     // libtorch appends a C++ stack trace to its message.
@@ -151,41 +187,51 @@ pub fn pack_key(plan: &Plan, pack: &[usize]) -> String {
 
 /// A pack's line to the sweep and to its own snapshot.
 struct Wire<'a> {
-    shared: &'a Shared<'a>,
+    worker: &'a Worker<'a>,
     pack: &'a [usize],
     key: &'a str,
-    out: &'a Sender<Message>,
     last: Cell<Instant>,
     trouble: Cell<Option<anyhow::Error>>,
 }
 
 impl Link for Wire<'_> {
     fn epoch(&self, index: usize, epoch: &Epoch) {
-        let _ = self.out.send(Message::Epoch(self.pack[index], epoch.clone())); // see `work`
+        self.worker.send(Message::Epoch(self.pack[index], epoch.clone()));
     }
 
     fn stop(&self) -> bool {
-        self.shared.stop.load(Ordering::Relaxed)
+        self.worker.shared.stop.load(Ordering::Relaxed)
     }
 
     fn wants_snapshot(&self) -> bool {
-        self.last.get().elapsed() >= self.shared.snapshot_every
+        self.last.get().elapsed() >= self.worker.shared.snapshot_every
     }
 
     fn snapshot(&self, snapshot: Checkpoint) {
         self.last.set(Instant::now());
-        let keys: Vec<&str> = self.pack.iter().map(|&index| self.shared.plan.stages[index].key.as_str()).collect();
+        let keys: Vec<&str> = self.pack.iter().map(|&index| self.worker.plan.stages[index].key.as_str()).collect();
         let snapshot = Checkpoint { text: serde_json::json!({ "stages": keys, "state": snapshot.text }).to_string(), ..snapshot };
-        if let Err(error) = snapshot.write(&self.shared.folder.unfinished(self.key)) {
-            self.trouble.set(Some(error));
-            self.shared.stop.store(true, Ordering::SeqCst);
+        let _ = self.worker.keeper.send(Task::Snapshot(self.worker.shared.folder.unfinished(self.key), snapshot));
+        // see `send`
+    }
+
+    fn model(&self, source: &str) -> Result<Vec<Array>> {
+        let path = self.worker.shared.folder.model(source);
+        let read = Checkpoint::read(&path).and_then(|model| model.with_context(|| format!("{} has gone", path.display())));
+        match read {
+            Ok(model) => Ok(model.arrays),
+            Err(error) => {
+                let text = format!("{error:#}");
+                self.trouble.set(Some(error));
+                anyhow::bail!(text)
+            }
         }
     }
 
     fn resume(&self) -> Option<Checkpoint> {
-        let path = self.shared.folder.unfinished(self.key);
+        let path = self.worker.shared.folder.unfinished(self.key);
         let snapshot = Checkpoint::read(&path).unwrap_or_else(|error| {
-            let _ = self.out.send(Message::Warning(format!("{error:#}; its pack starts over")));
+            self.worker.send(Message::Warning(format!("{error:#}; its pack starts over")));
             None
         })?;
         let text = serde_json::from_str::<serde_json::Value>(&snapshot.text).ok()?["state"].as_str()?.to_string();

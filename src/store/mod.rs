@@ -44,6 +44,11 @@ impl Folder {
         self.0.join("checkpoints")
     }
 
+    /// What was measured of the devices that this study was trained on.
+    pub fn calibration(&self) -> PathBuf {
+        self.0.join("calibration.json")
+    }
+
     pub fn tensorboard(&self) -> PathBuf {
         self.0.join("tb")
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_yaml::Value;
 
 use super::events::{EventFile, HParam};
+use super::progress::Pulse;
 use crate::config::network::Method;
 use crate::config::{number, show, Study};
 use crate::plan::{Plan, Stage, StageKind};
@@ -27,6 +28,8 @@ pub struct Board {
     folder: PathBuf,
     open: HashMap<String, EventFile>,
     every_stage: bool,
+    /// Of the run `sweep`, from the first pulse on.
+    pulse: Option<EventFile>,
     failed: bool,
 }
 
@@ -47,6 +50,7 @@ impl Board {
             folder: folder.to_path_buf(),
             open: HashMap::new(),
             every_stage: plan.stages.len() <= RUN_LIMIT,
+            pulse: None,
             failed: false,
         };
         let axes: Vec<(String, Vec<HParam>)> = study.axes.iter().map(|axis| (axis.path.clone(), hparams_of(&axis.values))).collect();
@@ -66,6 +70,7 @@ impl Board {
         let error = write(self).err()?;
         self.failed = true;
         self.open.clear();
+        self.pulse = None;
         Some(format!("TensorBoard files can no longer be written to {}: {error}; the sweep goes on without them", self.folder.display()))
     }
 
@@ -139,6 +144,21 @@ impl Board {
                 }
             }
             board.end_run(stage, record, gain)
+        })
+    }
+
+    /// How the sweep itself fares, over its seconds, in the run `sweep`.
+    pub fn pulse(&mut self, pulse: &Pulse) -> Option<String> {
+        self.attempt(|board| {
+            if board.pulse.is_none() {
+                board.pulse = Some(EventFile::create(&board.folder.join("sweep"))?);
+            }
+            let Some(file) = &mut board.pulse else { return Ok(()) };
+            let step = pulse.seconds.round() as usize;
+            file.scalar("sweep/utilisation", pulse.utilisation, step)?;
+            file.scalar("sweep/images_per_second", pulse.images_per_second, step)?;
+            file.scalar("sweep/stages_done", pulse.stages_done as f64, step)?;
+            file.flush()
         })
     }
 

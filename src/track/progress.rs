@@ -17,7 +17,21 @@ pub struct Progress {
     noun: &'static str,
     unit: &'static str,
     images: f64,
+    /// Seconds that all workers together could have trained, and seconds they did, counted in workers.
+    watched: f64,
+    busy: f64,
+    ticked: Instant,
     best: String,
+}
+
+/// How a sweep itself fares, since it started.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pulse {
+    pub seconds: f64,
+    pub stages_done: usize,
+    pub images_per_second: f64,
+    /// Share of the workers' time in which they trained.
+    pub utilisation: f64,
 }
 
 enum How {
@@ -60,6 +74,9 @@ impl Progress {
             noun,
             unit,
             images: 0.0,
+            watched: 0.0,
+            busy: 0.0,
+            ticked: Instant::now(),
             best: String::new(),
         }
     }
@@ -74,6 +91,24 @@ impl Progress {
     pub fn stage_ended(&mut self) {
         self.stages_done += 1;
         self.show(self.stages_done == self.stages);
+    }
+
+    /// The share of workers that were training since the last call.
+    pub fn busy(&mut self, share: f64) {
+        let elapsed = self.ticked.elapsed().as_secs_f64();
+        self.ticked = Instant::now();
+        self.watched += elapsed;
+        self.busy += elapsed * share.clamp(0.0, 1.0);
+    }
+
+    pub fn pulse(&self) -> Pulse {
+        let seconds = self.started.elapsed().as_secs_f64();
+        Pulse {
+            seconds,
+            stages_done: self.stages_done,
+            images_per_second: self.images / seconds.max(1e-9),
+            utilisation: if self.watched > 0.0 { self.busy / self.watched } else { 0.0 },
+        }
     }
 
     /// The best result so far, in a few words.
@@ -104,7 +139,8 @@ impl Progress {
             false => "estimating".into(),
         };
         let best = if self.best.is_empty() { String::new() } else { format!(" · {}", self.best) };
-        format!("{}/{} {} · {:.0} {}/s · {eta}{best}", self.stages_done, self.stages, self.noun, rate, self.unit)
+        let busy = if self.watched > 1.0 { format!(" · workers {:.0}% busy", 100.0 * self.busy / self.watched) } else { String::new() };
+        format!("{}/{} {} · {:.0} {}/s{busy} · {eta}{best}", self.stages_done, self.stages, self.noun, rate, self.unit)
     }
 
     fn show(&mut self, now: bool) {

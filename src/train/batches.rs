@@ -4,6 +4,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::network::Augment;
 use crate::data::{Examples, Normalisation};
+use crate::model::kernels::{gather, gather_augmented, Bf16, Element, Images, Normalise};
+use crate::model::{scope, slice, slice_mut};
 use crate::plan::Stream;
 
 /// Images as bytes and the data set's labels, on a device.
@@ -46,20 +48,27 @@ pub struct Task {
     shift: Tensor,
     /// Output for each label of the data set, `[256]`.
     outputs: Tensor,
+    /// Of the images that the model gets.
+    kind: Kind,
+    /// The same as scale and shift, for the loops on CPU.
+    normalise: Vec<Normalise>,
 }
 
 impl Task {
-    pub fn new(normalisations: &[Normalisation], outputs: &[i64; 256], kind: Kind, device: Device) -> Task {
-        let k = normalisations.len() as i64;
-        let tensor = |values: Vec<f64>| Tensor::from_slice(&values).reshape([k, 1, 1, 1, -1]).to_kind(kind).to_device(device);
-        let each = |f: fn(f64, f64) -> f64| {
+    /// `kind` is the images'; normalisation is computed in float64 for float64 images and in float32 for all others.
+    pub fn new(normalisations: &[Normalisation], outputs: &[i64; 256], kind: Kind, pool: &Pool) -> Task {
+        let (k, device) = (normalisations.len() as i64, pool.device());
+        let precise = if kind == Kind::Double { Kind::Double } else { Kind::Float };
+        let tensor = |values: Vec<f64>| Tensor::from_slice(&values).reshape([k, 1, 1, 1, -1]).to_kind(precise).to_device(device);
+        let each = |f: fn(f64, f64) -> f64| -> Vec<f64> {
             normalisations.iter().flat_map(|n| n.mean.iter().zip(&n.sd).map(move |(&mean, &sd)| f(mean, sd))).collect()
         };
-        Task {
-            scale: tensor(each(|_, sd| 1.0 / (255.0 * sd))),
-            shift: tensor(each(|mean, sd| -mean / sd)),
-            outputs: Tensor::from_slice(outputs).to_device(device),
-        }
+        let (scales, shifts) = (each(|_, sd| 1.0 / (255.0 * sd)), each(|mean, sd| -mean / sd));
+        let (channels, width) = (pool.shape[2] as usize, pool.shape[1] as usize);
+        let f32s = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
+        let pairs = scales.chunks(channels).zip(shifts.chunks(channels));
+        let normalise = pairs.map(|(scale, shift)| Normalise::new(&f32s(scale), &f32s(shift), width)).collect();
+        Task { scale: tensor(scales), shift: tensor(shifts), outputs: Tensor::from_slice(outputs).to_device(device), kind, normalise }
     }
 
     /// Images [K, B, H, W, C], normalised, and their outputs [K, B], of rows [K, B].
@@ -67,12 +76,18 @@ impl Task {
         let [height, width, channels] = pool.shape;
         let size = rows.size();
         let flat = rows.reshape([-1]);
+        if let Some(images) = self.gather_on_cpu(pool, rows, None) {
+            return (images, self.outputs_of(pool, &flat, &size));
+        }
         let pixels = pool.pixels.index_select(0, &flat).reshape([size[0], size[1], height, width, channels]);
         (self.normalise(&pixels), self.outputs_of(pool, &flat, &size))
     }
 
     /// The same with augmentation; `draws` [K, B, 3] holds flip (0 or 1) and the shifts down and right.
     pub fn gather_augmented(&self, pool: &Pool, rows: &Tensor, draws: &Tensor) -> (Tensor, Tensor) {
+        if let Some(images) = self.gather_on_cpu(pool, rows, Some(draws)) {
+            return (images, self.outputs_of(pool, &rows.reshape([-1]), &rows.size()));
+        }
         let [height, width, channels] = pool.shape;
         let size = rows.size();
         let options = (Kind::Int64, pool.device());
@@ -87,12 +102,43 @@ impl Task {
         let all = position + (rows * (height * width)).unsqueeze(-1).unsqueeze(-1);
         let pixels =
             pool.pixels.reshape([-1, channels]).index_select(0, &all.reshape([-1])).reshape([size[0], size[1], height, width, channels]);
-        let images = self.normalise(&pixels) * visible.unsqueeze(-1);
+        let images = self.normalise(&pixels) * visible.unsqueeze(-1).to_kind(self.kind);
         (images, self.outputs_of(pool, &rows.reshape([-1]), &size))
     }
 
     fn normalise(&self, pixels: &Tensor) -> Tensor {
-        pixels.to_kind(self.scale.kind()) * &self.scale + &self.shift
+        (pixels.to_kind(self.scale.kind()) * &self.scale + &self.shift).to_kind(self.kind)
+    }
+
+    /// In one pass over memory, where there is a loop for it.
+    fn gather_on_cpu(&self, pool: &Pool, rows: &Tensor, draws: Option<&Tensor>) -> Option<Tensor> {
+        scope(c"gather", || match (pool.device(), self.kind) {
+            (Device::Cpu, Kind::Float) => Some(self.gather_with::<f32>(pool, rows, draws)),
+            (Device::Cpu, Kind::BFloat16) => Some(self.gather_with::<Bf16>(pool, rows, draws)),
+            _ => None,
+        })
+    }
+
+    fn gather_with<T: Element>(&self, pool: &Pool, rows: &Tensor, draws: Option<&Tensor>) -> Tensor {
+        let ([height, width, channels], [k, b]) = (pool.shape, [rows.size()[0], rows.size()[1]]);
+        let mut images = Tensor::empty([k, b, height, width, channels], (self.kind, Device::Cpu));
+        let image = Images { count: 1, height: height as usize, width: width as usize, channels: channels as usize };
+        let (rows, draws) = (rows.contiguous(), draws.map(|draws| draws.contiguous()));
+        let (n, size) = (b as usize, b as usize * image.floats());
+        // SAFETY: contiguous tensors of these kinds on the CPU; `images` is new.
+        let (pixels, rows, out) = unsafe { (slice::<u8>(&pool.pixels), slice::<i64>(&rows), slice_mut::<T>(&mut images)) };
+        for (r, normalise) in self.normalise.iter().enumerate() {
+            let (rows, out) = (&rows[r * n..(r + 1) * n], &mut out[r * size..(r + 1) * size]);
+            match &draws {
+                None => gather(pixels, rows, image, normalise, out),
+                Some(draws) => {
+                    // SAFETY: as above.
+                    let draws = &unsafe { slice::<i64>(draws) }[3 * r * n..3 * (r + 1) * n];
+                    gather_augmented(pixels, rows, draws, image, normalise, out);
+                }
+            }
+        }
+        images
     }
 
     fn outputs_of(&self, pool: &Pool, flat: &Tensor, size: &[i64]) -> Tensor {

@@ -3,7 +3,7 @@
 use tch::{no_grad, Device, Kind, Tensor};
 
 use super::batches::{Pool, Task};
-use crate::model::{Architecture, Buffers, Mode};
+use crate::model::{cross_entropy, Architecture, Buffers, Mode};
 
 /// Mean cross-entropy (nats) and fraction of right answers, for each replica.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,21 +16,17 @@ pub struct Evaluation {
 const CHUNK_CPU: i64 = 128;
 const CHUNK_CUDA: i64 = 4096;
 
-/// Cross-entropy of each image, [K, B], from logits [K, B, classes] and outputs [K, B].
-pub fn cross_entropy(logits: &Tensor, outputs: &Tensor) -> Tensor {
-    -logits.log_softmax(-1, logits.kind()).gather(2, &outputs.unsqueeze(-1), false).squeeze_dim(-1)
-}
-
 /// Evaluates on rows [K, N] of a pool.
 pub fn evaluate(architecture: &Architecture, theta: &Tensor, buffers: &Buffers, task: &Task, pool: &Pool, rows: &Tensor) -> Evaluation {
     no_grad(|| {
         let (k, n) = (rows.size()[0], rows.size()[1]);
+        let parameters = architecture.layout.views(theta);
         let mut loss = Tensor::zeros([k], (Kind::Double, pool.device()));
         let mut right = Tensor::zeros([k], (Kind::Double, pool.device()));
         let chunk = (if pool.device() == Device::Cpu { CHUNK_CPU } else { CHUNK_CUDA } / k).max(16);
         for start in (0..n).step_by(chunk as usize) {
             let (images, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
-            let logits = architecture.forward(theta, &images, buffers, Mode::Evaluate);
+            let logits = architecture.forward(&parameters, &images, buffers, Mode::Evaluate);
             loss += cross_entropy(&logits, &outputs).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
             right += logits.argmax(-1, false).eq_tensor(&outputs).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
         }

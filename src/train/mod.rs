@@ -8,7 +8,7 @@ mod pack;
 mod schedule;
 
 pub use batches::{Pool, Task};
-pub use evaluate::{cross_entropy, evaluate, Evaluation};
+pub use evaluate::{evaluate, Evaluation};
 pub use optimiser::{Anchor, Optimiser};
 pub use pack::{assemble, disassemble, Course, EpochReport, Observer, Outcome, Pack, Replica, Snapshot, Start, Trained};
 pub use schedule::learning_rate;

@@ -1,9 +1,10 @@
 //! SGD with the penalty folded into the step, for K replicas at once.
 
-use tch::{no_grad, Kind, Tensor};
+use tch::{no_grad, Device, Kind, Tensor};
 
 use crate::config::network::{Penalty, Phase, Step};
-use crate::model::{Layout, Role};
+use crate::model::kernels::{sgd, Sgd};
+use crate::model::{scope, slice, slice_mut, Layout, Role};
 
 /// What the penalty ½ Σⱼ dⱼ(θⱼ − aⱼ)² of each replica pulls with (d, [K, P]) and to (a, [K, P]).
 #[derive(Debug)]
@@ -60,6 +61,7 @@ pub struct Optimiser {
 impl Optimiser {
     pub fn new(phase: &Phase, rules: &Penalty, anchor: Anchor, theta: &Tensor) -> Optimiser {
         let penalised = anchor.decay.abs().max().double_value(&[]) > 0.0;
+        let anchor = Anchor { decay: anchor.decay.contiguous(), point: anchor.point.map(|point| point.contiguous()) };
         Optimiser { momentum: phase.momentum, nesterov: phase.nesterov, step: rules.step, anchor, penalised, velocity: theta.zeros_like() }
     }
 
@@ -68,9 +70,15 @@ impl Optimiser {
     /// Explicit: g ← ∇ + d(θ − a); v ← μv + g; θ ← θ − lr·v, or θ − lr·(g + μv) for Nesterov (PyTorch's SGD).
     /// Proximal: the same with g = ∇, then θ ← a + (θ − a)/(1 + lr·d/(1 − μ)), which is a itself for d = ∞. Momentum carries a
     /// gradient 1/(1 − μ) times as far; the penalty, which does not pass through v, needs the same factor to keep its meaning.
-    pub fn step(&mut self, theta: &mut Tensor, gradient: Tensor, lr: f64) {
+    ///
+    /// `gradients` are θ's, in columns: each [K, …], together [K, P].
+    pub fn step(&mut self, theta: &mut Tensor, gradients: &[Tensor], lr: f64) {
+        if theta.device() == Device::Cpu && theta.kind() == Kind::Float {
+            return scope(c"sgd", || self.step_in_one_pass(theta, gradients, lr));
+        }
         no_grad(|| {
-            let mut gradient = gradient;
+            let k = theta.size()[0];
+            let mut gradient = Tensor::cat(&gradients.iter().map(|part| part.reshape([k, -1])).collect::<Vec<_>>(), 1);
             if self.penalised && self.step == Step::Explicit {
                 gradient += &self.anchor.decay * self.anchor.distance(theta);
             }
@@ -93,6 +101,38 @@ impl Optimiser {
                 });
             }
         });
+    }
+
+    /// Shrinks to these rows of θ.
+    pub fn keep_only(&mut self, rows: &Tensor) {
+        let select = |t: &Tensor| t.index_select(0, rows);
+        self.anchor = Anchor { decay: select(&self.anchor.decay), point: self.anchor.point.as_ref().map(select) };
+        self.velocity = select(&self.velocity);
+    }
+
+    /// The same operations in one pass over memory.
+    fn step_in_one_pass(&mut self, theta: &mut Tensor, gradients: &[Tensor], lr: f64) {
+        let proximal = (self.step == Step::Proximal).then_some((lr / (1.0 - self.momentum)) as f32);
+        let rule = Sgd { lr: lr as f32, momentum: self.momentum as f32, nesterov: self.nesterov, proximal };
+        let [k, total] = [theta.size()[0], theta.size()[1]].map(|n| n as usize);
+        // SAFETY: contiguous float tensors on the CPU; θ and v are written to, and nobody else looks at them meanwhile.
+        let (theta, velocity) = unsafe { (slice_mut::<f32>(theta), slice_mut::<f32>(&mut self.velocity)) };
+        let decay = if self.penalised { unsafe { slice::<f32>(&self.anchor.decay) } } else { &[] };
+        let point = self.anchor.point.as_ref().map_or(&[][..], |point| unsafe { slice::<f32>(point) });
+        let mut first = 0;
+        for gradient in gradients {
+            let gradient = gradient.contiguous();
+            let n = gradient.numel() / k;
+            // SAFETY: as above.
+            let gradient = unsafe { slice::<f32>(&gradient) };
+            for r in 0..k {
+                let own = r * total + first..r * total + first + n;
+                let part = |all: &'_ [f32]| if all.is_empty() { 0..0 } else { own.clone() };
+                let (decay, point) = (&decay[part(decay)], &point[part(point)]);
+                sgd(&mut theta[own.clone()], &gradient[r * n..(r + 1) * n], &mut velocity[own.clone()], decay, point, rule);
+            }
+            first += n;
+        }
     }
 
     /// ‖(θ − a) ∘ mask‖ of each replica.

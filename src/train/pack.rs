@@ -4,12 +4,15 @@ use serde::{Deserialize, Serialize};
 use tch::{no_grad, Kind, Tensor};
 
 use super::batches::{epoch_draws, epoch_order, Pool, Task};
-use super::evaluate::{cross_entropy, evaluate};
+use super::evaluate::evaluate;
 use super::optimiser::{Anchor, Optimiser};
 use super::schedule::learning_rate;
-use crate::config::network::{Penalty, Phase};
+use crate::config::network::{Penalty, Phase, Precision};
 use crate::data::{task_labels, test_rows, Dataset, NoLongerLearns, Normalisation};
-use crate::model::{Architecture, Buffers, Layout, Mode, Role};
+use crate::model::{cross_entropy, Architecture, Buffers, Layout, Mode, Role};
+
+/// Steps of an epoch that is not interrupted.
+const SHORT: usize = 4;
 
 /// What is one replica's own in a pack.
 #[derive(Debug, Clone)]
@@ -27,6 +30,7 @@ pub struct Pack<'a> {
     pub architecture: &'a Architecture,
     pub phase: &'a Phase,
     pub rules: &'a Penalty,
+    pub precision: Precision,
     /// Names the streams of data order and augmentation: `source` or `target`.
     pub task: &'a str,
     /// Output for each label of the data set.
@@ -63,7 +67,9 @@ pub struct EpochReport {
 pub trait Observer {
     /// An epoch is over; a report for each replica that still learns.
     fn epoch(&mut self, reports: &[(usize, EpochReport)]);
-    /// Asked at every step.
+    /// A step was made.
+    fn step(&self) {}
+    /// Asked before every step; where an epoch has only a few, before every epoch.
     fn stop(&self) -> bool;
     /// Asked after every epoch.
     fn wants_snapshot(&self) -> bool;
@@ -130,23 +136,30 @@ impl Trained {
         let pool = Pool::new(examples, data.shape, pack.pool.device());
         let k = pack.replicas.len() as i64;
         let rows = Tensor::from_slice(&rows).to_device(pool.device()).unsqueeze(0).expand([k, -1], false);
-        let task = task_of(pack, &task_labels(data.name, pack.phase), self.theta.kind());
+        let task = task_of(pack, pack.replicas.iter(), &task_labels(data.name, pack.phase), self.theta.kind());
         evaluate(pack.architecture, &self.theta, &self.buffers, &task, &pool, &rows)
     }
 }
 
-fn task_of(pack: &Pack, outputs: &[i64; 256], kind: Kind) -> Task {
-    let normalisations: Vec<Normalisation> = pack.replicas.iter().map(|replica| replica.normalisation.clone()).collect();
-    Task::new(&normalisations, outputs, kind, pack.pool.device())
+/// `kind` is θ's.
+fn task_of<'a>(pack: &Pack, replicas: impl Iterator<Item = &'a Replica>, outputs: &[i64; 256], kind: Kind) -> Task {
+    let kind = if pack.precision == Precision::Bf16 { Kind::BFloat16 } else { kind };
+    let normalisations: Vec<Normalisation> = replicas.map(|replica| replica.normalisation.clone()).collect();
+    Task::new(&normalisations, outputs, kind, pack.pool)
 }
 
-/// What changes while a pack trains.
+/// What changes while a pack trains. M of its K replicas are still computed: at first all, and fewer once half of them have
+/// diverged or stopped early.
 struct State {
+    /// [M, P], as are the velocity and the anchor.
     theta: Tensor,
     buffers: Buffers,
     optimiser: Optimiser,
-    /// Best weights so far, with early stopping.
-    best: Option<(Tensor, Buffers)>,
+    /// Which replica each row of θ is.
+    members: Vec<usize>,
+    /// [K, P], the weights that count, where these are not θ itself: the best so far with early stopping, and those of replicas
+    /// that are no longer computed.
+    kept: Option<(Tensor, Buffers)>,
     courses: Vec<Course>,
     epoch: usize,
 }
@@ -155,9 +168,9 @@ impl Pack<'_> {
     /// Trains to the end, or until the observer wants it to stop.
     pub fn train(&self, start: Start, resume: Option<Snapshot>, observer: &mut dyn Observer) -> Outcome {
         let optimiser = Optimiser::new(self.phase, self.rules, start.anchor, &start.theta);
-        let best = self.phase.patience.map(|_| (start.theta.copy(), start.buffers.copy()));
-        let courses = vec![Course::default(); self.replicas.len()];
-        let mut state = State { theta: start.theta, buffers: start.buffers, optimiser, best, courses, epoch: 0 };
+        let kept = self.phase.patience.map(|_| (start.theta.copy(), start.buffers.copy()));
+        let (courses, members) = (vec![Course::default(); self.replicas.len()], (0..self.replicas.len()).collect());
+        let mut state = State { theta: start.theta, buffers: start.buffers, optimiser, members, kept, courses, epoch: 0 };
         if let Some(snapshot) = resume {
             state.restore(snapshot);
             // Whoever watches begins anew and hears the whole course.
@@ -167,30 +180,43 @@ impl Pack<'_> {
                 observer.epoch(&reports);
             }
         }
-        let task = task_of(self, &self.outputs, state.theta.kind());
-        let backbone = self.architecture.layout.mask(state.theta.kind(), state.theta.device(), |p| p.role == Role::Backbone);
+        let state_kind = state.theta.kind();
+        let tasks = |members: &[usize]| task_of(self, members.iter().map(|&k| &self.replicas[k]), &self.outputs, state_kind);
+        let mut task = tasks(&state.members);
+        let steps = self.replicas[0].train.len().div_ceil(self.phase.batch_size);
+        let backbone = self.architecture.layout.mask(state_kind, state.theta.device(), |p| p.role == Role::Backbone);
         while state.epoch < self.phase.epochs && state.courses.iter().any(Course::learns) {
-            let before = state.snapshot();
-            let Some((train_loss, bad_step)) = self.epoch(&mut state, &task, observer) else {
-                observer.snapshot(before);
+            // An epoch of a few steps is not worth a copy of the weights: it is not interrupted.
+            let before = (steps > SHORT).then(|| state.snapshot());
+            let trained = match &before {
+                None if observer.stop() => None,
+                None => self.epoch(&mut state, &task, observer, false),
+                Some(_) => self.epoch(&mut state, &task, observer, true),
+            };
+            let Some((train_loss, bad_step)) = trained else {
+                observer.snapshot(before.unwrap_or_else(|| state.snapshot()));
                 return Outcome::Stopped;
             };
             self.look_back(&mut state, &task, &backbone, &train_loss, &bad_step, observer);
+            if state.leave_behind() {
+                task = tasks(&state.members);
+            }
             if observer.wants_snapshot() && state.epoch < self.phase.epochs {
                 observer.snapshot(state.snapshot());
             }
         }
-        let (theta, buffers) = state.best.unwrap_or((state.theta, state.buffers));
+        let courses = std::mem::take(&mut state.courses);
+        let (theta, buffers) = state.finish(self.phase.patience.is_some());
         let theta = theta.detach();
         let norms = Vec::<f64>::try_from(theta.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double).sqrt()).unwrap_or_default();
-        Outcome::Trained(Trained { theta, buffers, courses: state.courses, norms })
+        Outcome::Trained(Trained { theta, buffers, courses, norms })
     }
 
     /// One pass over the training images. Mean loss of each replica and the step (from 1) of its first loss that was not
     /// finite, 0 for none; nothing when asked to stop. Nothing is read back from the device before the end.
-    fn epoch(&self, state: &mut State, task: &Task, observer: &dyn Observer) -> Option<(Vec<f64>, Vec<f64>)> {
-        let rows: Vec<Vec<usize>> = self.replicas.iter().map(|replica| replica.train.clone()).collect();
-        let seeds: Vec<u64> = self.replicas.iter().map(|replica| replica.seed).collect();
+    fn epoch(&self, state: &mut State, task: &Task, observer: &dyn Observer, may_stop: bool) -> Option<(Vec<f64>, Vec<f64>)> {
+        let rows: Vec<Vec<usize>> = state.members.iter().map(|&k| self.replicas[k].train.clone()).collect();
+        let seeds: Vec<u64> = state.members.iter().map(|&k| self.replicas[k].seed).collect();
         let (n, k, device) = (rows[0].len(), rows.len() as i64, self.pool.device());
         let order = epoch_order(&rows, &seeds, self.task, state.epoch, device);
         let draws = epoch_draws(&self.phase.augment, n, &seeds, self.task, state.epoch, device);
@@ -199,9 +225,9 @@ impl Pack<'_> {
         let mut loss_sum = Tensor::zeros([k], (Kind::Double, device));
         let mut good_steps = Tensor::zeros([k], (Kind::Double, device));
         let mut good = Tensor::ones([k], (Kind::Double, device));
-        let mut theta = state.theta.set_requires_grad(true);
+        let parameters = self.architecture.layout.leaves(&state.theta);
         for step in 0..steps {
-            if observer.stop() {
+            if may_stop && observer.stop() {
                 return None;
             }
             let first = step * self.phase.batch_size;
@@ -211,19 +237,19 @@ impl Pack<'_> {
                 Some(draws) => task.gather_augmented(self.pool, &batch, &draws.narrow(1, first as i64, size)),
                 None => task.gather(self.pool, &batch),
             };
-            let logits = self.architecture.forward(&theta, &images, &state.buffers, mode);
+            let logits = self.architecture.forward(&parameters, &images, &state.buffers, mode);
             let loss = cross_entropy(&logits, &outputs).mean_dim([1i64].as_slice(), false, None::<Kind>);
             // The sum over replicas, not the mean: each keeps the gradient it would have alone.
             let total = loss.sum(None::<Kind>);
-            let gradient = Tensor::run_backward(&[&total], &[&theta], false, false).remove(0);
+            let gradients = Tensor::run_backward(&[&total], &parameters, false, false);
             let loss = loss.detach().to_kind(Kind::Double);
             good *= loss.isfinite().to_kind(Kind::Double);
             good_steps += &good;
             loss_sum += loss * (size as f64 / n as f64);
             let lr = learning_rate(self.phase, state.epoch * steps + step, steps);
-            state.optimiser.step(&mut theta, gradient, lr);
+            state.optimiser.step(&mut state.theta, &gradients, lr);
+            observer.step();
         }
-        state.theta = theta;
         let read = |tensor: &Tensor| Vec::<f64>::try_from(tensor).unwrap_or_else(|_| vec![f64::NAN; k as usize]);
         let bad_step = read(&good_steps).into_iter().map(|good| if good < steps as f64 { good + 1.0 } else { 0.0 }).collect();
         Some((read(&loss_sum), bad_step))
@@ -240,34 +266,34 @@ impl Pack<'_> {
         observer: &mut dyn Observer,
     ) {
         state.epoch += 1;
-        let rows: Vec<i64> = self.replicas.iter().flat_map(|replica| replica.validation.iter().map(|&row| row as i64)).collect();
-        let rows = Tensor::from_slice(&rows).reshape([self.replicas.len() as i64, -1]).to_device(self.pool.device());
+        let rows: Vec<i64> = state.members.iter().flat_map(|&k| self.replicas[k].validation.iter().map(|&row| row as i64)).collect();
+        let rows = Tensor::from_slice(&rows).reshape([state.members.len() as i64, -1]).to_device(self.pool.device());
         let validation = evaluate(self.architecture, &state.theta, &state.buffers, task, self.pool, &rows);
         let distance = state.optimiser.distance(&state.theta, backbone);
         let mut reports = vec![];
-        for (k, course) in state.courses.iter_mut().enumerate().filter(|(_, course)| course.learns()) {
+        for (row, &k) in state.members.iter().enumerate() {
+            let course = &mut state.courses[k];
+            if !course.learns() {
+                continue;
+            }
             let steps = self.replicas[k].train.len().div_ceil(self.phase.batch_size);
-            if bad_step[k] > 0.0 || !validation.loss[k].is_finite() {
-                course.diverged = Some((state.epoch, if bad_step[k] > 0.0 { bad_step[k] as usize } else { steps }));
+            if bad_step[row] > 0.0 || !validation.loss[row].is_finite() {
+                course.diverged = Some((state.epoch, if bad_step[row] > 0.0 { bad_step[row] as usize } else { steps }));
                 continue;
             }
             let best = course.result().map_or(f64::INFINITY, |report| report.validation_loss);
             let report = EpochReport {
                 epoch: state.epoch,
-                train_loss: train_loss[k],
-                validation_loss: validation.loss[k],
-                validation_accuracy: validation.accuracy[k],
-                distance: distance[k],
+                train_loss: train_loss[row],
+                validation_loss: validation.loss[row],
+                validation_accuracy: validation.accuracy[row],
+                distance: distance[row],
             };
             let is_best = self.phase.patience.is_none() || report.validation_loss < best;
             if is_best {
                 course.chosen = state.epoch;
-                if let Some((theta, buffers)) = &mut state.best {
-                    keep_replica(theta, &state.theta, k as i64);
-                    for ((mean, var), (new_mean, new_var)) in buffers.0.iter().zip(&state.buffers.0) {
-                        keep_channels(mean, new_mean, k, self.replicas.len());
-                        keep_channels(var, new_var, k, self.replicas.len());
-                    }
+                if let Some((theta, buffers)) = &mut state.kept {
+                    keep_replica((theta, buffers), k, (&state.theta, &state.buffers), row);
                 }
             }
             course.stopped = self.phase.patience.is_some_and(|patience| state.epoch - course.chosen >= patience);
@@ -278,18 +304,59 @@ impl Pack<'_> {
     }
 }
 
-/// Copies replica k's row.
-fn keep_replica(into: &Tensor, from: &Tensor, k: i64) {
-    no_grad(|| into.get(k).copy_(&from.get(k)));
-}
-
-/// Copies replica k's share of [K·C] channels.
-fn keep_channels(into: &Tensor, from: &Tensor, k: usize, replicas: usize) {
-    let c = into.size()[0] / replicas as i64;
-    no_grad(|| into.narrow(0, k as i64 * c, c).copy_(&from.narrow(0, k as i64 * c, c)));
+/// Copies a row of one pack's weights and running statistics into another's.
+fn keep_replica(into: (&Tensor, &Buffers), k: usize, from: (&Tensor, &Buffers), row: usize) {
+    no_grad(|| {
+        into.0.get(k as i64).copy_(&from.0.get(row as i64));
+        let (all, some) = (into.0.size()[0], from.0.size()[0]);
+        let part = |t: &Tensor, replicas: i64, at: usize| {
+            let c = t.size()[0] / replicas;
+            t.narrow(0, at as i64 * c, c)
+        };
+        for ((mean, var), (new_mean, new_var)) in into.1 .0.iter().zip(&from.1 .0) {
+            part(mean, all, k).copy_(&part(new_mean, some, row));
+            part(var, all, k).copy_(&part(new_var, some, row));
+        }
+    });
 }
 
 impl State {
+    /// Once half of the replicas no longer learn, the others go on without them. Whether that was now.
+    fn leave_behind(&mut self) -> bool {
+        let learning: Vec<usize> = self.members.iter().copied().filter(|&k| self.courses[k].learns()).collect();
+        if learning.is_empty() || 2 * learning.len() > self.members.len() {
+            return false;
+        }
+        if self.kept.is_none() {
+            self.kept = Some((self.theta.copy(), self.buffers.copy()));
+        }
+        self.keep_only(learning);
+        true
+    }
+
+    /// θ and all that goes with it shrink to these replicas.
+    fn keep_only(&mut self, members: Vec<usize>) {
+        let rows: Vec<i64> = members.iter().filter_map(|k| self.members.iter().position(|m| m == k)).map(|row| row as i64).collect();
+        let rows = Tensor::from_slice(&rows).to_device(self.theta.device());
+        let replicas = self.members.len() as i64;
+        self.theta = self.theta.index_select(0, &rows);
+        let select = |t: &Tensor| t.reshape([replicas, -1]).index_select(0, &rows).reshape([-1]);
+        self.buffers = Buffers(self.buffers.0.iter().map(|(mean, var)| (select(mean), select(var))).collect());
+        self.optimiser.keep_only(&rows);
+        self.members = members;
+    }
+
+    /// All replicas' weights that count, [K, P].
+    fn finish(self, early_stopping: bool) -> (Tensor, Buffers) {
+        let Some((theta, buffers)) = self.kept else { return (self.theta, self.buffers) };
+        if !early_stopping {
+            for (row, &k) in self.members.iter().enumerate() {
+                keep_replica((&theta, &buffers), k, (&self.theta, &self.buffers), row);
+            }
+        }
+        (theta, buffers)
+    }
+
     fn snapshot(&self) -> Snapshot {
         let mut tensors = vec![("theta".to_string(), self.theta.detach().copy()), ("velocity".to_string(), self.optimiser.velocity.copy())];
         let mut add = |prefix: &str, buffers: &Buffers| {
@@ -299,44 +366,45 @@ impl State {
             }
         };
         add("", &self.buffers);
-        if let Some((theta, buffers)) = &self.best {
-            add("best.", buffers);
-            tensors.push(("best.theta".into(), theta.copy()));
+        if let Some((theta, buffers)) = &self.kept {
+            add("kept.", buffers);
+            tensors.push(("kept.theta".into(), theta.copy()));
         }
-        let progress = serde_json::to_string(&(self.epoch, &self.courses)).unwrap_or_default();
+        let progress = serde_json::to_string(&(self.epoch, &self.courses, &self.members)).unwrap_or_default();
         Snapshot { tensors, progress }
     }
 
     /// Takes over a snapshot of the same pack; one that does not fit is left alone, and training starts over.
     fn restore(&mut self, snapshot: Snapshot) {
-        let Ok((epoch, courses)) = serde_json::from_str::<(usize, Vec<Course>)>(&snapshot.progress) else { return };
-        let find = |name: &str, like: &Tensor| {
-            snapshot.tensors.iter().find(|(n, t)| n == name && t.size() == like.size()).map(|(_, t)| t.to_device(like.device()))
-        };
-        let load = |prefix: &str, buffers: &Buffers| -> Option<Buffers> {
-            let pairs = buffers
-                .0
-                .iter()
-                .enumerate()
-                .map(|(i, (mean, var))| Some((find(&format!("{prefix}mean{i}"), mean)?, find(&format!("{prefix}var{i}"), var)?)));
-            pairs.collect::<Option<Vec<_>>>().map(Buffers)
-        };
-        let (Some(theta), Some(velocity), Some(buffers)) =
-            (find("theta", &self.theta), find("velocity", &self.theta), load("", &self.buffers))
-        else {
-            return;
-        };
-        let best = match &self.best {
-            None => None,
-            Some((theta, buffers)) => match (find("best.theta", theta), load("best.", buffers)) {
-                (Some(theta), Some(buffers)) => Some((theta, buffers)),
-                _ => return,
-            },
-        };
-        if courses.len() != self.courses.len() {
+        let Ok((epoch, courses, members)) = serde_json::from_str::<(usize, Vec<Course>, Vec<usize>)>(&snapshot.progress) else { return };
+        let replicas = self.courses.len();
+        if courses.len() != replicas || members.is_empty() || members.iter().any(|&k| k >= replicas) {
             return;
         }
-        (self.theta, self.buffers, self.best, self.courses, self.epoch) = (theta, buffers, best, courses, epoch);
+        let find = |name: &str, rows: usize| {
+            let (_, tensor) = snapshot.tensors.iter().find(|(n, _)| n == name)?;
+            let size = [rows as i64, self.theta.size()[1]];
+            (tensor.size() == size).then(|| tensor.to_device(self.theta.device()))
+        };
+        let load = |prefix: &str, rows: usize| -> Option<Buffers> {
+            let part = |name: String, like: &Tensor| {
+                let (_, tensor) = snapshot.tensors.iter().find(|(n, _)| *n == name)?;
+                let fits = tensor.numel() * replicas == like.numel() * rows;
+                fits.then(|| tensor.to_device(like.device()))
+            };
+            let pairs = self.buffers.0.iter().enumerate();
+            let pairs =
+                pairs.map(|(i, (mean, var))| Some((part(format!("{prefix}mean{i}"), mean)?, part(format!("{prefix}var{i}"), var)?)));
+            pairs.collect::<Option<Vec<_>>>().map(Buffers)
+        };
+        let rows = members.len();
+        let (Some(theta), Some(velocity), Some(buffers)) = (find("theta", rows), find("velocity", rows), load("", rows)) else { return };
+        let kept = find("kept.theta", replicas).zip(load("kept.", replicas));
+        if kept.is_none() && (self.kept.is_some() || rows < replicas) {
+            return;
+        }
+        self.keep_only(members);
+        (self.theta, self.buffers, self.kept, self.courses, self.epoch) = (theta, buffers, kept, courses, epoch);
         self.optimiser.velocity = velocity;
     }
 }

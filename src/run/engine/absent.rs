@@ -1,14 +1,21 @@
 //! The engine of a build without libtorch: says what to do.
 
+use std::path::PathBuf;
+
 use anyhow::{bail, Result};
 
+use super::benchmark::{Benchmark, Settings};
 use super::{Choice, Description, Engine};
 use crate::data::Roots;
 use crate::plan::Plan;
 
 const WHAT: &str = "this transfergrid was built without libtorch, so it cannot train networks\n  hint: build it with `make build` (default features), or try the orchestration with --engine mock";
 
-pub fn open(_: &Choice, _: &Plan, _: &Roots) -> Result<Box<dyn Engine>> {
+pub fn open(_: &Choice, _: &Plan, _: &Roots, _: PathBuf) -> Result<Box<dyn Engine>> {
+    bail!(WHAT)
+}
+
+pub fn bench(_: &Choice, _: &Plan, _: &Roots, _: PathBuf, _: &Settings) -> Result<Benchmark> {
     bail!(WHAT)
 }
 

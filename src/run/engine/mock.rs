@@ -18,13 +18,15 @@ pub struct Mock {
     pub fail: f64,
     /// Share of stages that diverge, by key.
     pub diverge: f64,
+    /// Models that fit into the made-up device's memory.
+    pub memory: usize,
     workers: Option<usize>,
     pack: Option<usize>,
 }
 
 impl Mock {
-    pub fn new(epoch_ms: u64, fail: f64, diverge: f64) -> Mock {
-        Mock { epoch_ms, fail, diverge, ..Mock::default() }
+    pub fn new(epoch_ms: u64, fail: f64, diverge: f64, memory: usize) -> Mock {
+        Mock { epoch_ms, fail, diverge, memory, ..Mock::default() }
     }
 
     pub(super) fn with(self, choice: &Choice) -> Mock {
@@ -49,8 +51,13 @@ impl Mock {
 }
 
 /// A number in [0, 1) from a stage's key.
-fn chance(stage: &Stage, name: &str) -> f64 {
-    Stream::new(&format!("mock/{name}/{}", stage.key), 0, 0).uniform()
+fn chance(key: &str, name: &str) -> f64 {
+    Stream::new(&format!("mock/{name}/{key}"), 0, 0).uniform()
+}
+
+/// The one weight of a source's model.
+fn model(source: &str) -> f32 {
+    chance(source, "model") as f32
 }
 
 impl Engine for Mock {
@@ -66,12 +73,18 @@ impl Engine for Mock {
         self.workers.unwrap_or(2)
     }
 
-    fn pack_size(&self) -> usize {
+    fn pack_size(&self, _: &Stage, _: usize) -> usize {
         self.pack.unwrap_or(1)
     }
 
-    fn run(&self, job: &Job, link: &dyn Link) -> Result<PackEnd> {
-        if let Some(stage) = job.stages.iter().find(|stage| chance(stage, "fail") < self.fail) {
+    /// Half of them, so that both ways are walked.
+    fn holds(&self, source: &str) -> bool {
+        chance(source, "held") < 0.5
+    }
+
+    fn run(&self, _: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
+        ensure!(job.stages.len() <= self.memory, "CUDA out of memory (made up)");
+        if let Some(stage) = job.stages.iter().find(|stage| chance(&stage.key, "fail") < self.fail) {
             bail!("the mock engine was asked to fail stage {}", stage.key);
         }
         let epochs = job.stages[0].phase().epochs;
@@ -87,8 +100,9 @@ impl Engine for Mock {
                 std::thread::sleep(Duration::from_millis(self.epoch_ms));
             }
             for (i, stage) in job.stages.iter().enumerate() {
-                let start = match (&job.starts[i], stage.kind) {
-                    (Some(arrays), StageKind::Target) => arrays[0].values[0],
+                let start = match (&job.sources[i], stage.kind) {
+                    (Some(source), StageKind::Target) if self.holds(source) => model(source),
+                    (Some(source), StageKind::Target) => link.model(source)?[0].values[0],
                     (None, StageKind::Source | StageKind::Scratch) => 0.0,
                     _ => bail!("a target stage starts from a source model, and no other stage does"),
                 };
@@ -108,7 +122,7 @@ impl Engine for Mock {
 impl Mock {
     fn end(&self, stage: &Stage, history: Vec<Epoch>) -> Result<Ended> {
         ensure!(!history.is_empty(), "a stage has at least one epoch");
-        if chance(stage, "diverge") < self.diverge {
+        if chance(&stage.key, "diverge") < self.diverge {
             let error = Some("the loss stopped being finite at epoch 1, step 1 (mock)".to_string());
             return Ok(Ended { status: Status::Diverged, metrics: BTreeMap::new(), history: vec![], error, model: None });
         }
@@ -121,7 +135,7 @@ impl Mock {
             ("test_acc".into(), last.val_acc - 0.01),
         ]);
         let model = (stage.kind == StageKind::Source)
-            .then(|| vec![Array { name: "weight".into(), shape: vec![1], values: vec![chance(stage, "model") as f32] }]);
+            .then(|| vec![Array { name: "weight".into(), shape: vec![1], values: vec![model(&stage.key)] }]);
         Ok(Ended { status: Status::Done, metrics, history, error: None, model })
     }
 }

@@ -2,11 +2,13 @@
 
 #[cfg(not(feature = "torch"))]
 mod absent;
+pub mod benchmark;
 mod mock;
 #[cfg(feature = "torch")]
 mod torch;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -18,7 +20,7 @@ use crate::store::{Array, Checkpoint, Status};
 #[cfg(not(feature = "torch"))]
 use absent as torch;
 pub use mock::Mock;
-pub use torch::{auto_device, describe};
+pub use torch::{auto_device, bench, describe};
 
 /// One pack to train.
 #[derive(Debug)]
@@ -26,8 +28,8 @@ pub struct Job {
     /// Of the pack: a function of its stages' keys.
     pub key: String,
     pub stages: Vec<Stage>,
-    /// The source model that each stage starts from; none for source and scratch stages.
-    pub starts: Vec<Option<Vec<Array>>>,
+    /// Key of the source stage that each stage starts from; none for source and scratch stages.
+    pub sources: Vec<Option<String>>,
 }
 
 /// What one epoch of one stage gave.
@@ -72,6 +74,8 @@ pub trait Link {
     fn stop(&self) -> bool;
     fn wants_snapshot(&self) -> bool;
     fn snapshot(&self, snapshot: Checkpoint);
+    /// The model of a finished source stage, from disk.
+    fn model(&self, source: &str) -> Result<Vec<Array>>;
     /// Where an earlier run of the same pack left off.
     fn resume(&self) -> Option<Checkpoint>;
 }
@@ -83,29 +87,37 @@ pub trait Engine: Send + Sync {
     fn device(&self) -> String;
     /// Packs at a time.
     fn workers(&self) -> usize;
-    /// Replicas in a pack, at most.
-    fn pack_size(&self) -> usize;
-    /// Trains one pack. An error (or a panic) fails its stages and nothing else.
-    fn run(&self, job: &Job, link: &dyn Link) -> Result<PackEnd>;
+    /// Replicas in a pack of stages like this one, at most, when the plan has `stages` of them. May measure.
+    fn pack_size(&self, stage: &Stage, stages: usize) -> usize;
+    /// Whether targets can start from this finished source stage before its model is on disk.
+    fn holds(&self, source: &str) -> bool;
+    /// Trains one pack, on the calling thread, for worker `worker` of [`Engine::workers`]. An error (or a panic) fails its stages and
+    /// nothing else; one that is [`out_of_memory`] makes the packs smaller.
+    fn run(&self, worker: usize, job: &Job, link: &dyn Link) -> Result<PackEnd>;
+}
+
+/// Whether an error says that the device's memory is full.
+pub fn out_of_memory(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("out of memory") // libtorch's words, for CUDA; its errors have no type
 }
 
 /// Which engine, and on what.
 #[derive(Debug, Clone)]
 pub struct Choice {
     pub mock: Option<Mock>,
-    /// `auto`, `cpu` or `cuda:N`.
+    /// `auto`, `cpu`, `cuda:N`, or several of the last with commas.
     pub device: String,
-    /// Packs at a time; none: one per core on CPU, one on CUDA.
+    /// Packs at a time; none: one per core on CPU, one per device on CUDA.
     pub workers: Option<usize>,
-    /// Replicas in a pack; none: 1 on CPU, 16 on CUDA.
+    /// Replicas in a pack; none: 1 on CPU, as measured on CUDA.
     pub pack: Option<usize>,
 }
 
-/// Makes the engine ready for a plan: finds the device, loads the data.
-pub fn open(choice: &Choice, plan: &Plan, roots: &Roots) -> Result<Box<dyn Engine>> {
+/// Makes the engine ready for a plan: finds the device, loads the data. What it measures of the device it keeps in `measured`.
+pub fn open(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
     match &choice.mock {
         Some(mock) => Ok(Box::new(mock.clone().with(choice))),
-        None => torch::open(choice, plan, roots),
+        None => torch::open(choice, plan, roots, measured),
     }
 }
 

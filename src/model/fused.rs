@@ -1,0 +1,157 @@
+//! Operations that have a faster way on CPU than libtorch's own: a kernel of ours in one pass over memory, or faer's matrix
+//! product (libtorch's float32 one is MKL's, which on AMD processors leaves half the speed). Elsewhere (CUDA, float64) they are
+//! composed of libtorch's operations, which is also what the tests hold them against.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use tch::{Device, Kind, Tensor};
+
+use super::kernels::{self, Bf16, Element, Images};
+use super::native::{scope, slice, slice_mut, with_gradient};
+
+/// Whether a tensor is one that the kernels take.
+fn on_cpu(x: &Tensor, kinds: &[Kind]) -> bool {
+    x.device() == Device::Cpu && kinds.contains(&x.kind())
+}
+
+/// 2×2 max-pooling (stride 2), then bias, then ReLU: `x` [B, C, H, W], `bias` [C] in float32 → [B, C, H/2, W/2], of `x`'s kind.
+pub fn pool_bias_relu(x: &Tensor, bias: &Tensor) -> Tensor {
+    let size = x.size();
+    match x.kind() {
+        // Small images: the composition's 0 rows are as good.
+        Kind::Float if on_cpu(x, &[Kind::Float]) && size[1] > 0 => scope(c"pool_bias_relu", || pool_with::<f32>(x, bias)),
+        Kind::BFloat16 if on_cpu(x, &[Kind::BFloat16]) && size[1] > 0 => scope(c"pool_bias_relu", || pool_with::<Bf16>(x, bias)),
+        kind => (x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false) + bias.to_kind(kind).reshape([1, -1, 1, 1])).relu(),
+    }
+}
+
+fn pool_with<T: Element + 'static>(x: &Tensor, bias: &Tensor) -> Tensor {
+    let size = x.size();
+    let shape = Images { count: size[0] as usize, channels: size[1] as usize, height: size[2] as usize, width: size[3] as usize };
+    let small = shape.pooled();
+    let options = (x.kind(), Device::Cpu);
+    let [n, h, w, c] = [small.count, small.height, small.width, small.channels].map(|n| n as i64);
+    let (out, which) = tch::no_grad(|| {
+        // Channels innermost: for a channels-last tensor this copies nothing.
+        let (pixels, bias) = (x.permute([0, 2, 3, 1]).contiguous(), bias.contiguous());
+        let mut out = Tensor::empty([n, h, w, c], options);
+        let mut which = vec![0u8; small.floats()];
+        // SAFETY: contiguous tensors of these kinds on the CPU; `out` is new.
+        unsafe { kernels::pool_bias_relu::<T>(slice(&pixels), shape, slice(&bias), slice_mut(&mut out), &mut which) };
+        (out.permute([0, 3, 1, 2]), which)
+    });
+    with_gradient(c"pool_bias_relu", &[x, bias], out, move |gradient| {
+        let gradient = gradient.permute([0, 2, 3, 1]).contiguous();
+        let mut of_x = Tensor::empty([shape.count, shape.height, shape.width, shape.channels].map(|n| n as i64), options);
+        let mut of_bias = vec![0f32; shape.channels];
+        // SAFETY: as above.
+        unsafe { kernels::pool_bias_relu_backward::<T>(slice(&gradient), &which, shape, slice_mut(&mut of_x), &mut of_bias) };
+        vec![Some(of_x.permute([0, 3, 1, 2])), Some(Tensor::from_slice(&of_bias))]
+    })
+}
+
+/// Affine map, with ReLU if wanted: `x` [K, B, I], `weight` [K, O, I], `bias` [K, O] → [K, B, O].
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Tensor {
+    if on_cpu(x, &[Kind::Float]) && weight.kind() == Kind::Float {
+        return scope(c"linear", || linear_with_faer(x, weight, bias, relu));
+    }
+    let kind = x.kind();
+    let y = bias.to_kind(kind).unsqueeze(1).baddbmm(x, &weight.to_kind(kind).transpose(1, 2), 1.0, 1.0);
+    if relu {
+        y.relu()
+    } else {
+        y
+    }
+}
+
+fn linear_with_faer(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Tensor {
+    let (size, outputs) = (x.size(), weight.size()[1]);
+    let [k, b, i, o] = [size[0], size[1], size[2], outputs].map(|n| n as usize);
+    let options = (Kind::Float, Device::Cpu);
+    let (x_kept, weight_kept, y) = tch::no_grad(|| {
+        let (x, weight, bias) = (x.detach().contiguous(), weight.detach().contiguous(), bias.contiguous());
+        let mut y = Tensor::empty([k as i64, b as i64, o as i64], options);
+        // SAFETY: contiguous float tensors on the CPU; `y` is new.
+        let (xs, ws, bs, ys) = unsafe { (slice::<f32>(&x), slice::<f32>(&weight), slice::<f32>(&bias), slice_mut::<f32>(&mut y)) };
+        for r in 0..k {
+            let y = &mut ys[r * b * o..(r + 1) * b * o];
+            let product = (rows(&xs[r * b * i..], b, i), rows(&ws[r * o * i..], o, i).transpose());
+            matmul(rows_mut(y, b, o), Accum::Replace, product.0, product.1, 1.0, Par::Seq);
+            kernels::bias_relu(y, &bs[r * o..(r + 1) * o], relu);
+        }
+        (x, weight, y)
+    });
+    let wants_x = x.requires_grad();
+    let y_kept = y.shallow_clone();
+    with_gradient(c"linear", &[x, weight, bias], y, move |gradient| {
+        let mut gradient = own(gradient);
+        let mut of_x = Tensor::empty(if wants_x { [k as i64, b as i64, i as i64] } else { [0; 3] }, options);
+        let mut of_weight = Tensor::empty([k as i64, o as i64, i as i64], options);
+        let mut of_bias = Tensor::empty([k as i64, o as i64], options);
+        // SAFETY: contiguous float tensors on the CPU, those written to are new; θ does not change before its gradient is there.
+        let (xs, ws, ys) = unsafe { (slice::<f32>(&x_kept), slice::<f32>(&weight_kept), slice::<f32>(&y_kept)) };
+        let (gs, dxs, dws, dbs) = unsafe {
+            (slice_mut::<f32>(&mut gradient), slice_mut::<f32>(&mut of_x), slice_mut::<f32>(&mut of_weight), slice_mut::<f32>(&mut of_bias))
+        };
+        dbs.fill(0.0);
+        for r in 0..k {
+            let g = &mut gs[r * b * o..(r + 1) * b * o];
+            kernels::bias_relu_backward(g, &ys[r * b * o..(r + 1) * b * o], &mut dbs[r * o..(r + 1) * o], relu);
+            let x = rows(&xs[r * b * i..], b, i);
+            matmul(rows_mut(&mut dws[r * o * i..(r + 1) * o * i], o, i), Accum::Replace, rows(g, b, o).transpose(), x, 1.0, Par::Seq);
+            if wants_x {
+                let weight = rows(&ws[r * o * i..], o, i);
+                matmul(rows_mut(&mut dxs[r * b * i..(r + 1) * b * i], b, i), Accum::Replace, rows(g, b, o), weight, 1.0, Par::Seq);
+            }
+        }
+        vec![wants_x.then_some(of_x), Some(of_weight), Some(of_bias)]
+    })
+}
+
+/// A contiguous tensor that may be written to.
+fn own(tensor: Tensor) -> Tensor {
+    let contiguous = tensor.contiguous();
+    if contiguous.data_ptr() == tensor.data_ptr() {
+        contiguous.copy()
+    } else {
+        contiguous
+    }
+}
+
+fn rows(values: &[f32], rows: usize, columns: usize) -> MatRef<'_, f32> {
+    MatRef::from_row_major_slice(&values[..rows * columns], rows, columns)
+}
+
+fn rows_mut(values: &mut [f32], rows: usize, columns: usize) -> MatMut<'_, f32> {
+    MatMut::from_row_major_slice_mut(values, rows, columns)
+}
+
+/// Cross-entropy of each image in nats, [K, B], from logits [K, B, classes] and outputs [K, B].
+pub fn cross_entropy(logits: &Tensor, outputs: &Tensor) -> Tensor {
+    if !on_cpu(logits, &[Kind::Float]) {
+        return -logits.log_softmax(-1, logits.kind()).gather(2, &outputs.unsqueeze(-1), false).squeeze_dim(-1);
+    }
+    scope(c"cross_entropy", || cross_entropy_in_one_pass(logits, outputs))
+}
+
+fn cross_entropy_in_one_pass(logits: &Tensor, outputs: &Tensor) -> Tensor {
+    let size = outputs.size();
+    let options = (Kind::Float, Device::Cpu);
+    let outputs = outputs.contiguous();
+    let (mut softmax, loss) = tch::no_grad(|| {
+        let rows = logits.detach().contiguous();
+        let (mut softmax, mut loss) = (Tensor::empty(rows.size(), options), Tensor::empty(&size, options));
+        // SAFETY: contiguous tensors of these kinds on the CPU; the last two are new.
+        unsafe { kernels::cross_entropy(slice(&rows), slice(&outputs), slice_mut(&mut softmax), slice_mut(&mut loss)) };
+        (softmax, loss)
+    });
+    with_gradient(c"cross_entropy", &[logits], loss, move |gradient| {
+        let gradient = gradient.contiguous();
+        // SAFETY: as above; the softmax is this closure's alone.
+        unsafe {
+            let each = slice::<f32>(&gradient);
+            kernels::cross_entropy_backward(slice_mut(&mut softmax), slice(&outputs), |row| each[row]);
+        }
+        vec![Some(softmax)]
+    })
+}

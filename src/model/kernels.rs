@@ -1,0 +1,313 @@
+//! The loops that training on CPU spends its time in beside matrix products and convolutions, each one pass over memory where
+//! libtorch makes several. On slices, without tensors; compiled for AVX2 and AVX-512 too and chosen at run time. No loop
+//! contracts or reorders a sum, so all of them give the same bits on every x86 machine.
+
+use multiversion::multiversion;
+
+/// A float as it lies in memory: float32, or the upper half of one.
+pub trait Element: Copy + Default + Send + Sync {
+    fn get(self) -> f32;
+    /// Rounded to nearest, ties to even.
+    fn of(value: f32) -> Self;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn get(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn of(value: f32) -> f32 {
+        value
+    }
+}
+
+/// bfloat16.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Bf16(pub u16);
+
+impl Element for Bf16 {
+    #[inline(always)]
+    fn get(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
+    }
+
+    #[inline(always)]
+    fn of(value: f32) -> Bf16 {
+        let bits = value.to_bits();
+        let rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+        // Adding could carry a NaN over into zero.
+        Bf16(if value.is_nan() { 0x7fc0 } else { rounded as u16 })
+    }
+}
+
+/// Images of `height` × `width` pixels with `channels` floats each, channels innermost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Images {
+    pub count: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+}
+
+impl Images {
+    pub fn floats(&self) -> usize {
+        self.count * self.height * self.width * self.channels
+    }
+
+    /// After 2×2 pooling.
+    pub fn pooled(&self) -> Images {
+        Images { height: self.height / 2, width: self.width / 2, ..*self }
+    }
+}
+
+/// No pixel of the four passes: ReLU cut the sum off.
+const CUT: u8 = 4;
+
+/// 2×2 max-pooling, bias and ReLU in one pass; `which` says which of the four pixels each output is. NaN passes.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub fn pool_bias_relu<T: Element>(x: &[T], shape: Images, bias: &[f32], out: &mut [T], which: &mut [u8]) {
+    let (c, row) = (shape.channels, shape.width * shape.channels);
+    let small = shape.pooled();
+    let lines = small.count * small.height;
+    for line in 0..lines {
+        let (image, y) = (line / small.height, line % small.height);
+        let top = (image * shape.height + 2 * y) * row;
+        for column in 0..small.width {
+            let at = top + 2 * column * c;
+            let to = (line * small.width + column) * c;
+            pool_pixel(&x[at..at + 2 * c], &x[at + row..at + row + 2 * c], bias, &mut out[to..to + c], &mut which[to..to + c]);
+        }
+    }
+}
+
+/// One output pixel. A function of its own, since only of its arguments does the compiler know that they do not overlap.
+#[inline(always)]
+fn pool_pixel<T: Element>(upper: &[T], lower: &[T], bias: &[f32], out: &mut [T], which: &mut [u8]) {
+    let c = out.len();
+    let (a, b) = upper.split_at(c);
+    let (d, e) = lower.split_at(c);
+    let (b, d, e, bias, which) = (&b[..c], &d[..c], &e[..c], &bias[..c], &mut which[..c]);
+    for i in 0..c {
+        let (a, b, d, e) = (a[i].get(), b[i].get(), d[i].get(), e[i].get());
+        let (ab, at_ab) = if (b > a) | b.is_nan() { (b, 1u32) } else { (a, 0u32) };
+        let (abd, at_abd) = if (d > ab) | d.is_nan() { (d, 2u32) } else { (ab, at_ab) };
+        let (best, place) = if (e > abd) | e.is_nan() { (e, 3u32) } else { (abd, at_abd) };
+        let sum = best + bias[i];
+        let cut = sum <= 0.0;
+        out[i] = T::of(if cut { 0.0 } else { sum });
+        which[i] = if cut { CUT as u32 } else { place } as u8;
+    }
+}
+
+/// The gradients of [`pool_bias_relu`]: of `x` (every element is written) and, added to, of the bias.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub fn pool_bias_relu_backward<T: Element>(gradient: &[T], which: &[u8], shape: Images, of_x: &mut [T], of_bias: &mut [f32]) {
+    let (c, row) = (shape.channels, shape.width * shape.channels);
+    let small = shape.pooled();
+    if shape.height % 2 == 1 || shape.width % 2 == 1 {
+        of_x.fill(T::default()); // the last row and column are in no window
+    }
+    for line in 0..small.count * small.height {
+        let (image, y) = (line / small.height, line % small.height);
+        let top = (image * shape.height + 2 * y) * row;
+        let (upper, lower) = of_x[top..top + 2 * row].split_at_mut(row);
+        for column in 0..small.width {
+            let from = (line * small.width + column) * c;
+            let window = 2 * column * c..(2 * column + 2) * c;
+            let (upper, lower) = (&mut upper[window.clone()], &mut lower[window]);
+            pool_pixel_backward(&gradient[from..from + c], &which[from..from + c], upper, lower, of_bias);
+        }
+    }
+}
+
+#[inline(always)]
+fn pool_pixel_backward<T: Element>(gradient: &[T], which: &[u8], upper: &mut [T], lower: &mut [T], of_bias: &mut [f32]) {
+    let c = gradient.len();
+    let (a, b) = upper.split_at_mut(c);
+    let (d, e) = lower.split_at_mut(c);
+    let (which, b, d, e, of_bias) = (&which[..c], &mut b[..c], &mut d[..c], &mut e[..c], &mut of_bias[..c]);
+    let zero = T::default();
+    for i in 0..c {
+        let (place, value) = (u32::from(which[i]), gradient[i]);
+        a[i] = if place == 0 { value } else { zero };
+        b[i] = if place == 1 { value } else { zero };
+        d[i] = if place == 2 { value } else { zero };
+        e[i] = if place == 3 { value } else { zero };
+        of_bias[i] += if place == u32::from(CUT) { 0.0 } else { value.get() };
+    }
+}
+
+/// Adds the bias to each row of `y`, with ReLU if wanted. NaN passes.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub fn bias_relu(y: &mut [f32], bias: &[f32], relu: bool) {
+    for row in y.chunks_exact_mut(bias.len()) {
+        for (value, bias) in row.iter_mut().zip(bias) {
+            let sum = *value + bias;
+            *value = if relu & (sum <= 0.0) { 0.0 } else { sum };
+        }
+    }
+}
+
+/// The gradient before [`bias_relu`], in place of the one after it, and, added to, that of the bias. `y` is its result.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub fn bias_relu_backward(gradient: &mut [f32], y: &[f32], of_bias: &mut [f32], relu: bool) {
+    let n = of_bias.len();
+    for (row, y) in gradient.chunks_exact_mut(n).zip(y.chunks_exact(n)) {
+        for ((value, y), sum) in row.iter_mut().zip(y).zip(of_bias.iter_mut()) {
+            *value = if relu & (*y <= 0.0) { 0.0 } else { *value };
+            *sum += *value;
+        }
+    }
+}
+
+/// Cross-entropy of each row of logits, in nats; `softmax` gets the probabilities.
+pub fn cross_entropy(logits: &[f32], outputs: &[i64], softmax: &mut [f32], loss: &mut [f32]) {
+    let classes = logits.len() / outputs.len().max(1);
+    for (((row, p), &output), loss) in logits.chunks_exact(classes).zip(softmax.chunks_exact_mut(classes)).zip(outputs).zip(loss.iter_mut())
+    {
+        // A NaN anywhere makes the sum, and so the loss, NaN.
+        let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut sum = 0.0;
+        for (p, x) in p.iter_mut().zip(row) {
+            *p = (x - most).exp();
+            sum += *p;
+        }
+        p.iter_mut().for_each(|p| *p /= sum);
+        *loss = sum.ln() - (row[output as usize] - most);
+    }
+}
+
+/// Its gradient: (softmax − one-hot) times that of each row's loss, in place of the softmax.
+pub fn cross_entropy_backward(softmax: &mut [f32], outputs: &[i64], gradient: impl Fn(usize) -> f32) {
+    let classes = softmax.len() / outputs.len().max(1);
+    for (i, (p, &output)) in softmax.chunks_exact_mut(classes).zip(outputs).enumerate() {
+        p[output as usize] -= 1.0;
+        let factor = gradient(i);
+        p.iter_mut().for_each(|p| *p *= factor);
+    }
+}
+
+/// What one step of SGD needs besides the arrays.
+#[derive(Debug, Clone, Copy)]
+pub struct Sgd {
+    pub lr: f32,
+    pub momentum: f32,
+    pub nesterov: bool,
+    /// The penalty acts through the proximal map after the step, with this factor in place of lr; else through the gradient.
+    pub proximal: Option<f32>,
+}
+
+/// One step on θ, in place, with its velocity. `decay` and `point` are the penalty's; an empty `decay` for none, an empty `point`
+/// for zero. The operations and their order are those of `train::Optimiser`, which says what they mean.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub fn sgd(theta: &mut [f32], gradient: &[f32], velocity: &mut [f32], decay: &[f32], point: &[f32], rule: Sgd) {
+    let n = theta.len();
+    match (decay.is_empty(), point.is_empty()) {
+        (true, _) => sgd_loop(theta, gradient, velocity, |_| 0.0, |_| 0.0, Sgd { proximal: None, ..rule }, false),
+        (false, true) => {
+            let decay = &decay[..n];
+            sgd_loop(theta, gradient, velocity, |i| decay[i], |_| 0.0, rule, true)
+        }
+        (false, false) => {
+            let (decay, point) = (&decay[..n], &point[..n]);
+            sgd_loop(theta, gradient, velocity, |i| decay[i], |i| point[i], rule, true)
+        }
+    }
+}
+
+#[inline(always)]
+fn sgd_loop(
+    theta: &mut [f32],
+    gradient: &[f32],
+    velocity: &mut [f32],
+    decay: impl Fn(usize) -> f32,
+    point: impl Fn(usize) -> f32,
+    rule: Sgd,
+    penalised: bool,
+) {
+    let n = theta.len();
+    let (gradient, velocity) = (&gradient[..n], &mut velocity[..n]);
+    let explicit = penalised && rule.proximal.is_none();
+    for i in 0..n {
+        let mut g = gradient[i];
+        if explicit {
+            g += decay(i) * (theta[i] - point(i));
+        }
+        let mut direction = g;
+        if rule.momentum != 0.0 {
+            let v = velocity[i] * rule.momentum + g;
+            velocity[i] = v;
+            direction = if rule.nesterov { g + v * rule.momentum } else { v };
+        }
+        let mut value = theta[i] - direction * rule.lr;
+        if let Some(factor) = rule.proximal {
+            value = point(i) + (value - point(i)) / (decay(i) * factor + 1.0);
+        }
+        theta[i] = value;
+    }
+}
+
+/// How one line of an image's bytes becomes floats, scale·byte + shift: one of each for each byte of the line.
+#[derive(Debug, Clone)]
+pub struct Normalise {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Normalise {
+    /// Of each channel's scale and shift.
+    pub fn new(scale: &[f32], shift: &[f32], width: usize) -> Normalise {
+        Normalise { scale: scale.repeat(width), shift: shift.repeat(width) }
+    }
+
+    #[inline(always)]
+    fn apply<T: Element>(&self, pixels: &[u8], out: &mut [T]) {
+        let n = out.len();
+        let (pixels, scale, shift) = (&pixels[..n], &self.scale[..n], &self.shift[..n]);
+        for i in 0..n {
+            out[i] = T::of(f32::from(pixels[i]) * scale[i] + shift[i]);
+        }
+    }
+}
+
+/// Images as they are.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub fn gather<T: Element>(pixels: &[u8], rows: &[i64], image: Images, normalise: &Normalise, out: &mut [T]) {
+    let (size, line) = (image.floats(), image.width * image.channels);
+    for (row, out) in rows.iter().zip(out.chunks_exact_mut(size)) {
+        let from = *row as usize * size;
+        for (pixels, out) in pixels[from..from + size].chunks_exact(line).zip(out.chunks_exact_mut(line)) {
+            normalise.apply(pixels, out);
+        }
+    }
+}
+
+/// Images mirrored and shifted; `draws` holds flip (0 or 1) and the shifts down and right for each. What comes in is 0, the mean.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
+pub fn gather_augmented<T: Element>(pixels: &[u8], rows: &[i64], draws: &[i64], image: Images, normalise: &Normalise, out: &mut [T]) {
+    let (size, line, c) = (image.floats(), image.width * image.channels, image.channels);
+    let mut mirrored = vec![0; line];
+    for ((row, draw), out) in rows.iter().zip(draws.chunks_exact(3)).zip(out.chunks_exact_mut(size)) {
+        let from = *row as usize * size;
+        for (y, out) in out.chunks_exact_mut(line).enumerate() {
+            out.fill(T::default());
+            let from_y = y as i64 + draw[1];
+            if from_y < 0 || from_y >= image.height as i64 {
+                continue;
+            }
+            let mut source = &pixels[from + from_y as usize * line..][..line];
+            if draw[0] == 1 {
+                mirrored.chunks_exact_mut(c).zip(source.chunks_exact(c).rev()).for_each(|(to, from)| to.copy_from_slice(from));
+                source = &mirrored;
+            }
+            let kept = line.saturating_sub(draw[2].unsigned_abs() as usize * c);
+            match draw[2] < 0 {
+                true => normalise.apply(&source[..kept], &mut out[line - kept..]),
+                false => normalise.apply(&source[line - kept..], &mut out[..kept]),
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What tch does not reach of libtorch, through the few lines of `native.cc`.
+
+use std::ffi::{c_char, c_void, CStr};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use tch::{Device, Tensor};
+use torch_sys::C_tensor;
+
+type BackwardFn = extern "C" fn(*mut c_void, *mut C_tensor, *mut *const C_tensor) -> i32;
+
+extern "C" {
+    fn transfergrid_with_gradient(
+        label: *const c_char,
+        inputs: *const *const C_tensor,
+        n: usize,
+        output: *const C_tensor,
+        closure: *mut c_void,
+        backward: BackwardFn,
+        release: extern "C" fn(*mut c_void),
+    ) -> *mut C_tensor;
+    fn transfergrid_allow_tf32(allowed: bool);
+    fn transfergrid_profile_start();
+    fn transfergrid_profile_stop(closure: *mut c_void, see: extern "C" fn(*mut c_void, *const c_char, i64, i64));
+    fn transfergrid_enter(name: *const c_char) -> *mut c_void;
+    fn transfergrid_leave(scope: *mut c_void);
+}
+
+type Closure = Box<dyn FnOnce(Tensor) -> Vec<Option<Tensor>> + Send>;
+
+/// A gradient waiting to be asked for, then what it gave.
+struct Waiting {
+    closure: Option<Closure>,
+    results: Vec<Option<Tensor>>,
+}
+
+/// `output` as a function of `inputs` with a gradient written in Rust: `backward` gets the output's gradient and gives each
+/// input's. It is called at most once, on the thread that runs the backward pass. `label` is for profiles.
+pub fn with_gradient(
+    label: &'static CStr,
+    inputs: &[&Tensor],
+    output: Tensor,
+    backward: impl FnOnce(Tensor) -> Vec<Option<Tensor>> + Send + 'static,
+) -> Tensor {
+    if inputs.iter().all(|input| !input.requires_grad()) {
+        return output;
+    }
+    let pointers: Vec<*const C_tensor> = inputs.iter().map(|input| input.as_ptr()).collect();
+    let waiting = Box::new(Waiting { closure: Some(Box::new(backward)), results: vec![] });
+    // SAFETY: the pointers are of live tensors; libtorch gets the closure for its own and gives it back to `release` once.
+    let result = unsafe {
+        let waiting = Box::into_raw(waiting).cast();
+        transfergrid_with_gradient(label.as_ptr(), pointers.as_ptr(), pointers.len(), output.as_ptr(), waiting, call, release)
+    };
+    assert!(!result.is_null(), "libtorch could not record an operation's gradient");
+    // SAFETY: a fresh tensor, ours alone.
+    unsafe { Tensor::from_ptr(result) }
+}
+
+extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut *const C_tensor) -> i32 {
+    // A panic must not cross into C++.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: `closure` is the box that `with_gradient` made, used by one thread at a time; the gradient lives through the call.
+        let (waiting, gradient) = unsafe { (&mut *closure.cast::<Waiting>(), Tensor::clone_from_ptr(gradient)) };
+        let Some(backward) = waiting.closure.take() else { return 1 };
+        waiting.results = tch::no_grad(|| backward(gradient));
+        for (i, result) in waiting.results.iter().enumerate() {
+            if let Some(tensor) = result {
+                // SAFETY: libtorch has room for one pointer an input, and reads them before it releases the closure.
+                unsafe { *results.add(i) = tensor.as_ptr() };
+            }
+        }
+        0
+    }));
+    outcome.unwrap_or(1)
+}
+
+extern "C" fn release(closure: *mut c_void) {
+    // SAFETY: the box that `with_gradient` made; called once.
+    drop(unsafe { Box::from_raw(closure.cast::<Waiting>()) });
+}
+
+/// Whether CUDA's float32 matrix products and convolutions may round their inputs to TF32's ten bits. Of the whole process.
+pub fn allow_tf32(allowed: bool) {
+    // SAFETY: sets two flags.
+    unsafe { transfergrid_allow_tf32(allowed) }
+}
+
+/// Runs `work` as an operation of that name in profiles.
+pub fn scope<T>(name: &'static CStr, work: impl FnOnce() -> T) -> T {
+    struct Scope(*mut c_void);
+    impl Drop for Scope {
+        fn drop(&mut self) {
+            // SAFETY: what `transfergrid_enter` gave, given back once, in the reverse order; null is allowed.
+            unsafe { transfergrid_leave(self.0) }
+        }
+    }
+    // SAFETY: a name that lives for ever.
+    let _scope = Scope(unsafe { transfergrid_enter(name.as_ptr()) });
+    work()
+}
+
+/// What one operation took while it was watched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profiled {
+    pub name: String,
+    pub calls: usize,
+    /// Its own, without operations called from it. On CUDA the host's time: kernels run later.
+    pub seconds: f64,
+}
+
+/// Runs `work` and tells which operations this thread spent its time in, the longest first.
+pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Vec<Profiled>) {
+    extern "C" fn see(closure: *mut c_void, name: *const c_char, calls: i64, nanoseconds: i64) {
+        // SAFETY: the vector below, and a NUL-terminated name that lives through the call.
+        let (all, name) = unsafe { (&mut *closure.cast::<Vec<Profiled>>(), CStr::from_ptr(name)) };
+        all.push(Profiled { name: name.to_string_lossy().into_owned(), calls: calls as usize, seconds: nanoseconds as f64 * 1e-9 });
+    }
+    // SAFETY: starts and stops in pairs on this thread; `see` gets the vector that lives here.
+    unsafe { transfergrid_profile_start() };
+    let result = work();
+    let mut all: Vec<Profiled> = vec![];
+    unsafe { transfergrid_profile_stop((&raw mut all).cast(), see) };
+    all.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then(a.name.cmp(&b.name)));
+    (result, all)
+}
+
+/// A contiguous CPU tensor's elements.
+///
+/// # Safety
+/// `T` has to be the tensor's kind, and nobody may write to it meanwhile.
+pub unsafe fn slice<T>(x: &Tensor) -> &[T] {
+    debug_assert!(x.device() == Device::Cpu && x.kind().elt_size_in_bytes() == std::mem::size_of::<T>());
+    std::slice::from_raw_parts(x.data_ptr().cast::<T>(), x.numel())
+}
+
+/// The same, to write to; of a tensor that nobody else looks at.
+///
+/// # Safety
+/// See [`slice`].
+pub unsafe fn slice_mut<T>(x: &mut Tensor) -> &mut [T] {
+    debug_assert!(x.device() == Device::Cpu && x.kind().elt_size_in_bytes() == std::mem::size_of::<T>());
+    std::slice::from_raw_parts_mut(x.data_ptr().cast::<T>(), x.numel())
+}

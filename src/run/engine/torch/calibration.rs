@@ -1,0 +1,126 @@
+//! What is fastest on the device at hand: measured once for each device, libtorch version and shape, and kept in the study's folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::devices::{describe, hardware};
+use super::measure::wait_for;
+use crate::config::network::Precision;
+use crate::model::{convolution, Convolution, Strategy};
+use crate::store::write_hint;
+
+/// Milliseconds of one forward and backward pass of a convolution, for each strategy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Timing {
+    pub convolution: Convolution,
+    pub chosen: Strategy,
+    pub milliseconds: BTreeMap<Strategy, f64>,
+}
+
+/// A pack's size and what was tried: (replicas, images a second).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct PackSize {
+    chosen: usize,
+    images_per_second: Vec<(usize, f64)>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Measured {
+    strategies: BTreeMap<String, Vec<Timing>>,
+    packs: BTreeMap<String, PackSize>,
+}
+
+pub struct Calibration {
+    path: PathBuf,
+    hardware: String,
+    measured: Mutex<Measured>,
+}
+
+impl Calibration {
+    /// With what an earlier run measured, if `path` has it.
+    pub fn new(path: PathBuf, device: Device) -> Calibration {
+        let known = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let hardware = format!("{} / libtorch {}", hardware(device), describe().libtorch);
+        Calibration { path, hardware, measured: Mutex::new(known) }
+    }
+
+    /// For each convolution, the strategy that is fastest for `k` replicas (rounded up to a power of two).
+    pub fn strategies(&self, layers: &[Convolution], k: usize, batch: usize, precision: Precision, device: Device) -> Vec<Strategy> {
+        self.timings(layers, k, batch, precision, device).into_iter().map(|timing| timing.chosen).collect()
+    }
+
+    pub fn timings(&self, layers: &[Convolution], k: usize, batch: usize, precision: Precision, device: Device) -> Vec<Timing> {
+        let k = k.next_power_of_two();
+        let shapes: Vec<String> = layers.iter().map(|c| format!("{}→{} at {}×{}", c.inputs, c.outputs, c.height, c.width)).collect();
+        let key = format!("{} / {k} replicas, batch {batch}, {precision:?}: {}", self.hardware, shapes.join(", "));
+        // Locked while measuring, so that two workers do not disturb each other's clocks.
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = measured.strategies.get(&key).filter(|known| known.len() == layers.len()) {
+            return known.clone();
+        }
+        let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
+        let timings: Vec<Timing> =
+            layers.iter().enumerate().map(|(i, layer)| time(layer, i > 0, k as i64, batch as i64, kind, device)).collect();
+        measured.strategies.insert(key, timings.clone());
+        self.save(&measured);
+        timings
+    }
+
+    /// The size that `measure` finds best, with what it tried.
+    pub fn pack_size(&self, shape: &str, measure: impl FnOnce() -> (usize, Vec<(usize, f64)>)) -> usize {
+        let key = format!("{} / {shape}", self.hardware);
+        if let Some(known) = self.measured.lock().unwrap_or_else(PoisonError::into_inner).packs.get(&key) {
+            return known.chosen;
+        }
+        let (chosen, images_per_second) = measure(); // unlocked: it asks for strategies
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.packs.insert(key, PackSize { chosen, images_per_second });
+        self.save(&measured);
+        chosen
+    }
+
+    fn save(&self, measured: &Measured) {
+        // The folder may not be there yet or be read-only: then it is measured again next time.
+        if let Ok(text) = serde_json::to_vec_pretty(measured) {
+            write_hint(&self.path, &text);
+        }
+    }
+}
+
+/// Times each strategy on made-up images. One that does not fit into memory is left out.
+fn time(layer: &Convolution, wants_x: bool, k: i64, batch: i64, kind: Kind, device: Device) -> Timing {
+    const ROUNDS: usize = 5;
+    let try_one = |strategy: Strategy| {
+        let options = (kind, device);
+        let x = Tensor::ones([batch, layer.height, layer.width, k * layer.inputs], options).permute([0, 3, 1, 2]);
+        let x = x.set_requires_grad(wants_x);
+        let weight = Tensor::ones([k, layer.outputs, layer.inputs, 3, 3], (Kind::Float, device)).set_requires_grad(true);
+        let wanted: Vec<&Tensor> = if wants_x { vec![&weight, &x] } else { vec![&weight] };
+        let pass = || {
+            let total = convolution(&x, &weight, None, strategy).sum(Kind::Float);
+            Tensor::run_backward(&[&total], &wanted, false, false)
+        };
+        pass(); // chooses kernels, fills caches
+        let mut times: Vec<f64> = (0..ROUNDS)
+            .map(|_| {
+                wait_for(device);
+                let started = Instant::now();
+                pass();
+                wait_for(device);
+                1000.0 * started.elapsed().as_secs_f64()
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        times[ROUNDS / 2]
+    };
+    let attempt = |strategy| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tch::with_grad(|| try_one(strategy)))).ok();
+    let milliseconds: BTreeMap<Strategy, f64> =
+        Strategy::ALL.into_iter().filter_map(|strategy| Some((strategy, attempt(strategy)?))).collect();
+    let fastest = milliseconds.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(strategy, _)| *strategy);
+    Timing { convolution: *layer, chosen: fastest.unwrap_or(Strategy::Alone), milliseconds }
+}

@@ -1,0 +1,118 @@
+//! Which devices there are, and libtorch's CUDA part.
+
+use anyhow::Result;
+use tch::{Cuda, Device};
+
+use crate::run::engine::Description;
+
+/// PyTorch's version that tch's bindings were generated for.
+const LIBTORCH_VERSION: &str = "2.11.0";
+
+/// `cuda:0` where there is one, else `cpu`.
+pub fn auto_device() -> String {
+    if load_cuda().is_ok() && Cuda::is_available() {
+        "cuda:0".into()
+    } else {
+        "cpu".into()
+    }
+}
+
+/// The devices that `--device` names: the CPU, or one or more of CUDA's.
+pub fn devices(wanted: &str) -> Result<Vec<Device>> {
+    let name = if wanted == "auto" { auto_device() } else { wanted.to_string() };
+    if name == "cpu" {
+        return Ok(vec![Device::Cpu]);
+    }
+    let mut all: Vec<Device> = vec![];
+    for name in name.split(',') {
+        let device = cuda_device(wanted, name)?;
+        if all.contains(&device) {
+            return Err(crate::run::usage(
+                format!("--device {wanted}: {name} stands there twice"),
+                "name each device once; --workers N trains N packs at a time",
+            ));
+        }
+        all.push(device);
+    }
+    Ok(all)
+}
+
+fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
+    let index = match name {
+        "cuda" => Some(0),
+        other => other.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()),
+    };
+    let Some(index) = index else {
+        return Err(crate::run::usage(
+            format!("--device {wanted}: no such device"),
+            "give auto, cpu, cuda:N, or several of CUDA's: cuda:0,cuda:1",
+        ));
+    };
+    let found = describe();
+    if index >= found.cuda_devices {
+        return Err(crate::run::usage(
+            format!("--device {wanted}: {}", found.cuda),
+            "`transfergrid doctor` says what is here; --device cpu always works",
+        ));
+    }
+    Ok(Device::Cuda(index))
+}
+
+pub fn describe() -> Description {
+    let lib = option_env!("TRANSFERGRID_LIBTORCH_LIB");
+    let version_file = lib.map(|lib| std::path::Path::new(lib).join("../version.py"));
+    let version = version_file.and_then(|file| std::fs::read_to_string(file).ok()).and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("__version__"))?;
+        Some(line.split(['\'', '"']).nth(1)?.to_string())
+    });
+    let loaded = load_cuda();
+    let cuda_devices = if loaded.is_ok() { Cuda::device_count().max(0) as usize } else { 0 };
+    let has_file = lib.is_some_and(|lib| std::path::Path::new(lib).join("libtorch_cuda.so").exists());
+    let cuda = match (loaded, cuda_devices) {
+        (Err(why), _) if has_file => format!("not installed whole ({why}); for CUDA: make clean-venv && make build TORCH=cuda"),
+        (Err(_), _) => "this libtorch has no CUDA part; install the full wheel: make clean-venv && make build TORCH=cuda".to_string(),
+        (Ok(()), 0) => "libtorch's CUDA part is here, but it sees no NVIDIA driver or device".to_string(),
+        (Ok(()), n) => format!("{n} device{}", if n == 1 { "" } else { "s" }),
+    };
+    let libtorch = match version {
+        Some(version) if version.starts_with(LIBTORCH_VERSION) => version,
+        Some(version) => format!("{version} (built for {LIBTORCH_VERSION}!)"),
+        None => format!("unknown version (built for {LIBTORCH_VERSION})"),
+    };
+    Description { libtorch, folder: lib.map(str::to_string), cuda_devices, cuda }
+}
+
+/// Loads libtorch's CUDA part if it is installed. The program itself links the CPU part only, so that one binary runs on
+/// machines with and without CUDA; this has to happen before anything asks for CUDA, since libtorch remembers the answer.
+fn load_cuda() -> Result<(), String> {
+    static LOADED: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
+    let load = || {
+        // SAFETY: a NUL-terminated name; libtorch's libraries register themselves when loaded and are never unloaded. dlerror's text
+        // is copied before anything else can replace it.
+        unsafe {
+            if !libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL).is_null() {
+                return Ok(());
+            }
+            let why = libc::dlerror();
+            Err(if why.is_null() { "no reason given".into() } else { std::ffi::CStr::from_ptr(why).to_string_lossy().into_owned() })
+        }
+    };
+    LOADED.get_or_init(load).clone()
+}
+
+/// The device's name, so that what was measured on one is not taken for another's: the GPUs' model names, or the processor's.
+pub fn hardware(device: Device) -> String {
+    let first_value = |text: String, key: &str| {
+        text.lines().find_map(|line| line.strip_prefix(key)?.split_once(':').map(|(_, value)| value.trim().to_string()))
+    };
+    let named = match device {
+        Device::Cpu => std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| first_value(text, "model name")),
+        _ => {
+            let folders = std::fs::read_dir("/proc/driver/nvidia/gpus").ok().into_iter().flatten().flatten();
+            let text = |folder: std::fs::DirEntry| std::fs::read_to_string(folder.path().join("information")).ok();
+            let names: std::collections::BTreeSet<String> = folders.filter_map(|folder| first_value(text(folder)?, "Model")).collect();
+            (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(" and "))
+        }
+    };
+    named.unwrap_or_else(|| "unknown".into())
+}

@@ -1,0 +1,76 @@
+//! Trained source models in memory, on the device they were trained on, until their last target has been trained.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tch::{Device, Tensor};
+
+use crate::plan::Plan;
+
+/// Bytes of source models kept, at most; the rest come back from disk.
+const LIMIT: usize = 1 << 30;
+
+/// A model's parameters and running statistics by name.
+pub type Named = Vec<(String, Tensor)>;
+
+pub struct Sources {
+    inner: Mutex<Inner>,
+    limit: usize,
+}
+
+struct Inner {
+    /// Target stages that each source still has to start.
+    wanted: HashMap<String, usize>,
+    models: HashMap<String, Named>,
+    bytes: usize,
+}
+
+fn bytes(model: &Named) -> usize {
+    model.iter().map(|(_, tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum()
+}
+
+impl Sources {
+    pub fn new(plan: &Plan) -> Sources {
+        let mut wanted = HashMap::new();
+        for source in plan.stages.iter().filter_map(|stage| stage.source) {
+            *wanted.entry(plan.stages[source].key.clone()).or_default() += 1;
+        }
+        Sources { inner: Mutex::new(Inner { wanted, models: HashMap::new(), bytes: 0 }), limit: LIMIT }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a model if targets want it and there is room.
+    pub fn keep(&self, key: &str, model: Named) {
+        let (mut inner, size) = (self.lock(), bytes(&model));
+        if inner.wanted.contains_key(key) && inner.bytes + size <= self.limit && !inner.models.contains_key(key) {
+            inner.bytes += size;
+            inner.models.insert(key.to_string(), model);
+        }
+    }
+
+    pub fn holds(&self, key: &str) -> bool {
+        self.lock().models.contains_key(key)
+    }
+
+    /// A kept model, on this device.
+    pub fn get(&self, key: &str, device: Device) -> Option<Named> {
+        let inner = self.lock();
+        Some(inner.models.get(key)?.iter().map(|(name, tensor)| (name.clone(), tensor.to_device(device))).collect())
+    }
+
+    /// A target of this source has been trained.
+    pub fn used(&self, key: &str) {
+        let mut inner = self.lock();
+        let Some(left) = inner.wanted.get_mut(key) else { return };
+        *left -= 1;
+        if *left == 0 {
+            inner.wanted.remove(key);
+            if let Some(model) = inner.models.remove(key) {
+                inner.bytes -= bytes(&model);
+            }
+        }
+    }
+}
