@@ -4,7 +4,7 @@ BIN := target/release/transfergrid
 CARGO := cargo
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test check docs bench bench-theory image clean-venv
+.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test check docs bench bench-study bench-growth bench-overhead bench-theory image clean-venv
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -58,8 +58,17 @@ check: libtorch ## what a developer runs before a commit
 docs: build ## docs/study.md from the settings' doc comments
 	$(BIN) schema --markdown > docs/study.md
 
-bench: build .venv/bench ## training throughput against plain PyTorch
-	.venv-bench/bin/python benches/throughput.py $(ARGS)
+bench: build .venv/bench ## grids of small models against PyTorch loops, vmap and JAX (ARGS='--device cuda' on a GPU)
+	.venv-bench/bin/python benches/grid.py $(ARGS)
+
+bench-study: build .venv/bench ## a whole small study against independent PyTorch jobs
+	.venv-bench/bin/python benches/study.py $(ARGS)
+
+bench-growth: build .venv/bench ## how cost grows with stages, replicas, data, λ₁
+	.venv-bench/bin/python benches/growth.py $(ARGS)
+
+bench-overhead: build .venv/bench ## what a job that does nothing costs, against Hydra and Optuna
+	.venv-bench/bin/python benches/overhead.py $(ARGS)
 
 bench-theory: $(THEORY) ## the ridge module against scikit-learn and NumPy
 	$(CARGO) build --release --no-default-features --target-dir target/no-torch --example ridge_bench

@@ -23,9 +23,12 @@ def run(command, **options):
     return done.stdout, seconds
 
 
-def peer(script, *flags):
-    """What a peer reports of itself."""
-    out, _ = run([sys.executable, PEERS / script, *flags])
+def peer(script, *flags, timeout=None):
+    """What a peer reports of itself; None if that took longer than `timeout` seconds."""
+    try:
+        out, _ = run([sys.executable, PEERS / script, *flags], timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return None
     return json.loads(out.splitlines()[-1])
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training a grid of small models: a transfergrid sweep against what one would run instead, in turn, in one run on one machine.
 
-usage: python benches/grid.py [--device cpu|cuda] [--rounds 5] [--cases cifar10:16,mnist:16,mnist:64] [--bf16] [--out FOLDER]
+usage: python benches/grid.py [--device cpu|cuda] [--cases cifar10:16:5,mnist:16:5,mnist:64:3] [--bf16] [--out FOLDER]
 Needs: target/release/transfergrid, the data sets under TRANSFERGRID_DATA, benches/peers/requirements.txt in this Python (`make bench`).
 
 Peers (benches/peers/): `eager`, a plain PyTorch loop, channels_last, on CPU with as many threads as are fastest (tried in the warm-up
@@ -27,6 +27,7 @@ from common import BIN, ROOT, machine, peer, run, spread, text, versions, write
 EPOCHS = {"cifar10": 2, "mnist": 20}
 IMAGES = {"cifar10": 6 * 500, "mnist": 5 * 400}
 SLOW = 4  # a peer this many times slower than the sweep in the warm-up is measured once, not in every round
+LIMIT = 5  # and one that takes this many times as long is stopped: only this bound is known of it
 
 
 def ours(task, models, device, bf16):
@@ -55,42 +56,48 @@ def processes(flags, models, count):
 
 
 def peers(task, models, device, bf16):
-    """Name → a call that measures it."""
+    """Name → a call that measures it, or gives None when a time-out in seconds is over."""
     flags = ["--task", task, "--epochs", EPOCHS[task], "--device", device, *(["--bf16"] if bf16 else [])]
     all_flags = [*flags, "--models", models]
     found = {}
     threads = range(1, os.cpu_count() + 1) if device == "cpu" else [0]
     for n in threads:
-        found[f"eager, {n} thread{'s' * (n > 1)}" if n else "eager"] = lambda n=n: peer("eager.py", *all_flags, "--threads", n)
+        found[f"eager, {n} thread{'s' * (n > 1)}" if n else "eager"] = lambda timeout, n=n: peer("eager.py", *all_flags, "--threads", n, timeout=timeout)
     if device != "cpu":
         for count in (4, 8, 16):
-            found[f"{count} processes"] = lambda count=count: processes(flags, models, count)
-    found["vmap"] = lambda: peer("vmap.py", *all_flags)
-    found["jax"] = lambda: peer("jax_scan.py", *all_flags)
+            found[f"{count} processes"] = lambda _, count=count: processes(flags, models, count)
+    found["vmap"] = lambda timeout: peer("vmap.py", *all_flags, timeout=timeout)
+    found["jax"] = lambda timeout: peer("jax_scan.py", *all_flags, timeout=timeout)
     return found
 
 
-def case(task, models, args):
+def case(task, models, count, args):
     print(f"\n{task}, {models} models, {'bf16' if args.bf16 else 'float32'}", flush=True)
     todo = peers(task, models, args.device, args.bf16)
     warm = {"ours": ours(task, models, args.device, args.bf16)}
+    limit = LIMIT * warm["ours"]["whole"]
+    stopped = []
     for name in list(todo):
-        warm[name] = todo[name]()
+        warm[name] = todo[name](limit)
         print("warm-up", name, json.dumps(warm[name]), flush=True)
+        if warm[name] is None:
+            stopped.append(name)
+            del warm[name], todo[name]
     eager = [name for name in todo if name.startswith("eager")]
     for name in eager:
         if name != min(eager, key=lambda name: warm[name]["seconds"]):
             del todo[name]  # not the best number of threads
     slow = {name for name in todo if warm[name]["seconds"] > SLOW * warm["ours"]["seconds"]}
     rounds = []
-    for i in range(args.rounds):
+    for i in range(count):
         row = {"ours": ours(task, models, args.device, args.bf16)}
         for name, call in todo.items():
-            row[name] = warm[name] if name in slow else call()
+            row[name] = warm[name] if name in slow else call(None)
         rounds.append(row)
         print(f"round {i + 1}", json.dumps({name: round(r["seconds"], 2) for name, r in row.items()}), flush=True)
     steps = models * -(-IMAGES[task] // 128) * EPOCHS[task]
-    result = {"task": task, "models": models, "epochs": EPOCHS[task], "precision": "bf16" if args.bf16 else "float32", "n": args.rounds, "model_steps": steps, "peers": {}}
+    result = {"task": task, "models": models, "epochs": EPOCHS[task], "precision": "bf16" if args.bf16 else "float32", "n": count, "model_steps": steps, "peers": {},
+              "stopped": {name: f"took more than {LIMIT} times as long as the whole sweep" for name in stopped}}
     result["ours"] = {
         "model_steps_per_second": spread([steps / r["ours"]["seconds"] for r in rounds]),
         "images_per_second": spread([models * IMAGES[task] * EPOCHS[task] / r["ours"]["seconds"] for r in rounds]),
@@ -98,7 +105,7 @@ def case(task, models, args):
     }
     for name in todo:
         result["peers"][name] = {
-            "measured": 1 if name in slow else args.rounds,
+            "measured": 1 if name in slow else count,
             "model_steps_per_second": spread([steps / r[name]["seconds"] for r in rounds]),
             "whole_seconds": spread([r[name]["whole"] for r in rounds]),
             "steps_ratio": spread([r[name]["seconds"] / r["ours"]["seconds"] for r in rounds]),
@@ -113,14 +120,13 @@ def case(task, models, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--cases", default=None)
+    parser.add_argument("--cases", help="task:models:rounds, …")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
-    cases = args.cases or ("cifar10:16,mnist:16,mnist:64" if args.device == "cpu" else "cifar10:64,mnist:64")
-    results = [case(*(f(part) for f, part in zip((str, int), item.split(":"))), args) for item in cases.split(",")]
-    command = f"make bench ARGS='--device {args.device} --rounds {args.rounds} --cases {cases}{' --bf16' if args.bf16 else ''}'"
+    cases = args.cases or ("cifar10:16:5,mnist:16:5,mnist:64:3" if args.device == "cpu" else "cifar10:64:5,mnist:64:5")
+    results = [case(*(f(part) for f, part in zip((str, int, int), item.split(":"))), args) for item in cases.split(",")]
+    command = f"make bench ARGS='--device {args.device} --cases {cases}{' --bf16' if args.bf16 else ''}'"
     summary = {"command": command, "date": time.strftime("%Y-%m-%d"), "device": args.device, "machine": machine(),
                "versions": versions("torch", "jax", "numpy"), "cases": results}
     write(args.out, f"grid-{args.device.split(':')[0]}{'-bf16' if args.bf16 else ''}.json", summary)

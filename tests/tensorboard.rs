@@ -70,8 +70,8 @@ fn scalars_hparams_and_the_heat_map_come_back() {
     let deadline = Instant::now() + Duration::from_secs(60);
     let runs = loop {
         let runs: Vec<String> = server.get("runs").as_array().unwrap().iter().map(|r| r.as_str().unwrap().to_string()).collect();
-        // Every stage has a run, beside the root and the summary.
-        if runs.len() >= 20 + 2 {
+        // Every stage has a run, beside the root, the summary and the sweep itself.
+        if runs.len() >= 20 + 3 {
             break runs;
         }
         assert!(Instant::now() < deadline, "runs: {runs:?}");
@@ -86,6 +86,9 @@ fn scalars_hparams_and_the_heat_map_come_back() {
         let points = server.get(&format!("plugin/scalars/scalars{}", query(run, tag)));
         points.as_array().unwrap().iter().map(|p| (p[1].as_i64().unwrap(), p[2].as_f64().unwrap())).collect()
     };
+    let busy = scalars("small/tb/sweep", "sweep/utilisation");
+    assert!(busy.iter().all(|&(_, share)| (0.0..=1.0).contains(&share)) && busy.iter().any(|&(_, share)| share > 0.0), "{busy:?}");
+    assert_eq!(scalars("small/tb/sweep", "sweep/stages_done").last().unwrap().1, 20.0);
     let record = records(&logs, "small")
         .into_iter()
         .find(|r| r["axes"] == json!({"lambda0": 0.01, "lambda1": 0.1}) && r["seed"] == 1 && r["kind"] == "target")

@@ -44,7 +44,7 @@ def forward(theta, x):
     else:
         for w, b in cast[:-1]:
             x = jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + b
-            x = jax.lax.reduce_window(jax.nn.relu(x), jnp.array(-jnp.inf, kind), jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+            x = jax.lax.reduce_window(jax.nn.relu(x), -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
         x = x.reshape(x.shape[0], -1)
     w, b = cast[-1]
     return (x @ w + b).astype(jnp.float32)

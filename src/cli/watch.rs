@@ -101,6 +101,8 @@ impl<'a> Watch<'a> {
     /// The last summary; the runs of the best cells where the study was too large for a run each.
     pub fn finish(&mut self) -> Result<()> {
         self.progress.finish();
+        let warning = self.board.pulse(&self.progress.pulse());
+        self.tell(warning);
         let records = Records::read(self.folder)?;
         self.summarise(&records);
         if self.plan.stages.len() > RUN_LIMIT {
