@@ -10,7 +10,7 @@ All train the same grid: images, model, batch size, epochs, optimiser, and test 
 
 For each case two ratios (peer's time over ours, taken within a round):
   steps   training and testing alone: no start-up, no reading of files, nothing compiled. Of the sweep: from its first source stage's start to the
-          last one's record on disk
+          last one's record on disk; of several processes: the slowest one's
   whole   the whole process: start-up, reading, compilation; of the sweep also the (tiny) targets, TensorBoard, figures, report
 """
 import argparse
@@ -63,11 +63,11 @@ def peers(task, models, device, bf16):
     threads = range(1, os.cpu_count() + 1) if device == "cpu" else [0]
     for n in threads:
         found[f"eager, {n} thread{'s' * (n > 1)}" if n else "eager"] = lambda timeout, n=n: peer("eager.py", *all_flags, "--threads", n, timeout=timeout)
-    if device != "cpu":
-        for count in (4, 8, 16):
-            found[f"{count} processes"] = lambda _, count=count: processes(flags, models, count)
+    # Several processes at once, one thread each: on CPU one a core.
+    for count in (os.cpu_count(),) if device == "cpu" else (4, 8, 16):
+        found[f"{count} processes"] = lambda _, count=count: processes([*flags, *(["--threads", 1] if device == "cpu" else [])], models, count)
     found["vmap"] = lambda timeout: peer("vmap.py", *all_flags, timeout=timeout)
-    found["jax"] = lambda timeout: peer("jax_scan.py", *all_flags, timeout=timeout)
+    found["jax"] = lambda timeout: peer("jax_scan.py", *all_flags, timeout=timeout and 2 * timeout)  # it trains twice
     return found
 
 

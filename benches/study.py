@@ -9,7 +9,7 @@ only some of them, spread over the grid, are run in each round, and their mean t
 faster on this machine, found in a warm-up: one at a time with all cores, or one on each core. The ratio of times is also split in two:
 
   sharing   what the study's plan saves: operations of all cells' own sources and targets over operations of the plan's stages (counted)
-  speed     the rest: how much faster the same operations are done
+  speed     the rest: the same operations done faster, and start-up and reading of the data paid once instead of by every job
 """
 import argparse
 import concurrent.futures
@@ -61,7 +61,7 @@ def measure(task, args):
     sharing = unshared / plan["operations"]
 
     stride = max(1, len(cells) // args.jobs)
-    sample = cells[stride // 2 :: stride][: args.jobs // CORES * CORES]
+    sample = cells[stride // 2 :: stride][: max(args.jobs // CORES, 1) * CORES]
     warm = {parallel: batch(task, sample[:CORES], parallel) for parallel in (True, False)}
     parallel = warm[True] < warm[False]
     print(f"{task}: {CORES} jobs take {warm[True]:.1f} s one on each core, {warm[False]:.1f} s one after another", flush=True)

@@ -28,7 +28,7 @@ fn bench_of_packs_on_the_digits() {
         json(&done.stdout)
     };
     let first = bench();
-    assert!(first["matmul_flops"].as_f64().unwrap() > 1e8 && first["copy_bytes"].as_f64().unwrap() > 1e7);
+    assert!(first["copy_bytes"].as_f64().unwrap() > 1e7);
     let kinds: Vec<&str> = first["tasks"].as_array().unwrap().iter().map(|task| task["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["source", "target", "scratch"]);
     for task in first["tasks"].as_array().unwrap() {
@@ -37,14 +37,14 @@ fn bench_of_packs_on_the_digits() {
         assert!(number("busy") > 0.0 && number("busy") <= 1.0);
         assert_eq!(task["pack"], 4);
         assert_eq!(task["other_packs"].as_array().unwrap().len(), 2);
-        // Two convolutions, each timed in every way, the fastest chosen.
+        assert!(number("matmul_flops") > 1e8);
+        // Two convolutions, each timed in every way; on CPU they are computed alone, whatever is fastest.
         let layers = task["convolutions"].as_array().unwrap();
         assert_eq!(layers.len(), 2);
         for layer in layers {
             let times = layer["milliseconds"].as_object().unwrap();
             assert_eq!(times.len(), 3);
-            let chosen = times[layer["chosen"].as_str().unwrap()].as_f64().unwrap();
-            assert!(times.values().all(|ms| ms.as_f64().unwrap() >= chosen));
+            assert_eq!(layer["chosen"], "alone");
         }
         // The floor is counted: of a 3×3 convolution 1 → 4 at 8×8, one 4 → 8 at 4×4, and a head of 8·2·2 → 3.
         let forward = [2 * 9 * 4 * 64, 2 * 36 * 8 * 16, 2 * 32 * 3].map(f64::from);
@@ -56,6 +56,11 @@ fn bench_of_packs_on_the_digits() {
     let kept = || std::fs::read_to_string(folder.path().join("small/calibration.json")).unwrap();
     let before = kept();
     assert!(before.contains("4 replicas, batch 4"), "{before}");
+    for timing in json(&before)["strategies"].as_object().unwrap().values().flat_map(|layers| layers.as_array().unwrap().clone()) {
+        let times = timing["milliseconds"].as_object().unwrap();
+        let chosen = times[timing["chosen"].as_str().unwrap()].as_f64().unwrap();
+        assert!(times.values().all(|ms| ms.as_f64().unwrap() >= chosen), "what is kept is the fastest: {timing}");
+    }
     assert_eq!(bench()["tasks"][0]["convolutions"], first["tasks"][0]["convolutions"]);
     assert_eq!(before, kept());
     assert!(!folder.path().join("small/records").exists(), "no results");

@@ -68,6 +68,32 @@ fn losses_and_gradients() {
 }
 
 #[test]
+fn bfloat16_computes_inside_and_answers_in_float32() {
+    for (name, model) in models() {
+        let architecture = Architecture::new(&model, [16, 16, 3], 5);
+        let theta = architecture.layout.initial(&[3, 1], "source", Kind::Float, Device::Cpu);
+        let values: Vec<f64> = (0..2 * 6 * 16 * 16 * 3).map(|i| ((i * i * 31 + i * 17) % 1009) as f64 / 504.5 - 1.0).collect();
+        let x = Tensor::from_slice(&values).reshape([2, 6, 16, 16, 3]);
+        let buffers = || architecture.fresh_buffers(2, Kind::Float, Device::Cpu);
+        let of = |kind| architecture.forward(&architecture.layout.leaves(&theta), &x.to_kind(kind), &buffers(), Mode::Train);
+        let (exact, rounded) = (of(Kind::Float), of(Kind::BFloat16));
+        assert_eq!(rounded.kind(), Kind::Float, "{name}: logits, and with them losses");
+        let off = (&exact - &rounded).abs().max().double_value(&[]) / exact.abs().max().double_value(&[]);
+        assert!(off > 0.0 && off < 0.05, "{name}: {off}");
+        let loss = cross_entropy(&rounded, &Tensor::zeros([2, 6], (Kind::Int64, Device::Cpu))).sum(None::<Kind>);
+        let leaves = architecture.layout.leaves(&theta);
+        let again = cross_entropy(
+            &architecture.forward(&leaves, &x.to_kind(Kind::BFloat16), &buffers(), Mode::Train),
+            &Tensor::zeros([2, 6], (Kind::Int64, Device::Cpu)),
+        )
+        .sum(None::<Kind>);
+        let gradients = Tensor::run_backward(&[&again], &leaves, false, false);
+        assert!(gradients.iter().all(|g| g.kind() == Kind::Float), "{name}: gradients of float32 weights");
+        assert_eq!(loss.double_value(&[]), again.double_value(&[]));
+    }
+}
+
+#[test]
 fn the_planner_counts_the_parameters_that_the_model_has() {
     for (name, model) in models() {
         for data in DataName::ALL {

@@ -12,6 +12,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu" if args.device == "cpu" else "cuda"
 import jax
 import jax.numpy as jnp
 
+jax.config.update("jax_default_matmul_precision", "highest")  # float32 means float32 on GPUs too
+
 (images, labels), (test_images, test_labels) = tasks.read(args.task)
 classes, K = len(tasks.TASKS[args.task][0]), args.models
 rows = [tasks.subset(labels, args.task, k // len(tasks.LAMBDAS)) for k in range(K)]

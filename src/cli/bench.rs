@@ -77,11 +77,7 @@ impl BenchArgs {
 fn text(b: &Benchmark) -> String {
     let mut out =
         format!("{} ({}), libtorch {}, {} worker{}\n", b.device, b.hardware, b.libtorch, b.workers, if b.workers == 1 { "" } else { "s" });
-    out.push_str(&format!(
-        "measured here: matrix products {} operations/s, copies {} bytes/s (all workers at once)\n",
-        si(b.matmul_flops),
-        si(b.copy_bytes)
-    ));
+    out.push_str(&format!("copies, all workers at once: {} bytes/s\n", si(b.copy_bytes)));
     b.tasks.iter().for_each(|task| out.push_str(&section(task)));
     out
 }
@@ -102,6 +98,7 @@ fn section(t: &Task) -> String {
         let ways: Vec<String> = layer.milliseconds.iter().map(|(way, ms)| format!("{way} {ms:.2} ms")).collect();
         out.push_str(&row("convolution", format!("{}: {} ({})", layer.shape, layer.chosen, ways.join(", "))));
     }
+    out.push_str(&row("matrix products", format!("{} operations/s, all workers at once", si(t.matmul_flops))));
     let floors = format!(
         "{} images/s by operations ({} an image), {} by bytes ({} an image)",
         si(t.floor_by_flops),

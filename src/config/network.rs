@@ -23,8 +23,8 @@ pub struct Network {
     /// What λ₀ and λ₁ act on, and how.
     #[serde(default)]
     pub penalty: Penalty,
-    /// What matrix products and convolutions compute with. Weights, velocity, losses, penalties, biases and normalisation layers are
-    /// float32 in any case. `float32`: exact. `tf32`: on CUDA their inputs are rounded to 10 bits of mantissa; on CPU the same as
+    /// What matrix products and convolutions compute with. Weights, velocity, losses, penalties and normalisation layers are float32 in any
+    /// case. `float32`: exact. `tf32`: on CUDA their inputs are rounded to 10 bits of mantissa; on CPU the same as
     /// float32. `bf16`: inputs and activations have 8 bits; fast on CUDA and on CPUs with avx512_bf16, slow on others.
     /// docs/performance.md has the effect on the answer.
     #[serde(default)]

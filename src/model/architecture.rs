@@ -126,7 +126,7 @@ impl Architecture {
     /// Logits [K, B, classes] of images [K, B, H, W, C] under the parameters (see [`Layout::views`]), in their precision. The images' precision is that of the
     /// matrix products, convolutions and activations; normalisation layers and biases are computed in the parameters'.
     pub fn forward(&self, parameters: &[Tensor], images: &Tensor, buffers: &Buffers, mode: Mode) -> Tensor {
-        let k = images.size()[0];
+        let (k, precise) = (images.size()[0], parameters[0].kind());
         let mut parameters = parameters.iter();
         let mut next = || parameters.next().expect("the layout was built from these blocks, in this order");
         let mut running = buffers.0.iter();
@@ -174,6 +174,6 @@ impl Architecture {
                 Block::Head => x = linear(&x, weight, bias, false),
             }
         }
-        x.to_kind(parameters.as_slice().first().map_or(x.kind(), Tensor::kind))
+        x.to_kind(precise)
     }
 }

@@ -37,7 +37,7 @@ impl Element for Bf16 {
     #[inline(always)]
     fn of(value: f32) -> Bf16 {
         let bits = value.to_bits();
-        let rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+        let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
         // Adding could carry a NaN over into zero.
         Bf16(if value.is_nan() { 0x7fc0 } else { rounded as u16 })
     }

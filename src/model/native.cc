@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 
 #include <chrono>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -78,7 +79,7 @@ void transfergrid_allow_tf32(bool allowed) {
 }
 }
 
-// --- a profile of one thread's operations
+// --- a profile of what one thread asks for
 
 namespace {
 
@@ -91,7 +92,9 @@ struct Total {
   int64_t calls = 0, nanoseconds = 0;
 };
 thread_local std::vector<Frame> frames;
-thread_local std::unordered_map<std::string, Total> totals;
+// The callbacks go along with the backward pass, which for CUDA runs on a thread of libtorch's.
+std::mutex totals_lock;
+std::unordered_map<std::string, Total> totals;
 thread_local at::CallbackHandle profiling = at::INVALID_CALLBACK_HANDLE;
 
 std::unique_ptr<at::ObserverContext> enter(const at::RecordFunction& function) {
@@ -104,9 +107,12 @@ void leave(const at::RecordFunction&, at::ObserverContext*) {
   Frame frame = frames.back();
   frames.pop_back();
   int64_t all = (std::chrono::steady_clock::now() - frame.start).count();
-  Total& total = totals[frame.name];
-  total.calls += 1;
-  total.nanoseconds += all - frame.inner;
+  {
+    std::lock_guard<std::mutex> guard(totals_lock);
+    Total& total = totals[frame.name];
+    total.calls += 1;
+    total.nanoseconds += all - frame.inner;
+  }
   if (!frames.empty()) frames.back().inner += all;
 }
 
@@ -114,7 +120,7 @@ void leave(const at::RecordFunction&, at::ObserverContext*) {
 
 extern "C" {
 
-/// From here on this thread's operations are counted and timed.
+/// From here on this thread's operations, and those of its backward passes, are counted and timed. One profile at a time.
 void transfergrid_profile_start() {
   frames.clear();
   totals.clear();

@@ -108,14 +108,16 @@ pub struct Profiled {
     pub seconds: f64,
 }
 
-/// Runs `work` and tells which operations this thread spent its time in, the longest first.
+/// Runs `work` and tells which operations its time went to, the longest first. Profiles wait for each other.
 pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Vec<Profiled>) {
     extern "C" fn see(closure: *mut c_void, name: *const c_char, calls: i64, nanoseconds: i64) {
         // SAFETY: the vector below, and a NUL-terminated name that lives through the call.
         let (all, name) = unsafe { (&mut *closure.cast::<Vec<Profiled>>(), CStr::from_ptr(name)) };
         all.push(Profiled { name: name.to_string_lossy().into_owned(), calls: calls as usize, seconds: nanoseconds as f64 * 1e-9 });
     }
-    // SAFETY: starts and stops in pairs on this thread; `see` gets the vector that lives here.
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // SAFETY: starts and stops in pairs on this thread, one profile at a time; `see` gets the vector that lives here.
     unsafe { transfergrid_profile_start() };
     let result = work();
     let mut all: Vec<Profiled> = vec![];

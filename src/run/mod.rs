@@ -49,7 +49,7 @@ pub trait Watcher {
     fn epoch(&mut self, stage: &Stage, epoch: &Epoch);
     /// A stage ended, and its record is on disk.
     fn ended(&mut self, stage: &Stage, record: &Record, records: &Records);
-    /// Called a few times a second, with the share of workers that were training since the last call.
+    /// Called at least a few times a second, with the share of workers that were training since the last call.
     fn tick(&mut self, records: &Records, busy: f64);
     /// Something to tell, once.
     fn warn(&mut self, message: &str);
@@ -199,6 +199,8 @@ struct Listener<'a, 'b> {
     here: usize,
     /// Packs whose models are being written.
     unwritten: usize,
+    /// Packs of targets whose sources have no record yet.
+    early: Vec<Finished>,
     running: Vec<Vec<usize>>,
     /// Seconds that workers have trained since `ticked`.
     busy: f64,
@@ -209,9 +211,21 @@ struct Listener<'a, 'b> {
 
 impl<'a, 'b> Listener<'a, 'b> {
     fn new(shared: &'a worker::Shared<'a>, ending: &'a mut Ending<'b>, keeper: SyncSender<Task>, workers: usize) -> Self {
-        let (now, running) = (Instant::now(), vec![]);
-        let (keeper, here) = (Some(keeper), workers);
-        Listener { shared, ending, keeper, workers, here, unwritten: 0, running, busy: 0.0, since: now, ticked: now, told: None }
+        let now = Instant::now();
+        Listener {
+            shared,
+            ending,
+            keeper: Some(keeper),
+            workers,
+            here: workers,
+            unwritten: 0,
+            early: vec![],
+            running: vec![],
+            busy: 0.0,
+            since: now,
+            ticked: now,
+            told: None,
+        }
     }
 
     /// Until all have gone home.
@@ -253,6 +267,11 @@ impl<'a, 'b> Listener<'a, 'b> {
             Message::Kept(finished) => {
                 self.unwritten -= 1;
                 self.settle(finished)?;
+                // Targets that were faster than the disk.
+                let (known, early) = std::mem::take(&mut self.early).into_iter().partition(|pack| self.sources_recorded(pack));
+                self.early = early;
+                let known: Vec<Finished> = known;
+                known.into_iter().try_for_each(|pack| self.settle(pack))?;
             }
             Message::Stopped(pack) => {
                 self.running.retain(|running| *running != pack);
@@ -276,25 +295,37 @@ impl<'a, 'b> Listener<'a, 'b> {
     fn ended(&mut self, mut finished: Finished) -> Result<()> {
         let mut models = finished.pack.iter().zip(&finished.ends).filter(|(_, end)| end.model.is_some()).peekable();
         if models.peek().is_none() {
+            if !self.sources_recorded(&finished) {
+                self.early.push(finished);
+                return Ok(());
+            }
             return self.settle(finished);
         }
-        finished.held = models.all(|(&index, _)| self.ending.engine.holds(&self.ending.plan.stages[index].key));
-        if finished.held {
-            self.release_targets(&finished)?;
+        if models.all(|(&index, _)| self.ending.engine.holds(&self.ending.plan.stages[index].key)) {
+            self.release_targets(&mut finished);
         }
         self.unwritten += 1;
-        self.send(Task::Models(finished));
-        Ok(())
+        self.send(Task::Models(finished))
+    }
+
+    /// A target's record never stands without its source's.
+    fn sources_recorded(&self, finished: &Finished) -> bool {
+        let plan = self.ending.plan;
+        let mut sources = finished.pack.iter().filter_map(|&index| plan.stages[index].source);
+        sources.all(|source| self.ending.records.is_final(&plan.stages[source].key))
     }
 
     /// A pack's models, if any, are on disk: the records follow.
-    fn settle(&mut self, finished: Finished) -> Result<()> {
+    fn settle(&mut self, mut finished: Finished) -> Result<()> {
         let size = finished.pack.len();
         for (&index, end) in finished.pack.iter().zip(&finished.ends) {
             self.ending.write(index, end, finished.seconds, size)?;
         }
-        if !finished.held {
-            self.release_targets(&finished)?;
+        if !finished.released {
+            self.release_targets(&mut finished);
+        }
+        for (target, why) in &finished.lost {
+            self.ending.write(*target, &after_divergence(why), 0.0, 1)?;
         }
         // A failed pack keeps its snapshot: the next sweep goes on from there.
         if finished.ends.iter().all(|end| end.status != Status::Failed) {
@@ -305,15 +336,13 @@ impl<'a, 'b> Listener<'a, 'b> {
     }
 
     /// Targets of what is done may start; those of what diverged are lost.
-    fn release_targets(&mut self, finished: &Finished) -> Result<()> {
+    fn release_targets(&mut self, finished: &mut Finished) {
         let ended: Vec<(usize, bool)> =
             finished.pack.iter().zip(&finished.ends).map(|(&index, end)| (index, end.status == Status::Done)).collect();
-        for (lost, end) in self.shared.finish(&ended).into_iter().zip(&finished.ends).filter(|(_, end)| end.status == Status::Diverged) {
-            for target in lost {
-                self.ending.write(target, &after_divergence(end.error.as_deref().unwrap_or_default()), 0.0, 1)?;
-            }
-        }
-        Ok(())
+        let diverged = self.shared.finish(&ended).into_iter().zip(&finished.ends).filter(|(_, end)| end.status == Status::Diverged);
+        let why = |end: &Ended| end.error.clone().unwrap_or_default();
+        finished.lost = diverged.flat_map(|(lost, end)| lost.into_iter().map(move |target| (target, why(end)))).collect();
+        finished.released = true;
     }
 
     /// Removes a pack's snapshot, if it was trained for long enough to have one or an earlier sweep left one.
@@ -321,15 +350,14 @@ impl<'a, 'b> Listener<'a, 'b> {
         let path = self.ending.folder.unfinished(&worker::pack_key(self.ending.plan, pack));
         if seconds >= SNAPSHOT_SECONDS as f64 || path.exists() {
             self.ending.writer.sync()?; // the records first
-            self.send(Task::Forget(path));
+            self.send(Task::Forget(path))?;
         }
         Ok(())
     }
 
-    fn send(&self, task: Task) {
-        if let Some(keeper) = &self.keeper {
-            let _ = keeper.send(task); // the keeper goes home last
-        }
+    fn send(&self, task: Task) -> Result<()> {
+        // The keeper goes home last, unless it panicked.
+        self.keeper.as_ref().and_then(|keeper| keeper.send(task).ok()).context("checkpoints can no longer be written")
     }
 
     fn tick(&mut self) {

@@ -39,8 +39,10 @@ pub struct Finished {
     pub pack: Vec<usize>,
     pub ends: Vec<Ended>,
     pub seconds: f64,
-    /// Its targets need not wait for its models to be on disk, and have not.
-    pub held: bool,
+    /// Its targets need not wait for its models to be on disk: they may have started already.
+    pub released: bool,
+    /// Targets that are lost with it, and why.
+    pub lost: Vec<(usize, String)>,
 }
 
 /// What workers share.
@@ -135,7 +137,9 @@ impl Worker<'_> {
             self.send(Message::Started(pack.clone()));
             let started = Instant::now();
             let outcome = self.run(&pack);
-            let finished = |pack, ends| Message::Ended(Finished { pack, ends, seconds: started.elapsed().as_secs_f64(), held: false });
+            let finished = |pack, ends| {
+                Message::Ended(Finished { pack, ends, seconds: started.elapsed().as_secs_f64(), released: false, lost: vec![] })
+            };
             self.send(match outcome {
                 Ok(Ok(PackEnd::Finished(ends))) => finished(pack, ends),
                 Ok(Ok(PackEnd::Stopped)) => Message::Stopped(pack),

@@ -21,8 +21,6 @@ pub struct Benchmark {
     pub hardware: String,
     pub libtorch: String,
     pub workers: usize,
-    /// All workers at once, each multiplying matrices of 1024 × 1024 in the study's precision: operations a second.
-    pub matmul_flops: f64,
     /// All workers at once, each copying memory larger than caches: bytes read and written a second.
     pub copy_bytes: f64,
     /// One for each shape of stage in the plan.
@@ -48,6 +46,8 @@ pub struct Task {
     pub busy: Option<f64>,
     /// For each convolution: how it is computed, and milliseconds of a forward and backward pass for each way. Empty for a pack of one.
     pub convolutions: Vec<Layer>,
+    /// All workers at once, each multiplying large matrices in the stage's precision: operations a second.
+    pub matmul_flops: f64,
     /// Counted, for each image: operations of forward and backward pass, and bytes that have to pass through memory.
     pub flops_per_image: f64,
     pub bytes_per_image: f64,

@@ -98,7 +98,8 @@ pub trait Engine: Send + Sync {
 
 /// Whether an error says that the device's memory is full.
 pub fn out_of_memory(error: &anyhow::Error) -> bool {
-    format!("{error:#}").contains("out of memory") // libtorch's words, for CUDA; its errors have no type
+    let text = format!("{error:#}"); // libtorch's words, for CUDA; its errors have no type
+    ["out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"].iter().any(|words| text.contains(words))
 }
 
 /// Which engine, and on what.

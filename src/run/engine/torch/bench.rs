@@ -13,7 +13,7 @@ use super::measure::{wait_for, WARM_UP};
 use super::Torch;
 use crate::config::network::Precision;
 use crate::data::Roots;
-use crate::model::{linear, profile, Architecture, Profiled};
+use crate::model::{linear, profile, Architecture, Profiled, Strategy};
 use crate::plan::{available, Plan, Stage, StageKind, StepCost};
 use crate::run::engine::benchmark::{Benchmark, Layer, Operation, Settings, Task};
 use crate::run::engine::{Choice, Engine};
@@ -21,22 +21,18 @@ use crate::run::engine::{Choice, Engine};
 /// Measures every shape of stage in a plan.
 pub fn bench(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf, settings: &Settings) -> Result<Benchmark> {
     let engine = Torch::new(choice, plan, roots, measured)?;
-    let first = plan.stages.first().context("a study has at least one stage")?;
-    let precision = first.settings.precision;
-    let matmul_flops = engine.together(|worker| engine.matmul_rate(worker, precision))?.iter().sum();
     let copy_bytes = engine.together(|worker| Ok(engine.copy_rate(worker)))?.iter().sum();
     let mut shapes: BTreeMap<(StageKind, &str), Vec<&Stage>> = BTreeMap::new();
     plan.stages.iter().for_each(|stage| shapes.entry((stage.kind, &stage.shape)).or_default().push(stage));
     let mut tasks = vec![];
     for stages in shapes.into_values() {
-        tasks.push(engine.bench_task(stages[0], stages.len(), settings, matmul_flops, copy_bytes)?);
+        tasks.push(engine.bench_task(stages[0], stages.len(), settings, copy_bytes)?);
     }
     Ok(Benchmark {
         device: engine.device(),
         hardware: hardware(engine.devices[0]),
         libtorch: describe().libtorch,
         workers: engine.workers,
-        matmul_flops,
         copy_bytes,
         tasks,
     })
@@ -71,7 +67,9 @@ impl Torch {
         Ok(Some((images, (self.devices[0] == Device::Cpu).then_some(busy.min(1.0)))))
     }
 
-    fn bench_task(&self, stage: &Stage, stages: usize, settings: &Settings, matmul_flops: f64, copy_bytes: f64) -> Result<Task> {
+    fn bench_task(&self, stage: &Stage, stages: usize, settings: &Settings, copy_bytes: f64) -> Result<Task> {
+        self.switch_tf32(stage);
+        let matmul_flops = self.together(|worker| Ok(self.matmul_rate(worker, stage.settings.precision)))?.iter().sum();
         let pack = self.pack_size(stage, stages);
         let phase = stage.phase();
         let (images_per_second, busy) =
@@ -96,6 +94,7 @@ impl Torch {
             other_packs,
             busy,
             convolutions: self.layers(stage, pack)?,
+            matmul_flops,
             flops_per_image: cost.flops_per_image,
             bytes_per_image: cost.bytes_per_image,
             floor_by_flops,
@@ -117,7 +116,8 @@ impl Torch {
             let c = timing.convolution;
             Layer {
                 shape: format!("{} → {} channels at {} × {}", c.inputs, c.outputs, c.height, c.width),
-                chosen: timing.chosen.as_str(),
+                // See `architecture`.
+                chosen: if device == Device::Cpu { Strategy::Alone } else { timing.chosen }.as_str(),
                 milliseconds: timing.milliseconds.iter().map(|(strategy, ms)| (strategy.as_str(), *ms)).collect(),
             }
         };
@@ -140,25 +140,19 @@ impl Torch {
     }
 
     /// The faster of our own matrix product and libtorch's: operations a second.
-    fn matmul_rate(&self, worker: usize, precision: Precision) -> Result<f64> {
-        const N: i64 = 1024;
+    fn matmul_rate(&self, worker: usize, precision: Precision) -> f64 {
         let device = self.devices[self.device_of(worker)];
+        let n = if device == Device::Cpu { 1024 } else { 8192 }; // large enough to fill the device
         let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
-        let (a, b) = (Tensor::ones([1, N, N], (kind, device)), Tensor::ones([1, N, N], (kind, device)));
-        let bias = Tensor::zeros([1, N], (kind, device));
-        let seconds = |work: &dyn Fn() -> Tensor| {
-            tch::no_grad(|| {
-                repeat(device, || {
-                    drop(work());
-                })
-            })
-        };
+        let (a, b) = (Tensor::ones([1, n, n], (kind, device)), Tensor::ones([1, n, n], (kind, device)));
+        let bias = Tensor::zeros([1, n], (kind, device));
+        let seconds = |work: &dyn Fn() -> Tensor| tch::no_grad(|| repeat(device, || drop(work())));
         let best = seconds(&|| a.bmm(&b)).min(seconds(&|| linear(&a, &b, &bias, false)));
-        Ok(2.0 * (N * N * N) as f64 / best)
+        2.0 * (n * n * n) as f64 / best
     }
 
     fn copy_rate(&self, worker: usize) -> f64 {
-        const FLOATS: i64 = 64 << 20;
+        const FLOATS: i64 = 16 << 20;
         let options = (Kind::Float, self.devices[self.device_of(worker)]);
         let (from, mut to) = (Tensor::zeros([FLOATS], options), Tensor::zeros([FLOATS], options));
         8.0 * FLOATS as f64 / repeat(options.1, || to.copy_(&from))

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::devices::{describe, hardware};
+use super::devices::{hardware, version};
 use super::measure::wait_for;
 use crate::config::network::Precision;
 use crate::model::{convolution, Convolution, Strategy};
@@ -45,7 +45,7 @@ impl Calibration {
     /// With what an earlier run measured, if `path` has it.
     pub fn new(path: PathBuf, device: Device) -> Calibration {
         let known = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        let hardware = format!("{} / libtorch {}", hardware(device), describe().libtorch);
+        let hardware = format!("{} / libtorch {}", hardware(device), version().unwrap_or_default());
         Calibration { path, hardware, measured: Mutex::new(known) }
     }
 

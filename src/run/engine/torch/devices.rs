@@ -58,13 +58,16 @@ fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
     Ok(Device::Cuda(index))
 }
 
+/// PyTorch's version, as its own version file has it.
+pub fn version() -> Option<String> {
+    let file = std::path::Path::new(option_env!("TRANSFERGRID_LIBTORCH_LIB")?).join("../version.py");
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|line| line.starts_with("__version__"))?;
+    Some(line.split(['\'', '"']).nth(1)?.to_string())
+}
+
 pub fn describe() -> Description {
     let lib = option_env!("TRANSFERGRID_LIBTORCH_LIB");
-    let version_file = lib.map(|lib| std::path::Path::new(lib).join("../version.py"));
-    let version = version_file.and_then(|file| std::fs::read_to_string(file).ok()).and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("__version__"))?;
-        Some(line.split(['\'', '"']).nth(1)?.to_string())
-    });
     let loaded = load_cuda();
     let cuda_devices = if loaded.is_ok() { Cuda::device_count().max(0) as usize } else { 0 };
     let has_file = lib.is_some_and(|lib| std::path::Path::new(lib).join("libtorch_cuda.so").exists());
@@ -74,7 +77,7 @@ pub fn describe() -> Description {
         (Ok(()), 0) => "libtorch's CUDA part is here, but it sees no NVIDIA driver or device".to_string(),
         (Ok(()), n) => format!("{n} device{}", if n == 1 { "" } else { "s" }),
     };
-    let libtorch = match version {
+    let libtorch = match version() {
         Some(version) if version.starts_with(LIBTORCH_VERSION) => version,
         Some(version) => format!("{version} (built for {LIBTORCH_VERSION}!)"),
         None => format!("unknown version (built for {LIBTORCH_VERSION})"),

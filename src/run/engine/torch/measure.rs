@@ -87,6 +87,7 @@ impl Torch {
         let device = self.device_of(worker);
         let (dataset, pool) = self.data(stage.settings.data, device)?;
         let device = self.devices[device];
+        self.switch_tf32(stage);
         let mut phase = stage.phase();
         (phase.epochs, phase.patience) = (1_000_000, None);
         let architecture = self.architecture(stage, dataset, device, k);
@@ -140,7 +141,7 @@ impl Torch {
                 let Ok(Some(rate)) = self.rate_if_it_fits(stage, k, Duration::from_millis(400), true) else { break };
                 let speed = rate.images_per_second(k);
                 tried.push((k, speed));
-                if speed < WORTH * fastest {
+                if speed <= WORTH * fastest {
                     break;
                 }
                 (best, fastest, k) = (k, speed, 2 * k);

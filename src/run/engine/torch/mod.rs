@@ -57,7 +57,10 @@ impl Torch {
         static INTEROP: std::sync::Once = std::sync::Once::new();
         INTEROP.call_once(|| tch::set_num_interop_threads(1));
         let (workers, pack) = match devices[0] {
-            Device::Cpu => (choice.workers.unwrap_or_else(|| cores().len()), Some(choice.pack.unwrap_or(1))),
+            Device::Cpu => (
+                choice.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+                Some(choice.pack.unwrap_or(1)),
+            ),
             _ => (choice.workers.unwrap_or(devices.len()).max(devices.len()), choice.pack),
         };
         set_tf32(plan, devices[0], workers)?;
@@ -90,31 +93,24 @@ fn set_tf32(plan: &Plan, device: Device, workers: usize) -> Result<()> {
     Ok(())
 }
 
-/// The processor's cores that this process may use.
-fn cores() -> Vec<usize> {
-    // SAFETY: a zeroed set of the right size, filled on success.
-    let set = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if libc::sched_getaffinity(0, std::mem::size_of::<libc::cpu_set_t>(), &mut set) != 0 {
-            return (0..std::thread::available_parallelism().map_or(1, usize::from)).collect();
-        }
-        set
-    };
-    // `available_parallelism` also knows of a container's quota.
-    let most = std::thread::available_parallelism().map_or(1, usize::from);
-    (0..libc::CPU_SETSIZE as usize).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).take(most).collect()
-}
-
-/// Keeps the calling thread on the worker's own core, where there is one for each: its caches stay warm. A refusal is no matter.
-fn pin(worker: usize, workers: usize, cores: &[usize]) {
-    if workers > cores.len() {
-        return;
-    }
-    // SAFETY: a zeroed set with one core of those that we may use.
+/// Keeps the calling thread on the worker's own core: its caches stay warm. Only where the sweep has a worker for each core that the process may
+/// use, since other programs (another sweep, say) would be given the same cores. A refusal is no matter.
+fn pin(worker: usize, workers: usize) {
+    static CORES: std::sync::OnceLock<Vec<usize>> = std::sync::OnceLock::new();
+    // SAFETY: zeroed sets of the right size; the first is filled on success, the second has one core of those that we may use.
     unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cores[worker], &mut set);
-        libc::sched_setaffinity(0, std::mem::size_of::<libc::cpu_set_t>(), &set);
+        let size = std::mem::size_of::<libc::cpu_set_t>();
+        let cores = CORES.get_or_init(|| {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            // Of the whole process: no thread has been pinned yet.
+            let known = libc::sched_getaffinity(libc::getpid(), size, &mut set) == 0;
+            (0..libc::CPU_SETSIZE as usize).filter(|&core| known && libc::CPU_ISSET(core, &set)).collect()
+        });
+        if workers == cores.len() {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(cores[worker], &mut set);
+            libc::sched_setaffinity(0, size, &set);
+        }
     }
 }
 
@@ -155,8 +151,14 @@ impl Torch {
     fn prepare_thread(&self, worker: usize) {
         tch::set_num_threads(1);
         if self.devices[0] == Device::Cpu {
-            static CORES: std::sync::OnceLock<Vec<usize>> = std::sync::OnceLock::new();
-            pin(worker, self.workers, CORES.get_or_init(cores));
+            pin(worker, self.workers);
+        }
+    }
+
+    /// Sets the process's switch as a stage wants it.
+    fn switch_tf32(&self, stage: &Stage) {
+        if self.devices[0] != Device::Cpu {
+            allow_tf32(stage.settings.precision == Precision::Tf32);
         }
     }
 
@@ -182,9 +184,7 @@ impl Torch {
     fn train(&self, device: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
         let first = &job.stages[0];
         let (settings, phase) = (first.settings.clone(), first.phase());
-        if self.devices[0] != Device::Cpu {
-            allow_tf32(settings.precision == Precision::Tf32);
-        }
+        self.switch_tf32(first);
         let (dataset, pool) = self.data(settings.data, device)?;
         let architecture = self.architecture(first, dataset, self.devices[device], job.stages.len());
         let replicas: Vec<Replica> = job.stages.iter().map(|stage| self.replica(stage, dataset)).collect();
@@ -206,8 +206,9 @@ impl Torch {
         match pack.train(start, link.resume().map(to_snapshot), &mut relay) {
             Outcome::Stopped => Ok(PackEnd::Stopped),
             Outcome::Trained(trained) => {
-                job.sources.iter().flatten().for_each(|source| self.sources.used(source));
-                Ok(PackEnd::Finished(self.ends(job, &pack, &trained, dataset)))
+                let ends = self.ends(job, &pack, &trained, dataset);
+                job.sources.iter().flatten().for_each(|source| self.sources.used(source)); // last: a pack that fails is tried again
+                Ok(PackEnd::Finished(ends))
             }
         }
     }
