@@ -14,7 +14,7 @@ fn on_cpu(x: &Tensor, kinds: &[Kind]) -> bool {
     x.device() == Device::Cpu && kinds.contains(&x.kind())
 }
 
-/// 2×2 max-pooling (stride 2), then bias, then ReLU: `x` [B, C, H, W], `bias` [C] in float32 → [B, C, H/2, W/2], of `x`'s kind.
+/// 2×2 max-pooling (stride 2), then bias, then ReLU: `x` [B, C, H, W], `bias` of C in float32 → [B, C, H/2, W/2], of `x`'s kind.
 pub fn pool_bias_relu(x: &Tensor, bias: &Tensor) -> Tensor {
     let size = x.size();
     match x.kind() {

@@ -138,7 +138,7 @@ pub unsafe fn slice<T>(x: &Tensor) -> &[T] {
 /// The same, to write to; of a tensor that nobody else looks at.
 ///
 /// # Safety
-/// See [`slice`].
+/// See [`slice()`].
 pub unsafe fn slice_mut<T>(x: &mut Tensor) -> &mut [T] {
     debug_assert!(x.device() == Device::Cpu && x.kind().elt_size_in_bytes() == std::mem::size_of::<T>());
     std::slice::from_raw_parts_mut(x.data_ptr().cast::<T>(), x.numel())
