@@ -25,8 +25,8 @@ seeds: {seeds}
 lambda0: [0, {{log: {{from: 1e-5, to: 1, points: 9}}}}]
 lambda1: [0, {{log: {{from: 1e-5, to: 1, points: {lambda1}}}}}]
 model: {{kind: mlp, hidden: [16]}}
-source: {{classes: [0, 1, 2], per_class: 20, epochs: 1}}
-target: {{classes: [5, 6, 7], per_class: 5, epochs: 1}}
+source: {{classes: [0, 1, 2], per_class: 20, validation_per_class: 10, epochs: 1, lr: 0.1}}
+target: {{classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 1, lr: 0.1}}
 scratch: {{lambdas: []}}
 """
 
