@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::Result;
 
-use super::worker::{Finished, Message};
+use super::worker::{self, Finished, Message};
 use crate::store::{self, Checkpoint, Folder};
 
 /// Something to write, or to remove.
@@ -19,6 +19,7 @@ pub enum Task {
 
 /// Works until nobody can send tasks any more.
 pub fn keep(keys: &dyn Fn(usize) -> String, folder: &Folder, tasks: &Receiver<Task>, out: &Sender<Message>) {
+    let _guard = worker::PanicGuard { who: "the keeper of checkpoints", out };
     for task in tasks {
         let done = match task {
             Task::Models(mut finished) => write_models(keys, folder, &mut finished).map(|()| Some(Message::Kept(finished))),

@@ -119,6 +119,20 @@ pub struct Worker<'a> {
     pub keeper: SyncSender<Task>,
 }
 
+/// A thread of the sweep that panics (a mistake of ours: packs' panics are caught) ends the sweep; else the others would wait for it.
+pub struct PanicGuard<'a> {
+    pub who: &'static str,
+    pub out: &'a Sender<Message>,
+}
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.out.send(Message::Trouble(anyhow::anyhow!("{} panicked", self.who)));
+        }
+    }
+}
+
 /// Says so, however the worker leaves.
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
@@ -133,6 +147,7 @@ impl Worker<'_> {
 
     /// Works until there is nothing left to do.
     pub fn work(self) {
+        let _guard = PanicGuard { who: "a worker", out: &self.out };
         while let Some(pack) = self.shared.next() {
             self.send(Message::Started(pack.clone()));
             let started = Instant::now();
