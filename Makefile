@@ -4,7 +4,7 @@ BIN := target/release/transfergrid
 CARGO := cargo
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test check docs bench bench-study bench-growth bench-overhead bench-theory image clean-venv
+.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test check docs bench bench-study bench-growth bench-overhead bench-report bench-theory image clean-venv
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -69,6 +69,9 @@ bench-growth: build .venv/bench ## how cost grows with stages, replicas, data, Î
 
 bench-overhead: build .venv/bench ## what a job that does nothing costs, against Hydra and Optuna
 	.venv-bench/bin/python benches/overhead.py $(ARGS)
+
+bench-report: build ## how long a report of 10,000 records takes
+	python3 benches/report.py $(ARGS)
 
 bench-theory: $(THEORY) ## the ridge module against scikit-learn and NumPy
 	$(CARGO) build --release --no-default-features --target-dir target/no-torch --example ridge_bench

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use transfergrid::config::Selection;
-use transfergrid::report::{Answer, Cell, Group};
+use transfergrid::report::{comparisons, rows, Answer, Bound, Cell, Comparisons, Edge, Group, Verdict};
 
 /// A group whose validation and test accuracies are given by functions of λ₀ (and λ₁) and the seed.
 fn group(
@@ -16,7 +16,7 @@ fn group(
 ) -> Group {
     let cell = |f: &dyn Fn(usize) -> f64| Cell {
         planned: true,
-        diverged: false,
+        diverged: vec![],
         by_seed: (0..seeds)
             .map(|seed| {
                 let accuracy = f(seed);
@@ -136,10 +136,69 @@ fn a_source_optimum_at_zero_makes_the_ratio_infinite_not_wrong() {
 fn what_diverged_for_one_seed_is_out_of_the_running_and_costs_no_seed() {
     let mut group = group(&GRID, &[0.0], 4, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, -2.0, s), |_| 0.1);
     group.target[3][0].by_seed[1] = None;
-    group.target[3][0].diverged = true;
+    group.target[3][0].diverged = vec![1];
     let answer = Answer::of(&group, Selection::Accuracy);
     assert_eq!((answer.seeds.len(), answer.transfer), (4, Some((2, 0))), "the next best, over all four seeds");
     // A cell that the study never asks for (zipped axes) is not missing either.
-    group.target[4][0] = Cell { by_seed: vec![None; 4], planned: false, diverged: false };
+    group.target[4][0] = Cell { by_seed: vec![None; 4], planned: false, diverged: vec![] };
     assert_eq!(Answer::of(&group, Selection::Accuracy).seeds.len(), 4);
+}
+
+#[test]
+fn both_optima_at_the_same_edge_settle_nothing() {
+    // Both curves rise to the end of the grid: the optima coincide only because the grid ends there.
+    let group = group(&GRID, &[0.0], 4, |l, s| peak(l, 3.0, s), |l, _, s| peak(l, 4.0, s), |_| 0.1);
+    let answer = Answer::of(&group, Selection::Accuracy);
+    assert_eq!((answer.source, answer.transfer), (Some(5), Some((5, 0))));
+    assert_eq!((answer.ratio_bound(), answer.verdict()), (Bound::Unknown, Verdict::Open));
+    // One at the edge: a bound.
+    let group = self::group(&GRID, &[0.0], 4, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, 4.0, s), |_| 0.1);
+    let answer = Answer::of(&group, Selection::Accuracy);
+    assert_eq!((answer.ratio_bound(), answer.verdict(), answer.transfer_edge), (Bound::AtLeast, Verdict::Stronger, Some(Edge::High)));
+    assert_eq!(answer.smooth, None, "a parabola at the edge says nothing");
+    let group = self::group(&GRID, &[0.0], 4, |l, s| peak(l, 4.0, s), |l, _, s| peak(l, -3.0, s), |_| 0.1);
+    assert_eq!(Answer::of(&group, Selection::Accuracy).ratio_bound(), Bound::AtMost);
+}
+
+#[test]
+fn of_two_peaks_the_higher_is_taken_and_the_interval_tells_of_both() {
+    // 0.81 at 10⁻³ and 0.80 at 0.1, with seeds that prefer one or the other.
+    let two = |l: f64, s: usize| match l {
+        l if l == 1e-3 => 0.81 + 0.03 * [1.0, -1.0, 0.5, -0.5][s],
+        l if l == 1e-1 => 0.80 - 0.03 * [1.0, -1.0, 0.5, -0.5][s],
+        _ => 0.6,
+    };
+    let group = group(&GRID, &[0.0], 4, |l, s| peak(l, -3.0, s), |l, _, s| two(l, s), |_| 0.1);
+    let answer = Answer::of(&group, Selection::Accuracy);
+    assert_eq!(answer.transfer, Some((2, 0)));
+    assert_eq!(answer.transfer_range, Some((1e-3, 1e-1)));
+    assert_eq!(answer.verdict(), Verdict::Open);
+}
+
+#[test]
+fn the_smoothed_optimum_lies_between_the_points() {
+    let grid: Vec<f64> = (0..9).map(|k| 10f64.powf(-4.0 + 0.5 * k as f64)).collect();
+    let at = |l: f64, log: f64, s: usize| 0.8 - 0.01 * (l.log10() - log).powi(2) + 0.03 * ((s * 7 + 3) % 5) as f64;
+    let group = group(&grid, &[0.0], 5, |l, s| at(l, -2.6, s), |l, _, s| at(l, -1.7, s), |_| 0.1);
+    let smooth = Answer::of(&group, Selection::Accuracy).smooth.unwrap();
+    assert!((smooth.source.estimate.log10() + 2.6).abs() < 1e-6 && (smooth.transfer.estimate.log10() + 1.7).abs() < 1e-6, "{smooth:?}");
+    assert!((smooth.log_ratio.estimate - 0.9 * 10f64.ln()).abs() < 1e-6);
+}
+
+#[test]
+fn many_comparisons_are_corrected() {
+    // No cell differs from scratch beyond noise; without correction some of 60 would.
+    let grid: Vec<f64> = (0..12).map(|k| 10f64.powf(-4.0 + 0.5 * k as f64)).collect();
+    let noise = |l: f64, m: f64, s: usize| 0.01 * transfergrid::plan::Stream::new(&format!("{l} {m}"), s as u64, 0).uniform();
+    let group = group(&grid, &[0.0, 0.1, 1.0, 2.0, 3.0], 5, |l, s| noise(l, -1.0, s), |l, m, s| noise(l, m, s), |s| noise(9.0, 9.0, s));
+    let rows = rows(&group, &Answer::of(&group, Selection::Accuracy));
+    assert_eq!(comparisons(&rows), Comparisons { cells: 60, better: 0, worse: 0 });
+    // A cell that diverged for a seed is named, not averaged, and not tested.
+    let mut group = group;
+    group.target[3][0].diverged = vec![1];
+    group.target[3][0].by_seed[1] = None;
+    let rows = transfergrid::report::rows(&group, &Answer::of(&group, Selection::Accuracy));
+    let row = rows.iter().find(|row| row.at == (3, 0)).unwrap();
+    assert_eq!((row.lacks.as_deref(), row.test, row.gain, row.p, row.seeds), (Some("diverged for seed 1"), None, None, None, 4));
+    assert_eq!(comparisons(&rows).cells, 59);
 }

@@ -23,23 +23,22 @@ pub struct StatusArgs {
     json: bool,
 }
 
-/// The study and plan of a folder that `sweep` made.
-pub fn open(folder: PathBuf) -> Result<(Folder, Study, Plan)> {
-    let folder = Folder(folder);
+/// The study of a folder that `sweep` or `theory run` made.
+pub fn study(folder: &Folder) -> Result<Study> {
     if !folder.study().is_file() {
         return Err(usage(
             format!("{} is not a study's folder (it has no study.yaml)", folder.0.display()),
             "give the folder that `sweep` made, e.g. logs/demo",
         ));
     }
-    let study = Study::load(&folder.study(), &Overrides::default())?;
-    let plan = Plan::new(&study)?;
-    Ok((folder, study, plan))
+    Ok(Study::load(&folder.study(), &Overrides::default())?)
 }
 
 impl StatusArgs {
     pub fn run(self) -> Result<u8> {
-        let (folder, study, plan) = open(self.folder)?;
+        let folder = Folder(self.folder);
+        let study = study(&folder)?;
+        let plan = Plan::new(&study)?;
         let progress = progress(&plan, &folder)?;
         if self.json {
             let mut json = json!(progress);

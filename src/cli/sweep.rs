@@ -205,7 +205,7 @@ fn opening(study: &Study, plan: &Plan, folder: &Folder, reused: usize, engine: &
 fn close(study: &Study, plan: &Plan, folder: &Folder, tally: Tally, lock: Lock) -> Result<u8> {
     let records = Records::read(folder)?;
     let report = Report::new(study, plan, &records);
-    let files = report.write(study, plan, &records, folder)?;
+    let files = report.write(study, plan, &records, folder, None)?;
     drop(lock);
     if tally.interrupted {
         complain(&format!(
@@ -220,7 +220,5 @@ fn close(study: &Study, plan: &Plan, folder: &Folder, tally: Tally, lock: Lock) 
     for record in plan.stages.iter().filter_map(|stage| records.by_key.get(&stage.key)).filter(|record| record.error.is_some()).take(5) {
         complain(&format!("{} {}: {}", record.kind.as_str(), record.key, record.error.as_deref().unwrap_or_default()));
     }
-    let counts = report.counts;
-    let all_well = counts.failed == 0 && counts.missing == 0 && counts.diverged == 0;
-    Ok(if all_well { 0 } else { 3 })
+    Ok(if report.lacking.is_empty() { 0 } else { 3 })
 }

@@ -77,10 +77,11 @@ impl<'a> Watch<'a> {
         self.changed = false;
         let report = Report::new(self.study, self.plan, records);
         let mut summary = Summary::default();
-        for (group, answer) in &report.groups {
+        for section in &report.sections {
+            let (group, answer) = (&section.group, &section.answer);
             let prefix = if group.axes.is_empty() { String::new() } else { format!("{}/", group.label()) };
             scalars(&prefix, group, &mut summary);
-            match heat_map_rgb(self.study, group, answer) {
+            match heat_map_rgb(self.study, section) {
                 Ok(Some((rgb, width, height))) => summary.images.push((format!("{prefix}target_test_heatmap"), rgb, width, height)),
                 Ok(None) => {}
                 Err(error) => self.progress.say(&format!("warning: no heat map for TensorBoard: {error:#}")),

@@ -3,6 +3,7 @@
 
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::Distribution;
 use sha2::{Digest, Sha256};
 
 /// A stream of random numbers.
@@ -33,6 +34,11 @@ impl Stream {
                 return (product >> 64) as u64;
             }
         }
+    }
+
+    /// A number from a distribution.
+    pub fn sample<T>(&mut self, distribution: &impl Distribution<T>) -> T {
+        distribution.sample(&mut self.0)
     }
 
     /// Fisher–Yates.

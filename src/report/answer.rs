@@ -1,15 +1,8 @@
 //! The answer: optima on validation images, what they cost on test images, and intervals over seeds.
 
 use super::collect::{Cell, Group, Metric};
-use super::stats::{bootstrap, interval, mean, mean_of, percentile};
+use super::stats::{bootstrap, even, mean_interval, range, vertex, weighted, Interval};
 use crate::config::{number, Selection};
-
-/// An estimate with its 95% bootstrap interval over seeds; no interval for a single seed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
-    pub estimate: f64,
-    pub range: Option<(f64, f64)>,
-}
 
 /// The answer for one group under one metric.
 #[derive(Debug, Clone)]
@@ -19,25 +12,83 @@ pub struct Answer {
     pub seeds: Vec<usize>,
     /// Index into λ₀ of the source-optimal one.
     pub source: Option<usize>,
+    /// 95% interval of the source-optimal λ₀.
+    pub source_range: Option<(f64, f64)>,
     /// Indices into λ₀ and λ₁ of the transfer-optimal pair.
     pub transfer: Option<(usize, usize)>,
+    /// 95% interval of the transfer-optimal λ₀.
+    pub transfer_range: Option<(f64, f64)>,
     /// Index into λ₁ of the best companion of the source-optimal λ₀.
     pub companion: Option<usize>,
     /// Index into the twin's λ.
     pub scratch: Option<usize>,
     /// ln(λ₀*/λ_S*); infinite where one of them is 0, 0 where they are equal.
     pub log_ratio: Option<Interval>,
-    /// Share of bootstrap resamples with λ₀* > λ_S*.
+    /// Share of bootstrap draws with λ₀* > λ_S*.
     pub probability_stronger: Option<f64>,
+    /// The optima between the grid's points; none where one of them is at the edge of the positive λ₀.
+    pub smooth: Option<Smooth>,
     /// Test metric at λ₀* against λ_S*, each with its best λ₁: what choosing by the source costs. Above 0: it costs. Its interval, like
-    /// that of `gain`, is at these optima: seeds are resampled, the choice is not made anew.
+    /// that of `gain`, is at these optima: the choice is not made anew.
     pub mismatch_cost: Option<Interval>,
     /// Test metric of the best transfer against the best twin. Below 0: negative transfer.
     pub gain: Option<Interval>,
-    /// Optima at an edge of the grid, in words.
+    /// Which optimum is at an edge of the grid: the best value may lie beyond it.
+    pub source_edge: Option<Edge>,
+    pub transfer_edge: Option<Edge>,
+    /// Optima at an edge, in words.
     pub edges: Vec<String>,
-    /// Optima that another value equals.
+    /// Optima that another value equals, in words.
     pub ties: Vec<String>,
+}
+
+/// An end of the grid beyond which the best value may lie. λ = 0 is no edge, nothing is below it; nor is λ = ∞.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    Low,
+    High,
+}
+
+impl Edge {
+    fn of(list: &[f64], at: usize) -> Option<Edge> {
+        match list.len() {
+            0 | 1 => None,
+            n if at == n - 1 && list[at].is_finite() => Some(Edge::High),
+            _ if at == 0 && list[0] > 0.0 => Some(Edge::Low),
+            _ => None,
+        }
+    }
+}
+
+/// What the intervals make of the order of the two optima.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// λ₀* > λ_S*: the ratio's interval lies above 1.
+    Stronger,
+    Weaker,
+    /// The ratio's interval is 1 itself.
+    Same,
+    Open,
+}
+
+/// What an optimum at the edge of the grid makes of the ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    None,
+    AtLeast,
+    AtMost,
+    /// Both optima at the same edge.
+    Unknown,
+}
+
+/// Optima by a parabola in ln λ₀ through the neighbourhood of each best grid point: a second reading, finer than the grid.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Smooth {
+    /// λ.
+    pub source: Interval,
+    pub transfer: Interval,
+    /// ln of their ratio.
+    pub log_ratio: Interval,
 }
 
 /// Scores on validation images by seed, of the cells that have a result for every seed.
@@ -46,14 +97,14 @@ struct Scores {
     target: Vec<Vec<Option<Vec<f64>>>>,
 }
 
-/// Mean over the draw, rounded so that equal fractions are equal however they were summed: a tie is a tie.
-fn level(values: &[f64], draw: &[usize]) -> f64 {
-    (mean_of(values, draw) * 1e12).round()
+/// Weighted mean over seeds, rounded so that equal fractions are equal however they were summed: a tie is a tie.
+fn level(values: &[f64], weights: &[f64]) -> f64 {
+    (weighted(values, weights) * 1e12).round()
 }
 
-/// The first index with the highest mean over the draw.
-fn best<'a>(cells: impl Iterator<Item = &'a Option<Vec<f64>>>, draw: &[usize]) -> Option<(usize, f64)> {
-    let means = cells.enumerate().filter_map(|(i, values)| Some((i, level(values.as_ref()?, draw))));
+/// The first index with the highest mean.
+fn best<'a>(cells: impl Iterator<Item = &'a Option<Vec<f64>>>, weights: &[f64]) -> Option<(usize, f64)> {
+    let means = cells.enumerate().filter_map(|(i, values)| Some((i, level(values.as_ref()?, weights))));
     means.fold(None, |best, (i, score)| match best {
         Some((_, top)) if score <= top => best,
         _ => Some((i, score)),
@@ -61,17 +112,29 @@ fn best<'a>(cells: impl Iterator<Item = &'a Option<Vec<f64>>>, draw: &[usize]) -
 }
 
 impl Scores {
-    fn source(&self, draw: &[usize]) -> Option<usize> {
-        Some(best(self.source.iter(), draw)?.0)
+    fn source(&self, weights: &[f64]) -> Option<usize> {
+        Some(best(self.source.iter(), weights)?.0)
     }
 
-    fn transfer(&self, draw: &[usize]) -> Option<(usize, usize)> {
-        let rows = self.target.iter().enumerate().filter_map(|(i, row)| best(row.iter(), draw).map(|(j, score)| (i, j, score)));
+    fn transfer(&self, weights: &[f64]) -> Option<(usize, usize)> {
+        let rows = self.target.iter().enumerate().filter_map(|(i, row)| best(row.iter(), weights).map(|(j, score)| (i, j, score)));
         let top = rows.fold(None, |top: Option<(usize, usize, f64)>, row| match top {
             Some((_, _, score)) if row.2 <= score => top,
             _ => Some(row),
         });
         top.map(|(i, j, _)| (i, j))
+    }
+
+    /// ln of the smoothed optima over the positive λ₀: of the source, and of the target with the best λ₁ for each.
+    fn vertices(&self, lambda0: &[f64], weights: &[f64]) -> Option<(f64, f64)> {
+        let positive = || (0..lambda0.len()).filter(|&i| lambda0[i] > 0.0);
+        let curve = |score: &dyn Fn(usize) -> Option<f64>| {
+            let (x, y): (Vec<f64>, Vec<f64>) = positive().filter_map(|i| Some((lambda0[i].ln(), score(i)?))).unzip();
+            vertex(&x, &y)
+        };
+        let source = curve(&|i| self.source[i].as_ref().map(|v| weighted(v, weights)))?;
+        let target = curve(&|i| best(self.target[i].iter(), weights).map(|(_, score)| score))?;
+        Some((source, target))
     }
 }
 
@@ -87,7 +150,7 @@ impl Answer {
 
     pub fn under(group: &Group, metric: Metric) -> Answer {
         let seeds = group.complete_seeds();
-        let n = seeds.len();
+        let all = even(seeds.len());
         let scores_of =
             |cell: &Cell| Some(cell.values(&seeds, metric.key(false))?.into_iter().map(|v| metric.score(v)).collect::<Vec<_>>());
         let scores = Scores {
@@ -95,102 +158,150 @@ impl Answer {
             target: group.target.iter().map(|row| row.iter().map(scores_of).collect()).collect(),
         };
         let scratch_scores: Vec<Option<Vec<f64>>> = group.scratch.iter().map(scores_of).collect();
-        let all: Vec<usize> = (0..n).collect();
         let mut answer = Answer {
             metric,
+            seeds: seeds.clone(),
             source: None,
+            source_range: None,
             transfer: None,
+            transfer_range: None,
             companion: None,
             scratch: None,
             log_ratio: None,
             probability_stronger: None,
+            smooth: None,
             mismatch_cost: None,
             gain: None,
+            source_edge: None,
+            transfer_edge: None,
             edges: vec![],
             ties: vec![],
-            seeds: seeds.clone(),
         };
-        if n == 0 {
+        if seeds.is_empty() {
             return answer;
         }
         answer.source = scores.source(&all);
         answer.transfer = scores.transfer(&all);
         answer.scratch = best(scratch_scores.iter(), &all).map(|(k, _)| k);
         answer.companion = answer.source.and_then(|s| best(scores.target[s].iter(), &all)).map(|(j, _)| j);
-        answer.ratio(group, &scores);
+        answer.optima(group, &scores);
 
-        let test = |cell: &Cell| Some(cell.values(&seeds, metric.key(true))?.into_iter().map(|v| metric.score(v)).collect::<Vec<_>>());
-        let paired = |a: Option<Vec<f64>>, b: Option<Vec<f64>>| -> Option<Interval> {
-            let difference: Vec<f64> = a?.iter().zip(b?).map(|(a, b)| a - b).collect();
-            Some(Interval { estimate: mean(&difference), range: interval(n, |draw| mean_of(&difference, draw)) })
+        let difference = |a: Option<Vec<f64>>, b: Option<Vec<f64>>| -> Option<Interval> {
+            let paired: Vec<f64> = a?.iter().zip(b?).map(|(a, b)| a - b).collect();
+            Some(mean_interval(&paired))
         };
-        let at_best = answer.transfer.and_then(|(i, j)| test(&group.target[i][j]));
-        let at_source = answer.source.zip(answer.companion).and_then(|(i, j)| test(&group.target[i][j]));
-        let at_scratch = answer.scratch.and_then(|k| test(&group.scratch[k]));
-        answer.mismatch_cost = paired(at_best.clone(), at_source);
-        answer.gain = paired(at_best, at_scratch);
-        answer.look_at_edges(group, &scores, &all);
+        let at_best = || answer.transfer.and_then(|(i, j)| answer.test_scores(&group.target[i][j]));
+        let at_source = answer.source.zip(answer.companion).and_then(|(i, j)| answer.test_scores(&group.target[i][j]));
+        let at_scratch = answer.scratch.and_then(|k| answer.test_scores(&group.scratch[k]));
+        (answer.mismatch_cost, answer.gain) = (difference(at_best(), at_source), difference(at_best(), at_scratch));
+        answer.look_at_edges(group);
+        answer.look_at_ties(group, &scores, &all);
         answer
     }
 
-    fn ratio(&mut self, group: &Group, scores: &Scores) {
-        let log_ratio = |draw: &[usize]| -> f64 {
-            match (scores.source(draw), scores.transfer(draw)) {
-                (Some(s), Some((t, _))) if s == t => 0.0,
-                (Some(s), Some((t, _))) => (group.lambda0[t] / group.lambda0[s]).ln(),
-                _ => f64::NAN,
-            }
-        };
-        let n = self.seeds.len();
-        let all: Vec<usize> = (0..n).collect();
-        let estimate = log_ratio(&all);
-        if estimate.is_nan() {
-            return;
+    /// Whether λ₀* lies above λ_S*, as far as these seeds and this grid say.
+    pub fn verdict(&self) -> Verdict {
+        match self.log_ratio.and_then(|r| r.range) {
+            _ if self.ratio_bound() == Bound::Unknown => Verdict::Open,
+            Some((low, _)) if low > 0.0 => Verdict::Stronger,
+            Some((_, high)) if high < 0.0 => Verdict::Weaker,
+            Some((low, high)) if low == 0.0 && high == 0.0 => Verdict::Same,
+            _ => Verdict::Open,
         }
-        let range = if n < 2 {
-            None
-        } else {
-            let mut values = bootstrap(n, log_ratio);
-            self.probability_stronger = Some(values.iter().filter(|v| **v > 0.0).count() as f64 / values.len() as f64);
-            values.sort_by(f64::total_cmp);
-            Some((percentile(&values, 0.025), percentile(&values, 0.975)))
-        };
-        self.log_ratio = Some(Interval { estimate, range });
     }
 
-    fn look_at_edges(&mut self, group: &Group, scores: &Scores, all: &[usize]) {
+    /// How the true ratio lies to the estimate where an optimum is at an edge.
+    pub fn ratio_bound(&self) -> Bound {
+        match (self.source_edge, self.transfer_edge) {
+            (None, None) => Bound::None,
+            (Some(Edge::Low) | None, Some(Edge::High)) | (Some(Edge::Low), None) => Bound::AtLeast,
+            (Some(Edge::High) | None, Some(Edge::Low)) | (Some(Edge::High), None) => Bound::AtMost,
+            (Some(Edge::High), Some(Edge::High)) | (Some(Edge::Low), Some(Edge::Low)) => Bound::Unknown,
+        }
+    }
+
+    /// A cell's test metric by seed, higher is better; none unless every seed has it.
+    pub fn test_scores(&self, cell: &Cell) -> Option<Vec<f64>> {
+        Some(cell.values(&self.seeds, self.metric.key(true))?.into_iter().map(|v| self.metric.score(v)).collect())
+    }
+
+    /// The λ₁ that validation prefers for a λ₀.
+    pub fn best_lambda1(&self, row: &[Cell]) -> Option<usize> {
+        let scores: Vec<Option<Vec<f64>>> = row
+            .iter()
+            .map(|cell| Some(cell.values(&self.seeds, self.metric.key(false))?.into_iter().map(|v| self.metric.score(v)).collect()))
+            .collect();
+        best(scores.iter(), &even(self.seeds.len())).map(|(j, _)| j)
+    }
+
+    /// Intervals of the optima and of their ratio, on the grid and smoothed, all from the same draws.
+    fn optima(&mut self, group: &Group, scores: &Scores) {
+        let lambda0 = &group.lambda0;
+        let (Some(source), Some((transfer, _))) = (self.source, self.transfer) else { return };
+        let log_ratio = |s: usize, t: usize| if s == t { 0.0 } else { (lambda0[t] / lambda0[s]).ln() };
+        // A draw weighs the seeds; every cell in the running has all of them, so it always has optima.
+        let draws: Vec<(usize, usize)> = bootstrap(self.seeds.len(), |w| (scores.source(w), scores.transfer(w)))
+            .into_iter()
+            .filter_map(|(s, t)| Some((s?, t?.0)))
+            .collect();
+        let over = |f: &dyn Fn(usize, usize) -> f64| range(draws.iter().map(|&(s, t)| f(s, t)).collect());
+        self.source_range = over(&|s, _| lambda0[s]);
+        self.transfer_range = over(&|_, t| lambda0[t]);
+        self.log_ratio = Some(Interval { estimate: log_ratio(source, transfer), range: over(&log_ratio) });
+        if !draws.is_empty() {
+            let stronger = draws.iter().filter(|(s, t)| lambda0[*t] > lambda0[*s]).count();
+            self.probability_stronger = Some(stronger as f64 / draws.len() as f64);
+        }
+
+        // Beyond the smallest and largest positive λ₀ a parabola says nothing.
+        let inside = |at: usize| at > 0 && at < lambda0.len() - 1 && lambda0[at - 1] > 0.0 && lambda0[at + 1].is_finite();
+        let all = even(self.seeds.len());
+        if let (true, true, Some((s, t))) = (inside(source), inside(transfer), scores.vertices(lambda0, &all)) {
+            let draws: Vec<(f64, f64)> = bootstrap(self.seeds.len(), |w| scores.vertices(lambda0, w)).into_iter().flatten().collect();
+            let over = |estimate: f64, f: &dyn Fn(f64, f64) -> f64| Interval {
+                estimate,
+                range: range(draws.iter().map(|&(s, t)| f(s, t)).collect()),
+            };
+            self.smooth = Some(Smooth {
+                source: over(s.exp(), &|s, _| s.exp()),
+                transfer: over(t.exp(), &|_, t| t.exp()),
+                log_ratio: over(t - s, &|s, t| t - s),
+            });
+        }
+    }
+
+    fn look_at_edges(&mut self, group: &Group) {
         let mut edges = vec![];
         let mut look = |name: &str, key: &str, list: &[f64], at: Option<usize>| {
-            let Some(at) = at.filter(|_| list.len() > 1) else { return };
-            if at == list.len() - 1 && list[at].is_finite() {
-                edges.push(format!("{name} is the largest {key} of the grid ({}): widen it upwards", number(list[at])));
-            } else if at == 0 && list[0] > 0.0 {
-                edges.push(format!("{name} is the smallest {key} of the grid ({}): widen it downwards, or add 0", number(list[0])));
+            let edge = Edge::of(list, at?);
+            match edge {
+                Some(Edge::High) => {
+                    edges.push(format!("{name} is the largest {key} of the grid ({}): widen it upwards", number(list[at?])))
+                }
+                Some(Edge::Low) => {
+                    edges.push(format!("{name} is the smallest {key} of the grid ({}): widen it downwards, or add 0", number(list[0])))
+                }
+                None => {}
             }
+            edge
         };
-        look("the source-optimal λ₀", "lambda0", &group.lambda0, self.source);
-        look("the transfer-optimal λ₀", "lambda0", &group.lambda0, self.transfer.map(|(i, _)| i));
+        self.source_edge = look("the source-optimal λ₀", "lambda0", &group.lambda0, self.source);
+        self.transfer_edge = look("the transfer-optimal λ₀", "lambda0", &group.lambda0, self.transfer.map(|(i, _)| i));
         look("the transfer-optimal λ₁", "lambda1", &group.lambda1, self.transfer.map(|(_, j)| j));
         self.edges = edges;
+    }
 
-        let tied = |i: usize, j: &Option<Vec<f64>>, top: f64, at: usize| i != at && j.as_ref().is_some_and(|v| level(v, all) == top);
-        if let Some((at, top)) = best(scores.source.iter(), all) {
-            let others: Vec<String> =
-                scores.source.iter().enumerate().filter(|(i, v)| tied(*i, v, top, at)).map(|(i, _)| number(group.lambda0[i])).collect();
+    fn look_at_ties(&mut self, group: &Group, scores: &Scores, all: &[f64]) {
+        let top = |cells: &mut dyn Iterator<Item = &Option<Vec<f64>>>| best(cells, all).map(|(_, score)| score);
+        let sources: Vec<Option<f64>> = scores.source.iter().map(|cell| top(&mut std::iter::once(cell))).collect();
+        let targets: Vec<Option<f64>> = scores.target.iter().map(|row| top(&mut row.iter())).collect();
+        let optima = [("source", sources, self.source), ("transfer", targets, self.transfer.map(|(i, _)| i))];
+        for (name, levels, at) in optima {
+            let Some(at) = at else { continue };
+            let tied = |i: &usize| *i != at && levels[*i].is_some() && levels[*i] == levels[at];
+            let others: Vec<String> = (0..levels.len()).filter(tied).map(|i| number(group.lambda0[i])).collect();
             if !others.is_empty() {
-                self.ties.push(format!("the source-optimal λ₀ {} ties with {}", number(group.lambda0[at]), others.join(", ")));
-            }
-        }
-        if let Some((ti, tj)) = self.transfer {
-            let top = scores.target[ti][tj].as_ref().map_or(f64::NAN, |v| level(v, all));
-            let mut others: Vec<String> = vec![];
-            for (i, row) in scores.target.iter().enumerate().filter(|(i, _)| *i != ti) {
-                if row.iter().any(|v| v.as_ref().is_some_and(|v| level(v, all) == top)) {
-                    others.push(number(group.lambda0[i]));
-                }
-            }
-            if !others.is_empty() {
-                self.ties.push(format!("the transfer-optimal λ₀ {} ties with {}", number(group.lambda0[ti]), others.join(", ")));
+                self.ties.push(format!("the {name}-optimal λ₀ {} ties with {}", number(group.lambda0[at]), others.join(", ")));
             }
         }
     }

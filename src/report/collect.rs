@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_yaml::Value;
 
 use crate::config::{show, Study};
-use crate::plan::{Plan, Stage};
+use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Record, Records, Status};
 
 /// What is compared.
@@ -26,6 +26,13 @@ impl Metric {
         }
     }
 
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Accuracy => "accuracy",
+            Metric::Loss => "loss",
+        }
+    }
+
     /// Higher is better.
     pub fn score(self, value: f64) -> f64 {
         match self {
@@ -41,18 +48,21 @@ pub struct Cell {
     pub by_seed: Vec<Option<BTreeMap<String, f64>>>,
     /// The study asks for this cell (not every λ₀ meets every λ₁ where the two are zipped).
     pub planned: bool,
-    /// It diverged for some seed: it is out of the running for all of them, or only the seeds that survived would speak for it.
-    pub diverged: bool,
+    /// Seeds (positions) for which it diverged. One is enough to rule it out for all of them, or only the seeds that survived would
+    /// speak for it.
+    pub diverged: Vec<usize>,
 }
 
 impl Cell {
     fn new(seeds: usize) -> Cell {
-        Cell { by_seed: vec![None; seeds], planned: false, diverged: false }
+        Cell { by_seed: vec![None; seeds], planned: false, diverged: vec![] }
     }
 
     fn put(&mut self, seed: usize, record: Option<&Record>) {
         self.planned = true;
-        self.diverged |= record.is_some_and(|record| record.status == Status::Diverged);
+        if record.is_some_and(|record| record.status == Status::Diverged) && !self.diverged.contains(&seed) {
+            self.diverged.push(seed);
+        }
         if let Some(record) = record.filter(|record| record.status == Status::Done) {
             self.by_seed[seed] = Some(record.metrics.clone());
         }
@@ -60,7 +70,7 @@ impl Cell {
 
     /// A metric for each of these seeds; none unless all of them have it and the cell diverged for no seed.
     pub fn values(&self, seeds: &[usize], key: &str) -> Option<Vec<f64>> {
-        if self.diverged {
+        if !self.diverged.is_empty() {
             return None;
         }
         seeds.iter().map(|&seed| self.by_seed[seed].as_ref()?.get(key).copied().filter(|v| v.is_finite())).collect()
@@ -90,8 +100,13 @@ impl Group {
     /// Seeds (positions) to average over: those with nothing missing, or all of them if each lacks something. What diverged is not
     /// missing: it rules out its cell, not its seed.
     pub fn complete_seeds(&self) -> Vec<usize> {
-        let cells =
-            || self.source.iter().chain(self.target.iter().flatten()).chain(&self.scratch).filter(|cell| cell.planned && !cell.diverged);
+        let cells = || {
+            self.source
+                .iter()
+                .chain(self.target.iter().flatten())
+                .chain(&self.scratch)
+                .filter(|cell| cell.planned && cell.diverged.is_empty())
+        };
         let complete: Vec<usize> = (0..self.seeds.len()).filter(|&seed| cells().all(|cell| cell.by_seed[seed].is_some())).collect();
         let any: Vec<usize> = (0..self.seeds.len()).filter(|&seed| cells().any(|cell| cell.by_seed[seed].is_some())).collect();
         if complete.is_empty() {
@@ -174,7 +189,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
 }
 
 /// What has become of the stages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Counts {
     pub done: usize,
     pub diverged: usize,
@@ -183,16 +198,64 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub fn of(plan: &Plan, records: &Records) -> Counts {
-        let mut counts = Counts::default();
-        for stage in &plan.stages {
-            match records.by_key.get(&stage.key).map(|record| record.status) {
-                Some(Status::Done) => counts.done += 1,
-                Some(Status::Diverged) => counts.diverged += 1,
-                Some(Status::Failed) => counts.failed += 1,
-                None => counts.missing += 1,
-            }
-        }
-        counts
+    pub fn total(&self) -> usize {
+        self.done + self.diverged + self.failed + self.missing
     }
+
+    /// `2 diverged, 3 missing`; none where all are done.
+    pub fn lacking(&self) -> Option<String> {
+        let parts = [(self.diverged, "diverged"), (self.failed, "failed"), (self.missing, "missing")];
+        let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+/// A stage without a result.
+#[derive(Debug, Clone)]
+pub struct Lacking {
+    /// `diverged`, `failed` or `missing`.
+    pub state: &'static str,
+    pub kind: StageKind,
+    /// Its axes: `lambda0=0.1,lambda1=0`.
+    pub cell: String,
+    pub seed: u64,
+    pub key: String,
+    /// What its record says.
+    pub reason: Option<String>,
+}
+
+/// Counts the stages, and names those without a result in plan order.
+pub fn count(plan: &Plan, records: &Records) -> (Counts, Vec<Lacking>) {
+    let mut counts = Counts::default();
+    let mut lacking = vec![];
+    for stage in &plan.stages {
+        let record = records.by_key.get(&stage.key);
+        let state = match record.map(|record| record.status) {
+            Some(Status::Done) => {
+                counts.done += 1;
+                continue;
+            }
+            Some(Status::Diverged) => {
+                counts.diverged += 1;
+                "diverged"
+            }
+            Some(Status::Failed) => {
+                counts.failed += 1;
+                "failed"
+            }
+            None => {
+                counts.missing += 1;
+                "missing"
+            }
+        };
+        lacking.push(Lacking {
+            state,
+            kind: stage.kind,
+            cell: stage.cell_label(),
+            seed: stage.seed,
+            key: stage.key.clone(),
+            reason: record.and_then(|record| record.error.clone()),
+        });
+    }
+    (counts, lacking)
 }

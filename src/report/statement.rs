@@ -1,120 +1,239 @@
 //! The answer in words.
 
-use super::answer::{Answer, Interval};
-use super::collect::{Cell, Group, Metric};
-use super::Report;
+use super::answer::{Answer, Bound, Edge, Verdict};
+use super::cells::comparisons;
+use super::collect::{Cell, Metric};
+use super::stats::{mean, Interval};
+use super::{Report, Section};
 use crate::config::number;
 
-/// A short plain statement for each group, and what is not complete.
+/// The first sentence: the answer to "how strongly should the source be regularised for the target?", with its interval.
+pub fn headline(report: &Report) -> String {
+    match report.sections.as_slice() {
+        [] => "No answer yet: the study has no cells.".into(),
+        [only] => of_section(only),
+        many => {
+            let count = |verdict: Verdict| many.iter().filter(|s| s.answer.verdict() == verdict).count();
+            let parts = [
+                (count(Verdict::Stronger), "stronger"),
+                (count(Verdict::Weaker), "weaker"),
+                (count(Verdict::Same), "the same"),
+                (count(Verdict::Open), "not settled"),
+            ];
+            let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} in {n}")).collect();
+            format!("Against the source-optimal λ₀, the transfer-optimal one is {} of {} settings.", parts.join(", "), many.len())
+        }
+    }
+}
+
+/// Which λ₀ transfers best, against which is best for the source.
+pub fn of_section(section: &Section) -> String {
+    let (group, answer) = (&section.group, &section.answer);
+    let (Some(source), Some((i, j))) = (answer.source, answer.transfer) else {
+        return "No answer yet: no λ₀ has a source and a target result for every seed.".into();
+    };
+    let n = answer.seeds.len();
+    let verdict = match answer.verdict() {
+        Verdict::Stronger => "Regularise the source more strongly than is best for itself: ",
+        Verdict::Weaker => "Regularise the source less than is best for itself: ",
+        Verdict::Same => "Regularise the source as is best for itself: ",
+        Verdict::Open if n == 1 => "One seed cannot settle it: ",
+        Verdict::Open if answer.ratio_bound() == Bound::Unknown => "Not settled, both optima are at the same edge of the grid: ",
+        Verdict::Open => "Not settled by these seeds: ",
+    };
+    let edge = |edge: Option<Edge>| match edge {
+        Some(Edge::High) => " (the largest of the grid: widen it)",
+        Some(Edge::Low) => " (the smallest of the grid: widen it)",
+        None => "",
+    };
+    let comparison = match answer.log_ratio.map(|r| r.estimate) {
+        Some(0.0) => "the same as".to_string(),
+        Some(r) if r.is_finite() => {
+            let bound = match answer.ratio_bound() {
+                Bound::AtLeast => "at least ",
+                Bound::AtMost => "at most ",
+                Bound::None | Bound::Unknown => "",
+            };
+            format!("{bound}{} times", short(r.exp()))
+        }
+        Some(r) if r > 0.0 => "above".into(),
+        _ => "below".into(),
+    };
+    format!(
+        "{verdict}by validation {}, the transfer-optimal λ₀* = {}{} (with λ₁ = {}) is {comparison} the source-optimal λ_S* = {}{} ({}).",
+        answer.metric.name(),
+        short(group.lambda0[i]),
+        edge(answer.transfer_edge),
+        short(group.lambda1[j]),
+        short(group.lambda0[source]),
+        edge(answer.source_edge),
+        match answer.log_ratio.and_then(|r| r.range) {
+            Some((low, high)) => format!("95% interval of the ratio {} to {}; {n} seeds", short(low.exp()), short(high.exp())),
+            None => "no interval; use more seeds".into(),
+        }
+    )
+}
+
+/// A plain statement for a terminal: for each group the answer and what belongs to it, then what is not complete.
 pub fn statement(report: &Report) -> String {
     let mut lines = vec![];
-    for (group, answer) in &report.groups {
-        if report.groups.len() > 1 {
-            lines.push(format!("[{}]", group.label()));
+    if report.sections.len() > 1 {
+        lines.extend([headline(report), String::new()]);
+    }
+    for section in &report.sections {
+        if report.sections.len() > 1 {
+            lines.push(format!("[{}]", section.group.label()));
         }
-        lines.extend(of_group(group, answer));
+        lines.push(of_section(section));
+        lines.extend(details(section).into_iter().map(|(_, line)| line));
     }
-    let counts = report.counts;
-    let mut lacking = vec![];
-    for (n, what) in [(counts.diverged, "diverged"), (counts.failed, "failed"), (counts.missing, "missing")] {
-        if n > 0 {
-            lacking.push(format!("{n} {what}"));
-        }
-    }
-    if !lacking.is_empty() {
-        let total = counts.done + counts.diverged + counts.failed + counts.missing;
-        lines.push(format!("Not complete: of {total} stages, {} (a λ counts only where every seed has a result).", lacking.join(", ")));
-    }
+    lines.extend(incomplete(report));
     lines.join("\n")
 }
 
-fn of_group(group: &Group, answer: &Answer) -> Vec<String> {
-    let (Some(source), Some((i, j))) = (answer.source, answer.transfer) else {
-        return vec!["No answer yet: no λ₀ has a source and a target result for every seed.".into()];
-    };
-    let (lambda_s, lambda_0, lambda_1) = (group.lambda0[source], group.lambda0[i], group.lambda1[j]);
-    let n = answer.seeds.len();
-    let by = match answer.metric {
-        Metric::Accuracy => "accuracy",
-        Metric::Loss => "loss",
-    };
-    let comparison = match answer.log_ratio.map(|r| r.estimate) {
-        Some(r) if r > 0.0 => "stronger than",
-        Some(r) if r < 0.0 => "weaker than",
-        _ => "the same as",
-    };
-    let mut lines = vec![format!(
-        "By validation {by} over {n} seed{}: the transfer-optimal λ₀ is {} (with λ₁ = {}), {comparison} the source-optimal λ₀ = {}{}.",
-        if n == 1 { "" } else { "s" },
-        number(lambda_0),
-        number(lambda_1),
-        number(lambda_s),
-        ratio(answer)
-    )];
-    if let Some(p) = answer.probability_stronger {
-        let sure = match answer.log_ratio.and_then(|r| r.range) {
-            Some((low, _)) if low > 0.0 => "the interval excludes 1: stronger source regularisation is favoured",
-            Some((_, high)) if high < 0.0 => "the interval excludes 1: weaker source regularisation is favoured",
-            _ => "the interval includes 1: the order is not settled by these seeds",
-        };
-        lines.push(format!("How sure: λ₀* > λ_S* in {:.0}% of bootstrap resamples over seeds; {sure}.", 100.0 * p));
-    } else {
-        lines.push("How sure: one seed gives no interval; use more seeds.".into());
+/// What is not complete, and what that means.
+pub fn incomplete(report: &Report) -> Option<String> {
+    let lacking = report.counts.lacking()?;
+    Some(format!("Not complete: of {} stages, {lacking} (a λ counts only where every seed has a result).", report.counts.total()))
+}
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Part of the answer.
+    Answer,
+    /// To be careful with.
+    Caution,
+}
+
+/// How sure the answer is, what the wrong choice costs, how transfer compares with training from scratch, and what to be careful with.
+pub fn details(section: &Section) -> Vec<(About, String)> {
+    let (group, answer) = (&section.group, &section.answer);
+    let (Some(source), Some((i, j))) = (answer.source, answer.transfer) else { return vec![] };
+    let by = answer.metric.name();
+    let mut lines = vec![sureness(answer)];
+    if let Some(smooth) = answer.smooth {
+        lines.push(format!(
+            "Between the grid's points (a parabola in ln λ₀ around each best one): λ_S* = {}, λ₀* = {}, ratio {}.",
+            with_range(smooth.source, &short),
+            with_range(smooth.transfer, &short),
+            with_range(exponential(smooth.log_ratio), &short)
+        ));
     }
     if let Some(cost) = answer.mismatch_cost {
-        let companion = answer.companion.map_or(String::new(), |j| format!(" (λ₁ = {})", number(group.lambda1[j])));
-        lines.push(if source == i {
-            "Cost of choosing λ₀ by the source: none, the two are the same grid point.".to_string()
-        } else {
-            format!("Cost of choosing λ₀ by the source{companion}: {} of target test {by}.", points(cost, answer.metric, "higher by"))
+        let companion = answer.companion.map_or(String::new(), |j| format!(" (λ₁ = {})", short(group.lambda1[j])));
+        lines.push(match source == i {
+            true => "Cost of choosing λ₀ by the source: none, the two are the same grid point.".to_string(),
+            false => {
+                format!("Cost of choosing λ₀ by the source{companion}: {} of target test {by}.", points(cost, answer.metric, "higher by"))
+            }
         });
     }
-    match (answer.gain, answer.scratch) {
-        (Some(gain), Some(k)) => {
-            let verdict = match (gain.estimate < 0.0, gain.range) {
-                (true, Some((_, high))) if high < 0.0 => "negative transfer: yes",
-                (true, _) => "negative transfer: on average yes, but the interval includes none",
-                (false, Some((low, _))) if low > 0.0 => "negative transfer: no",
-                (false, _) => "negative transfer: no on average, but the interval includes it",
-            };
-            lines.push(format!(
-                "Against training from scratch (λ = {}): {} of target test {by}; {verdict}.",
-                number(group.scratch_lambda[k]),
-                points(gain, answer.metric, "lower by")
-            ));
-        }
-        _ if group.scratch.is_empty() => lines.push("Negative transfer: not asked (scratch.lambdas is empty).".into()),
-        _ => lines.push("Negative transfer: unknown, no from-scratch result for every seed yet.".into()),
-    }
+    lines.push(negative_transfer(section));
+    lines.extend(many_comparisons(section));
     // A source that a strong λ₀ has flattened shows here: the target may prefer to start from nothing learned.
     let (own, at_transfer) = (test(&group.source[source], answer), test(&group.source[i], answer));
     let elsewhere = if source == i { String::new() } else { format!(" ({at_transfer} at the transfer-optimal λ₀)") };
     lines.push(format!("Test {by} at the optima: source {own}{elsewhere}, target {}.", test(&group.target[i][j], answer)));
-    let other = if answer.metric == Metric::Accuracy { Metric::Loss } else { Metric::Accuracy };
-    let second = Answer::under(group, other);
+    let second = &section.second;
     if let (Some(s), Some((t, u))) = (second.source, second.transfer) {
-        let name = if other == Metric::Loss { "loss" } else { "accuracy" };
+        let ratio = second.log_ratio.map_or(String::new(), |r| format!("; ratio {}", with_range(exponential(r), &short)));
         lines.push(format!(
-            "By validation {name} instead: source-optimal λ₀ = {}, transfer-optimal λ₀ = {} (λ₁ = {}){}.",
-            number(group.lambda0[s]),
-            number(group.lambda0[t]),
-            number(group.lambda1[u]),
-            ratio(&second)
+            "By validation {} instead: source-optimal λ₀ = {}, transfer-optimal λ₀ = {} (λ₁ = {}){ratio}.",
+            second.metric.name(),
+            short(group.lambda0[s]),
+            short(group.lambda0[t]),
+            short(group.lambda1[u]),
         ));
     }
-    lines.extend(answer.edges.iter().map(|edge| format!("Edge of the grid: {edge}.")));
+    let mut all: Vec<(About, String)> = lines.into_iter().map(|line| (About::Answer, line)).collect();
+    all.extend(cautions(section).into_iter().map(|line| (About::Caution, line)));
+    all
+}
+
+fn sureness(answer: &Answer) -> String {
+    let Some(p) = answer.probability_stronger else { return "How sure: one seed gives no interval; use more seeds.".into() };
+    let optima = [("λ_S*", answer.source_range), ("λ₀*", answer.transfer_range)];
+    let optima: Vec<String> =
+        optima.iter().filter_map(|(name, range)| range.map(|(low, high)| format!("{name} {} to {}", short(low), short(high)))).collect();
+    let sure = match answer.log_ratio.and_then(|r| r.range) {
+        Some((low, _)) if low > 0.0 => "the ratio's interval excludes 1: stronger source regularisation is favoured",
+        Some((_, high)) if high < 0.0 => "the ratio's interval excludes 1: weaker source regularisation is favoured",
+        _ => "the ratio's interval includes 1: the order is not settled by these seeds",
+    };
+    format!("How sure: λ₀* > λ_S* in {:.0}% of bootstrap draws over seeds; {sure} (95% intervals: {}).", 100.0 * p, optima.join(", "))
+}
+
+fn negative_transfer(section: &Section) -> String {
+    let (group, answer) = (&section.group, &section.answer);
+    match (answer.gain, answer.scratch) {
+        (Some(gain), Some(k)) => {
+            let verdict = match (gain.estimate < 0.0, gain.range) {
+                (true, Some((_, high))) if high < 0.0 => "negative transfer: yes",
+                (true, Some(_)) => "negative transfer: on average yes, but the interval includes none",
+                (true, None) => "negative transfer: by this one seed",
+                (false, Some((low, _))) if low > 0.0 => "negative transfer: no",
+                (false, Some(_)) => "negative transfer: no on average, but the interval includes it",
+                (false, None) => "negative transfer: not by this one seed",
+            };
+            format!(
+                "Against training from scratch (λ = {}): {} of target test {}; {verdict}.",
+                short(group.scratch_lambda[k]),
+                points(gain, answer.metric, "lower by"),
+                answer.metric.name()
+            )
+        }
+        _ if group.scratch.is_empty() => "Negative transfer: not asked (scratch.lambdas is empty).".into(),
+        _ => "Negative transfer: unknown, no from-scratch result for every seed yet.".into(),
+    }
+}
+
+/// Over all cells at once: how many differ from training from scratch when it is counted how many were looked at.
+fn many_comparisons(section: &Section) -> Option<String> {
+    let all = comparisons(&section.rows);
+    (all.cells > 1).then(|| {
+        format!(
+            "Of all {} cells, {} are better and {} worse than training from scratch at the 5% level (paired t tests with Holm's correction for {} comparisons).",
+            all.cells, all.better, all.worse, all.cells
+        )
+    })
+}
+
+fn cautions(section: &Section) -> Vec<String> {
+    let (group, answer) = (&section.group, &section.answer);
+    let mut lines: Vec<String> = answer.edges.iter().map(|edge| format!("Edge of the grid: {edge}.")).collect();
+    let grid = &group.lambda0;
+    for (name, range, edge) in [("λ_S*", answer.source_range, answer.source_edge), ("λ₀*", answer.transfer_range, answer.transfer_edge)]
+    {
+        let Some((low, high)) = range.filter(|_| edge.is_none() && grid.len() > 1) else { continue };
+        if high == grid[grid.len() - 1] && high.is_finite() {
+            lines.push(format!("Edge of the grid: the interval of {name} reaches its largest λ₀ ({}) and may go beyond.", short(high)));
+        }
+        if low == grid[0] && low > 0.0 {
+            lines.push(format!("Edge of the grid: the interval of {name} reaches its smallest λ₀ ({}) and may go beyond.", short(low)));
+        }
+    }
     lines.extend(answer.ties.iter().map(|tie| format!("Tie: {tie}; the smaller is taken.")));
+    match group.seeds.len() - answer.seeds.len() {
+        0 => {}
+        1 => lines.push(format!("Seeds: 1 of {} is left out, since it lacks results.", group.seeds.len())),
+        n => lines.push(format!("Seeds: {n} of {} are left out, since they lack results.", group.seeds.len())),
+    }
     lines
 }
 
-/// `; ratio 3.16, 95% interval 1 to 10`.
-fn ratio(answer: &Answer) -> String {
-    let Some(Interval { estimate, range }) = answer.log_ratio else { return String::new() };
-    let range = range.map_or(String::new(), |(low, high)| format!(", 95% interval {} to {}", short(low.exp()), short(high.exp())));
-    format!("; ratio {}{range}", short(estimate.exp()))
+fn exponential(log: Interval) -> Interval {
+    Interval { estimate: log.estimate.exp(), range: log.range.map(|(low, high)| (low.exp(), high.exp())) }
 }
 
-fn short(value: f64) -> String {
+/// `3.16 (95% interval 1 to 10)`.
+fn with_range(value: Interval, show: &dyn Fn(f64) -> String) -> String {
+    let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", show(low), show(high)));
+    format!("{}{range}", show(value.estimate))
+}
+
+/// Three digits.
+pub fn short(value: f64) -> String {
     if value.is_infinite() {
         "∞".into()
     } else {
@@ -138,8 +257,8 @@ fn points(value: Interval, metric: Metric, way: &str) -> String {
 /// Mean test metric of a cell.
 fn test(cell: &Cell, answer: &Answer) -> String {
     match cell.values(&answer.seeds, answer.metric.key(true)) {
-        Some(values) if answer.metric == Metric::Accuracy => format!("{:.1}%", 100.0 * super::mean(&values)),
-        Some(values) => format!("{:.4}", super::mean(&values)),
+        Some(values) if answer.metric == Metric::Accuracy => format!("{:.1}%", 100.0 * mean(&values)),
+        Some(values) => format!("{:.4}", mean(&values)),
         None => "none".into(),
     }
 }

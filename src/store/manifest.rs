@@ -25,13 +25,18 @@ pub struct Run {
 }
 
 impl Manifest {
+    fn path(folder: &Folder) -> std::path::PathBuf {
+        folder.0.join("manifest.json")
+    }
+
+    /// What is there; none where it is missing or damaged.
+    pub fn read(folder: &Folder) -> Option<Manifest> {
+        serde_json::from_slice(&std::fs::read(Manifest::path(folder)).ok()?).ok()
+    }
+
     /// Adds this run to the folder's manifest. A damaged manifest is replaced: it is for people, nothing depends on it.
     pub fn add(folder: &Folder, engine: &str, device: &str) -> Result<()> {
-        let path = folder.0.join("manifest.json");
-        let mut manifest = std::fs::read(&path)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok())
-            .unwrap_or(Manifest { runs: vec![] });
+        let mut manifest = Manifest::read(folder).unwrap_or(Manifest { runs: vec![] });
         manifest.runs.push(Run {
             program: program().into(),
             commit: commit().into(),
@@ -41,7 +46,10 @@ impl Manifest {
             command: std::env::args().collect(),
             started: now(),
         });
-        write_atomic(&path, serde_json::to_string_pretty(&manifest).context("the manifest could not be written as JSON")?.as_bytes())
+        write_atomic(
+            &Manifest::path(folder),
+            serde_json::to_string_pretty(&manifest).context("the manifest could not be written as JSON")?.as_bytes(),
+        )
     }
 }
 

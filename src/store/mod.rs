@@ -40,6 +40,12 @@ impl Folder {
         self.0.join("records")
     }
 
+    /// Bytes of all records: more of them are news.
+    pub fn record_bytes(&self) -> u64 {
+        let entries = fs::read_dir(self.records()).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).sum()
+    }
+
     pub fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
     }
@@ -75,11 +81,11 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes the figures of an earlier report: a study that has changed may have fewer.
-    pub fn clear_figures(&self) -> Result<()> {
+    /// Removes the figures of an earlier report that are not among those `written` now: a study that has changed may have fewer.
+    pub fn keep_figures(&self, written: &[PathBuf]) -> Result<()> {
         let Ok(entries) = fs::read_dir(self.report()) else { return Ok(()) };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            if path.extension().is_some_and(|e| e == "svg" || e == "png") {
+            if path.extension().is_some_and(|e| e == "svg" || e == "png") && !written.contains(&path) {
                 remove(&path)?;
             }
         }

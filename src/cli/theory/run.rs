@@ -89,7 +89,7 @@ impl RunArgs {
         }
         if outcomes.len() > 1 {
             let path = self.out.join("theory.html");
-            write_atomic(&path, page(&outcomes.iter().collect::<Vec<_>>()).as_bytes())?;
+            write_atomic(&path, page(&outcomes.iter().collect::<Vec<_>>(), None).as_bytes())?;
             print(&format!("{}\n", path.display()));
         }
         Ok(0)
@@ -151,7 +151,7 @@ impl RunArgs {
         if records.len() < cases.len() {
             anyhow::bail!("{} of {} cases have no record in {}", cases.len() - records.len(), cases.len(), folder.0.display());
         }
-        let outcome = write(study, cases, &records, &folder)?;
+        let outcome = write(study, cases, &records, &folder, None)?;
         drop(lock);
         print(&format!("{}\n", statement(&outcome)));
         outcome.files.iter().for_each(|file| print(&format!("{}\n", file.display())));

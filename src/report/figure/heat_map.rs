@@ -3,12 +3,15 @@
 use anyhow::Result;
 
 use super::canvas::{line, render, render_rgb, text, Figure, HPos, RGBColor, Step, VPos, INK, TEXT};
+use super::{fitted, title};
 use crate::config::{number, Study};
-use crate::report::answer::Answer;
-use crate::report::collect::{Cell, Group, Metric};
+use crate::report::collect::{Cell, Metric};
 use crate::report::stats::mean;
+use crate::report::Section;
 
-const WHITE: RGBColor = RGBColor(255, 255, 255);
+/// Of the numbers in the cells. Colours of their own: those of the text around them turn with a dark page, these must not.
+const LIGHT: RGBColor = RGBColor(254, 254, 254);
+const DARK: RGBColor = RGBColor(17, 17, 17);
 
 /// Viridis at nine points.
 const VIRIDIS: [(u8, u8, u8); 9] = [
@@ -33,19 +36,20 @@ fn viridis(t: f64) -> RGBColor {
 const HEAT_SIZE: (u32, u32) = (1000, 760);
 
 /// Mean target test metric over λ₀ × λ₁, the optimum framed. None with a single cell or without results.
-pub fn heat_map(study: &Study, group: &Group, answer: &Answer) -> Result<Option<Figure>> {
-    heat_steps(study, group, answer).map(|steps| render(HEAT_SIZE, &steps)).transpose()
+pub fn heat_map(study: &Study, section: &Section) -> Result<Option<Figure>> {
+    heat_steps(study, section).map(|steps| render(HEAT_SIZE, &steps)).transpose()
 }
 
 /// The heat map as RGB bytes with width and height, for TensorBoard.
-pub fn heat_map_rgb(study: &Study, group: &Group, answer: &Answer) -> Result<Option<(Vec<u8>, u32, u32)>> {
-    match heat_steps(study, group, answer) {
+pub fn heat_map_rgb(study: &Study, section: &Section) -> Result<Option<(Vec<u8>, u32, u32)>> {
+    match heat_steps(study, section) {
         Some(steps) => Ok(Some((render_rgb(HEAT_SIZE, &steps)?, HEAT_SIZE.0, HEAT_SIZE.1))),
         None => Ok(None),
     }
 }
 
-fn heat_steps(study: &Study, group: &Group, answer: &Answer) -> Option<Vec<Step>> {
+fn heat_steps(study: &Study, section: &Section) -> Option<Vec<Step>> {
+    let (group, answer) = (&section.group, &section.answer);
     // Means alone: this is drawn again and again while a sweep runs, and intervals would cost a bootstrap each.
     let unit = if answer.metric == Metric::Accuracy { 100.0 } else { 1.0 };
     let mean_of = |cell: &Cell| cell.values(&answer.seeds, answer.metric.key(true)).map(|v| unit * mean(&v));
@@ -70,8 +74,7 @@ fn heat_steps(study: &Study, group: &Group, answer: &Answer) -> Option<Vec<Step>
     let rectangle = |x: f64, y: f64, w: f64, h: f64| vec![(x, y), (x + w, y), (x + w, y + h), (x, y + h)];
     let mut steps = vec![];
     let unit = if answer.metric == Metric::Accuracy { "accuracy (%)" } else { "loss (nats)" };
-    let title = if group.axes.is_empty() { study.name.clone() } else { format!("{}: {}", study.name, group.label()) };
-    steps.push(text((left, 18.0), format!("{title}: target test {unit}"), HPos::Left, VPos::Top, INK));
+    steps.push(fitted((left, 18.0), &format!("{}: target test {unit}", title(study, group)), 800.0, INK));
     let small = (w / 3.4).min(h * 0.6).min(TEXT);
     for (i, row) in values.iter().enumerate() {
         for (j, value) in row.iter().enumerate() {
@@ -82,7 +85,7 @@ fn heat_steps(study: &Study, group: &Group, answer: &Answer) -> Option<Vec<Step>
                 let words =
                     value
                         .map_or("–".to_string(), |v| if answer.metric == Metric::Accuracy { format!("{v:.1}") } else { format!("{v:.2}") });
-                let ink = if value.is_some_and(|v| better(v) < 0.55) { WHITE } else { INK };
+                let ink = if value.is_some_and(|v| better(v) < 0.55) { LIGHT } else { DARK };
                 steps.push(Step::Text {
                     at: (x + w / 2.0, y + h / 2.0),
                     text: words,

@@ -4,20 +4,51 @@ mod axis;
 mod canvas;
 pub mod chart;
 mod curves;
+mod forest;
 mod heat_map;
+mod lambda_axis;
+mod mismatch;
+mod panel;
 
+pub use canvas::Figure;
 pub use curves::curves;
+pub use forest::{forest, Row};
 pub use heat_map::{heat_map, heat_map_rgb};
+pub use mismatch::mismatch;
 
 use super::answer::Answer;
-use super::collect::{Cell, Metric};
-use super::stats::{interval, mean, mean_of};
+use super::collect::{Cell, Group, Metric};
+use super::stats::mean_interval;
+use crate::config::Study;
+
+const GREY: canvas::RGBColor = canvas::RGBColor(110, 110, 110);
 
 /// Mean and 95% interval of a test metric over the answer's seeds, in the figure's units (percent, or nats).
 fn summarise(cell: &Cell, answer: &Answer) -> Option<(f64, f64, f64)> {
     let unit = if answer.metric == Metric::Accuracy { 100.0 } else { 1.0 };
     let values: Vec<f64> = cell.values(&answer.seeds, answer.metric.key(true))?.into_iter().map(|v| unit * v).collect();
-    let centre = mean(&values);
-    let (low, high) = interval(values.len(), |draw| mean_of(&values, draw)).unwrap_or((centre, centre));
-    Some((centre, low, high))
+    let mean = (!values.is_empty()).then(|| mean_interval(&values))?;
+    let (low, high) = mean.range.unwrap_or((mean.estimate, mean.estimate));
+    Some((mean.estimate, low, high))
+}
+
+/// A heading or label that has `width` pixels: smaller text where it is long, cut where even that is too long.
+fn fitted(at: (f64, f64), words: &str, width: f64, color: canvas::RGBColor) -> canvas::Step {
+    // DejaVu's letters are about 0.58 of the size wide.
+    let n = words.chars().count().max(1) as f64;
+    let size = (width / (0.58 * n)).clamp(0.62 * canvas::TEXT, canvas::TEXT);
+    let room = (width / (0.58 * size)) as usize;
+    let text = match words.chars().count() > room {
+        true => words.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
+        false => words.to_string(),
+    };
+    canvas::Step::Text { at, text, size, color, h: canvas::HPos::Left, v: canvas::VPos::Top, turned: false }
+}
+
+/// The study's name, with the group's axes where there are several.
+fn title(study: &Study, group: &Group) -> String {
+    match group.axes.is_empty() {
+        true => study.name.clone(),
+        false => format!("{}: {}", study.name, group.label()),
+    }
 }

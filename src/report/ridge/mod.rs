@@ -81,11 +81,14 @@ pub struct Outcome {
     /// (name, caption, SVG)
     pub figures: Vec<(String, String, String)>,
     pub provenance: String,
+    /// Cases without a record.
+    pub missing: usize,
     pub files: Vec<PathBuf>,
 }
 
-/// Works out a study's answer from its records and writes `report/`: results.csv, optima.csv, summary.json, figures, index.html.
-pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &Folder) -> Result<Outcome> {
+/// Works out a study's answer from its records and writes `report/`: results and optima (CSV and Parquet), summary.json, figures,
+/// index.html. `refresh`: seconds after which a browser loads the page again.
+pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &Folder, refresh: Option<u64>) -> Result<Outcome> {
     let view = View::new(study, cases, records);
     let findings = match study.question {
         Some(Question::Reversal) => reversal::findings(&view),
@@ -96,7 +99,6 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
         Some(Question::Targets) => targets::findings(&view),
         None => risks::findings(&view),
     };
-    folder.clear_figures()?;
     let mut files = vec![];
     let mut put = |name: String, bytes: &[u8]| -> Result<()> {
         let path = folder.report().join(name);
@@ -104,9 +106,12 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
         files.push(path);
         Ok(())
     };
-    put("results.csv".into(), tables::results_csv(&view).as_bytes())?;
-    put("optima.csv".into(), tables::optima_csv(&view).as_bytes())?;
-    put("summary.json".into(), tables::summary_json(&view, &findings.claims).as_bytes())?;
+    for (name, table) in [("results", tables::results(&view)), ("optima", tables::optima(&view))] {
+        put(format!("{name}.csv"), &table.csv()?)?;
+        put(format!("{name}.parquet"), &table.parquet()?)?;
+    }
+    let headline = headline(findings.claims.iter());
+    put("summary.json".into(), tables::summary_json(&view, &findings.claims, &headline).as_bytes())?;
     let mut figures = vec![];
     for plot in findings.plots {
         let figure = plot.chart.figure()?;
@@ -117,13 +122,15 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
     let mut outcome = Outcome {
         name: study.name.clone(),
         description: study.description.clone().unwrap_or_default().trim().to_string(),
-        headline: headline(findings.claims.iter()),
+        headline,
         claims: findings.claims,
         figures,
         provenance: view.provenance(),
+        missing: cases.len() - view.cases.len(),
         files: vec![],
     };
-    put("index.html".into(), page(&[&outcome]).as_bytes())?;
+    put("index.html".into(), page(&[&outcome], refresh).as_bytes())?;
+    folder.keep_figures(&files)?;
     outcome.files = files;
     Ok(outcome)
 }
@@ -153,6 +160,9 @@ fn headline<'a>(claims: impl Iterator<Item = &'a Claim> + Clone) -> String {
 /// The answer in words, for a terminal.
 pub fn statement(outcome: &Outcome) -> String {
     let mut out = format!("{}: {}\n", outcome.name, outcome.headline);
+    if outcome.missing > 0 {
+        out.push_str(&format!("Not complete: {} cases have no record yet.\n", outcome.missing));
+    }
     for claim in &outcome.claims {
         let beyond = if claim.beyond { " (beyond the paper's assumptions)" } else { "" };
         out.push_str(&format!("\n  [{}] {}{beyond}\n", claim.verdict.words(), claim.claim));
@@ -160,4 +170,19 @@ pub fn statement(outcome: &Outcome) -> String {
         out.push_str(&format!("    simulated  {}\n", claim.simulated));
     }
     out
+}
+
+/// The claims as a table for a paper (booktabs).
+pub fn latex(outcome: &Outcome) -> String {
+    let mut out = format!(
+        "% needs \\usepackage{{booktabs}}\n% {}\n\\begin{{tabular}}{{p{{.34\\linewidth}}p{{.26\\linewidth}}p{{.26\\linewidth}}l}}\n\\toprule\nclaim & predicted & \
+         simulated & verdict \\\\\n\\midrule\n",
+        outcome.name
+    );
+    for claim in &outcome.claims {
+        let cells =
+            [&claim.claim, &claim.predicted, &claim.simulated, &claim.verdict.words().to_string()].map(|text| super::latex::words(text));
+        out.push_str(&format!("{} \\\\\n", cells.join(" & ")));
+    }
+    out + "\\bottomrule\n\\end{tabular}\n"
 }

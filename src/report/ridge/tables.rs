@@ -1,67 +1,81 @@
-//! results.csv (a row for each λ₀, λ₁ and target), optima.csv (a row for each case, λ₁ and target) and summary.json.
+//! results (a row for each λ₀, λ₁ and target), optima (a row for each case, λ₁ and target), as CSV and Parquet, and summary.json.
 
 use serde_json::{json, Value as Json};
 
 use super::view::View;
 use super::Claim;
-use crate::config::{number, show};
-use crate::report::tables::field;
+use crate::report::table::{axis_value, kind_of, Kind, Table, Value, SCHEMA_VERSION};
 use crate::store::ridge_record::{Interval, Risk};
 
-fn plain(value: f64) -> String {
-    match value.is_finite() {
-        true => format!("{value}"),
-        false => number(value),
+/// Names and kinds of a table's columns.
+#[derive(Default)]
+struct Columns(Vec<(String, Kind)>);
+
+impl Columns {
+    /// The axes other than λ₀ and λ₁.
+    fn axes(view: &View) -> Columns {
+        let axes = view.study.axes.iter().filter(|a| a.path != "lambda0" && a.path != "lambda1");
+        Columns(axes.map(|a| (a.path.clone(), kind_of(&a.values))).collect())
+    }
+
+    fn add(&mut self, kind: Kind, names: &[&str]) {
+        self.0.extend(names.iter().map(|name| (name.to_string(), kind)));
+    }
+
+    /// `<name><end>` for each end.
+    fn numbers(&mut self, name: &str, ends: &[&str]) {
+        self.0.extend(ends.iter().map(|end| (format!("{name}{end}"), Kind::Number)));
     }
 }
 
-fn optional(value: Option<f64>) -> String {
-    value.map(plain).unwrap_or_default()
+fn axis_values(case: &crate::plan::Case, columns: &[(String, Kind)]) -> Vec<Value> {
+    case.axes
+        .iter()
+        .map(|(path, value)| {
+            let kind = columns.iter().find(|(name, _)| name == path).map_or(Kind::Text, |(_, kind)| *kind);
+            axis_value(value, kind)
+        })
+        .collect()
 }
 
-fn three(risk: &Risk) -> [String; 3] {
-    [plain(risk.predicted), plain(risk.simulated), plain(risk.error)]
+fn three(risk: &Risk) -> [Value; 3] {
+    [risk.predicted, risk.simulated, risk.error].map(Value::from)
 }
 
-fn interval(i: Option<&Interval>) -> [String; 3] {
-    let pick = |f: fn(&Interval) -> Option<f64>| optional(i.and_then(f));
+fn interval(i: Option<&Interval>) -> [Value; 3] {
+    let pick = |f: fn(&Interval) -> Option<f64>| Value::from(i.and_then(f));
     [pick(|i| i.estimate), pick(|i| i.low), pick(|i| i.high)]
 }
 
-/// The axes other than λ₀ and λ₁.
-fn axes(view: &View) -> Vec<String> {
-    view.study.axes.iter().map(|a| a.path.clone()).filter(|p| p != "lambda0" && p != "lambda1").collect()
-}
-
-fn values(case: &crate::plan::Case) -> Vec<String> {
-    case.axes.iter().map(|(_, value)| field(&show(value))).collect()
-}
-
 /// Predicted and simulated risks. No times, hosts or versions: two runs of one study compare byte for byte.
-pub fn results_csv(view: &View) -> String {
-    let mut head: Vec<String> = vec!["kind".into()];
-    head.extend(axes(view));
-    head.extend(["target", "lambda0", "lambda1", "case", "tau0", "tau1"].map(String::from));
+pub fn results(view: &View) -> Table {
+    let mut columns = Columns::axes(view);
+    columns.0.insert(0, ("kind".into(), Kind::Text));
+    columns.add(Kind::Text, &["target"]);
+    columns.add(Kind::Number, &["lambda0", "lambda1"]);
+    columns.add(Kind::Text, &["case"]);
+    columns.add(Kind::Number, &["tau0", "tau1"]);
     for name in ["source_risk", "transfer_risk", "scratch_risk", "gain"] {
-        head.extend([format!("{name}_predicted"), format!("{name}_simulated"), format!("{name}_error")]);
+        columns.numbers(name, &["_predicted", "_simulated", "_error"]);
     }
-    let mut out = head.join(",") + "\n";
+    let mut table = Table::new(columns.0.clone());
     for (case, record) in &view.cases {
         for target in &record.targets {
             for (l, j) in cells(case, target.at.len()) {
                 let at = &target.at[j];
-                let mut row = vec!["ridge".to_string()];
-                row.extend(values(case));
-                row.push(field(target.name.as_deref().unwrap_or_default()));
-                row.extend([plain(record.lambda0[l]), plain(at.lambda1), record.key.clone(), plain(record.tau0[l]), plain(at.tau1)]);
+                let mut row: Vec<Value> = vec!["ridge".into()];
+                row.extend(axis_values(case, &columns.0));
+                row.push(target.name.clone().into());
+                row.extend([Value::from(record.lambda0[l]), at.lambda1.into(), record.key.clone().into()]);
+                row.extend([record.tau0[l], at.tau1].map(Value::from));
                 for risk in [&record.source[l], &at.transfer[l], &at.scratch, &at.gain[l]] {
                     row.extend(three(risk));
                 }
-                out.push_str(&(row.join(",") + "\n"));
+                table.push(row);
             }
         }
     }
-    out
+    table
 }
 
 /// The cells that the study asks for; a target with a λ₁ of its own has one λ₁.
@@ -75,53 +89,50 @@ fn cells(case: &crate::plan::Case, lambda1: usize) -> Vec<(usize, usize)> {
 }
 
 /// Optimal penalties, predicted and simulated, with what the wrong one costs.
-pub fn optima_csv(view: &View) -> String {
-    let mut head = axes(view);
-    let with = |name: &str| [format!("{name}_simulated"), format!("{name}_low"), format!("{name}_high")];
-    head.extend(["target", "lambda1"].map(String::from));
+pub fn optima(view: &View) -> Table {
+    let mut columns = Columns::axes(view);
+    columns.add(Kind::Text, &["target"]);
+    columns.add(Kind::Number, &["lambda1"]);
     for name in ["lambda_source", "lambda_transfer"] {
-        head.extend([format!("{name}_predicted"), format!("{name}_edge")]);
-        head.extend(with(name));
+        columns.numbers(name, &["_predicted"]);
+        columns.0.push((format!("{name}_edge"), Kind::Text));
+        columns.numbers(name, &["_simulated", "_low", "_high"]);
     }
     for name in ["ratio", "cost"] {
-        head.push(format!("{name}_predicted"));
-        head.extend(with(name));
+        columns.numbers(name, &["_predicted", "_simulated", "_low", "_high"]);
     }
-    head.extend(["crossing_rho", "gain_at_lambda_source", "gain_at_lambda_transfer", "other_minima"].map(String::from));
-    let mut out = head.join(",") + "\n";
+    columns.add(Kind::Number, &["crossing_rho", "gain_at_lambda_source", "gain_at_lambda_transfer"]);
+    columns.add(Kind::Text, &["other_minima"]);
+    let mut table = Table::new(columns.0.clone());
     for (case, record) in &view.cases {
         for target in &record.targets {
             for at in &target.at {
-                let mut row = values(case);
-                row.extend([field(target.name.as_deref().unwrap_or_default()), plain(at.lambda1)]);
+                let mut row = axis_values(case, &columns.0);
+                row.extend([target.name.clone().into(), Value::from(at.lambda1)]);
                 for o in [&record.source_optimum, &at.optimum] {
-                    row.extend([optional(o.predicted), o.edge.clone().unwrap_or_default()]);
+                    row.extend([Value::from(o.predicted), o.edge.clone().into()]);
                     row.extend(interval(o.simulated.as_ref()));
                 }
                 for (predicted, simulated) in [(at.ratio, &at.simulated_ratio), (at.cost, &at.simulated_cost)] {
-                    row.push(optional(predicted));
+                    row.push(predicted.into());
                     row.extend(interval(simulated.as_ref()));
                 }
-                let others: Vec<String> = at.optimum.others.iter().map(|l| plain(*l)).collect();
-                row.extend([
-                    optional(at.crossing),
-                    plain(at.gain_at_source_optimal),
-                    plain(at.gain_at_transfer_optimal),
-                    field(&others.join(" ")),
-                ]);
-                out.push_str(&(row.join(",") + "\n"));
+                row.extend([at.crossing.into(), Value::from(at.gain_at_source_optimal), at.gain_at_transfer_optimal.into()]);
+                let others: Vec<String> = at.optimum.others.iter().map(|l| format!("{l}")).collect();
+                row.push((!others.is_empty()).then(|| others.join(" ")).into());
+                table.push(row);
             }
         }
     }
-    out
+    table
 }
 
 /// The claims for programs.
-pub fn summary_json(view: &View, claims: &[Claim]) -> String {
+pub fn summary_json(view: &View, claims: &[Claim], headline: &str) -> String {
     let claims: Vec<Json> = claims
         .iter()
         .map(|c| json!({"claim": c.claim, "beyond_assumptions": c.beyond, "predicted": c.predicted, "simulated": c.simulated, "verdict": c.verdict.words()}))
         .collect();
-    let summary = json!({"version": 1, "kind": "ridge", "study": view.study.name, "cases": view.cases.len(), "claims": claims});
+    let summary = json!({"version": 1, "kind": "ridge", "study": view.study.name, "cases": view.cases.len(), "claims": claims, "headline": headline, "results_schema": SCHEMA_VERSION});
     format!("{summary:#}\n")
 }

@@ -1,0 +1,151 @@
+//! Several studies side by side: the ratio of the optima in each, what the wrong choice costs, and whether transfer helps.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::answer::Verdict;
+use super::figure::{forest, Row};
+use super::page;
+use super::stats::Interval;
+use super::table::{Kind, Table, Value};
+use super::{headline, Drawing, Metric, Report};
+use crate::config::Study;
+use crate::store::write_atomic;
+
+/// One study.
+pub struct Entry {
+    pub name: String,
+    /// From the comparison's folder to its page.
+    pub link: String,
+    pub headline: String,
+    /// One for each of its settings; none for a ridge study, whose claims its own page has.
+    pub settings: Vec<Setting>,
+}
+
+/// The answer for one setting of a study.
+pub struct Setting {
+    pub label: String,
+    pub metric: Metric,
+    pub seeds: usize,
+    pub source: Option<f64>,
+    pub transfer: Option<(f64, f64)>,
+    pub log_ratio: Option<Interval>,
+    pub cost: Option<Interval>,
+    pub gain: Option<Interval>,
+    pub verdict: Verdict,
+    pub edge: bool,
+}
+
+impl Entry {
+    pub fn network(study: &Study, report: &Report, link: String) -> Entry {
+        let setting = |section: &super::Section| {
+            let (group, answer) = (&section.group, &section.answer);
+            Setting {
+                label: group.label(),
+                metric: answer.metric,
+                seeds: answer.seeds.len(),
+                source: answer.source.map(|i| group.lambda0[i]),
+                transfer: answer.transfer.map(|(i, j)| (group.lambda0[i], group.lambda1[j])),
+                log_ratio: answer.log_ratio,
+                cost: answer.mismatch_cost,
+                gain: answer.gain,
+                verdict: answer.verdict(),
+                edge: answer.source_edge.or(answer.transfer_edge).is_some(),
+            }
+        };
+        Entry { name: study.name.clone(), link, headline: headline(report), settings: report.sections.iter().map(setting).collect() }
+    }
+
+    /// `mnist` or `mnist: width=64`.
+    pub fn label(&self, setting: &Setting) -> String {
+        match setting.label.is_empty() {
+            true => self.name.clone(),
+            false => format!("{}: {}", self.name, setting.label),
+        }
+    }
+}
+
+/// Writes comparison.csv, comparison.parquet, the figure and index.html to a folder; gives their paths.
+pub fn write(entries: &[Entry], out: &Path) -> Result<Vec<PathBuf>> {
+    let settings = || entries.iter().flat_map(|entry| entry.settings.iter().map(move |setting| (entry, setting)));
+    let table = table(settings());
+    let mut written = vec![];
+    let mut put = |name: &str, bytes: &[u8]| -> Result<()> {
+        let path = out.join(name);
+        write_atomic(&path, bytes)?;
+        written.push(path);
+        Ok(())
+    };
+    put("comparison.csv", &table.csv()?)?;
+    put("comparison.parquet", &table.parquet()?)?;
+    let rows: Vec<Row> = settings()
+        .filter_map(|(entry, setting)| Some(Row { label: entry.label(setting), log_ratio: setting.log_ratio?, edge: setting.edge }))
+        .collect();
+    let drawing = forest("the ratio of the optima, study by study", &rows)?.map(|figure| Drawing {
+        name: "comparison".into(),
+        caption: "The transfer-optimal over the source-optimal λ₀.".into(),
+        figure,
+    });
+    if let Some(drawing) = &drawing {
+        put("comparison.svg", drawing.figure.svg.as_bytes())?;
+        put("comparison.png", &drawing.figure.png)?;
+    }
+    put("index.html", page::comparison(entries, drawing.as_ref()).as_bytes())?;
+    Ok(written)
+}
+
+/// The first sentence of a comparison.
+pub fn first_sentence(entries: &[Entry]) -> String {
+    let settings: Vec<&Setting> = entries.iter().flat_map(|entry| &entry.settings).collect();
+    if settings.is_empty() {
+        return format!("{} studies of the theory.", entries.len());
+    }
+    let count = |verdict: Verdict| settings.iter().filter(|s| s.verdict == verdict).count();
+    format!(
+        "Of {} settings in {} studies, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, and not settled in {}.",
+        settings.len(),
+        entries.iter().filter(|entry| !entry.settings.is_empty()).count(),
+        count(Verdict::Stronger),
+        count(Verdict::Weaker),
+        count(Verdict::Same),
+        count(Verdict::Open)
+    )
+}
+
+fn table<'a>(settings: impl Iterator<Item = (&'a Entry, &'a Setting)>) -> Table {
+    let mut columns: Vec<(String, Kind)> = [
+        ("study", Kind::Text),
+        ("setting", Kind::Text),
+        ("metric", Kind::Text),
+        ("seeds", Kind::Whole),
+        ("verdict", Kind::Text),
+        ("at_edge", Kind::Text),
+    ]
+    .map(|(name, kind)| (name.to_string(), kind))
+    .to_vec();
+    columns.extend(
+        ["lambda0_source_optimal", "lambda0_transfer_optimal", "lambda1_transfer_optimal"].map(|name| (name.to_string(), Kind::Number)),
+    );
+    for name in ["log_ratio", "mismatch_cost", "transfer_gain"] {
+        columns.extend(["", "_low", "_high"].map(|end| (format!("{name}{end}"), Kind::Number)));
+    }
+    let mut table = Table::new(columns);
+    for (entry, s) in settings {
+        let mut row: Vec<Value> = vec![
+            entry.name.clone().into(),
+            s.label.clone().into(),
+            s.metric.name().into(),
+            Value::Whole(s.seeds as u64),
+            page::order(s.verdict).into(),
+            if s.edge { "yes" } else { "no" }.into(),
+        ];
+        row.extend([s.source, s.transfer.map(|t| t.0), s.transfer.map(|t| t.1)].map(Value::from));
+        for value in [s.log_ratio, s.cost, s.gain] {
+            let range = value.and_then(|v| v.range);
+            row.extend([value.map(|v| v.estimate), range.map(|r| r.0), range.map(|r| r.1)].map(Value::from));
+        }
+        table.push(row);
+    }
+    table
+}

@@ -1,0 +1,81 @@
+//! λ₀*/λ_S* of several settings or studies side by side, each with its interval.
+
+use anyhow::Result;
+
+use super::axis::Scale;
+use super::canvas::{dashed, line, render, text, Figure, HPos, Step, VPos, BLUE, INK};
+use super::{fitted, GREY};
+use crate::report::stats::Interval;
+
+/// A setting and its ln(λ₀*/λ_S*).
+pub struct Row {
+    pub label: String,
+    pub log_ratio: Interval,
+    /// An optimum is at the edge of its grid: drawn hollow.
+    pub edge: bool,
+}
+
+const HEIGHT: f64 = 44.0;
+
+/// A row for each; infinite bounds end in an arrow at the frame. None without rows.
+pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let (left, right, top) = (400.0, 960.0, 120.0);
+    let bottom = top + HEIGHT * rows.len() as f64;
+    let bounds = rows.iter().flat_map(|row| {
+        let (low, high) = row.log_ratio.range.unwrap_or((row.log_ratio.estimate, row.log_ratio.estimate));
+        [row.log_ratio.estimate, low, high]
+    });
+    let x = Scale::over(bounds.map(f64::exp).chain([1.0]), true, 0.06, (left, right));
+    let mut out = vec![fitted((30.0, 18.0), title, 940.0, INK)];
+    let note = "point: estimate; bar: 95% interval; hollow: at the edge of a grid; left of the line weaker is better, right of it stronger";
+    out.push(Step::Text { at: (30.0, 62.0), text: note.into(), size: 15.0, color: GREY, h: HPos::Left, v: VPos::Top, turned: false });
+    if let Some(one) = x.at(1.0) {
+        out.extend(dashed((one, top), (one, bottom), GREY, 2.0));
+    }
+    for (i, row) in rows.iter().enumerate() {
+        let y = top + HEIGHT * (i as f64 + 0.5);
+        let mut label = fitted((left - 20.0, y), &row.label, left - 50.0, INK);
+        if let Step::Text { h, v, .. } = &mut label {
+            (*h, *v) = (HPos::Right, VPos::Center);
+        }
+        out.push(label);
+        // Where it stands: a finite place, or an end of the frame.
+        let place = |log: f64| match log {
+            l if l == f64::INFINITY => (right, true),
+            l if l == f64::NEG_INFINITY => (left, true),
+            l => (x.at(l.exp()).unwrap_or(left), false),
+        };
+        if let Some((low, high)) = row.log_ratio.range {
+            for ((at, arrow), side) in [(place(low), 1.0), (place(high), -1.0)] {
+                out.push(line(vec![(at, y), (place(row.log_ratio.estimate).0, y)], BLUE, 4.0));
+                match arrow {
+                    true => out.extend([-8.0, 8.0].map(|dy| line(vec![(at, y), (at + 12.0 * side, y + dy)], BLUE, 3.0))),
+                    false => out.push(line(vec![(at, y - 8.0), (at, y + 8.0)], BLUE, 3.0)),
+                }
+            }
+        }
+        out.push(Step::Dot { at: (place(row.log_ratio.estimate).0, y), radius: 8.0, color: BLUE, hollow: row.edge });
+    }
+    out.push(line(vec![(left, bottom), (right, bottom)], INK, 2.0));
+    let mut free = f64::NEG_INFINITY;
+    for (at, label) in x.ticks(6) {
+        let (length, width) = if label.is_some() { (12.0, 2.0) } else { (6.0, 1.0) };
+        out.push(line(vec![(at, bottom), (at, bottom + length)], INK, width));
+        // Labels that would run into each other are left out.
+        if let Some(label) = label.filter(|label| at - 8.0 * label.chars().count() as f64 > free) {
+            free = at + 8.0 * label.chars().count() as f64 + 8.0;
+            out.push(text((at, bottom + 16.0), label, HPos::Center, VPos::Top, INK));
+        }
+    }
+    out.push(text(
+        ((left + right) / 2.0, bottom + 96.0),
+        "λ₀*/λₛ* (transfer-optimal over source-optimal)",
+        HPos::Center,
+        VPos::Bottom,
+        INK,
+    ));
+    Ok(Some(render((1000, (bottom + 110.0) as u32), &out)?))
+}

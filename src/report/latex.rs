@@ -1,0 +1,125 @@
+//! The table of a paper: test metrics against λ₀, as LaTeX (booktabs).
+
+use super::collect::Metric;
+use super::stats::{mean_interval, Interval};
+use super::{Report, Section};
+use crate::config::Study;
+
+/// A `tabular` for each group.
+pub fn latex(study: &Study, report: &Report) -> String {
+    let mut out = String::from("% needs \\usepackage{booktabs}\n");
+    for section in &report.sections {
+        let label = if section.group.axes.is_empty() { String::new() } else { format!(", {}", section.group.label()) };
+        out.push_str(&format!("% {}{label}\n", study.name));
+        out.push_str(&tabular(section));
+    }
+    out
+}
+
+fn tabular(section: &Section) -> String {
+    let (group, answer) = (&section.group, &section.answer);
+    let (unit, scale) = match answer.metric {
+        Metric::Accuracy => ("accuracy, \\%", 100.0),
+        Metric::Loss => ("loss, nats", 1.0),
+    };
+    let digits = if answer.metric == Metric::Accuracy { 1 } else { 3 };
+    let show = |value: Option<Interval>, bold: bool| {
+        let Some(Interval { estimate, range }) = value else { return "--".to_string() };
+        let centre = format!("{:.digits$}", scale * estimate);
+        let centre = if bold { format!("\\mathbf{{{centre}}}") } else { centre };
+        match range {
+            Some((_, high)) => format!("${centre} \\pm {:.digits$}$", scale * (high - estimate)),
+            None => format!("${centre}$"),
+        }
+    };
+    let values =
+        |cell: &super::Cell| cell.values(&answer.seeds, answer.metric.key(true)).filter(|v| !v.is_empty()).map(|v| mean_interval(&v));
+    let mut out = format!(
+        "\\begin{{tabular}}{{lcclc}}\n\\toprule\n$\\lambda_0$ & source ({unit}) & target ({unit}) & $\\lambda_1$ & gain over scratch \\\\\n\\midrule\n"
+    );
+    for (i, lambda0) in group.lambda0.iter().enumerate() {
+        let best = answer.best_lambda1(&group.target[i]);
+        let row = best.and_then(|j| section.rows.iter().find(|row| row.at == (i, j)));
+        let chosen = answer.transfer.is_some_and(|(t, _)| t == i);
+        let gain = row.and_then(|row| row.gain);
+        out.push_str(&format!(
+            "{} & {} & {} & {} & {} \\\\\n",
+            power(*lambda0),
+            show(values(&group.source[i]), answer.source == Some(i)),
+            show(row.and_then(|row| row.test), chosen),
+            row.map_or("--".into(), |row| power(row.lambda1)),
+            show(gain, false)
+        ));
+    }
+    if let Some(k) = answer.scratch {
+        out.push_str(&format!("\\midrule\nscratch & -- & {} & -- & -- \\\\\n", show(values(&group.scratch[k]), false)));
+    }
+    let n = answer.seeds.len();
+    let spread = match n {
+        0 | 1 => "one seed, no intervals".to_string(),
+        n => format!("mean over {n} seeds $\\pm$ half of the 95\\% Student interval"),
+    };
+    out.push_str(&format!(
+        "\\bottomrule\n\\end{{tabular}}\n% Test {}; {spread}. $\\lambda_1$ and the bold $\\lambda_0$ are chosen by validation.\n",
+        answer.metric.name()
+    ));
+    out
+}
+
+/// `$5 \times 10^{-3}$`.
+fn power(value: f64) -> String {
+    if value == 0.0 {
+        return "$0$".into();
+    }
+    if value.is_infinite() {
+        return "$\\infty$".into();
+    }
+    let text = format!("{value:.2e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits = digits.trim_end_matches('0').trim_end_matches('.');
+    match (digits, exponent) {
+        (_, "0") => format!("${digits}$"),
+        ("1", _) => format!("$10^{{{exponent}}}$"),
+        _ => format!("${digits} \\times 10^{{{exponent}}}$"),
+    }
+}
+
+/// Words with the symbols that this program writes as LaTeX has them.
+pub fn words(text: &str) -> String {
+    let symbol = |c: char| -> String {
+        match c {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => format!("\\{c}"),
+            '\\' => "\\textbackslash{}".into(),
+            '~' => "\\textasciitilde{}".into(),
+            '^' => "\\textasciicircum{}".into(),
+            '₀'..='₉' => format!("$_{}$", c as u32 - '₀' as u32),
+            '²' => "$^2$".into(),
+            'λ' => "$\\lambda$".into(),
+            'ρ' => "$\\rho$".into(),
+            'γ' => "$\\gamma$".into(),
+            'σ' => "$\\sigma$".into(),
+            'Σ' => "$\\Sigma$".into(),
+            'τ' => "$\\tau$".into(),
+            '≠' => "$\\neq$".into(),
+            '≥' => "$\\geq$".into(),
+            '≤' => "$\\leq$".into(),
+            '∞' => "$\\infty$".into(),
+            '−' => "$-$".into(),
+            '×' => "$\\times$".into(),
+            '·' => "$\\cdot$".into(),
+            '‖' => "$\\|$".into(),
+            '½' => "$\\frac12$".into(),
+            other => other.into(),
+        }
+    };
+    text.chars().map(symbol).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn powers_of_ten_are_set_as_such() {
+        let set: Vec<String> = [0.0, 1.0, 0.1, 0.02, 3.162277e-3, f64::INFINITY].map(super::power).to_vec();
+        assert_eq!(set, ["$0$", "$1$", "$10^{-1}$", "$2 \\times 10^{-2}$", "$3.16 \\times 10^{-3}$", "$\\infty$"]);
+    }
+}

@@ -1,0 +1,305 @@
+//! A network study's page.
+
+use maud::{html, Markup};
+
+use super::{figure, number_cell, shell, table, Head};
+use crate::config::Study;
+use crate::report::answer::Verdict;
+use crate::report::cells::CellRow;
+use crate::report::collect::{Lacking, Metric};
+use crate::report::statement::{details, headline, incomplete, of_section, short, About};
+use crate::report::stats::Interval;
+use crate::report::{Drawing, Report, Section};
+use crate::store::{Manifest, Records};
+
+/// Rows of the table of stages without a result; a study that has just begun lacks thousands.
+const LACKING_LIMIT: usize = 500;
+
+/// `drawings`: those of each section, in order; `overview`: of all sections together.
+pub fn network(study: &Study, report: &Report, drawings: &[Vec<Drawing>], overview: Option<&Drawing>, about: &Provenance) -> String {
+    let many = report.sections.len() > 1;
+    let content = html! {
+        header {
+            p class="name" { (study.name) }
+            h1 { (headline(report)) }
+            @if let Some(description) = &study.description { p { (description.trim()) } }
+            (progress(report))
+        }
+        main {
+            @if many {
+                @if let Some(drawing) = overview { (figure(&drawing.figure.svg, &drawing.name, &drawing.caption)) }
+                (settings(report))
+            }
+            @for (i, section) in report.sections.iter().enumerate() {
+                section id=(format!("group-{}", i + 1)) {
+                    @if many { h2 { (section.group.label()) } p { (of_section(section)) } }
+                    (body(section, &drawings[i], i))
+                }
+            }
+            (without_result(&report.lacking))
+            (provenance(study, about))
+        }
+    };
+    shell(&study.name, about.refresh, content)
+}
+
+/// What stands at the page's end.
+pub struct Provenance {
+    pub manifest: Option<Manifest>,
+    /// Files beside the page.
+    pub files: Vec<String>,
+    /// Worker time of all records.
+    pub seconds: f64,
+    pub devices: Vec<String>,
+    /// The page loads itself again after so many seconds.
+    pub refresh: Option<u64>,
+}
+
+impl Provenance {
+    pub fn new(manifest: Option<Manifest>, records: &Records, files: Vec<String>, refresh: Option<u64>) -> Provenance {
+        let mut devices: Vec<String> = records.by_key.values().map(|record| format!("{} on {}", record.device, record.host)).collect();
+        devices.sort();
+        devices.dedup();
+        Provenance { manifest, files, seconds: records.by_key.values().map(|record| record.seconds).sum(), devices, refresh }
+    }
+}
+
+fn progress(report: &Report) -> Markup {
+    let counts = &report.counts;
+    let percent = 100.0 * (counts.done + counts.diverged) as f64 / counts.total().max(1) as f64;
+    html! {
+        @match incomplete(report) {
+            None => p class="soft" { "Complete: all " (counts.total()) " stages are done." },
+            Some(words) => {
+                div class="bar" { i style=(format!("width: {percent:.1}%")) {} }
+                p class="caution" { (words) " " a href="#without-result" { "Which ones" } "." }
+            }
+        }
+    }
+}
+
+fn body(section: &Section, drawings: &[Drawing], i: usize) -> Markup {
+    let lines = details(section);
+    let pick = |wanted: About| lines.iter().filter(move |(about, _)| *about == wanted).map(|(_, line)| line);
+    html! {
+        (cards(section))
+        ul class="lines" { @for line in pick(About::Answer) { li { (line) } } }
+        @for line in pick(About::Caution) { p class="caution" { (line) } }
+        div class="figures" { @for d in drawings { (figure(&d.figure.svg, &d.name, &d.caption)) } }
+        h3 { "Every cell" }
+        (cells(section, &format!("cells-{}", i + 1)))
+    }
+}
+
+fn cards(section: &Section) -> Markup {
+    let (group, answer) = (&section.group, &section.answer);
+    let between = |range: Option<(f64, f64)>, show: &dyn Fn(f64) -> String| {
+        range.map_or("no interval: one seed".to_string(), |(low, high)| format!("95% interval {} to {}", show(low), show(high)))
+    };
+    let (Some(source), Some((transfer, lambda1))) = (answer.source, answer.transfer) else { return html! {} };
+    let ratio = answer.log_ratio;
+    let difference = |value: Option<Interval>, name: &str| {
+        let (unit, scale, digits) = unit(answer.metric);
+        let show = |v: f64| format!("{:+.digits$}", scale * v);
+        value.map(|value| {
+            let class = match value.range {
+                Some((low, _)) if low > 0.0 => "good",
+                Some((_, high)) if high < 0.0 => "bad",
+                _ => "",
+            };
+            html! { div class=(format!("card {class}")) { (name) b { (show(value.estimate)) " " (unit) } span class="soft" { (between(value.range, &show)) } } }
+        })
+    };
+    let order = match answer.verdict() {
+        Verdict::Stronger => "stronger transfers better",
+        Verdict::Weaker => "weaker transfers better",
+        Verdict::Same => "the same",
+        Verdict::Open => "order not settled",
+    };
+    html! {
+        div class="cards" {
+            div class="card source" { "best for the source, λ_S*" b { (short(group.lambda0[source])) } span class="soft" { (between(answer.source_range, &short)) } }
+            div class="card target" { "best to transfer from, λ₀*" b { (short(group.lambda0[transfer])) }
+                span class="soft" { (between(answer.transfer_range, &short)) "; with λ₁ = " (short(group.lambda1[lambda1])) } }
+            div class="card" { "λ₀*/λ_S*: " (order) b { (ratio.map_or(String::new(), |r| short(r.estimate.exp()))) }
+                span class="soft" { (between(ratio.and_then(|r| r.range).map(|(l, h)| (l.exp(), h.exp())), &short)) } }
+            @if source != transfer { (difference(answer.mismatch_cost, "what λ_S* costs the target").map(|card| html! { (card) }).unwrap_or_default()) }
+            (difference(answer.gain, "transfer over training from scratch").unwrap_or_default())
+        }
+    }
+}
+
+/// Unit, factor and digits of a metric's differences.
+fn unit(metric: Metric) -> (&'static str, f64, usize) {
+    match metric {
+        Metric::Accuracy => ("points", 100.0, 2),
+        Metric::Loss => ("nats", 1.0, 4),
+    }
+}
+
+fn cells(section: &Section, id: &str) -> Markup {
+    let answer = &section.answer;
+    let accuracy = answer.metric == Metric::Accuracy;
+    let heads = [
+        Head("λ₀", false, "source penalty"),
+        Head("λ₁", false, "target penalty"),
+        Head(if accuracy { "source test %" } else { "source test loss" }, false, "mean over seeds"),
+        Head(if accuracy { "target validation %" } else { "target validation loss" }, false, "mean over seeds; this chooses"),
+        Head(if accuracy { "target test %" } else { "target test loss" }, false, "mean over seeds; this is reported"),
+        Head("± 95%", false, "half of the Student interval over seeds"),
+        Head("over scratch", false, "target test metric above training from scratch, paired by seed; positive is better"),
+        Head("± 95%", false, "half of the paired Student interval"),
+        Head("p (Holm)", false, "of no difference to scratch, corrected for all cells of this table"),
+        Head("seeds", false, "with a result"),
+        Head("", true, "optima; what is lacking"),
+    ];
+    let row = |row: &CellRow| {
+        let (_, scale, _) = unit(answer.metric);
+        let digits = if accuracy { 2 } else { 4 };
+        let plain = |value: Option<f64>| number_cell(&value.map_or("–".into(), |v| format!("{:.digits$}", scale * v)), value);
+        let half = |value: Option<Interval>| value.and_then(|v| v.range.map(|(_, high)| high - v.estimate));
+        let source = answer.source == Some(row.at.0);
+        let target = answer.transfer == Some(row.at);
+        let gain = row.gain.map(|gain| gain.estimate);
+        html! {
+            tr.chosen[target] {
+                (number_cell(&short(row.lambda0), Some(row.lambda0)))
+                (number_cell(&short(row.lambda1), Some(row.lambda1)))
+                (plain(row.source.map(|v| v.estimate)))
+                (plain(row.validation))
+                (plain(row.test.map(|v| v.estimate)))
+                (plain(half(row.test)))
+                (number_cell(&gain.map_or("–".into(), |v| format!("{:+.digits$}", scale * v)), gain))
+                (plain(half(row.gain)))
+                (number_cell(&row.p.map_or("–".into(), p_value), row.p))
+                (number_cell(&row.seeds.to_string(), Some(row.seeds as f64)))
+                td.words {
+                    @if source { span class="tag source" { "λ_S*" } " " }
+                    @if target { span class="tag target" { "λ₀*, λ₁*" } " " }
+                    (row.lacks.as_deref().unwrap_or_default())
+                }
+            }
+        }
+    };
+    table(id, &heads, html! { @for r in &section.rows { (row(r)) } })
+}
+
+fn p_value(p: f64) -> String {
+    match p {
+        p if p < 1e-4 => "< 0.0001".into(),
+        p => format!("{p:.4}"),
+    }
+}
+
+/// All groups in one table.
+fn settings(report: &Report) -> Markup {
+    let heads = [
+        Head("setting", true, "the study's other axes"),
+        Head("λ_S*", false, "best for the source"),
+        Head("λ₀*", false, "best to transfer from"),
+        Head("λ₁*", false, "with it"),
+        Head("λ₀*/λ_S*", false, "their ratio"),
+        Head("95% interval", false, "of the ratio"),
+        Head("cost of λ_S*", false, "target test metric at λ₀* above that at λ_S*"),
+        Head("over scratch", false, "target test metric at the optimum above training from scratch"),
+        Head("order", true, "what the interval says"),
+    ];
+    let row = |(i, section): (usize, &Section)| {
+        let (group, answer) = (&section.group, &section.answer);
+        let lambda = |value: Option<f64>| number_cell(&value.map_or("–".into(), |v| short(v)), value);
+        let ratio = answer.log_ratio.map(|r| r.estimate.exp());
+        let range = answer.log_ratio.and_then(|r| r.range);
+        let (_, scale, digits) = unit(answer.metric);
+        let points = |value: Option<Interval>| {
+            let value = value.map(|v| v.estimate);
+            number_cell(&value.map_or("–".into(), |v| format!("{:+.digits$}", scale * v)), value)
+        };
+        html! {
+            tr {
+                td.words { a href=(format!("#group-{}", i + 1)) { (group.label()) } }
+                (lambda(answer.source.map(|i| group.lambda0[i])))
+                (lambda(answer.transfer.map(|(i, _)| group.lambda0[i])))
+                (lambda(answer.transfer.map(|(_, j)| group.lambda1[j])))
+                (number_cell(&ratio.map_or("–".into(), short), ratio))
+                (number_cell(&range.map_or("–".into(), |(l, h)| format!("{} to {}", short(l.exp()), short(h.exp()))), range.map(|r| r.0)))
+                (points(answer.mismatch_cost))
+                (points(answer.gain))
+                td.words { (order(answer.verdict())) @if !answer.edges.is_empty() { ", at an edge" } }
+            }
+        }
+    };
+    table("settings", &heads, html! { @for item in report.sections.iter().enumerate() { (row(item)) } })
+}
+
+pub fn order(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Stronger => "stronger",
+        Verdict::Weaker => "weaker",
+        Verdict::Same => "the same",
+        Verdict::Open => "not settled",
+    }
+}
+
+fn without_result(lacking: &[Lacking]) -> Markup {
+    if lacking.is_empty() {
+        return html! {};
+    }
+    let heads = [
+        Head("state", true, "diverged, failed or missing"),
+        Head("stage", true, "source, target or scratch"),
+        Head("cell", true, "its axes"),
+        Head("seed", false, ""),
+        Head("reason", true, "what its record says"),
+        Head("key", true, "in the records"),
+    ];
+    let rows = html! {
+        @for stage in lacking.iter().take(LACKING_LIMIT) {
+            tr {
+                td.words { (stage.state) }
+                td.words { (stage.kind.as_str()) }
+                td.words { (stage.cell) }
+                (number_cell(&stage.seed.to_string(), Some(stage.seed as f64)))
+                td.words { (stage.reason.as_deref().unwrap_or(if stage.state == "missing" { "no record: not run yet, or its shard is not here" } else { "" })) }
+                td.words { @if stage.state == "missing" { (stage.key) } @else { a href="../records/" { (stage.key) } } }
+            }
+        }
+    };
+    html! {
+        section id="without-result" {
+            h2 { "Stages without a result" }
+            @if lacking.len() > LACKING_LIMIT { p class="soft" { "The first " (LACKING_LIMIT) " of " (lacking.len()) "." } }
+            (table("lacking", &heads, rows))
+        }
+    }
+}
+
+fn provenance(study: &Study, about: &Provenance) -> Markup {
+    let time = |seconds: f64| jiff::Timestamp::from_second(seconds as i64).map_or(String::new(), |t| t.to_string());
+    html! {
+        section {
+            h2 { "Where this comes from" }
+            p { "Files: " @for (i, file) in about.files.iter().enumerate() { @if i > 0 { ", " } a href=(file) { (file) } } "." }
+            p class="soft" { (format!("{:.1} min of training", about.seconds / 60.0)) @if !about.devices.is_empty() { ", " (about.devices.join(", ")) } "." }
+            @if let Some(manifest) = &about.manifest {
+                div class="table" {
+                    table {
+                        thead { tr { @for head in ["started", "program", "commit", "engine", "device", "host", "command"] { th.words { (head) } } } }
+                        tbody {
+                            @for run in &manifest.runs {
+                                tr {
+                                    @for cell in [&time(run.started), &run.program, &run.commit, &run.engine, &run.device, &run.host] { td.words { (cell) } }
+                                    td.words { code { (run.command.join(" ")) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            details { summary { "The study, as it was resolved" } pre { (study.to_yaml()) } }
+            p class="soft" {
+                "Validation chooses, test reports. Intervals are 95%: of means and paired differences by Student's t over seeds, of optima and their ratio by a \
+                 bootstrap over seeds that makes the choice anew in every draw. Intervals of differences are at the chosen optima."
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! results.csv and results.parquet: a row for each stage that has a record.
+
+use super::table::{axis_value, kind_of, Kind, Table, Value};
+use crate::config::Study;
+use crate::plan::{Plan, StageKind};
+use crate::store::Records;
+
+const METRICS: [&str; 8] = ["train_loss", "val_loss", "val_acc", "test_loss", "test_acc", "weight_norm", "distance", "epochs"];
+
+/// In plan order, sources first: kind, the axes by their key, seed, stage key, status, metrics, error. No times, hosts or versions: two
+/// runs of one study compare byte for byte.
+pub fn results(study: &Study, plan: &Plan, records: &Records) -> Table {
+    let mut axes: Vec<(&str, Kind)> = vec![("lambda0", Kind::Number), ("lambda1", Kind::Number)];
+    let others = study.axes.iter().filter(|axis| !axis.path.starts_with("lambda"));
+    axes.extend(others.map(|axis| (axis.path.as_str(), kind_of(&axis.values))));
+    let mut columns: Vec<(&str, Kind)> = vec![("kind", Kind::Text)];
+    columns.extend(&axes);
+    columns.extend([("seed", Kind::Whole), ("stage", Kind::Text), ("status", Kind::Text)]);
+    columns.extend(METRICS.map(|name| (name, Kind::Number)));
+    columns.push(("error", Kind::Text));
+    let mut table = Table::new(columns.into_iter().map(|(name, kind)| (name.to_string(), kind)).collect());
+    for kind in [StageKind::Source, StageKind::Target, StageKind::Scratch] {
+        for stage in plan.stages.iter().filter(|stage| stage.kind == kind) {
+            let Some(record) = records.by_key.get(&stage.key) else { continue };
+            let mut row: Vec<Value> = vec![kind.as_str().into()];
+            for &(path, column) in &axes {
+                row.push(match (path, kind) {
+                    ("lambda0", StageKind::Source | StageKind::Target) => stage.settings.lambda0.into(),
+                    ("lambda1", StageKind::Target | StageKind::Scratch) => stage.lambda.into(),
+                    _ => {
+                        let own = stage.axes.iter().find(|(axis, _)| axis == path && !path.starts_with("lambda"));
+                        own.map(|(_, value)| axis_value(value, column)).into()
+                    }
+                });
+            }
+            row.extend([Value::Whole(stage.seed), stage.key.clone().into(), record.status.as_str().into()]);
+            row.extend(METRICS.map(|name| Value::from(record.metrics.get(name).copied())));
+            row.push(record.error.clone().into());
+            table.push(row);
+        }
+    }
+    table
+}
