@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use percent_encoding::{utf8_percent_encode, NON_ALPHANUMERIC};
 
 use super::{complain, print, status};
 use crate::config::{Kind, Study};
-use crate::plan::{cases, Plan};
+use crate::plan::{cases, Plan, Stage};
 use crate::report::comparison::{self, first_sentence, Entry};
 use crate::report::{latex, ridge, statement, Report};
 use crate::run::{stop_flag, usage};
-use crate::store::{ridge_record, Folder, Records, RidgeRecord};
+use crate::store::{ridge_record, Folder, Records, RidgeRecord, Status};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,8 +67,9 @@ struct Made {
     files: Vec<PathBuf>,
     entry: Entry,
     complete: bool,
-    /// Results it is made of.
+    /// Results it is made of, and the bytes of their records.
     results: usize,
+    bytes: u64,
 }
 
 impl ReportArgs {
@@ -81,6 +83,12 @@ impl ReportArgs {
         }
         if self.out.is_some() && folders.len() < 2 {
             return Err(usage("--out is for a comparison of several folders", "a study's own report goes to its folder's report/"));
+        }
+        if folders.len() > 1 && folders.iter().any(|folder| same(&folder.0, &self.comparison_folder())) {
+            return Err(usage(
+                format!("the comparison would go into {}, a study's folder", self.comparison_folder().display()),
+                "say where with --out",
+            ));
         }
         if self.watch {
             return self.follow(&folders);
@@ -111,25 +119,32 @@ impl ReportArgs {
     }
 
     fn comparison_folder(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| self.folders[0].parent().unwrap_or(Path::new("")).join("comparison"))
+        let beside = || real(&self.folders[0]).parent().unwrap_or(Path::new("/")).join("comparison");
+        self.out.clone().unwrap_or_else(beside)
     }
 
     /// Writes one folder's report. `refresh`: for a page that is watched.
     fn one(&self, folder: &Folder, refresh: Option<u64>) -> Result<Made> {
+        let bytes = folder.record_bytes();
         let link = link(&self.comparison_folder(), &folder.report().join("index.html"));
         match open(folder)? {
             Opened::Network(opened) => {
                 let (study, plan, records) = *opened;
                 records.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
                 let report = Report::new(&study, &plan, &records);
-                let complete = report.counts.missing == 0;
+                // A target whose source failed is never run; what failed is tried by the next sweep.
+                let failed = |stage: &Stage| records.by_key.get(&stage.key).is_some_and(|record| record.status == Status::Failed);
+                let settled = |stage: &Stage| {
+                    records.by_key.contains_key(&stage.key) || stage.source.is_some_and(|source| failed(&plan.stages[source]))
+                };
+                let complete = plan.stages.iter().all(settled);
                 let files = report.write(&study, &plan, &records, folder, refresh.filter(|_| !complete))?;
                 let text = match self.format {
                     Format::Text => statement(&report) + "\n",
                     Format::Json => std::fs::read_to_string(folder.report().join("summary.json"))?,
                     Format::Latex => latex(&study, &report),
                 };
-                Ok(Made { text, files, entry: Entry::network(&study, &report, link), complete, results: records.by_key.len() })
+                Ok(Made { text, files, entry: Entry::network(&study, &report, link), complete, results: records.by_key.len(), bytes })
             }
             Opened::Ridge(opened) => {
                 let (study, records) = *opened;
@@ -144,7 +159,7 @@ impl ReportArgs {
                     Format::Latex => ridge::latex(&outcome),
                 };
                 let entry = Entry { name: study.name.clone(), link, headline: outcome.headline.clone(), settings: vec![] };
-                Ok(Made { text, files: outcome.files, entry, complete, results })
+                Ok(Made { text, files: outcome.files, entry, complete, results, bytes })
             }
         }
     }
@@ -152,19 +167,28 @@ impl ReportArgs {
     /// Until every study is complete or a signal comes: looks for new results, writes the reports that have some.
     fn follow(&self, folders: &[Folder]) -> Result<u8> {
         let stop = stop_flag()?;
-        let mut made: Vec<(u64, Made)> = vec![];
+        let mut made: Vec<(Mark, Made)> = vec![];
         loop {
             for (i, folder) in folders.iter().enumerate() {
-                let bytes = folder.record_bytes();
-                if made.get(i).is_some_and(|(known, _)| *known == bytes) {
+                if made.get(i).is_some_and(|(mark, _)| *mark == Mark::of(folder)) {
                     continue;
                 }
-                let one = self.one(folder, Some(self.every))?;
+                let one = match self.one(folder, Some(self.every)) {
+                    Ok(one) => one,
+                    // A folder that was readable once is so again, e.g. after `sweep --fresh`.
+                    Err(error) if made.len() > i => {
+                        complain(&format!("warning: {error:#}; looking again in {} s", self.every));
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
                 let page = one.files.last().map_or(String::new(), |file| file.display().to_string());
                 complain(&format!("{}: {} results; {}\n  {page}", one.entry.name, one.results, one.entry.headline));
+                // After writing: what comes meanwhile is seen in the next round at the latest.
+                let mark = Mark { records: one.bytes, ..Mark::of(folder) };
                 match made.get_mut(i) {
-                    Some(known) => *known = (bytes, one),
-                    None => made.push((bytes, one)),
+                    Some(known) => *known = (mark, one),
+                    None => made.push((mark, one)),
                 }
             }
             if made.iter().all(|(_, one)| one.complete) {
@@ -174,9 +198,26 @@ impl ReportArgs {
                 return Ok(0);
             }
             if !wait(&stop, Duration::from_secs(self.every)) {
+                // Pages that nobody writes any more need not be loaded again.
+                folders.iter().try_for_each(|folder| self.one(folder, None).map(|_| ()))?;
                 return Ok(0);
             }
         }
+    }
+}
+
+/// What tells that a report is out of date: more records, another study, or a page that someone else has written.
+#[derive(PartialEq)]
+struct Mark {
+    records: u64,
+    study: Option<SystemTime>,
+    page: Option<SystemTime>,
+}
+
+impl Mark {
+    fn of(folder: &Folder) -> Mark {
+        let time = |path: PathBuf| std::fs::metadata(path).ok()?.modified().ok();
+        Mark { records: folder.record_bytes(), study: time(folder.study()), page: time(folder.report().join("index.html")) }
     }
 }
 
@@ -209,24 +250,43 @@ fn open(folder: &Folder) -> Result<Opened> {
 }
 
 fn same(a: &Path, b: &Path) -> bool {
-    let real = |p: &Path| std::fs::canonicalize(p).unwrap_or_else(|_| p.to_path_buf());
     real(a) == real(b)
+}
+
+/// Absolute, without links and `..`, also where the last parts do not exist yet.
+fn real(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    match (std::fs::canonicalize(&absolute), absolute.parent(), absolute.file_name()) {
+        (Ok(real), _, _) => real,
+        (Err(_), Some(parent), Some(name)) => real(parent).join(name),
+        (Err(_), ..) => absolute,
+    }
 }
 
 fn paths(files: &[PathBuf]) -> String {
     files.iter().map(|file| format!("{}\n", file.display())).collect()
 }
 
-/// The way from a folder to a file, for a page's links.
+/// The way from a folder to a file, as a page's link has it.
 fn link(from: &Path, to: &Path) -> String {
-    let absolute = |p: &Path| {
-        let p = std::path::absolute(p).unwrap_or_else(|_| p.to_path_buf());
-        p.components().filter(|c| !matches!(c, std::path::Component::CurDir)).collect::<Vec<_>>().iter().collect::<PathBuf>()
-    };
-    let (from, to) = (absolute(from), absolute(to));
+    let (from, to) = (real(from), real(to));
     let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
-    let up = from.components().count() - common;
-    let parts =
-        std::iter::repeat_n("..".to_string(), up).chain(to.components().skip(common).map(|c| c.as_os_str().to_string_lossy().into_owned()));
-    parts.collect::<Vec<_>>().join("/")
+    let up = std::iter::repeat_n("..".to_string(), from.components().count() - common);
+    let down =
+        to.components().skip(common).map(|part| utf8_percent_encode(&part.as_os_str().to_string_lossy(), NON_ALPHANUMERIC).to_string());
+    up.chain(down).collect::<Vec<_>>().join("/").replace("%2D", "-").replace("%2E", ".").replace("%5F", "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_from_one_folder_to_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        std::fs::create_dir_all(at("logs/my study")).unwrap();
+        assert_eq!(link(&at("logs/comparison"), &at("logs/a-b_1.2/report/index.html")), "../a-b_1.2/report/index.html");
+        assert_eq!(link(&at("logs/../other"), &at("logs/my study/#1.html")), "../logs/my%20study/%231.html");
+    }
 }

@@ -1,7 +1,7 @@
 //! The answer: optima on validation images, what they cost on test images, and intervals over seeds.
 
 use super::collect::{Cell, Group, Metric};
-use super::stats::{bootstrap, even, mean_interval, range, vertex, weighted, Interval};
+use super::stats::{bootstrap, even, mean_interval, quantile, vertex, weighted, Interval};
 use crate::config::{number, Selection};
 
 /// The answer for one group under one metric.
@@ -26,14 +26,19 @@ pub struct Answer {
     pub log_ratio: Option<Interval>,
     /// Share of bootstrap draws with λ₀* > λ_S*.
     pub probability_stronger: Option<f64>,
-    /// The optima between the grid's points; none where one of them is at the edge of the positive λ₀.
+    /// The optima between the grid's points; none where the interval of one of them reaches 0 or an end of the positive λ₀.
     pub smooth: Option<Smooth>,
-    /// Test metric at λ₀* against λ_S*, each with its best λ₁: what choosing by the source costs. Above 0: it costs. Its interval, like
-    /// that of `gain`, is at these optima: the choice is not made anew.
+    /// Test metric at λ₀* against λ_S*, each with its best λ₁: what choosing by the source costs. Above 0: it costs. Its interval is at
+    /// these optima: the choice is not made anew.
     pub mismatch_cost: Option<Interval>,
-    /// Test metric of the best transfer against the best twin. Below 0: negative transfer.
+    /// Test metric of the best transfer against the best twin, each seed measured at the optima that the *other* seeds choose: the best of
+    /// many cells on the very seeds that chose it would look better than it is. Below 0: negative transfer.
     pub gain: Option<Interval>,
-    /// Which optimum is at an edge of the grid: the best value may lie beyond it.
+    /// λ₀ (indices) with a source and a target in the running; the others diverged or have no results yet.
+    pub running: Vec<usize>,
+    /// Some planned cell has no result yet (what diverged has one).
+    pub partial: bool,
+    /// Which optimum is at an edge of the λ₀ in the running: the best value may lie beyond it.
     pub source_edge: Option<Edge>,
     pub transfer_edge: Option<Edge>,
     /// Optima at an edge, in words.
@@ -50,11 +55,12 @@ pub enum Edge {
 }
 
 impl Edge {
-    fn of(list: &[f64], at: usize) -> Option<Edge> {
-        match list.len() {
-            0 | 1 => None,
-            n if at == n - 1 && list[at].is_finite() => Some(Edge::High),
-            _ if at == 0 && list[0] > 0.0 => Some(Edge::Low),
+    /// Where in an ascending list the values `first` to `last` lie, which are equally good.
+    fn of(list: &[f64], first: f64, last: f64) -> Option<Edge> {
+        match list {
+            [] | [_] => None,
+            [.., end] if last == *end && end.is_finite() => Some(Edge::High),
+            [start, ..] if first == *start && *start > 0.0 => Some(Edge::Low),
             _ => None,
         }
     }
@@ -66,10 +72,35 @@ pub enum Verdict {
     /// λ₀* > λ_S*: the ratio's interval lies above 1.
     Stronger,
     Weaker,
-    /// The ratio's interval is 1 itself.
+    /// Both optima are one point of the grid, in all draws.
     Same,
+    /// These seeds and this grid do not settle it.
     Open,
 }
+
+impl Verdict {
+    /// In tables and JSON.
+    pub fn key(self) -> &'static str {
+        match self {
+            Verdict::Stronger => "stronger",
+            Verdict::Weaker => "weaker",
+            Verdict::Same => "same",
+            Verdict::Open => "open",
+        }
+    }
+
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Verdict::Same => "the same",
+            Verdict::Open => "not settled",
+            other => other.key(),
+        }
+    }
+}
+
+/// Seeds below which no order of the optima is called settled.
+pub const LEAST_SEEDS: usize = 3;
 
 /// What an optimum at the edge of the grid makes of the ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,10 +122,18 @@ pub struct Smooth {
     pub log_ratio: Interval,
 }
 
-/// Scores on validation images by seed, of the cells that have a result for every seed.
+/// Scores on validation images by seed, of the cells in the running.
 struct Scores {
     source: Vec<Option<Vec<f64>>>,
     target: Vec<Vec<Option<Vec<f64>>>>,
+}
+
+/// The first and the last of the best values: equal ones are equally good.
+#[derive(Debug, Clone, Copy)]
+struct Best {
+    first: usize,
+    last: usize,
+    score: f64,
 }
 
 /// Weighted mean over seeds, rounded so that equal fractions are equal however they were summed: a tie is a tie.
@@ -102,39 +141,53 @@ fn level(values: &[f64], weights: &[f64]) -> f64 {
     (weighted(values, weights) * 1e12).round()
 }
 
-/// The first index with the highest mean.
-fn best<'a>(cells: impl Iterator<Item = &'a Option<Vec<f64>>>, weights: &[f64]) -> Option<(usize, f64)> {
-    let means = cells.enumerate().filter_map(|(i, values)| Some((i, level(values.as_ref()?, weights))));
-    means.fold(None, |best, (i, score)| match best {
-        Some((_, top)) if score <= top => best,
-        _ => Some((i, score)),
+fn highest(levels: impl Iterator<Item = Option<f64>>) -> Option<Best> {
+    levels.enumerate().filter_map(|(i, level)| Some((i, level?))).fold(None, |best, (i, score)| match best {
+        Some(best) if score < best.score => Some(best),
+        Some(best) if score == best.score => Some(Best { last: i, ..best }),
+        _ => Some(Best { first: i, last: i, score }),
     })
 }
 
+fn best(cells: &[Option<Vec<f64>>], weights: &[f64]) -> Option<Best> {
+    highest(cells.iter().map(|values| values.as_ref().map(|values| level(values, weights))))
+}
+
 impl Scores {
-    fn source(&self, weights: &[f64]) -> Option<usize> {
-        Some(best(self.source.iter(), weights)?.0)
+    fn source(&self, weights: &[f64]) -> Option<Best> {
+        best(&self.source, weights)
     }
 
-    fn transfer(&self, weights: &[f64]) -> Option<(usize, usize)> {
-        let rows = self.target.iter().enumerate().filter_map(|(i, row)| best(row.iter(), weights).map(|(j, score)| (i, j, score)));
-        let top = rows.fold(None, |top: Option<(usize, usize, f64)>, row| match top {
-            Some((_, _, score)) if row.2 <= score => top,
-            _ => Some(row),
-        });
-        top.map(|(i, j, _)| (i, j))
+    /// Over λ₀, each with its best λ₁.
+    fn transfer(&self, weights: &[f64]) -> Option<Best> {
+        highest(self.target.iter().map(|row| best(row, weights).map(|best| best.score)))
+    }
+
+    /// The first of the best pairs.
+    fn pair(&self, weights: &[f64]) -> Option<(usize, usize)> {
+        let i = self.transfer(weights)?.first;
+        Some((i, best(&self.target[i], weights)?.first))
     }
 
     /// ln of the smoothed optima over the positive λ₀: of the source, and of the target with the best λ₁ for each.
     fn vertices(&self, lambda0: &[f64], weights: &[f64]) -> Option<(f64, f64)> {
-        let positive = || (0..lambda0.len()).filter(|&i| lambda0[i] > 0.0);
         let curve = |score: &dyn Fn(usize) -> Option<f64>| {
-            let (x, y): (Vec<f64>, Vec<f64>) = positive().filter_map(|i| Some((lambda0[i].ln(), score(i)?))).unzip();
+            let positive = (0..lambda0.len()).filter(|&i| lambda0[i] > 0.0);
+            let (x, y): (Vec<f64>, Vec<f64>) = positive.filter_map(|i| Some((lambda0[i].ln(), score(i)?))).unzip();
             vertex(&x, &y)
         };
         let source = curve(&|i| self.source[i].as_ref().map(|v| weighted(v, weights)))?;
-        let target = curve(&|i| best(self.target[i].iter(), weights).map(|(_, score)| score))?;
+        let target = curve(&|i| best(&self.target[i], weights).map(|best| best.score))?;
         Some((source, target))
+    }
+}
+
+/// ln(t/s), 0 where they are equal.
+fn log_ratio(s: f64, t: f64) -> f64 {
+    if s == t {
+        0.0
+    } else {
+        (t / s).ln()
     }
 }
 
@@ -149,18 +202,9 @@ impl Answer {
     }
 
     pub fn under(group: &Group, metric: Metric) -> Answer {
-        let seeds = group.complete_seeds();
-        let all = even(seeds.len());
-        let scores_of =
-            |cell: &Cell| Some(cell.values(&seeds, metric.key(false))?.into_iter().map(|v| metric.score(v)).collect::<Vec<_>>());
-        let scores = Scores {
-            source: group.source.iter().map(scores_of).collect(),
-            target: group.target.iter().map(|row| row.iter().map(scores_of).collect()).collect(),
-        };
-        let scratch_scores: Vec<Option<Vec<f64>>> = group.scratch.iter().map(scores_of).collect();
         let mut answer = Answer {
             metric,
-            seeds: seeds.clone(),
+            seeds: group.complete_seeds(),
             source: None,
             source_range: None,
             transfer: None,
@@ -172,29 +216,43 @@ impl Answer {
             smooth: None,
             mismatch_cost: None,
             gain: None,
+            running: vec![],
+            partial: false,
             source_edge: None,
             transfer_edge: None,
             edges: vec![],
             ties: vec![],
         };
-        if seeds.is_empty() {
+        let mut scores = Scores {
+            source: group.source.iter().map(|cell| answer.validation_scores(cell)).collect(),
+            target: group.target.iter().map(|row| row.iter().map(|cell| answer.validation_scores(cell)).collect()).collect(),
+        };
+        let scratch: Vec<Option<Vec<f64>>> = group.scratch.iter().map(|cell| answer.validation_scores(cell)).collect();
+        let waits = |cell: &Cell, scores: &Option<Vec<f64>>| cell.planned && cell.diverged.is_empty() && scores.is_none();
+        answer.partial = group.source.iter().zip(&scores.source).any(|(cell, s)| waits(cell, s))
+            || group.target.iter().flatten().zip(scores.target.iter().flatten()).any(|(cell, s)| waits(cell, s));
+        // A λ₀ competes for both optima or for none: else the one would be chosen among others than the other.
+        for i in 0..group.lambda0.len() {
+            match scores.source[i].is_some() && scores.target[i].iter().any(Option::is_some) {
+                true => answer.running.push(i),
+                false => {
+                    scores.source[i] = None;
+                    scores.target[i].iter_mut().for_each(|cell| *cell = None);
+                }
+            }
+        }
+        if answer.running.is_empty() {
             return answer;
         }
-        answer.source = scores.source(&all);
-        answer.transfer = scores.transfer(&all);
-        answer.scratch = best(scratch_scores.iter(), &all).map(|(k, _)| k);
-        answer.companion = answer.source.and_then(|s| best(scores.target[s].iter(), &all)).map(|(j, _)| j);
+        let all = even(answer.seeds.len());
+        answer.source = scores.source(&all).map(|best| best.first);
+        answer.transfer = scores.pair(&all);
+        answer.scratch = best(&scratch, &all).map(|best| best.first);
+        answer.companion = answer.source.and_then(|s| best(&scores.target[s], &all)).map(|best| best.first);
         answer.optima(group, &scores);
-
-        let difference = |a: Option<Vec<f64>>, b: Option<Vec<f64>>| -> Option<Interval> {
-            let paired: Vec<f64> = a?.iter().zip(b?).map(|(a, b)| a - b).collect();
-            Some(mean_interval(&paired))
-        };
-        let at_best = || answer.transfer.and_then(|(i, j)| answer.test_scores(&group.target[i][j]));
-        let at_source = answer.source.zip(answer.companion).and_then(|(i, j)| answer.test_scores(&group.target[i][j]));
-        let at_scratch = answer.scratch.and_then(|k| answer.test_scores(&group.scratch[k]));
-        (answer.mismatch_cost, answer.gain) = (difference(at_best(), at_source), difference(at_best(), at_scratch));
-        answer.look_at_edges(group);
+        answer.mismatch_cost = answer.cost(group);
+        answer.gain = answer.gain_over_scratch(group, &scores, &scratch);
+        answer.look_at_edges(group, &scores, &scratch, &all);
         answer.look_at_ties(group, &scores, &all);
         answer
     }
@@ -202,7 +260,7 @@ impl Answer {
     /// Whether λ₀* lies above λ_S*, as far as these seeds and this grid say.
     pub fn verdict(&self) -> Verdict {
         match self.log_ratio.and_then(|r| r.range) {
-            _ if self.ratio_bound() == Bound::Unknown => Verdict::Open,
+            _ if self.seeds.len() < LEAST_SEEDS || self.partial || self.running.len() < 2 => Verdict::Open,
             Some((low, _)) if low > 0.0 => Verdict::Stronger,
             Some((_, high)) if high < 0.0 => Verdict::Weaker,
             Some((low, high)) if low == 0.0 && high == 0.0 => Verdict::Same,
@@ -220,81 +278,141 @@ impl Answer {
         }
     }
 
+    fn scores(&self, cell: &Cell, test: bool) -> Option<Vec<f64>> {
+        Some(cell.values(&self.seeds, self.metric.key(test))?.into_iter().map(|v| self.metric.score(v)).collect())
+    }
+
+    fn validation_scores(&self, cell: &Cell) -> Option<Vec<f64>> {
+        self.scores(cell, false)
+    }
+
     /// A cell's test metric by seed, higher is better; none unless every seed has it.
     pub fn test_scores(&self, cell: &Cell) -> Option<Vec<f64>> {
-        Some(cell.values(&self.seeds, self.metric.key(true))?.into_iter().map(|v| self.metric.score(v)).collect())
+        self.scores(cell, true)
     }
 
     /// The λ₁ that validation prefers for a λ₀.
     pub fn best_lambda1(&self, row: &[Cell]) -> Option<usize> {
-        let scores: Vec<Option<Vec<f64>>> = row
-            .iter()
-            .map(|cell| Some(cell.values(&self.seeds, self.metric.key(false))?.into_iter().map(|v| self.metric.score(v)).collect()))
-            .collect();
-        best(scores.iter(), &even(self.seeds.len())).map(|(j, _)| j)
+        let scores: Vec<Option<Vec<f64>>> = row.iter().map(|cell| self.validation_scores(cell)).collect();
+        Some(best(&scores, &even(self.seeds.len()))?.first)
     }
 
-    /// Intervals of the optima and of their ratio, on the grid and smoothed, all from the same draws.
+    /// The ends of the λ₀ in the running.
+    fn edge(&self, lambda0: &[f64], best: Best) -> Option<Edge> {
+        let grid: Vec<f64> = self.running.iter().map(|&i| lambda0[i]).collect();
+        Edge::of(&grid, lambda0[best.first], lambda0[best.last])
+    }
+
+    /// Intervals of the optima and of their ratio, on the grid and smoothed, all from the same draws. Of equally good values the lower
+    /// ends of the intervals take the smallest and the upper ends the largest; an optimum at an end of the grid leaves the ratio open to that
+    /// side.
     fn optima(&mut self, group: &Group, scores: &Scores) {
         let lambda0 = &group.lambda0;
         let (Some(source), Some((transfer, _))) = (self.source, self.transfer) else { return };
-        let log_ratio = |s: usize, t: usize| if s == t { 0.0 } else { (lambda0[t] / lambda0[s]).ln() };
-        // A draw weighs the seeds; every cell in the running has all of them, so it always has optima.
-        let draws: Vec<(usize, usize)> = bootstrap(self.seeds.len(), |w| (scores.source(w), scores.transfer(w)))
-            .into_iter()
-            .filter_map(|(s, t)| Some((s?, t?.0)))
-            .collect();
-        let over = |f: &dyn Fn(usize, usize) -> f64| range(draws.iter().map(|&(s, t)| f(s, t)).collect());
-        self.source_range = over(&|s, _| lambda0[s]);
-        self.transfer_range = over(&|_, t| lambda0[t]);
-        self.log_ratio = Some(Interval { estimate: log_ratio(source, transfer), range: over(&log_ratio) });
+        let n = self.seeds.len();
+        let draws: Vec<(Best, Best)> =
+            bootstrap(n, |w| (scores.source(w), scores.transfer(w))).into_iter().filter_map(|(s, t)| Some((s?, t?))).collect();
+        let between = |low: &dyn Fn(Best, Best) -> f64, high: &dyn Fn(Best, Best) -> f64| {
+            let values = |f: &dyn Fn(Best, Best) -> f64| draws.iter().map(|&(s, t)| f(s, t)).collect::<Vec<_>>();
+            Some((quantile(values(low), 0.025)?, quantile(values(high), 0.975)?))
+        };
+        self.source_range = between(&|s, _| lambda0[s.first], &|s, _| lambda0[s.last]);
+        self.transfer_range = between(&|_, t| lambda0[t.first], &|_, t| lambda0[t.last]);
+        let low = |s: Best, t: Best| match (self.edge(lambda0, s), self.edge(lambda0, t)) {
+            (Some(Edge::High), _) | (_, Some(Edge::Low)) => f64::NEG_INFINITY,
+            _ => log_ratio(lambda0[s.last], lambda0[t.first]),
+        };
+        let high = |s: Best, t: Best| match (self.edge(lambda0, s), self.edge(lambda0, t)) {
+            (Some(Edge::Low), _) | (_, Some(Edge::High)) => f64::INFINITY,
+            _ => log_ratio(lambda0[s.first], lambda0[t.last]),
+        };
+        let range = between(&low, &high);
+        self.log_ratio = Some(Interval { estimate: log_ratio(lambda0[source], lambda0[transfer]), range });
         if !draws.is_empty() {
-            let stronger = draws.iter().filter(|(s, t)| lambda0[*t] > lambda0[*s]).count();
+            let stronger = draws.iter().filter(|(s, t)| lambda0[t.first] > lambda0[s.last]).count();
             self.probability_stronger = Some(stronger as f64 / draws.len() as f64);
         }
-
-        // Beyond the smallest and largest positive λ₀ a parabola says nothing.
-        let inside = |at: usize| at > 0 && at < lambda0.len() - 1 && lambda0[at - 1] > 0.0 && lambda0[at + 1].is_finite();
-        let all = even(self.seeds.len());
-        if let (true, true, Some((s, t))) = (inside(source), inside(transfer), scores.vertices(lambda0, &all)) {
-            let draws: Vec<(f64, f64)> = bootstrap(self.seeds.len(), |w| scores.vertices(lambda0, w)).into_iter().flatten().collect();
-            let over = |estimate: f64, f: &dyn Fn(f64, f64) -> f64| Interval {
-                estimate,
-                range: range(draws.iter().map(|&(s, t)| f(s, t)).collect()),
-            };
-            self.smooth = Some(Smooth {
-                source: over(s.exp(), &|s, _| s.exp()),
-                transfer: over(t.exp(), &|_, t| t.exp()),
-                log_ratio: over(t - s, &|s, t| t - s),
-            });
-        }
+        self.smooth = self.smoothed(lambda0, scores);
     }
 
-    fn look_at_edges(&mut self, group: &Group) {
+    /// Where draws reach 0 or an end of the positive λ₀ a parabola says nothing.
+    fn smoothed(&self, lambda0: &[f64], scores: &Scores) -> Option<Smooth> {
+        let positive: Vec<f64> = self.running.iter().map(|&i| lambda0[i]).filter(|l| *l > 0.0).collect();
+        let (first, last) = (positive.first()?, positive.last()?);
+        let inside = |range: Option<(f64, f64)>| range.is_some_and(|(low, high)| low > *first && high < *last);
+        if !inside(self.source_range) || !inside(self.transfer_range) {
+            return None;
+        }
+        let (s, t) = scores.vertices(lambda0, &even(self.seeds.len()))?;
+        let draws: Vec<(f64, f64)> = bootstrap(self.seeds.len(), |w| scores.vertices(lambda0, w)).into_iter().flatten().collect();
+        let over = |estimate: f64, f: &dyn Fn(f64, f64) -> f64| {
+            let values = || draws.iter().map(|&(s, t)| f(s, t)).collect::<Vec<_>>();
+            Interval { estimate, range: quantile(values(), 0.025).zip(quantile(values(), 0.975)) }
+        };
+        Some(Smooth {
+            source: over(s.exp(), &|s, _| s.exp()),
+            transfer: over(t.exp(), &|_, t| t.exp()),
+            log_ratio: over(t - s, &|s, t| t - s),
+        })
+    }
+
+    fn cost(&self, group: &Group) -> Option<Interval> {
+        let (i, j) = self.transfer?;
+        let best = self.test_scores(&group.target[i][j])?;
+        let other = self.test_scores(&group.target[self.source?][self.companion?])?;
+        Some(mean_interval(&best.iter().zip(other).map(|(a, b)| a - b).collect::<Vec<_>>()))
+    }
+
+    /// One seed alone has no others to choose for it: its difference, without an interval.
+    fn gain_over_scratch(&self, group: &Group, scores: &Scores, scratch: &[Option<Vec<f64>>]) -> Option<Interval> {
+        let n = self.seeds.len();
+        let of_seed = |seed: usize| -> Option<f64> {
+            let mut others = vec![1.0 / (n.max(2) - 1) as f64; n];
+            if n > 1 {
+                others[seed] = 0.0;
+            }
+            let (i, j) = scores.pair(&others)?;
+            let k = best(scratch, &others)?.first;
+            Some(self.test_scores(&group.target[i][j])?[seed] - self.test_scores(&group.scratch[k])?[seed])
+        };
+        Some(mean_interval(&(0..n).map(of_seed).collect::<Option<Vec<f64>>>()?))
+    }
+
+    fn look_at_edges(&mut self, group: &Group, scores: &Scores, scratch: &[Option<Vec<f64>>], all: &[f64]) {
         let mut edges = vec![];
-        let mut look = |name: &str, key: &str, list: &[f64], at: Option<usize>| {
-            let edge = Edge::of(list, at?);
+        let mut note = |name: &str, key: &str, edge: Option<Edge>, value: f64| {
             match edge {
-                Some(Edge::High) => {
-                    edges.push(format!("{name} is the largest {key} of the grid ({}): widen it upwards", number(list[at?])))
-                }
+                Some(Edge::High) => edges.push(format!("{name} is the largest {key} of the grid ({}): widen it upwards", number(value))),
                 Some(Edge::Low) => {
-                    edges.push(format!("{name} is the smallest {key} of the grid ({}): widen it downwards, or add 0", number(list[0])))
+                    edges.push(format!("{name} is the smallest {key} of the grid ({}): widen it downwards, or add 0", number(value)))
                 }
                 None => {}
             }
             edge
         };
-        self.source_edge = look("the source-optimal λ₀", "lambda0", &group.lambda0, self.source);
-        self.transfer_edge = look("the transfer-optimal λ₀", "lambda0", &group.lambda0, self.transfer.map(|(i, _)| i));
-        look("the transfer-optimal λ₁", "lambda1", &group.lambda1, self.transfer.map(|(_, j)| j));
+        let of = |best: Option<Best>| best.and_then(|best| Some((self.edge(&group.lambda0, best)?, best)));
+        let at = |found: Option<(Edge, Best)>| {
+            let value = found.map_or(f64::NAN, |(edge, best)| group.lambda0[if edge == Edge::High { best.last } else { best.first }]);
+            (found.map(|(edge, _)| edge), value)
+        };
+        let (source, transfer) = (at(of(scores.source(all))), at(of(scores.transfer(all))));
+        self.source_edge = note("the source-optimal λ₀", "lambda0", source.0, source.1);
+        self.transfer_edge = note("the transfer-optimal λ₀", "lambda0", transfer.0, transfer.1);
+        if let Some((_, j)) = self.transfer {
+            let value = group.lambda1[j];
+            note("the transfer-optimal λ₁", "lambda1", Edge::of(&group.lambda1, value, value), value);
+        }
+        if let Some(best) = best(scratch, all) {
+            let value = group.scratch_lambda[best.first];
+            note("the from-scratch twin's best λ", "scratch.lambdas", Edge::of(&group.scratch_lambda, value, value), value);
+        }
         self.edges = edges;
     }
 
     fn look_at_ties(&mut self, group: &Group, scores: &Scores, all: &[f64]) {
-        let top = |cells: &mut dyn Iterator<Item = &Option<Vec<f64>>>| best(cells, all).map(|(_, score)| score);
-        let sources: Vec<Option<f64>> = scores.source.iter().map(|cell| top(&mut std::iter::once(cell))).collect();
-        let targets: Vec<Option<f64>> = scores.target.iter().map(|row| top(&mut row.iter())).collect();
+        let levels = |cells: &[Option<Vec<f64>>]| best(cells, all).map(|best| best.score);
+        let sources: Vec<Option<f64>> = scores.source.iter().map(|cell| levels(std::slice::from_ref(cell))).collect();
+        let targets: Vec<Option<f64>> = scores.target.iter().map(|row| levels(row)).collect();
         let optima = [("source", sources, self.source), ("transfer", targets, self.transfer.map(|(i, _)| i))];
         for (name, levels, at) in optima {
             let Some(at) = at else { continue };

@@ -23,15 +23,17 @@ pub struct CellRow {
     pub source: Option<Interval>,
     /// Target test metric above the chosen from-scratch twin's, paired by seed; higher is better.
     pub gain: Option<Interval>,
-    /// Of "the gain is 0", after Holm's correction over all cells that have one.
+    /// Of "the gain is 0" by the paired t test; none where the seeds do not differ.
     pub p: Option<f64>,
+    /// The same after Holm's correction over all cells that have one.
+    pub p_holm: Option<f64>,
     /// Why it is not averaged.
     pub lacks: Option<String>,
 }
 
 /// How many cells were compared with training from scratch, and how that came out after Holm's correction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Comparisons {
+pub struct AgainstScratch {
     pub cells: usize,
     pub better: usize,
     pub worse: usize,
@@ -39,37 +41,36 @@ pub struct Comparisons {
 
 /// A row for each planned cell, λ₀ ascending, then λ₁.
 pub fn rows(group: &Group, answer: &Answer) -> Vec<CellRow> {
-    let measured = |cell: &Cell| cell.values(&answer.seeds, answer.metric.key(true)).filter(|v| !v.is_empty());
+    let measured = |cell: &Cell| cell.values(&answer.seeds, answer.metric.key(true));
     let twin = answer.scratch.and_then(|k| answer.test_scores(&group.scratch[k]));
-    let mut rows = vec![];
-    let mut p_values: Vec<(usize, f64)> = vec![];
+    let mut rows: Vec<CellRow> = vec![];
     for (i, row) in group.target.iter().enumerate() {
         for (j, cell) in row.iter().enumerate().filter(|(_, cell)| cell.planned) {
             let gains: Option<Vec<f64>> =
                 answer.test_scores(cell).zip(twin.as_ref()).map(|(own, twin)| own.iter().zip(twin).map(|(a, b)| a - b).collect());
-            p_values.extend(gains.as_ref().and_then(|gains| p_value(gains)).map(|p| (rows.len(), p)));
             rows.push(CellRow {
                 at: (i, j),
                 lambda0: group.lambda0[i],
                 lambda1: group.lambda1[j],
                 seeds: cell.by_seed.iter().flatten().count(),
-                validation: cell.values(&answer.seeds, answer.metric.key(false)).filter(|v| !v.is_empty()).map(|v| mean(&v)),
+                validation: cell.values(&answer.seeds, answer.metric.key(false)).map(|v| mean(&v)),
                 test: measured(cell).map(|v| mean_interval(&v)),
                 source: measured(&group.source[i]).map(|v| mean_interval(&v)),
-                gain: gains.filter(|gains| !gains.is_empty()).map(|gains| mean_interval(&gains)),
-                p: None,
+                gain: gains.as_ref().map(|gains| mean_interval(gains)),
+                p: gains.as_ref().and_then(|gains| p_value(gains)),
+                p_holm: None,
                 lacks: lacks(group, cell),
             });
         }
     }
-    let adjusted = holm(&p_values.iter().map(|(_, p)| *p).collect::<Vec<_>>());
-    p_values.iter().zip(adjusted).for_each(|((row, _), p)| rows[*row].p = Some(p));
+    let adjusted = holm(&rows.iter().filter_map(|row| row.p).collect::<Vec<_>>());
+    rows.iter_mut().filter(|row| row.p.is_some()).zip(adjusted).for_each(|(row, p)| row.p_holm = Some(p));
     rows
 }
 
-pub fn comparisons(rows: &[CellRow]) -> Comparisons {
-    let mut all = Comparisons::default();
-    for (p, gain) in rows.iter().filter_map(|row| Some((row.p?, row.gain?.estimate))) {
+pub fn against_scratch(rows: &[CellRow]) -> AgainstScratch {
+    let mut all = AgainstScratch::default();
+    for (p, gain) in rows.iter().filter_map(|row| Some((row.p_holm?, row.gain?.estimate))) {
         all.cells += 1;
         all.better += usize::from(p < LEVEL && gain > 0.0);
         all.worse += usize::from(p < LEVEL && gain < 0.0);

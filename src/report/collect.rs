@@ -33,6 +33,20 @@ impl Metric {
         }
     }
 
+    /// Unit, factor and digits of a difference: `points` of accuracy, or nats.
+    pub fn unit(self) -> (&'static str, f64, usize) {
+        match self {
+            Metric::Accuracy => ("points", 100.0, 2),
+            Metric::Loss => ("nats", 1.0, 4),
+        }
+    }
+
+    /// A difference without its unit: `+1.30`.
+    pub fn difference(self, value: f64) -> String {
+        let (_, scale, digits) = self.unit();
+        format!("{:+.digits$}", scale * value)
+    }
+
     /// Higher is better.
     pub fn score(self, value: f64) -> f64 {
         match self {
@@ -68,9 +82,9 @@ impl Cell {
         }
     }
 
-    /// A metric for each of these seeds; none unless all of them have it and the cell diverged for no seed.
+    /// A metric for each of these seeds; none unless there are seeds, all of them have it, and the cell diverged for none.
     pub fn values(&self, seeds: &[usize], key: &str) -> Option<Vec<f64>> {
-        if !self.diverged.is_empty() {
+        if !self.diverged.is_empty() || seeds.is_empty() {
             return None;
         }
         seeds.iter().map(|&seed| self.by_seed[seed].as_ref()?.get(key).copied().filter(|v| v.is_finite())).collect()
@@ -94,6 +108,8 @@ pub struct Group {
     pub target: Vec<Vec<Cell>>,
     /// By the twin's own λ.
     pub scratch: Vec<Cell>,
+    /// Accuracy of a source model that has learned nothing: one over its classes.
+    pub chance: f64,
 }
 
 impl Group {
@@ -144,6 +160,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
                 source: vec![],
                 target: vec![],
                 scratch: vec![],
+                chance: 1.0 / stage(cell.source).settings.source.classes.len() as f64,
             });
             groups.len() - 1
         });

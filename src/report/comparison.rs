@@ -9,9 +9,9 @@ use super::figure::{forest, Row};
 use super::page;
 use super::stats::Interval;
 use super::table::{Kind, Table, Value};
-use super::{headline, Drawing, Metric, Report};
+use super::{headline, Drawing, Metric, Report, Section, FOREST};
 use crate::config::Study;
-use crate::store::write_atomic;
+use crate::store::{remove, write_atomic};
 
 /// One study.
 pub struct Entry {
@@ -33,28 +33,33 @@ pub struct Setting {
     pub log_ratio: Option<Interval>,
     pub cost: Option<Interval>,
     pub gain: Option<Interval>,
-    pub verdict: Verdict,
+    /// None without an answer.
+    pub verdict: Option<Verdict>,
+    /// An optimal λ₀ is at an end of the grid.
     pub edge: bool,
+}
+
+impl Setting {
+    pub fn of(section: &Section) -> Setting {
+        let (group, answer) = (&section.group, &section.answer);
+        Setting {
+            label: group.label(),
+            metric: answer.metric,
+            seeds: answer.seeds.len(),
+            source: answer.source.map(|i| group.lambda0[i]),
+            transfer: answer.transfer.map(|(i, j)| (group.lambda0[i], group.lambda1[j])),
+            log_ratio: answer.log_ratio,
+            cost: answer.mismatch_cost,
+            gain: answer.gain,
+            verdict: answer.log_ratio.map(|_| answer.verdict()),
+            edge: answer.source_edge.or(answer.transfer_edge).is_some(),
+        }
+    }
 }
 
 impl Entry {
     pub fn network(study: &Study, report: &Report, link: String) -> Entry {
-        let setting = |section: &super::Section| {
-            let (group, answer) = (&section.group, &section.answer);
-            Setting {
-                label: group.label(),
-                metric: answer.metric,
-                seeds: answer.seeds.len(),
-                source: answer.source.map(|i| group.lambda0[i]),
-                transfer: answer.transfer.map(|(i, j)| (group.lambda0[i], group.lambda1[j])),
-                log_ratio: answer.log_ratio,
-                cost: answer.mismatch_cost,
-                gain: answer.gain,
-                verdict: answer.verdict(),
-                edge: answer.source_edge.or(answer.transfer_edge).is_some(),
-            }
-        };
-        Entry { name: study.name.clone(), link, headline: headline(report), settings: report.sections.iter().map(setting).collect() }
+        Entry { name: study.name.clone(), link, headline: headline(report), settings: report.sections.iter().map(Setting::of).collect() }
     }
 
     /// `mnist` or `mnist: width=64`.
@@ -83,15 +88,19 @@ pub fn write(entries: &[Entry], out: &Path) -> Result<Vec<PathBuf>> {
         .filter_map(|(entry, setting)| Some(Row { label: entry.label(setting), log_ratio: setting.log_ratio?, edge: setting.edge }))
         .collect();
     let drawing = forest("the ratio of the optima, study by study", &rows)?.map(|figure| Drawing {
-        name: "comparison".into(),
-        caption: "The transfer-optimal over the source-optimal λ₀.".into(),
+        name: "ratios".into(),
+        caption: format!("The transfer-optimal over the source-optimal λ₀. {FOREST}"),
         figure,
     });
     if let Some(drawing) = &drawing {
-        put("comparison.svg", drawing.figure.svg.as_bytes())?;
-        put("comparison.png", &drawing.figure.png)?;
+        put("ratios.svg", drawing.figure.svg.as_bytes())?;
+        put("ratios.png", &drawing.figure.png)?;
     }
     put("index.html", page::comparison(entries, drawing.as_ref()).as_bytes())?;
+    if drawing.is_none() {
+        // Of an earlier comparison.
+        ["ratios.svg", "ratios.png"].iter().try_for_each(|name| remove(&out.join(name)))?;
+    }
     Ok(written)
 }
 
@@ -101,15 +110,19 @@ pub fn first_sentence(entries: &[Entry]) -> String {
     if settings.is_empty() {
         return format!("{} studies of the theory.", entries.len());
     }
-    let count = |verdict: Verdict| settings.iter().filter(|s| s.verdict == verdict).count();
+    let count = |verdict: Option<Verdict>| settings.iter().filter(|s| s.verdict == verdict).count();
+    let without = match count(None) {
+        0 => String::new(),
+        n => format!(", and {n} have no answer yet"),
+    };
     format!(
-        "Of {} settings in {} studies, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, and not settled in {}.",
+        "Of {} settings in {} studies, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, and not settled in {}{without}.",
         settings.len(),
         entries.iter().filter(|entry| !entry.settings.is_empty()).count(),
-        count(Verdict::Stronger),
-        count(Verdict::Weaker),
-        count(Verdict::Same),
-        count(Verdict::Open)
+        count(Some(Verdict::Stronger)),
+        count(Some(Verdict::Weaker)),
+        count(Some(Verdict::Same)),
+        count(Some(Verdict::Open))
     )
 }
 
@@ -137,7 +150,7 @@ fn table<'a>(settings: impl Iterator<Item = (&'a Entry, &'a Setting)>) -> Table 
             s.label.clone().into(),
             s.metric.name().into(),
             Value::Whole(s.seeds as u64),
-            page::order(s.verdict).into(),
+            s.verdict.map(Verdict::key).into(),
             if s.edge { "yes" } else { "no" }.into(),
         ];
         row.extend([s.source, s.transfer.map(|t| t.0), s.transfer.map(|t| t.1)].map(Value::from));

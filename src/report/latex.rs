@@ -18,6 +18,7 @@ pub fn latex(study: &Study, report: &Report) -> String {
 
 fn tabular(section: &Section) -> String {
     let (group, answer) = (&section.group, &section.answer);
+    let gain = answer.metric.unit().0;
     let (unit, scale) = match answer.metric {
         Metric::Accuracy => ("accuracy, \\%", 100.0),
         Metric::Loss => ("loss, nats", 1.0),
@@ -32,10 +33,9 @@ fn tabular(section: &Section) -> String {
             None => format!("${centre}$"),
         }
     };
-    let values =
-        |cell: &super::Cell| cell.values(&answer.seeds, answer.metric.key(true)).filter(|v| !v.is_empty()).map(|v| mean_interval(&v));
+    let values = |cell: &super::Cell| cell.values(&answer.seeds, answer.metric.key(true)).map(|v| mean_interval(&v));
     let mut out = format!(
-        "\\begin{{tabular}}{{lcclc}}\n\\toprule\n$\\lambda_0$ & source ({unit}) & target ({unit}) & $\\lambda_1$ & gain over scratch \\\\\n\\midrule\n"
+        "\\begin{{tabular}}{{lcclc}}\n\\toprule\n$\\lambda_0$ & source ({unit}) & target ({unit}) & $\\lambda_1$ & gain over scratch ({gain}) \\\\\n\\midrule\n"
     );
     for (i, lambda0) in group.lambda0.iter().enumerate() {
         let best = answer.best_lambda1(&group.target[i]);
@@ -60,7 +60,7 @@ fn tabular(section: &Section) -> String {
         n => format!("mean over {n} seeds $\\pm$ half of the 95\\% Student interval"),
     };
     out.push_str(&format!(
-        "\\bottomrule\n\\end{{tabular}}\n% Test {}; {spread}. $\\lambda_1$ and the bold $\\lambda_0$ are chosen by validation.\n",
+        "\\bottomrule\n\\end{{tabular}}\n% Test {}; {spread}. $\\lambda_1$ and the rows in bold are chosen by validation.\n",
         answer.metric.name()
     ));
     out
@@ -109,6 +109,18 @@ pub fn words(text: &str) -> String {
             '·' => "$\\cdot$".into(),
             '‖' => "$\\|$".into(),
             '½' => "$\\frac12$".into(),
+            '<' => "$<$".into(),
+            '>' => "$>$".into(),
+            '→' => "$\\to$".into(),
+            '±' => "$\\pm$".into(),
+            '≈' => "$\\approx$".into(),
+            '∈' => "$\\in$".into(),
+            '–' => "--".into(),
+            '…' => "\\dots{}".into(),
+            '⁻' => "$^{-}$".into(),
+            '¹' => "$^1$".into(),
+            '³' => "$^3$".into(),
+            '⁰' | '⁴'..='⁹' => format!("$^{}$", if c == '⁰' { 0 } else { c as u32 - '⁴' as u32 + 4 }),
             other => other.into(),
         }
     };
@@ -117,6 +129,23 @@ pub fn words(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    /// Every character that the theory's claims are written in.
+    #[test]
+    fn claims_become_plain_latex() {
+        let sources = [
+            include_str!("ridge/reversal.rs"),
+            include_str!("ridge/help.rs"),
+            include_str!("ridge/scaling.rs"),
+            include_str!("ridge/cost.rs"),
+        ];
+        let more = [include_str!("ridge/targets.rs"), include_str!("ridge/risks.rs"), include_str!("ridge/view.rs")];
+        for line in sources.iter().chain(&more).flat_map(|text| text.lines()).filter(|line| !line.trim_start().starts_with("//")) {
+            let text = super::words(line);
+            assert!(text.is_ascii(), "{text}");
+            assert!(!text.replace("$<$", "").replace("$>$", "").contains(['<', '>']), "{text}");
+        }
+    }
+
     #[test]
     fn powers_of_ten_are_set_as_such() {
         let set: Vec<String> = [0.0, 1.0, 0.1, 0.02, 3.162277e-3, f64::INFINITY].map(super::power).to_vec();

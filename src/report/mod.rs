@@ -23,8 +23,8 @@ use crate::config::{Selection, Study};
 use crate::plan::Plan;
 use crate::store::{write_atomic, Folder, Manifest, Records};
 
-pub use answer::{Answer, Bound, Edge, Verdict};
-pub use cells::{comparisons, rows, CellRow, Comparisons};
+pub use answer::{Answer, Bound, Edge, Verdict, LEAST_SEEDS};
+pub use cells::{against_scratch, rows, AgainstScratch, CellRow};
 pub use collect::{Cell, Counts, Group, Lacking, Metric};
 pub use figure::heat_map_rgb;
 pub use latex::latex;
@@ -58,6 +58,9 @@ impl Section {
         Section { second: Answer::under(&group, other), rows: rows(&group, &answer), group, answer }
     }
 }
+
+/// How the figure of ratios is read.
+const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it is open; hollow: an optimum at the end of its grid.";
 
 /// A figure with its file's name and what it shows.
 pub struct Drawing {
@@ -95,11 +98,11 @@ impl Report {
             put(format!("{}.png", drawing.name), &drawing.figure.png)?;
         }
         let names = written.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
-        let about = Provenance::new(Manifest::read(folder), records, names, refresh);
+        let about = Provenance::new(Manifest::read(folder), plan, records, names, refresh);
         let path = folder.report().join("index.html");
         write_atomic(&path, page::network(study, self, &drawings, overview.as_ref(), &about).as_bytes())?;
         written.push(path);
-        folder.keep_figures(&written)?;
+        folder.remove_other_figures(&written)?;
         Ok(written)
     }
 
@@ -127,11 +130,11 @@ impl Report {
             .sections
             .iter()
             .filter_map(|s| {
-                let edge = s.answer.source_edge.or(s.answer.transfer_edge).is_some();
-                Some(figure::Row { label: s.group.label(), log_ratio: s.answer.log_ratio?, edge })
+                let setting = comparison::Setting::of(s);
+                Some(figure::Row { label: setting.label, log_ratio: setting.log_ratio?, edge: setting.edge })
             })
             .collect();
-        let caption = "The transfer-optimal over the source-optimal λ₀ in every setting of the study.".to_string();
+        let caption = format!("The transfer-optimal over the source-optimal λ₀ in every setting of the study. {FOREST}");
         Ok(figure::forest(&study.name, &rows)?.map(|figure| Drawing { name: "overview".into(), caption, figure }))
     }
 }

@@ -1,26 +1,25 @@
 //! The answer in words.
 
-use super::answer::{Answer, Bound, Edge, Verdict};
-use super::cells::comparisons;
+use super::answer::{Answer, Bound, Edge, Verdict, LEAST_SEEDS};
+use super::cells::against_scratch;
 use super::collect::{Cell, Metric};
-use super::stats::{mean, Interval};
+use super::stats::{mean, mean_interval, Interval};
 use super::{Report, Section};
 use crate::config::number;
 
-/// The first sentence: the answer to "how strongly should the source be regularised for the target?", with its interval.
+/// The first sentence: the answer to "does the target want another λ₀ than the source?", with its interval.
 pub fn headline(report: &Report) -> String {
     match report.sections.as_slice() {
         [] => "No answer yet: the study has no cells.".into(),
         [only] => of_section(only),
         many => {
-            let count = |verdict: Verdict| many.iter().filter(|s| s.answer.verdict() == verdict).count();
-            let parts = [
-                (count(Verdict::Stronger), "stronger"),
-                (count(Verdict::Weaker), "weaker"),
-                (count(Verdict::Same), "the same"),
-                (count(Verdict::Open), "not settled"),
-            ];
-            let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} in {n}")).collect();
+            let answered: Vec<&Section> = many.iter().filter(|s| s.answer.log_ratio.is_some()).collect();
+            let count = |verdict: Verdict| answered.iter().filter(|s| s.answer.verdict() == verdict).count();
+            let parts = [Verdict::Stronger, Verdict::Weaker, Verdict::Same, Verdict::Open].map(|v| (count(v), v.words()));
+            let mut parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} in {n}")).collect();
+            if answered.len() < many.len() {
+                parts.push(format!("without an answer yet in {}", many.len() - answered.len()));
+            }
             format!("Against the source-optimal λ₀, the transfer-optimal one is {} of {} settings.", parts.join(", "), many.len())
         }
     }
@@ -34,43 +33,48 @@ pub fn of_section(section: &Section) -> String {
     };
     let n = answer.seeds.len();
     let verdict = match answer.verdict() {
-        Verdict::Stronger => "Regularise the source more strongly than is best for itself: ",
-        Verdict::Weaker => "Regularise the source less than is best for itself: ",
-        Verdict::Same => "Regularise the source as is best for itself: ",
-        Verdict::Open if n == 1 => "One seed cannot settle it: ",
-        Verdict::Open if answer.ratio_bound() == Bound::Unknown => "Not settled, both optima are at the same edge of the grid: ",
-        Verdict::Open => "Not settled by these seeds: ",
+        Verdict::Stronger => "The transfer-optimal λ₀ is stronger than the source-optimal one",
+        Verdict::Weaker => "The transfer-optimal λ₀ is weaker than the source-optimal one",
+        Verdict::Same => "The transfer-optimal and the source-optimal λ₀ are the same point of the grid",
+        Verdict::Open if answer.partial => "Not complete, so far",
+        Verdict::Open if answer.running.len() < 2 => "A single λ₀ has nothing to be compared with",
+        Verdict::Open if n == 1 => "One seed cannot settle which λ₀ transfers best",
+        Verdict::Open if n < LEAST_SEEDS => "Two seeds cannot settle which λ₀ transfers best",
+        Verdict::Open if answer.ratio_bound() == Bound::Unknown => "Not settled, both optima are at the same end of the grid",
+        Verdict::Open => "Whether the target wants another λ₀ than the source is not settled by these seeds",
     };
     let edge = |edge: Option<Edge>| match edge {
-        Some(Edge::High) => " (the largest of the grid: widen it)",
-        Some(Edge::Low) => " (the smallest of the grid: widen it)",
+        Some(Edge::High) => " (at the upper end of the grid: widen it)",
+        Some(Edge::Low) => " (at the lower end of the grid: widen it)",
         None => "",
     };
-    let comparison = match answer.log_ratio.map(|r| r.estimate) {
-        Some(0.0) => "the same as".to_string(),
-        Some(r) if r.is_finite() => {
-            let bound = match answer.ratio_bound() {
-                Bound::AtLeast => "at least ",
-                Bound::AtMost => "at most ",
-                Bound::None | Bound::Unknown => "",
-            };
-            format!("{bound}{} times", short(r.exp()))
-        }
-        Some(r) if r > 0.0 => "above".into(),
-        _ => "below".into(),
+    let bound = match answer.ratio_bound() {
+        Bound::AtLeast => "at least ",
+        Bound::AtMost => "at most ",
+        Bound::None | Bound::Unknown => "",
     };
+    let mut facts = vec![];
+    match answer.log_ratio.and_then(|r| r.range) {
+        Some((low, high)) => facts.push(format!("95% interval {} to {}", short(low.exp()), short(high.exp()))),
+        None => facts.push("no interval".into()),
+    }
+    if let Some(cost) = answer.mismatch_cost.filter(|_| source != i) {
+        let range =
+            cost.range.map_or(String::new(), |(a, b)| format!(", {} to {}", answer.metric.difference(a), answer.metric.difference(b)));
+        let unit = answer.metric.unit().0;
+        facts.push(format!("worth {} {unit} of target test {}{range}", answer.metric.difference(cost.estimate), answer.metric.name()));
+    }
+    facts.push(format!("{n} seed{}", if n == 1 { "" } else { "s" }));
     format!(
-        "{verdict}by validation {}, the transfer-optimal λ₀* = {}{} (with λ₁ = {}) is {comparison} the source-optimal λ_S* = {}{} ({}).",
+        "{verdict}: by validation {} λ₀* = {}{} (with λ₁ = {}) against λ_S* = {}{}, a ratio of {bound}{} ({}).",
         answer.metric.name(),
         short(group.lambda0[i]),
         edge(answer.transfer_edge),
         short(group.lambda1[j]),
         short(group.lambda0[source]),
         edge(answer.source_edge),
-        match answer.log_ratio.and_then(|r| r.range) {
-            Some((low, high)) => format!("95% interval of the ratio {} to {}; {n} seeds", short(low.exp()), short(high.exp())),
-            None => "no interval; use more seeds".into(),
-        }
+        answer.log_ratio.map_or(String::new(), |r| short(r.estimate.exp())),
+        facts.join("; ")
     )
 }
 
@@ -91,10 +95,14 @@ pub fn statement(report: &Report) -> String {
     lines.join("\n")
 }
 
-/// What is not complete, and what that means.
+/// What has no result, and what that means.
 pub fn incomplete(report: &Report) -> Option<String> {
-    let lacking = report.counts.lacking()?;
-    Some(format!("Not complete: of {} stages, {lacking} (a λ counts only where every seed has a result).", report.counts.total()))
+    let counts = &report.counts;
+    let lacking = counts.lacking()?;
+    Some(match counts.failed + counts.missing {
+        0 => format!("Complete; of {} stages, {lacking} (a λ that diverged for any seed is out of the running).", counts.total()),
+        _ => format!("Not complete: of {} stages, {lacking} (a λ counts only where every seed has a result).", counts.total()),
+    })
 }
 
 /// What a line is about.
@@ -125,7 +133,10 @@ pub fn details(section: &Section) -> Vec<(About, String)> {
         lines.push(match source == i {
             true => "Cost of choosing λ₀ by the source: none, the two are the same grid point.".to_string(),
             false => {
-                format!("Cost of choosing λ₀ by the source{companion}: {} of target test {by}.", points(cost, answer.metric, "higher by"))
+                format!(
+                    "Cost of choosing λ₀ by the source{companion}: {} of target test {by}.",
+                    points(cost, answer.metric, "higher by", " at these optima")
+                )
             }
         });
     }
@@ -156,12 +167,18 @@ fn sureness(answer: &Answer) -> String {
     let optima = [("λ_S*", answer.source_range), ("λ₀*", answer.transfer_range)];
     let optima: Vec<String> =
         optima.iter().filter_map(|(name, range)| range.map(|(low, high)| format!("{name} {} to {}", short(low), short(high)))).collect();
-    let sure = match answer.log_ratio.and_then(|r| r.range) {
-        Some((low, _)) if low > 0.0 => "the ratio's interval excludes 1: stronger source regularisation is favoured",
-        Some((_, high)) if high < 0.0 => "the ratio's interval excludes 1: weaker source regularisation is favoured",
-        _ => "the ratio's interval includes 1: the order is not settled by these seeds",
+    let sure = match answer.verdict() {
+        Verdict::Stronger | Verdict::Weaker => "the ratio's interval excludes 1",
+        Verdict::Same => "all draws choose the same point of the grid",
+        Verdict::Open if answer.partial => "results are still missing",
+        Verdict::Open => "the order is not settled",
     };
-    format!("How sure: λ₀* > λ_S* in {:.0}% of bootstrap draws over seeds; {sure} (95% intervals: {}).", 100.0 * p, optima.join(", "))
+    let share = match 100.0 * p {
+        p if p > 99.9 => "more than 99.9%".to_string(),
+        p if p < 0.1 => "less than 0.1%".to_string(),
+        p => format!("{p:.1}%"),
+    };
+    format!("How sure: λ₀* > λ_S* in {share} of bootstrap draws over seeds; {sure} (95% intervals: {}).", optima.join(", "))
 }
 
 fn negative_transfer(section: &Section) -> String {
@@ -171,15 +188,15 @@ fn negative_transfer(section: &Section) -> String {
             let verdict = match (gain.estimate < 0.0, gain.range) {
                 (true, Some((_, high))) if high < 0.0 => "negative transfer: yes",
                 (true, Some(_)) => "negative transfer: on average yes, but the interval includes none",
-                (true, None) => "negative transfer: by this one seed",
+                (true, None) => "negative transfer: yes, without an interval",
                 (false, Some((low, _))) if low > 0.0 => "negative transfer: no",
                 (false, Some(_)) => "negative transfer: no on average, but the interval includes it",
-                (false, None) => "negative transfer: not by this one seed",
+                (false, None) => "negative transfer: no, without an interval",
             };
             format!(
-                "Against training from scratch (λ = {}): {} of target test {}; {verdict}.",
+                "Against training from scratch (λ = {}): {} of target test {}, each seed at what the others choose; {verdict}.",
                 short(group.scratch_lambda[k]),
-                points(gain, answer.metric, "lower by"),
+                points(gain, answer.metric, "lower by", ""),
                 answer.metric.name()
             )
         }
@@ -190,7 +207,7 @@ fn negative_transfer(section: &Section) -> String {
 
 /// Over all cells at once: how many differ from training from scratch when it is counted how many were looked at.
 fn many_comparisons(section: &Section) -> Option<String> {
-    let all = comparisons(&section.rows);
+    let all = against_scratch(&section.rows);
     (all.cells > 1).then(|| {
         format!(
             "Of all {} cells, {} are better and {} worse than training from scratch at the 5% level (paired t tests with Holm's correction for {} comparisons).",
@@ -202,7 +219,7 @@ fn many_comparisons(section: &Section) -> Option<String> {
 fn cautions(section: &Section) -> Vec<String> {
     let (group, answer) = (&section.group, &section.answer);
     let mut lines: Vec<String> = answer.edges.iter().map(|edge| format!("Edge of the grid: {edge}.")).collect();
-    let grid = &group.lambda0;
+    let grid: Vec<f64> = answer.running.iter().map(|&i| group.lambda0[i]).collect();
     for (name, range, edge) in [("λ_S*", answer.source_range, answer.source_edge), ("λ₀*", answer.transfer_range, answer.transfer_edge)]
     {
         let Some((low, high)) = range.filter(|_| edge.is_none() && grid.len() > 1) else { continue };
@@ -214,6 +231,24 @@ fn cautions(section: &Section) -> Vec<String> {
         }
     }
     lines.extend(answer.ties.iter().map(|tie| format!("Tie: {tie}; the smaller is taken.")));
+    let out: Vec<String> = (0..group.lambda0.len())
+        .filter(|i| !answer.running.contains(i) && !answer.seeds.is_empty())
+        .map(|i| short(group.lambda0[i]))
+        .collect();
+    if !out.is_empty() {
+        lines.push(format!("Out of the running, without a result for every seed: λ₀ = {}.", out.join(", ")));
+    }
+    if let Some((i, _)) = answer.transfer {
+        let accuracy = group.source[i].values(&answer.seeds, "test_acc").map(|v| mean_interval(&v));
+        let low = accuracy.map(|a| a.range.map_or(a.estimate, |(low, _)| low));
+        if low.is_some_and(|low| low <= group.chance) {
+            lines.push(format!(
+                "At λ₀* the source model itself is not better than chance ({:.1}% of test images, {:.1}% by guessing): what transfers best here has learned next to nothing.",
+                100.0 * accuracy.map_or(0.0, |a| a.estimate),
+                100.0 * group.chance
+            ));
+        }
+    }
     match group.seeds.len() - answer.seeds.len() {
         0 => {}
         1 => lines.push(format!("Seeds: 1 of {} is left out, since it lacks results.", group.seeds.len())),
@@ -242,12 +277,9 @@ pub fn short(value: f64) -> String {
 }
 
 /// `+1.3 points (95% interval +0.4 to +2.2)`, or nats for the loss.
-fn points(value: Interval, metric: Metric, way: &str) -> String {
-    let show = |v: f64| match metric {
-        Metric::Accuracy => format!("{:+.2}", 100.0 * v),
-        Metric::Loss => format!("{v:+.4}"),
-    };
-    let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval at these optima {} to {})", show(low), show(high)));
+fn points(value: Interval, metric: Metric, way: &str, at: &str) -> String {
+    let show = |v: f64| metric.difference(v);
+    let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval{at} {} to {})", show(low), show(high)));
     match metric {
         Metric::Accuracy => format!("{} points{range}", show(value.estimate)),
         Metric::Loss => format!("{way} {} nats{range}", show(value.estimate)),

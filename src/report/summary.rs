@@ -2,8 +2,8 @@
 
 use serde_json::{json, Map, Value as Json};
 
-use super::answer::{Answer, Edge, Smooth, Verdict};
-use super::cells::comparisons;
+use super::answer::{Answer, Edge, Smooth};
+use super::cells::against_scratch;
 use super::collect::Group;
 use super::stats::Interval;
 use super::table::SCHEMA_VERSION;
@@ -15,71 +15,77 @@ const VERSION: u32 = 1;
 
 /// The keys of a study's only group stand at the top; with several groups those are null, and each group has its own.
 pub fn summary(study: &Study, report: &Report) -> String {
-    let groups: Vec<Map<String, Json>> = report.sections.iter().map(section_json).collect();
-    let mut top = Map::new();
-    top.insert("version".into(), json!(VERSION));
-    top.insert("kind".into(), json!("network"));
-    top.insert("study".into(), json!(study.name));
-    top.insert("headline".into(), json!(statement::headline(report)));
-    let only = if groups.len() == 1 { groups.first().cloned() } else { None };
-    top.extend(only.unwrap_or_else(|| KEYS.split_whitespace().map(|key| (key.to_string(), Json::Null)).collect()));
+    let groups: Vec<Map<String, Json>> = report.sections.iter().map(|section| object(section_json(Some(section)))).collect();
     let counts = &report.counts;
-    top.insert(
-        "stages".into(),
-        json!({"done": counts.done, "diverged": counts.diverged, "failed": counts.failed, "missing": counts.missing}),
-    );
-    top.insert("results_schema".into(), json!(SCHEMA_VERSION));
+    let mut top = vec![
+        ("version", json!(VERSION)),
+        ("kind", json!("network")),
+        ("study", json!(study.name)),
+        ("headline", json!(statement::headline(report))),
+    ];
+    top.extend(section_json(match report.sections.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    }));
+    top.push(("stages", json!({"done": counts.done, "diverged": counts.diverged, "failed": counts.failed, "missing": counts.missing})));
+    top.push(("results_schema", json!(SCHEMA_VERSION)));
     if groups.len() != 1 {
-        top.insert("groups".into(), json!(groups));
+        top.push(("groups", json!(groups)));
     }
-    format!("{:#}\n", Json::Object(top))
+    format!("{:#}\n", Json::Object(object(top)))
 }
 
-const KEYS: &str = "metric verdict lambda0_source_optimal lambda0_source_interval lambda0_transfer_optimal lambda0_transfer_interval \
-    lambda1_transfer_optimal lambda1_at_source_optimal scratch_lambda log_ratio probability_transfer_stronger smoothed mismatch_cost \
-    mismatch_cost_interval transfer_gain negative_transfer cells at_edge edge ties seeds";
+fn object(pairs: Vec<(&str, Json)>) -> Map<String, Json> {
+    pairs.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+}
 
-fn section_json(section: &Section) -> Map<String, Json> {
-    let (group, answer): (&Group, &Answer) = (&section.group, &section.answer);
-    let mut map = Map::new();
-    if !group.axes.is_empty() {
+/// The answer of a section; all null without one.
+fn section_json(section: Option<&Section>) -> Vec<(&'static str, Json)> {
+    let of = |value: &dyn Fn(&Group, &Answer) -> Json| section.map_or(Json::Null, |s| value(&s.group, &s.answer));
+    let mut pairs = vec![];
+    if let Some(group) = section.map(|s| &s.group).filter(|group| !group.axes.is_empty()) {
         let axes = group.axes.iter().map(|(path, value)| (path.clone(), serde_json::to_value(value).unwrap_or(Json::Null)));
-        map.insert("axes".into(), Json::Object(axes.collect()));
+        pairs.push(("axes", Json::Object(axes.collect())));
     }
-    let cells = comparisons(&section.rows);
-    let values = [
-        json!(answer.metric.name()),
-        match answer.verdict() {
-            _ if answer.log_ratio.is_none() => Json::Null,
-            Verdict::Stronger => json!("stronger"),
-            Verdict::Weaker => json!("weaker"),
-            Verdict::Same => json!("same"),
-            Verdict::Open => json!("open"),
-        },
-        lambda(answer.source.map(|i| group.lambda0[i])),
-        range(answer.source_range),
-        lambda(answer.transfer.map(|(i, _)| group.lambda0[i])),
-        range(answer.transfer_range),
-        lambda(answer.transfer.map(|(_, j)| group.lambda1[j])),
-        lambda(answer.companion.map(|j| group.lambda1[j])),
-        lambda(answer.scratch.map(|k| group.scratch_lambda[k])),
-        interval(answer.log_ratio),
-        json!(answer.probability_stronger),
-        answer.smooth.map_or(Json::Null, |Smooth { source, transfer, log_ratio }| {
-            json!({"lambda0_source_optimal": interval(Some(source)), "lambda0_transfer_optimal": interval(Some(transfer)), "log_ratio": interval(Some(log_ratio))})
-        }),
-        answer.mismatch_cost.map_or(Json::Null, |cost| number(cost.estimate)),
-        interval(answer.mismatch_cost),
-        interval(answer.gain),
-        answer.gain.map_or(Json::Null, |gain| json!(gain.estimate < 0.0)),
-        json!({"compared_with_scratch": cells.cells, "better": cells.better, "worse": cells.worse}),
-        json!({"source": edge(answer.source_edge), "transfer": edge(answer.transfer_edge)}),
-        json!(answer.edges),
-        json!(answer.ties),
-        json!(answer.seeds.len()),
-    ];
-    map.extend(KEYS.split_whitespace().map(str::to_string).zip(values));
-    map
+    pairs.extend([
+        ("metric", of(&|_, a| json!(a.metric.name()))),
+        ("verdict", of(&|_, a| a.log_ratio.map_or(Json::Null, |_| json!(a.verdict().key())))),
+        ("lambda0_source_optimal", of(&|g, a| lambda(a.source.map(|i| g.lambda0[i])))),
+        ("lambda0_source_interval", of(&|_, a| range(a.source_range))),
+        ("lambda0_transfer_optimal", of(&|g, a| lambda(a.transfer.map(|(i, _)| g.lambda0[i])))),
+        ("lambda0_transfer_interval", of(&|_, a| range(a.transfer_range))),
+        ("lambda1_transfer_optimal", of(&|g, a| lambda(a.transfer.map(|(_, j)| g.lambda1[j])))),
+        ("lambda1_at_source_optimal", of(&|g, a| lambda(a.companion.map(|j| g.lambda1[j])))),
+        ("scratch_lambda", of(&|g, a| lambda(a.scratch.map(|k| g.scratch_lambda[k])))),
+        ("log_ratio", of(&|_, a| interval(a.log_ratio))),
+        ("probability_transfer_stronger", of(&|_, a| json!(a.probability_stronger))),
+        ("smoothed", of(&|_, a| smoothed(a.smooth))),
+        ("mismatch_cost", of(&|_, a| a.mismatch_cost.map_or(Json::Null, |cost| number(cost.estimate)))),
+        ("mismatch_cost_interval", of(&|_, a| interval(a.mismatch_cost))),
+        ("transfer_gain", of(&|_, a| interval(a.gain))),
+        ("negative_transfer", of(&|_, a| a.gain.map_or(Json::Null, |gain| json!(gain.estimate < 0.0)))),
+        ("cells", section.map_or(Json::Null, cells)),
+        ("at_edge", of(&|_, a| json!({"source": edge(a.source_edge), "transfer": edge(a.transfer_edge)}))),
+        ("edge", of(&|_, a| json!(a.edges))),
+        ("ties", of(&|_, a| json!(a.ties))),
+        ("seeds", of(&|_, a| json!(a.seeds.len()))),
+    ]);
+    pairs
+}
+
+fn cells(section: &Section) -> Json {
+    let all = against_scratch(&section.rows);
+    json!({"compared_with_scratch": all.cells, "better": all.better, "worse": all.worse})
+}
+
+fn smoothed(smooth: Option<Smooth>) -> Json {
+    smooth.map_or(Json::Null, |Smooth { source, transfer, log_ratio }| {
+        json!({
+            "lambda0_source_optimal": interval(Some(source)),
+            "lambda0_transfer_optimal": interval(Some(transfer)),
+            "log_ratio": interval(Some(log_ratio))
+        })
+    })
 }
 
 fn edge(edge: Option<Edge>) -> Json {

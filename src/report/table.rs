@@ -66,7 +66,7 @@ impl Table {
     }
 
     pub fn push(&mut self, row: Vec<Value>) {
-        debug_assert!(row.len() == self.columns.len());
+        assert_eq!(row.len(), self.columns.len(), "a row has a value for each column");
         self.rows.push(row);
     }
 
@@ -167,6 +167,7 @@ pub fn kind_of(values: &[serde_yaml::Value]) -> Kind {
 pub fn axis_value(value: &serde_yaml::Value, kind: Kind) -> Value {
     match value.as_f64().filter(|_| kind == Kind::Number) {
         Some(number) => Value::Number(number),
+        None if kind == Kind::Number => Value::None,
         None => Value::Text(crate::config::show(value)),
     }
 }

@@ -82,7 +82,7 @@ impl Folder {
     }
 
     /// Removes the figures of an earlier report that are not among those `written` now: a study that has changed may have fewer.
-    pub fn keep_figures(&self, written: &[PathBuf]) -> Result<()> {
+    pub fn remove_other_figures(&self, written: &[PathBuf]) -> Result<()> {
         let Ok(entries) = fs::read_dir(self.report()) else { return Ok(()) };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             if path.extension().is_some_and(|e| e == "svg" || e == "png") && !written.contains(&path) {

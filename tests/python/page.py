@@ -5,6 +5,7 @@ Fails on any message of the console, any request besides the file itself, a figu
 filter, or content wider than the screen, on a desktop and on a phone, light and dark.
 """
 import pathlib
+import re
 import sys
 
 from playwright.sync_api import sync_playwright
@@ -20,7 +21,7 @@ def numbers(page, table, column):
 def use(page, table):
     heads = page.locator(f"#{table} thead button")
     sortable = [i for i in range(heads.count()) if numbers_or_none(page, table, i)]
-    for column in sortable[:3]:
+    for column in sortable:
         heads.nth(column).click()
         up = numbers(page, table, column)
         heads.nth(column).click()
@@ -40,6 +41,10 @@ def use(page, table):
     assert page.locator(f'input[data-table="{table}"]').input_value() == first
     assert page.locator(f"#{table} tbody tr:not([hidden])").count() >= min(total, 1)
     page.locator(f'input[data-table="{table}"]').fill("")
+
+
+def brightness(color):
+    return sum(map(float, re.findall(r"[\d.]+", color)[:3])) / 3
 
 
 def numbers_or_none(page, table, column):
@@ -67,6 +72,9 @@ def main(file, chromium, prefix=None):
                 for i in range(figures.count()):
                     box = figures.nth(i).bounding_box()
                     assert box and box["width"] > 200 and box["height"] > 100, (name, i, box)
+                # Text of a figure is told from the page behind it, whatever the scheme.
+                words, back = page.evaluate("[...document.querySelectorAll('figure svg text')].slice(0, 1).map(t => getComputedStyle(t).fill).concat(getComputedStyle(document.body).backgroundColor)")[-2:] if figures.count() else (None, "")
+                assert words is None or abs(brightness(words) - brightness(back)) > 120, (name, scheme, words, back)
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name}: wider than the screen"
                 assert page.locator("h1").inner_text().strip()
                 if prefix:

@@ -22,7 +22,7 @@ pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
     if rows.is_empty() {
         return Ok(None);
     }
-    let (left, right, top) = (400.0, 960.0, 120.0);
+    let (left, right, top) = (430.0, 960.0, 120.0);
     let bottom = top + HEIGHT * rows.len() as f64;
     let bounds = rows.iter().flat_map(|row| {
         let (low, high) = row.log_ratio.range.unwrap_or((row.log_ratio.estimate, row.log_ratio.estimate));
@@ -30,10 +30,10 @@ pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
     });
     let x = Scale::over(bounds.map(f64::exp).chain([1.0]), true, 0.06, (left, right));
     let mut out = vec![fitted((30.0, 18.0), title, 940.0, INK)];
-    let note = "point: estimate; bar: 95% interval; hollow: at the edge of a grid; left of the line weaker is better, right of it stronger";
-    out.push(Step::Text { at: (30.0, 62.0), text: note.into(), size: 15.0, color: GREY, h: HPos::Left, v: VPos::Top, turned: false });
     if let Some(one) = x.at(1.0) {
         out.extend(dashed((one, top), (one, bottom), GREY, 2.0));
+        out.push(text((one - 14.0, top - 22.0), "← weaker", HPos::Right, VPos::Center, GREY));
+        out.push(text((one + 14.0, top - 22.0), "stronger →", HPos::Left, VPos::Center, GREY));
     }
     for (i, row) in rows.iter().enumerate() {
         let y = top + HEIGHT * (i as f64 + 0.5);
@@ -71,11 +71,11 @@ pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
         }
     }
     out.push(text(
-        ((left + right) / 2.0, bottom + 96.0),
+        ((left + right) / 2.0, bottom + 88.0),
         "λ₀*/λₛ* (transfer-optimal over source-optimal)",
         HPos::Center,
         VPos::Bottom,
         INK,
     ));
-    Ok(Some(render((1000, (bottom + 110.0) as u32), &out)?))
+    Ok(Some(render((1000, (bottom + 102.0) as u32), &out)?))
 }

@@ -27,7 +27,7 @@ const GREY: canvas::RGBColor = canvas::RGBColor(110, 110, 110);
 fn summarise(cell: &Cell, answer: &Answer) -> Option<(f64, f64, f64)> {
     let unit = if answer.metric == Metric::Accuracy { 100.0 } else { 1.0 };
     let values: Vec<f64> = cell.values(&answer.seeds, answer.metric.key(true))?.into_iter().map(|v| unit * v).collect();
-    let mean = (!values.is_empty()).then(|| mean_interval(&values))?;
+    let mean = mean_interval(&values);
     let (low, high) = mean.range.unwrap_or((mean.estimate, mean.estimate));
     Some((mean.estimate, low, high))
 }
@@ -37,7 +37,7 @@ fn fitted(at: (f64, f64), words: &str, width: f64, color: canvas::RGBColor) -> c
     // DejaVu's letters are about 0.58 of the size wide.
     let n = words.chars().count().max(1) as f64;
     let size = (width / (0.58 * n)).clamp(0.62 * canvas::TEXT, canvas::TEXT);
-    let room = (width / (0.58 * size)) as usize;
+    let room = (width / (0.58 * size)).round() as usize;
     let text = match words.chars().count() > room {
         true => words.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
         false => words.to_string(),

@@ -2,9 +2,10 @@
 
 mod comparison;
 mod network;
+mod settings;
 
 pub use comparison::comparison;
-pub use network::{network, order, Provenance};
+pub use network::{network, Provenance};
 
 use maud::{html, Markup, PreEscaped, DOCTYPE};
 
@@ -67,6 +68,11 @@ pub fn table(id: &str, heads: &[Head], rows: Markup) -> Markup {
             }
         }
     }
+}
+
+/// A cell with words; long ones may break into lines.
+fn words_cell(words: &str) -> Markup {
+    html! { td.words.long[words.chars().count() > 28] { (words) } }
 }
 
 /// A cell with a number: how it is shown, and what it sorts by.

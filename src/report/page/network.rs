@@ -2,11 +2,14 @@
 
 use maud::{html, Markup};
 
-use super::{figure, number_cell, shell, table, Head};
+use super::settings::settings;
+use super::{figure, number_cell, shell, table, words_cell, Head};
 use crate::config::Study;
+use crate::plan::Plan;
 use crate::report::answer::Verdict;
 use crate::report::cells::CellRow;
 use crate::report::collect::{Lacking, Metric};
+use crate::report::comparison::Setting;
 use crate::report::statement::{details, headline, incomplete, of_section, short, About};
 use crate::report::stats::Interval;
 use crate::report::{Drawing, Report, Section};
@@ -28,7 +31,7 @@ pub fn network(study: &Study, report: &Report, drawings: &[Vec<Drawing>], overvi
         main {
             @if many {
                 @if let Some(drawing) = overview { (figure(&drawing.figure.svg, &drawing.name, &drawing.caption)) }
-                (settings(report))
+                (all_settings(report))
             }
             @for (i, section) in report.sections.iter().enumerate() {
                 section id=(format!("group-{}", i + 1)) {
@@ -48,7 +51,7 @@ pub struct Provenance {
     pub manifest: Option<Manifest>,
     /// Files beside the page.
     pub files: Vec<String>,
-    /// Worker time of all records.
+    /// Worker time of the plan's stages.
     pub seconds: f64,
     pub devices: Vec<String>,
     /// The page loads itself again after so many seconds.
@@ -56,11 +59,12 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    pub fn new(manifest: Option<Manifest>, records: &Records, files: Vec<String>, refresh: Option<u64>) -> Provenance {
-        let mut devices: Vec<String> = records.by_key.values().map(|record| format!("{} on {}", record.device, record.host)).collect();
+    pub fn new(manifest: Option<Manifest>, plan: &Plan, records: &Records, files: Vec<String>, refresh: Option<u64>) -> Provenance {
+        let own = || plan.stages.iter().filter_map(|stage| records.by_key.get(&stage.key));
+        let mut devices: Vec<String> = own().map(|record| format!("{} on {}", record.device, record.host)).collect();
         devices.sort();
         devices.dedup();
-        Provenance { manifest, files, seconds: records.by_key.values().map(|record| record.seconds).sum(), devices, refresh }
+        Provenance { manifest, files, seconds: own().map(|record| record.seconds).sum(), devices, refresh }
     }
 }
 
@@ -71,7 +75,7 @@ fn progress(report: &Report) -> Markup {
         @match incomplete(report) {
             None => p class="soft" { "Complete: all " (counts.total()) " stages are done." },
             Some(words) => {
-                div class="bar" { i style=(format!("width: {percent:.1}%")) {} }
+                @if percent < 100.0 { div class="bar" { i style=(format!("width: {percent:.1}%")) {} } }
                 p class="caution" { (words) " " a href="#without-result" { "Which ones" } "." }
             }
         }
@@ -94,21 +98,25 @@ fn body(section: &Section, drawings: &[Drawing], i: usize) -> Markup {
 fn cards(section: &Section) -> Markup {
     let (group, answer) = (&section.group, &section.answer);
     let between = |range: Option<(f64, f64)>, show: &dyn Fn(f64) -> String| {
-        range.map_or("no interval: one seed".to_string(), |(low, high)| format!("95% interval {} to {}", show(low), show(high)))
+        range.map_or("no interval".to_string(), |(low, high)| format!("95% interval {} to {}", show(low), show(high)))
     };
     let (Some(source), Some((transfer, lambda1))) = (answer.source, answer.transfer) else { return html! {} };
     let ratio = answer.log_ratio;
-    let difference = |value: Option<Interval>, name: &str| {
-        let (unit, scale, digits) = unit(answer.metric);
-        let show = |v: f64| format!("{:+.digits$}", scale * v);
-        value.map(|value| {
-            let class = match value.range {
-                Some((low, _)) if low > 0.0 => "good",
-                Some((_, high)) if high < 0.0 => "bad",
-                _ => "",
-            };
-            html! { div class=(format!("card {class}")) { (name) b { (show(value.estimate)) " " (unit) } span class="soft" { (between(value.range, &show)) } } }
-        })
+    // `good`: whether more is better.
+    let difference = |value: Option<Interval>, name: &str, good: bool| {
+        let show = |v: f64| answer.metric.difference(v);
+        let Some(value) = value else { return html! {} };
+        let class = match value.range {
+            Some((low, high)) if low > 0.0 || high < 0.0 => {
+                if (low > 0.0) == good {
+                    "good"
+                } else {
+                    "bad"
+                }
+            }
+            _ => "",
+        };
+        html! { div class=(format!("card {class}")) { (name) b { (show(value.estimate)) " " (answer.metric.unit().0) } span class="soft" { (between(value.range, &show)) } } }
     };
     let order = match answer.verdict() {
         Verdict::Stronger => "stronger transfers better",
@@ -123,17 +131,9 @@ fn cards(section: &Section) -> Markup {
                 span class="soft" { (between(answer.transfer_range, &short)) "; with λ₁ = " (short(group.lambda1[lambda1])) } }
             div class="card" { "λ₀*/λ_S*: " (order) b { (ratio.map_or(String::new(), |r| short(r.estimate.exp()))) }
                 span class="soft" { (between(ratio.and_then(|r| r.range).map(|(l, h)| (l.exp(), h.exp())), &short)) } }
-            @if source != transfer { (difference(answer.mismatch_cost, "what λ_S* costs the target").map(|card| html! { (card) }).unwrap_or_default()) }
-            (difference(answer.gain, "transfer over training from scratch").unwrap_or_default())
+            @if source != transfer { (difference(answer.mismatch_cost, "what λ_S* costs the target", false)) }
+            (difference(answer.gain, "transfer over training from scratch", true))
         }
-    }
-}
-
-/// Unit, factor and digits of a metric's differences.
-fn unit(metric: Metric) -> (&'static str, f64, usize) {
-    match metric {
-        Metric::Accuracy => ("points", 100.0, 2),
-        Metric::Loss => ("nats", 1.0, 4),
     }
 }
 
@@ -154,7 +154,7 @@ fn cells(section: &Section, id: &str) -> Markup {
         Head("", true, "optima; what is lacking"),
     ];
     let row = |row: &CellRow| {
-        let (_, scale, _) = unit(answer.metric);
+        let (_, scale, _) = answer.metric.unit();
         let digits = if accuracy { 2 } else { 4 };
         let plain = |value: Option<f64>| number_cell(&value.map_or("–".into(), |v| format!("{:.digits$}", scale * v)), value);
         let half = |value: Option<Interval>| value.and_then(|v| v.range.map(|(_, high)| high - v.estimate));
@@ -171,9 +171,9 @@ fn cells(section: &Section, id: &str) -> Markup {
                 (plain(half(row.test)))
                 (number_cell(&gain.map_or("–".into(), |v| format!("{:+.digits$}", scale * v)), gain))
                 (plain(half(row.gain)))
-                (number_cell(&row.p.map_or("–".into(), p_value), row.p))
+                (number_cell(&row.p_holm.map_or("–".into(), p_value), row.p_holm))
                 (number_cell(&row.seeds.to_string(), Some(row.seeds as f64)))
-                td.words {
+                td.words.long[row.lacks.is_some()] {
                     @if source { span class="tag source" { "λ_S*" } " " }
                     @if target { span class="tag target" { "λ₀*, λ₁*" } " " }
                     (row.lacks.as_deref().unwrap_or_default())
@@ -192,52 +192,9 @@ fn p_value(p: f64) -> String {
 }
 
 /// All groups in one table.
-fn settings(report: &Report) -> Markup {
-    let heads = [
-        Head("setting", true, "the study's other axes"),
-        Head("λ_S*", false, "best for the source"),
-        Head("λ₀*", false, "best to transfer from"),
-        Head("λ₁*", false, "with it"),
-        Head("λ₀*/λ_S*", false, "their ratio"),
-        Head("95% interval", false, "of the ratio"),
-        Head("cost of λ_S*", false, "target test metric at λ₀* above that at λ_S*"),
-        Head("over scratch", false, "target test metric at the optimum above training from scratch"),
-        Head("order", true, "what the interval says"),
-    ];
-    let row = |(i, section): (usize, &Section)| {
-        let (group, answer) = (&section.group, &section.answer);
-        let lambda = |value: Option<f64>| number_cell(&value.map_or("–".into(), |v| short(v)), value);
-        let ratio = answer.log_ratio.map(|r| r.estimate.exp());
-        let range = answer.log_ratio.and_then(|r| r.range);
-        let (_, scale, digits) = unit(answer.metric);
-        let points = |value: Option<Interval>| {
-            let value = value.map(|v| v.estimate);
-            number_cell(&value.map_or("–".into(), |v| format!("{:+.digits$}", scale * v)), value)
-        };
-        html! {
-            tr {
-                td.words { a href=(format!("#group-{}", i + 1)) { (group.label()) } }
-                (lambda(answer.source.map(|i| group.lambda0[i])))
-                (lambda(answer.transfer.map(|(i, _)| group.lambda0[i])))
-                (lambda(answer.transfer.map(|(_, j)| group.lambda1[j])))
-                (number_cell(&ratio.map_or("–".into(), short), ratio))
-                (number_cell(&range.map_or("–".into(), |(l, h)| format!("{} to {}", short(l.exp()), short(h.exp()))), range.map(|r| r.0)))
-                (points(answer.mismatch_cost))
-                (points(answer.gain))
-                td.words { (order(answer.verdict())) @if !answer.edges.is_empty() { ", at an edge" } }
-            }
-        }
-    };
-    table("settings", &heads, html! { @for item in report.sections.iter().enumerate() { (row(item)) } })
-}
-
-pub fn order(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Stronger => "stronger",
-        Verdict::Weaker => "weaker",
-        Verdict::Same => "the same",
-        Verdict::Open => "not settled",
-    }
+fn all_settings(report: &Report) -> Markup {
+    let all: Vec<Setting> = report.sections.iter().map(Setting::of).collect();
+    settings("settings", all.iter().enumerate().map(|(i, s)| (s.label.clone(), format!("#group-{}", i + 1), s)))
 }
 
 fn without_result(lacking: &[Lacking]) -> Markup {
@@ -255,11 +212,11 @@ fn without_result(lacking: &[Lacking]) -> Markup {
     let rows = html! {
         @for stage in lacking.iter().take(LACKING_LIMIT) {
             tr {
-                td.words { (stage.state) }
-                td.words { (stage.kind.as_str()) }
-                td.words { (stage.cell) }
+                (words_cell(stage.state))
+                (words_cell(stage.kind.as_str()))
+                (words_cell(&stage.cell))
                 (number_cell(&stage.seed.to_string(), Some(stage.seed as f64)))
-                td.words { (stage.reason.as_deref().unwrap_or(if stage.state == "missing" { "no record: not run yet, or its shard is not here" } else { "" })) }
+                (words_cell(stage.reason.as_deref().unwrap_or(if stage.state == "missing" { "no record: not run yet, or its shard is not here" } else { "" })))
                 td.words { @if stage.state == "missing" { (stage.key) } @else { a href="../records/" { (stage.key) } } }
             }
         }
@@ -287,8 +244,8 @@ fn provenance(study: &Study, about: &Provenance) -> Markup {
                         tbody {
                             @for run in &manifest.runs {
                                 tr {
-                                    @for cell in [&time(run.started), &run.program, &run.commit, &run.engine, &run.device, &run.host] { td.words { (cell) } }
-                                    td.words { code { (run.command.join(" ")) } }
+                                    @for cell in [&time(run.started), &run.program, &run.commit, &run.engine, &run.device, &run.host] { (words_cell(cell)) }
+                                    td.words.long { code { (run.command.join(" ")) } }
                                 }
                             }
                         }
@@ -298,7 +255,8 @@ fn provenance(study: &Study, about: &Provenance) -> Markup {
             details { summary { "The study, as it was resolved" } pre { (study.to_yaml()) } }
             p class="soft" {
                 "Validation chooses, test reports. Intervals are 95%: of means and paired differences by Student's t over seeds, of optima and their ratio by a \
-                 bootstrap over seeds that makes the choice anew in every draw. Intervals of differences are at the chosen optima."
+                 bootstrap over seeds that makes the choice anew in every draw. The gain over scratch is measured on each seed at what the others choose; the cost of \
+                 λ_S* and the table are at fixed cells."
             }
         }
     }

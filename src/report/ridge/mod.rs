@@ -90,7 +90,7 @@ pub struct Outcome {
 /// index.html. `refresh`: seconds after which a browser loads the page again.
 pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &Folder, refresh: Option<u64>) -> Result<Outcome> {
     let view = View::new(study, cases, records);
-    let findings = match study.question {
+    let mut findings = match study.question {
         Some(Question::Reversal) => reversal::findings(&view),
         Some(Question::SourceNoise) => help::source_noise(&view),
         Some(Question::TargetSize) => help::target_size(&view),
@@ -99,6 +99,11 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
         Some(Question::Targets) => targets::findings(&view),
         None => risks::findings(&view),
     };
+    // Some of the cases prove nothing about all of them.
+    let missing = cases.len() - view.cases.len();
+    if missing > 0 {
+        findings.claims.iter_mut().for_each(|claim| claim.verdict = Verdict::Open);
+    }
     let mut files = vec![];
     let mut put = |name: String, bytes: &[u8]| -> Result<()> {
         let path = folder.report().join(name);
@@ -110,8 +115,11 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
         put(format!("{name}.csv"), &table.csv()?)?;
         put(format!("{name}.parquet"), &table.parquet()?)?;
     }
-    let headline = headline(findings.claims.iter());
-    put("summary.json".into(), tables::summary_json(&view, &findings.claims, &headline).as_bytes())?;
+    let headline = match missing {
+        0 => headline(findings.claims.iter()),
+        _ => format!("Not complete, {} of {} cases: nothing is decided.", view.cases.len(), cases.len()),
+    };
+    put("summary.json".into(), tables::summary_json(&view, &findings.claims, &headline, missing).as_bytes())?;
     let mut figures = vec![];
     for plot in findings.plots {
         let figure = plot.chart.figure()?;
@@ -126,11 +134,11 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
         claims: findings.claims,
         figures,
         provenance: view.provenance(),
-        missing: cases.len() - view.cases.len(),
+        missing,
         files: vec![],
     };
     put("index.html".into(), page(&[&outcome], refresh).as_bytes())?;
-    folder.keep_figures(&files)?;
+    folder.remove_other_figures(&files)?;
     outcome.files = files;
     Ok(outcome)
 }

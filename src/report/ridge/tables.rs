@@ -128,11 +128,11 @@ pub fn optima(view: &View) -> Table {
 }
 
 /// The claims for programs.
-pub fn summary_json(view: &View, claims: &[Claim], headline: &str) -> String {
+pub fn summary_json(view: &View, claims: &[Claim], headline: &str, missing: usize) -> String {
     let claims: Vec<Json> = claims
         .iter()
         .map(|c| json!({"claim": c.claim, "beyond_assumptions": c.beyond, "predicted": c.predicted, "simulated": c.simulated, "verdict": c.verdict.words()}))
         .collect();
-    let summary = json!({"version": 1, "kind": "ridge", "study": view.study.name, "cases": view.cases.len(), "claims": claims, "headline": headline, "results_schema": SCHEMA_VERSION});
+    let summary = json!({"version": 1, "kind": "ridge", "study": view.study.name, "cases": view.cases.len(), "missing": missing, "claims": claims, "headline": headline, "results_schema": SCHEMA_VERSION});
     format!("{summary:#}\n")
 }

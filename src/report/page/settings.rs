@@ -1,0 +1,57 @@
+//! A table of answers: a study's settings, or several studies.
+
+use maud::{html, Markup};
+
+use super::{number_cell, table, Head};
+use crate::report::comparison::Setting;
+use crate::report::statement::short;
+use crate::report::stats::Interval;
+
+/// A row for each: its name, where its name leads, and the answer.
+pub fn settings<'a>(id: &str, rows: impl Iterator<Item = (String, String, &'a Setting)>) -> Markup {
+    let heads = [
+        Head("setting", true, "of the study's other axes, or a study"),
+        Head("metric", true, "of the selection"),
+        Head("seeds", false, "with all results"),
+        Head("λ_S*", false, "best for the source"),
+        Head("λ₀*", false, "best to transfer from"),
+        Head("λ₁*", false, "with it"),
+        Head("λ₀*/λ_S*", false, "their ratio"),
+        Head("95% interval", false, "of the ratio"),
+        Head("cost of λ_S*", false, "target test metric at λ₀* above that at λ_S*, with its paired 95% interval"),
+        Head("over scratch", false, "target test metric of the best transfer above training from scratch, with its 95% interval"),
+        Head("order", true, "what the ratio's interval says"),
+    ];
+    table(id, &heads, html! { @for (name, link, setting) in rows { (row(&name, &link, setting)) } })
+}
+
+fn row(name: &str, link: &str, s: &Setting) -> Markup {
+    let lambda = |value: Option<f64>| number_cell(&value.map_or("–".into(), short), value);
+    let ratio = s.log_ratio.map(|r| r.estimate.exp());
+    let range = s.log_ratio.and_then(|r| r.range).map(|(low, high)| (low.exp(), high.exp()));
+    let difference = |value: Option<Interval>| {
+        // The same λ₀: nothing differs.
+        let nothing = value.is_some_and(|v| v.estimate == 0.0 && v.range == Some((0.0, 0.0)));
+        let words = value.filter(|_| !nothing).map_or(if nothing { "0".into() } else { "–".into() }, |v| {
+            let show = |v: f64| s.metric.difference(v);
+            let range = v.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", show(low), show(high)));
+            format!("{}{range} {}", show(v.estimate), s.metric.unit().0)
+        });
+        number_cell(&words, value.map(|v| v.estimate))
+    };
+    html! {
+        tr {
+            td.words.long[name.chars().count() > 28] { a href=(link) { (name) } }
+            td.words { (s.metric.name()) }
+            (number_cell(&s.seeds.to_string(), Some(s.seeds as f64)))
+            (lambda(s.source))
+            (lambda(s.transfer.map(|t| t.0)))
+            (lambda(s.transfer.map(|t| t.1)))
+            (number_cell(&ratio.map_or("–".into(), short), ratio))
+            (number_cell(&range.map_or("–".into(), |(l, h)| format!("{} to {}", short(l), short(h))), range.map(|r| r.0)))
+            (difference(s.cost))
+            (difference(s.gain))
+            td.words { (s.verdict.map_or("no answer yet", |v| v.words())) @if s.edge { ", at an edge" } }
+        }
+    }
+}
