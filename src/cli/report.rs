@@ -11,8 +11,7 @@ use percent_encoding::{utf8_percent_encode, NON_ALPHANUMERIC};
 use super::{complain, print, status};
 use crate::config::{Kind, Study};
 use crate::plan::{cases, Plan, Stage};
-use crate::report::comparison::{self, first_sentence, Entry};
-use crate::report::{latex, ridge, statement, Report};
+use crate::report::{first_sentence, latex, ridge, statement, write, write_comparison, Entry, Report};
 use crate::run::{stop_flag, usage};
 use crate::store::{ridge_record, Folder, Records, RidgeRecord, Status};
 
@@ -111,7 +110,7 @@ impl ReportArgs {
         }
         let out = self.comparison_folder();
         let entries: Vec<Entry> = made.into_iter().map(|one| one.entry).collect();
-        let files = comparison::write(&entries, &out)?;
+        let files = write_comparison(&entries, &out)?;
         if self.format == Format::Text {
             print(&format!("{}\n{}", first_sentence(&entries), paths(&files)));
         }
@@ -138,7 +137,7 @@ impl ReportArgs {
                     records.by_key.contains_key(&stage.key) || stage.source.is_some_and(|source| failed(&plan.stages[source]))
                 };
                 let complete = plan.stages.iter().all(settled);
-                let files = report.write(&study, &plan, &records, folder, refresh.filter(|_| !complete))?;
+                let files = write(&report, &study, &plan, &records, folder, refresh.filter(|_| !complete))?;
                 let text = match self.format {
                     Format::Text => statement(&report) + "\n",
                     Format::Json => std::fs::read_to_string(folder.report().join("summary.json"))?,

@@ -11,7 +11,7 @@ use super::{complain, duration, print, refuse_other_kind, StudyArgs};
 use crate::config::{Kind, Study};
 use crate::data::search_path;
 use crate::plan::{Estimate, Plan};
-use crate::report::{statement, Report};
+use crate::report::{statement, write, Report};
 use crate::run::engine::{self, Choice, Mock};
 use crate::run::{stop_flag, sweep, usage, Tally};
 use crate::store::{free_bytes, write_atomic, Folder, Lock, Manifest, Records};
@@ -205,7 +205,7 @@ fn opening(study: &Study, plan: &Plan, folder: &Folder, reused: usize, engine: &
 fn close(study: &Study, plan: &Plan, folder: &Folder, tally: Tally, lock: Lock) -> Result<u8> {
     let records = Records::read(folder)?;
     let report = Report::new(study, plan, &records);
-    let files = report.write(study, plan, &records, folder, None)?;
+    let files = write(&report, study, plan, &records, folder, None)?;
     drop(lock);
     if tally.interrupted {
         complain(&format!(

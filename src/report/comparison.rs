@@ -1,17 +1,12 @@
 //! Several studies side by side: the ratio of the optima in each, what the wrong choice costs, and whether transfer helps.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::Result;
-
 use super::answer::Verdict;
-use super::figure::{forest, Row};
-use super::page;
+use super::collect::Metric;
+use super::section::{Report, Section};
+use super::statement::headline;
 use super::stats::Interval;
 use super::table::{Kind, Table, Value};
-use super::{headline, Drawing, Metric, Report, Section, FOREST};
 use crate::config::Study;
-use crate::store::{remove, write_atomic};
 
 /// One study.
 pub struct Entry {
@@ -71,39 +66,6 @@ impl Entry {
     }
 }
 
-/// Writes comparison.csv, comparison.parquet, the figure and index.html to a folder; gives their paths.
-pub fn write(entries: &[Entry], out: &Path) -> Result<Vec<PathBuf>> {
-    let settings = || entries.iter().flat_map(|entry| entry.settings.iter().map(move |setting| (entry, setting)));
-    let table = table(settings());
-    let mut written = vec![];
-    let mut put = |name: &str, bytes: &[u8]| -> Result<()> {
-        let path = out.join(name);
-        write_atomic(&path, bytes)?;
-        written.push(path);
-        Ok(())
-    };
-    put("comparison.csv", &table.csv()?)?;
-    put("comparison.parquet", &table.parquet()?)?;
-    let rows: Vec<Row> = settings()
-        .filter_map(|(entry, setting)| Some(Row { label: entry.label(setting), log_ratio: setting.log_ratio?, edge: setting.edge }))
-        .collect();
-    let drawing = forest("the ratio of the optima, study by study", &rows)?.map(|figure| Drawing {
-        name: "ratios".into(),
-        caption: format!("The transfer-optimal over the source-optimal λ₀. {FOREST}"),
-        figure,
-    });
-    if let Some(drawing) = &drawing {
-        put("ratios.svg", drawing.figure.svg.as_bytes())?;
-        put("ratios.png", &drawing.figure.png)?;
-    }
-    put("index.html", page::comparison(entries, drawing.as_ref()).as_bytes())?;
-    if drawing.is_none() {
-        // Of an earlier comparison.
-        ["ratios.svg", "ratios.png"].iter().try_for_each(|name| remove(&out.join(name)))?;
-    }
-    Ok(written)
-}
-
 /// The first sentence of a comparison.
 pub fn first_sentence(entries: &[Entry]) -> String {
     let settings: Vec<&Setting> = entries.iter().flat_map(|entry| &entry.settings).collect();
@@ -126,7 +88,8 @@ pub fn first_sentence(entries: &[Entry]) -> String {
     )
 }
 
-fn table<'a>(settings: impl Iterator<Item = (&'a Entry, &'a Setting)>) -> Table {
+/// A row for each setting of each study.
+pub fn table(entries: &[Entry]) -> Table {
     let mut columns: Vec<(String, Kind)> = [
         ("study", Kind::Text),
         ("setting", Kind::Text),
@@ -144,7 +107,7 @@ fn table<'a>(settings: impl Iterator<Item = (&'a Entry, &'a Setting)>) -> Table 
         columns.extend(["", "_low", "_high"].map(|end| (format!("{name}{end}"), Kind::Number)));
     }
     let mut table = Table::new(columns);
-    for (entry, s) in settings {
+    for (entry, s) in entries.iter().flat_map(|entry| entry.settings.iter().map(move |setting| (entry, setting))) {
         let mut row: Vec<Value> = vec![
             entry.name.clone().into(),
             s.label.clone().into(),

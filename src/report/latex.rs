@@ -1,8 +1,8 @@
 //! The table of a paper: test metrics against λ₀, as LaTeX (booktabs).
 
-use super::collect::Metric;
+use super::collect::{Cell, Metric};
+use super::section::{Report, Section};
 use super::stats::{mean_interval, Interval};
-use super::{Report, Section};
 use crate::config::Study;
 
 /// A `tabular` for each group.
@@ -33,7 +33,7 @@ fn tabular(section: &Section) -> String {
             None => format!("${centre}$"),
         }
     };
-    let values = |cell: &super::Cell| cell.values(&answer.seeds, answer.metric.key(true)).map(|v| mean_interval(&v));
+    let values = |cell: &Cell| cell.values(&answer.seeds, answer.metric.key(true)).map(|v| mean_interval(&v));
     let mut out = format!(
         "\\begin{{tabular}}{{lcclc}}\n\\toprule\n$\\lambda_0$ & source ({unit}) & target ({unit}) & $\\lambda_1$ & gain over scratch ({gain}) \\\\\n\\midrule\n"
     );

@@ -3,8 +3,8 @@
 use super::answer::{Answer, Bound, Edge, Verdict, LEAST_SEEDS};
 use super::cells::against_scratch;
 use super::collect::{Cell, Metric};
+use super::section::{Report, Section};
 use super::stats::{mean, mean_interval, Interval};
-use super::{Report, Section};
 use crate::config::number;
 
 /// The first sentence: the answer to "does the target want another λ₀ than the source?", with its interval.

@@ -5,9 +5,10 @@ use serde_json::{json, Map, Value as Json};
 use super::answer::{Answer, Edge, Smooth};
 use super::cells::against_scratch;
 use super::collect::Group;
+use super::section::{Report, Section};
+use super::statement;
 use super::stats::Interval;
 use super::table::SCHEMA_VERSION;
-use super::{statement, Report, Section};
 use crate::config::Study;
 
 /// Keys may be added within a version, never renamed.

@@ -8,8 +8,8 @@ use super::panel::{optima, panel, Curve, Frame, Level};
 use super::{fitted, summarise, title, GREY};
 use crate::config::Study;
 use crate::report::collect::Metric;
+use crate::report::section::Section;
 use crate::report::statement::short;
-use crate::report::Section;
 
 /// Both optima, by colour and value.
 pub fn legend(out: &mut Vec<Step>, section: &Section, left: f64, y: f64) {

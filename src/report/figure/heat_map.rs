@@ -6,8 +6,8 @@ use super::canvas::{line, render, render_rgb, text, Figure, HPos, RGBColor, Step
 use super::{fitted, title};
 use crate::config::{number, Study};
 use crate::report::collect::{Cell, Metric};
+use crate::report::section::Section;
 use crate::report::stats::mean;
-use crate::report::Section;
 
 /// Of the numbers in the cells. Colours of their own: those of the text around them turn with a dark page, these must not.
 const LIGHT: RGBColor = RGBColor(254, 254, 254);

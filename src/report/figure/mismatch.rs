@@ -9,8 +9,8 @@ use super::panel::{optima, panel, Curve, Frame, Level};
 use super::{fitted, title, GREY};
 use crate::config::Study;
 use crate::report::collect::Metric;
+use crate::report::section::Section;
 use crate::report::stats::mean_interval;
-use crate::report::Section;
 
 /// Target test metric at each λ₀ (with its best λ₁) minus that at λ₀*, paired by seed: far narrower than the difference of two bands of
 /// Figure 2, since what a seed does to all λ₀ alike cancels. Higher is better. None with fewer than two λ₀ or two seeds.

@@ -3,7 +3,7 @@
 use super::axis::{decimals, nice_ticks};
 use super::canvas::{dashed, line, text, HPos, RGBColor, Step, VPos, BLUE, FAINT, GREEN, INK, ORANGE, TEXT};
 use super::lambda_axis::LambdaAxis;
-use crate::report::Section;
+use crate::report::section::Section;
 
 /// Left, right, top and bottom in pixels.
 #[derive(Debug, Clone, Copy)]

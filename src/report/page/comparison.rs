@@ -5,7 +5,7 @@ use maud::html;
 use super::settings::settings;
 use super::{figure, shell};
 use crate::report::comparison::{first_sentence, Entry};
-use crate::report::Drawing;
+use crate::report::drawing::Drawing;
 
 pub fn comparison(entries: &[Entry], drawing: Option<&Drawing>) -> String {
     let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();

@@ -10,9 +10,10 @@ use crate::report::answer::Verdict;
 use crate::report::cells::CellRow;
 use crate::report::collect::{Lacking, Metric};
 use crate::report::comparison::Setting;
+use crate::report::drawing::Drawing;
+use crate::report::section::{Report, Section};
 use crate::report::statement::{details, headline, incomplete, of_section, short, About};
 use crate::report::stats::Interval;
-use crate::report::{Drawing, Report, Section};
 use crate::store::{Manifest, Records};
 
 /// Rows of the table of stages without a result; a study that has just begun lacks thousands.

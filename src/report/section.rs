@@ -1,0 +1,44 @@
+//! The answer of a study as data: a section for each combination of its other axes, and what is lacking.
+
+use super::answer::Answer;
+use super::cells::{rows, CellRow};
+use super::collect::{count, groups, Counts, Group, Lacking, Metric};
+use crate::config::{Selection, Study};
+use crate::plan::Plan;
+use crate::store::Records;
+
+/// The answer for each group of the study (one, unless other settings than λ₀ and λ₁ are axes too).
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub sections: Vec<Section>,
+    pub counts: Counts,
+    /// Stages that diverged, failed or are missing.
+    pub lacking: Vec<Lacking>,
+}
+
+/// One group with all that is said of it.
+#[derive(Debug, Clone)]
+pub struct Section {
+    pub group: Group,
+    pub answer: Answer,
+    /// The answer by the other metric.
+    pub second: Answer,
+    pub rows: Vec<CellRow>,
+}
+
+impl Section {
+    pub fn new(group: Group, selection: Selection) -> Section {
+        let answer = Answer::of(&group, selection);
+        let other = if answer.metric == Metric::Accuracy { Metric::Loss } else { Metric::Accuracy };
+        Section { second: Answer::under(&group, other), rows: rows(&group, &answer), group, answer }
+    }
+}
+
+impl Report {
+    /// Computes the answer; writes nothing.
+    pub fn new(study: &Study, plan: &Plan, records: &Records) -> Report {
+        let groups = groups(study, plan, records);
+        let (counts, lacking) = count(plan, records);
+        Report { sections: groups.into_iter().map(|group| Section::new(group, study.selection)).collect(), counts, lacking }
+    }
+}
