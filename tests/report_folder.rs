@@ -177,11 +177,45 @@ fn formats() {
     assert!(latex.contains("$10^{-3}$ & $\\mathbf{") && latex.contains("\\pm"), "{latex}");
     assert_eq!(report(&study, &["--format", "json"]).stdout, report(&study, &["--json"]).stdout);
     assert_eq!(json(&report(&study, &["--json"]).stdout), json(&read(study.join("report/summary.json"))));
-    let wrong = report(&study, &["--out", "x"]);
-    assert_eq!(wrong.code, Some(2));
-    assert!(wrong.stderr.contains("--out is for a comparison"), "{}", wrong.stderr);
+    assert!(latex.contains("MADE-UP RESULTS of the mock engine"), "{latex}");
+    // Elsewhere, e.g. from a folder that cannot be written to.
+    let elsewhere = folder.path().join("elsewhere");
+    assert_eq!(report(&study, &["--out", &elsewhere.to_string_lossy()]).code, Some(0));
+    assert!(read(elsewhere.join("index.html")).contains("href=\"../small/records/\""));
     let wrong = run(program().arg("report").arg(&study).arg(study.join(".")));
     assert!(wrong.code == Some(2) && wrong.stderr.contains("is given twice"), "{}", wrong.stderr);
+}
+
+#[test]
+fn what_is_not_the_reports_own_stays_and_what_cannot_be_written_is_said_after_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    mock(&study, folder.path(), &[]);
+    let study = folder.path().join("small");
+    for name in ["my-own.png", "figure2-old.svg", "figure2-7.svg"] {
+        write(&study.join("report"), name, "mine");
+    }
+    assert_eq!(report(&study, &[]).code, Some(0));
+    assert!(study.join("report/my-own.png").exists() && study.join("report/figure2-old.svg").exists());
+    assert!(!study.join("report/figure2-7.svg").exists(), "of an earlier study with seven settings");
+
+    let saved = read(study.join("report/summary.json"));
+    std::fs::remove_dir_all(study.join("report")).unwrap();
+    write(&study, "report", "a file in its place");
+    for format in ["json", "text"] {
+        let done = report(&study, &["--format", format]);
+        assert_eq!(done.code, Some(1));
+        assert!(done.stderr.contains("cannot write"), "{}", done.stderr);
+        assert!(if format == "json" { done.stdout == saved } else { done.stdout.contains("λ₀* = ") }, "{}", done.stdout);
+    }
+    std::fs::remove_file(study.join("report")).unwrap();
+    assert_eq!(report(&study, &[]).code, Some(0));
+
+    // Without records there is nothing to report: the good report is not replaced by an empty one.
+    std::fs::rename(study.join("records"), study.join("moved")).unwrap();
+    let done = report(&study, &[]);
+    assert_eq!(done.code, Some(2));
+    assert!(done.stderr.contains("has no records") && study.join("report/figure2.svg").exists(), "{}", done.stderr);
 }
 
 #[test]
@@ -207,6 +241,19 @@ fn studies_are_compared_whatever_their_kind() {
         assert!(page.contains(link) && of("comparison").join(link).exists(), "{link}");
     }
     assert_eq!(read(of("comparison/comparison.csv")).lines().count(), 3);
+    let all = json(&run(program().arg("report").args([of("one"), of("ridge")]).arg("--json")).stdout);
+    assert_eq!((all[0]["study"].as_str(), all[1]["kind"].as_str(), all[0]["made_up"].as_bool()), (Some("one"), Some("ridge"), Some(true)));
+    // One name in two places: told apart by their folders.
+    let again = folder.path().join("again");
+    let study = write(folder.path(), "one.yaml", &SMALL.replace("name: small", "name: one"));
+    mock(&study, &again, &[]);
+    let done = run(program().arg("report").args([of("one"), again.join("one")]).arg("--out").arg(of("cmp")));
+    assert!(done.code == Some(0) && read(of("cmp/index.html")).contains(&again.join("one").display().to_string()), "{}", done.stderr);
+    // Not over a study or its report.
+    for taken in [of("one"), of("two/report")] {
+        let done = run(program().arg("report").args([of("one"), of("two")]).arg("--out").arg(&taken));
+        assert!(done.code == Some(2) && done.stderr.contains("is a study's folder"), "{}", done.stderr);
+    }
     use_page(&of("comparison/index.html"));
     use_page(&of("ridge/report/index.html"));
     let latex = report(&of("ridge"), &["--format", "latex"]).stdout;

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use percent_encoding::{utf8_percent_encode, NON_ALPHANUMERIC};
 
 use super::{complain, print, status};
 use crate::config::{Kind, Study};
 use crate::plan::{cases, Plan, Stage};
-use crate::report::{first_sentence, latex, ridge, statement, write, write_comparison, Entry, Report};
+use crate::report::{
+    first_sentence, latex, link, real, ridge, statement, summary, tell_apart, write, write_comparison, Entry, Place, Report,
+};
 use crate::run::{stop_flag, usage};
-use crate::store::{ridge_record, Folder, Records, RidgeRecord, Status};
+use crate::store::{ridge_record, Folder, Lock, Records, RidgeRecord, Status};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +42,7 @@ pub struct ReportArgs {
     /// Seconds between two looks for new results
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=3600))]
     every: u64,
-    /// Where a comparison goes [default: `comparison` beside the first folder]
+    /// Where the report goes [default: the study's report/], or of several folders the comparison [default: `comparison` beside the first]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -63,7 +64,8 @@ enum Opened {
 struct Made {
     /// In the format that was asked for.
     text: String,
-    files: Vec<PathBuf>,
+    /// Or why they could not be written.
+    files: Result<Vec<PathBuf>>,
     entry: Entry,
     complete: bool,
     /// Results it is made of, and the bytes of their records.
@@ -80,27 +82,53 @@ impl ReportArgs {
         if let Some(twice) = (1..folders.len()).find(|&i| folders[..i].iter().any(|f| same(&f.0, &folders[i].0))) {
             return Err(usage(format!("{} is given twice", folders[twice].0.display()), "name each folder once"));
         }
-        if self.out.is_some() && folders.len() < 2 {
-            return Err(usage("--out is for a comparison of several folders", "a study's own report goes to its folder's report/"));
-        }
-        if folders.len() > 1 && folders.iter().any(|folder| same(&folder.0, &self.comparison_folder())) {
-            return Err(usage(
-                format!("the comparison would go into {}, a study's folder", self.comparison_folder().display()),
-                "say where with --out",
-            ));
-        }
+        self.refuse_taken(&folders)?;
         if self.watch {
             return self.follow(&folders);
         }
-        let made = folders.iter().map(|folder| self.one(folder, None)).collect::<Result<Vec<Made>>>()?;
-        for one in &made {
+        let mut made = vec![];
+        for folder in &folders {
+            made.push(self.one(folder, None)?);
+        }
+        self.show(&made);
+        // What could not be written is told after what could be said.
+        let mut problem = made.iter_mut().find_map(|one| std::mem::replace(&mut one.files, Ok(vec![])).err());
+        if let Err(error) = self.compare(made) {
+            problem.get_or_insert(error);
+        }
+        problem.map_or(Ok(0), Err)
+    }
+
+    /// The comparison must not go where a study or its report is.
+    fn refuse_taken(&self, folders: &[Folder]) -> Result<()> {
+        let out = self.out(folders);
+        let taken = folders.len() > 1 && folders.iter().any(|folder| same(&folder.report(), &out)) || Folder(out.clone()).study().exists();
+        match taken {
+            true => Err(usage(format!("{} is a study's folder", out.display()), "say with --out where else this should go")),
+            false => Ok(()),
+        }
+    }
+
+    /// Where the comparison goes, or a single folder's report.
+    fn out(&self, folders: &[Folder]) -> PathBuf {
+        let usual = || match folders {
+            [one] => one.report(),
+            _ => real(&folders[0].0).parent().unwrap_or(Path::new("/")).join("comparison"),
+        };
+        self.out.clone().unwrap_or_else(usual)
+    }
+
+    fn show(&self, made: &[Made]) {
+        if self.format == Format::Json && made.len() > 1 {
+            let all: Vec<&str> = made.iter().map(|one| one.text.trim_end()).collect();
+            return print(&format!("[\n{}\n]\n", all.join(",\n")));
+        }
+        for one in made {
             print(&one.text);
-            if self.format == Format::Text {
-                print(&format!("\n{}\n", paths(&one.files)));
+            if let (Format::Text, Ok(files)) = (self.format, &one.files) {
+                print(&format!("\n{}\n", paths(files)));
             }
         }
-        self.compare(made)?;
-        Ok(0)
     }
 
     /// The comparison, where there is more than one folder.
@@ -108,8 +136,9 @@ impl ReportArgs {
         if made.len() < 2 {
             return Ok(());
         }
-        let out = self.comparison_folder();
-        let entries: Vec<Entry> = made.into_iter().map(|one| one.entry).collect();
+        let out = self.out(&self.folders.iter().cloned().map(Folder).collect::<Vec<_>>());
+        let mut entries: Vec<Entry> = made.into_iter().map(|one| one.entry).collect();
+        tell_apart(&mut entries);
         let files = write_comparison(&entries, &out)?;
         if self.format == Format::Text {
             print(&format!("{}\n{}", first_sentence(&entries), paths(&files)));
@@ -117,48 +146,53 @@ impl ReportArgs {
         Ok(())
     }
 
-    fn comparison_folder(&self) -> PathBuf {
-        let beside = || real(&self.folders[0]).parent().unwrap_or(Path::new("/")).join("comparison");
-        self.out.clone().unwrap_or_else(beside)
-    }
-
-    /// Writes one folder's report. `refresh`: for a page that is watched.
+    /// Makes one folder's report and writes it. `refresh`: for a page that is watched.
     fn one(&self, folder: &Folder, refresh: Option<u64>) -> Result<Made> {
         let bytes = folder.record_bytes();
-        let link = link(&self.comparison_folder(), &folder.report().join("index.html"));
+        let several = self.folders.len() > 1;
+        let out = self.out(&self.folders.iter().cloned().map(Folder).collect::<Vec<_>>());
+        let link = link(&out, &folder.report().join("index.html"));
+        let place = |complete: bool| Place {
+            folder,
+            out: if several { folder.report() } else { out.clone() },
+            refresh: refresh.filter(|_| !complete),
+        };
+        let busy = Lock::is_held(folder);
+        let name = folder.0.display().to_string();
         match open(folder)? {
             Opened::Network(opened) => {
                 let (study, plan, records) = *opened;
                 records.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
                 let report = Report::new(&study, &plan, &records);
-                // A target whose source failed is never run; what failed is tried by the next sweep.
+                // A target whose source failed is never run. What failed is tried again by the next sweep, which `busy` waits for.
                 let failed = |stage: &Stage| records.by_key.get(&stage.key).is_some_and(|record| record.status == Status::Failed);
                 let settled = |stage: &Stage| {
                     records.by_key.contains_key(&stage.key) || stage.source.is_some_and(|source| failed(&plan.stages[source]))
                 };
-                let complete = plan.stages.iter().all(settled);
-                let files = write(&report, &study, &plan, &records, folder, refresh.filter(|_| !complete))?;
+                let complete = !busy && plan.stages.iter().all(settled);
                 let text = match self.format {
                     Format::Text => statement(&report) + "\n",
-                    Format::Json => std::fs::read_to_string(folder.report().join("summary.json"))?,
+                    Format::Json => summary(&study, &report),
                     Format::Latex => latex(&study, &report),
                 };
-                Ok(Made { text, files, entry: Entry::network(&study, &report, link), complete, results: records.by_key.len(), bytes })
+                let files = write(&report, &study, &plan, &records, &place(complete));
+                let entry = Entry::network(&study, &report, name, link);
+                Ok(Made { text, files, entry, complete, results: records.by_key.len(), bytes })
             }
             Opened::Ridge(opened) => {
                 let (study, records) = *opened;
                 let cases = cases(&study)?;
-                let complete = cases.iter().all(|case| records.iter().any(|record| record.key == case.key));
+                let complete = !busy && cases.iter().all(|case| records.iter().any(|record| record.key == case.key));
                 let results = records.len();
                 let all: Vec<&RidgeRecord> = records.iter().collect();
-                let outcome = ridge::write(&study, &cases, &all, folder, refresh.filter(|_| !complete))?;
+                let outcome = ridge::write(&study, &cases, &all, &place(complete))?;
                 let text = match self.format {
                     Format::Text => ridge::statement(&outcome),
-                    Format::Json => std::fs::read_to_string(folder.report().join("summary.json"))?,
+                    Format::Json => outcome.summary.clone(),
                     Format::Latex => ridge::latex(&outcome),
                 };
-                let entry = Entry { name: study.name.clone(), link, headline: outcome.headline.clone(), settings: vec![] };
-                Ok(Made { text, files: outcome.files, entry, complete, results, bytes })
+                let entry = Entry { name: study.name.clone(), folder: name, link, headline: outcome.headline.clone(), settings: vec![] };
+                Ok(Made { text, files: Ok(outcome.files), entry, complete, results, bytes })
             }
         }
     }
@@ -166,13 +200,15 @@ impl ReportArgs {
     /// Until every study is complete or a signal comes: looks for new results, writes the reports that have some.
     fn follow(&self, folders: &[Folder]) -> Result<u8> {
         let stop = stop_flag()?;
-        let mut made: Vec<(Mark, Made)> = vec![];
+        let mut marks: Vec<Mark> = vec![];
+        let mut made: Vec<Made> = vec![];
         loop {
+            let mut news = false;
             for (i, folder) in folders.iter().enumerate() {
-                if made.get(i).is_some_and(|(mark, _)| *mark == Mark::of(folder)) {
+                if marks.get(i).is_some_and(|mark| *mark == Mark::of(folder)) {
                     continue;
                 }
-                let one = match self.one(folder, Some(self.every)) {
+                let mut one = match self.one(folder, Some(self.every)) {
                     Ok(one) => one,
                     // A folder that was readable once is so again, e.g. after `sweep --fresh`.
                     Err(error) if made.len() > i => {
@@ -181,24 +217,32 @@ impl ReportArgs {
                     }
                     Err(error) => return Err(error),
                 };
-                let page = one.files.last().map_or(String::new(), |file| file.display().to_string());
+                let page = match std::mem::replace(&mut one.files, Ok(vec![])) {
+                    Ok(files) => files.last().map_or(String::new(), |file| file.display().to_string()),
+                    Err(error) => format!("warning: {error:#}"),
+                };
                 complain(&format!("{}: {} results; {}\n  {page}", one.entry.name, one.results, one.entry.headline));
                 // After writing: what comes meanwhile is seen in the next round at the latest.
                 let mark = Mark { records: one.bytes, ..Mark::of(folder) };
-                match made.get_mut(i) {
-                    Some(known) => *known = (mark, one),
-                    None => made.push((mark, one)),
+                news = true;
+                if i < made.len() {
+                    (marks[i], made[i]) = (mark, one);
+                } else {
+                    marks.push(mark);
+                    made.push(one);
                 }
             }
-            if made.iter().all(|(_, one)| one.complete) {
-                let made: Vec<Made> = made.into_iter().map(|(_, one)| one).collect();
-                made.iter().for_each(|one| print(&one.text));
-                self.compare(made)?;
-                return Ok(0);
+            let complete = made.iter().all(|one| one.complete);
+            if news && folders.len() > 1 && !complete {
+                let mut entries: Vec<Entry> = made.iter().map(|one| one.entry.clone()).collect();
+                tell_apart(&mut entries);
+                write_comparison(&entries, &self.out(folders))?;
             }
-            if !wait(&stop, Duration::from_secs(self.every)) {
+            if complete || !wait(&stop, Duration::from_secs(self.every)) {
                 // Pages that nobody writes any more need not be loaded again.
-                folders.iter().try_for_each(|folder| self.one(folder, None).map(|_| ()))?;
+                let made = if complete { made } else { folders.iter().map(|folder| self.one(folder, None)).collect::<Result<_>>()? };
+                self.show(&made);
+                self.compare(made)?;
                 return Ok(0);
             }
         }
@@ -209,6 +253,8 @@ impl ReportArgs {
 #[derive(PartialEq)]
 struct Mark {
     records: u64,
+    /// Someone sweeps.
+    busy: bool,
     study: Option<SystemTime>,
     page: Option<SystemTime>,
 }
@@ -216,7 +262,12 @@ struct Mark {
 impl Mark {
     fn of(folder: &Folder) -> Mark {
         let time = |path: PathBuf| std::fs::metadata(path).ok()?.modified().ok();
-        Mark { records: folder.record_bytes(), study: time(folder.study()), page: time(folder.report().join("index.html")) }
+        Mark {
+            records: folder.record_bytes(),
+            busy: Lock::is_held(folder),
+            study: time(folder.study()),
+            page: time(folder.report().join("index.html")),
+        }
     }
 }
 
@@ -234,6 +285,9 @@ fn wait(stop: &AtomicBool, time: Duration) -> bool {
 
 fn open(folder: &Folder) -> Result<Opened> {
     let study = status::study(folder)?;
+    if !folder.records().is_dir() {
+        return Err(usage(format!("{} has no records", folder.0.display()), "has its records/ been moved? `sweep` makes it"));
+    }
     Ok(match study.kind {
         Kind::Network => {
             let plan = Plan::new(&study)?;
@@ -252,40 +306,6 @@ fn same(a: &Path, b: &Path) -> bool {
     real(a) == real(b)
 }
 
-/// Absolute, without links and `..`, also where the last parts do not exist yet.
-fn real(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    match (std::fs::canonicalize(&absolute), absolute.parent(), absolute.file_name()) {
-        (Ok(real), _, _) => real,
-        (Err(_), Some(parent), Some(name)) => real(parent).join(name),
-        (Err(_), ..) => absolute,
-    }
-}
-
 fn paths(files: &[PathBuf]) -> String {
     files.iter().map(|file| format!("{}\n", file.display())).collect()
-}
-
-/// The way from a folder to a file, as a page's link has it.
-fn link(from: &Path, to: &Path) -> String {
-    let (from, to) = (real(from), real(to));
-    let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
-    let up = std::iter::repeat_n("..".to_string(), from.components().count() - common);
-    let down =
-        to.components().skip(common).map(|part| utf8_percent_encode(&part.as_os_str().to_string_lossy(), NON_ALPHANUMERIC).to_string());
-    up.chain(down).collect::<Vec<_>>().join("/").replace("%2D", "-").replace("%2E", ".").replace("%5F", "_")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_lead_from_one_folder_to_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |path: &str| folder.path().join(path);
-        std::fs::create_dir_all(at("logs/my study")).unwrap();
-        assert_eq!(link(&at("logs/comparison"), &at("logs/a-b_1.2/report/index.html")), "../a-b_1.2/report/index.html");
-        assert_eq!(link(&at("logs/../other"), &at("logs/my study/#1.html")), "../logs/my%20study/%231.html");
-    }
 }

@@ -11,7 +11,7 @@ use super::{complain, duration, print, refuse_other_kind, StudyArgs};
 use crate::config::{Kind, Study};
 use crate::data::search_path;
 use crate::plan::{Estimate, Plan};
-use crate::report::{statement, write, Report};
+use crate::report::{statement, write, Place, Report};
 use crate::run::engine::{self, Choice, Mock};
 use crate::run::{stop_flag, sweep, usage, Tally};
 use crate::store::{free_bytes, write_atomic, Folder, Lock, Manifest, Records};
@@ -205,7 +205,7 @@ fn opening(study: &Study, plan: &Plan, folder: &Folder, reused: usize, engine: &
 fn close(study: &Study, plan: &Plan, folder: &Folder, tally: Tally, lock: Lock) -> Result<u8> {
     let records = Records::read(folder)?;
     let report = Report::new(study, plan, &records);
-    let files = write(&report, study, plan, &records, folder, None)?;
+    let files = write(&report, study, plan, &records, &Place::of(folder));
     drop(lock);
     if tally.interrupted {
         complain(&format!(
@@ -216,7 +216,8 @@ fn close(study: &Study, plan: &Plan, folder: &Folder, tally: Tally, lock: Lock) 
         return Ok(75);
     }
     print(&format!("{}\n\n", statement(&report)));
-    files.iter().for_each(|file| print(&format!("{}\n", file.display())));
+    // The answer stands even where its files cannot be written.
+    files?.iter().for_each(|file| print(&format!("{}\n", file.display())));
     for record in plan.stages.iter().filter_map(|stage| records.by_key.get(&stage.key)).filter(|record| record.error.is_some()).take(5) {
         complain(&format!("{} {}: {}", record.kind.as_str(), record.key, record.error.as_deref().unwrap_or_default()));
     }

@@ -257,6 +257,11 @@ impl Answer {
         answer
     }
 
+    /// Every λ₀ is in the running.
+    pub fn is_whole(&self, group: &Group) -> bool {
+        self.running.len() == group.lambda0.len()
+    }
+
     /// Whether λ₀* lies above λ_S*, as far as these seeds and this grid say.
     pub fn verdict(&self) -> Verdict {
         match self.log_ratio.and_then(|r| r.range) {
@@ -309,6 +314,9 @@ impl Answer {
     fn optima(&mut self, group: &Group, scores: &Scores) {
         let lambda0 = &group.lambda0;
         let (Some(source), Some((transfer, _))) = (self.source, self.transfer) else { return };
+        if self.running.len() < 2 {
+            return; // nothing to compare
+        }
         let n = self.seeds.len();
         let draws: Vec<(Best, Best)> =
             bootstrap(n, |w| (scores.source(w), scores.transfer(w))).into_iter().filter_map(|(s, t)| Some((s?, t?))).collect();
@@ -335,12 +343,14 @@ impl Answer {
         self.smooth = self.smoothed(lambda0, scores);
     }
 
-    /// Where draws reach 0 or an end of the positive λ₀ a parabola says nothing.
+    /// Where draws reach 0 or an end of the positive λ₀, or where the grid's steps are wider than a decade, a parabola says nothing.
     fn smoothed(&self, lambda0: &[f64], scores: &Scores) -> Option<Smooth> {
         let positive: Vec<f64> = self.running.iter().map(|&i| lambda0[i]).filter(|l| *l > 0.0).collect();
         let (first, last) = (positive.first()?, positive.last()?);
         let inside = |range: Option<(f64, f64)>| range.is_some_and(|(low, high)| low > *first && high < *last);
-        if !inside(self.source_range) || !inside(self.transfer_range) {
+        // Nor where the grid is so coarse that it does not see the curve.
+        let fine = positive.windows(2).all(|pair| pair[1] / pair[0] < 10.01);
+        if !fine || !inside(self.source_range) || !inside(self.transfer_range) {
             return None;
         }
         let (s, t) = scores.vertices(lambda0, &even(self.seeds.len()))?;
@@ -380,8 +390,16 @@ impl Answer {
 
     fn look_at_edges(&mut self, group: &Group, scores: &Scores, scratch: &[Option<Vec<f64>>], all: &[f64]) {
         let mut edges = vec![];
+        let whole = self.is_whole(group);
         let mut note = |name: &str, key: &str, edge: Option<Edge>, value: f64| {
             match edge {
+                Some(edge) if key == "lambda0" && !whole => {
+                    let which = if edge == Edge::High { "largest" } else { "smallest" };
+                    edges.push(format!(
+                        "{name} is the {which} {key} that has results ({}): the best may be one that has none",
+                        number(value)
+                    ));
+                }
                 Some(Edge::High) => edges.push(format!("{name} is the largest {key} of the grid ({}): widen it upwards", number(value))),
                 Some(Edge::Low) => {
                     edges.push(format!("{name} is the smallest {key} of the grid ({}): widen it downwards, or add 0", number(value)))

@@ -9,8 +9,10 @@ use super::table::{Kind, Table, Value};
 use crate::config::Study;
 
 /// One study.
+#[derive(Clone)]
 pub struct Entry {
     pub name: String,
+    pub folder: String,
     /// From the comparison's folder to its page.
     pub link: String,
     pub headline: String,
@@ -19,6 +21,7 @@ pub struct Entry {
 }
 
 /// The answer for one setting of a study.
+#[derive(Clone)]
 pub struct Setting {
     pub label: String,
     pub metric: Metric,
@@ -53,8 +56,14 @@ impl Setting {
 }
 
 impl Entry {
-    pub fn network(study: &Study, report: &Report, link: String) -> Entry {
-        Entry { name: study.name.clone(), link, headline: headline(report), settings: report.sections.iter().map(Setting::of).collect() }
+    pub fn network(study: &Study, report: &Report, folder: String, link: String) -> Entry {
+        Entry {
+            name: study.name.clone(),
+            folder,
+            link,
+            headline: headline(report),
+            settings: report.sections.iter().map(Setting::of).collect(),
+        }
     }
 
     /// `mnist` or `mnist: width=64`.
@@ -66,11 +75,21 @@ impl Entry {
     }
 }
 
+/// Studies of one name are called by their folders.
+pub fn tell_apart(entries: &mut [Entry]) {
+    let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
+    for entry in entries {
+        if names.iter().filter(|name| **name == entry.name).count() > 1 {
+            entry.name = entry.folder.clone();
+        }
+    }
+}
+
 /// The first sentence of a comparison.
 pub fn first_sentence(entries: &[Entry]) -> String {
     let settings: Vec<&Setting> = entries.iter().flat_map(|entry| &entry.settings).collect();
     if settings.is_empty() {
-        return format!("{} studies of the theory.", entries.len());
+        return format!("{} studies of the theory, side by side.", entries.len());
     }
     let count = |verdict: Option<Verdict>| settings.iter().filter(|s| s.verdict == verdict).count();
     let without = match count(None) {
@@ -78,9 +97,9 @@ pub fn first_sentence(entries: &[Entry]) -> String {
         n => format!(", and {n} have no answer yet"),
     };
     format!(
-        "Of {} settings in {} studies, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, and not settled in {}{without}.",
-        settings.len(),
-        entries.iter().filter(|entry| !entry.settings.is_empty()).count(),
+        "Of {} in {}, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, and not settled in {}{without}.",
+        counted(settings.len(), "setting", "settings"),
+        counted(entries.iter().filter(|entry| !entry.settings.is_empty()).count(), "study", "studies"),
         count(Some(Verdict::Stronger)),
         count(Some(Verdict::Weaker)),
         count(Some(Verdict::Same)),
@@ -88,10 +107,15 @@ pub fn first_sentence(entries: &[Entry]) -> String {
     )
 }
 
+fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 /// A row for each setting of each study.
 pub fn table(entries: &[Entry]) -> Table {
     let mut columns: Vec<(String, Kind)> = [
         ("study", Kind::Text),
+        ("folder", Kind::Text),
         ("setting", Kind::Text),
         ("metric", Kind::Text),
         ("seeds", Kind::Whole),
@@ -110,6 +134,7 @@ pub fn table(entries: &[Entry]) -> Table {
     for (entry, s) in entries.iter().flat_map(|entry| entry.settings.iter().map(move |setting| (entry, setting))) {
         let mut row: Vec<Value> = vec![
             entry.name.clone().into(),
+            entry.folder.clone().into(),
             s.label.clone().into(),
             s.metric.name().into(),
             Value::Whole(s.seeds as u64),

@@ -10,6 +10,9 @@ use crate::config::Study;
 /// How the figure of ratios is read.
 const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it is open; hollow: an optimum at the end of its grid.";
 
+/// What figures of a network study are called; with several settings a number follows.
+pub const NAMES: [&str; 4] = ["figure2", "mismatch", "heatmap", "overview"];
+
 /// A figure with its file's name and what it shows.
 pub struct Drawing {
     pub name: String,
@@ -40,9 +43,10 @@ pub fn overview(study: &Study, report: &Report) -> Result<Option<Drawing>> {
     let rows: Vec<figure::Row> = report
         .sections
         .iter()
-        .filter_map(|s| {
+        .enumerate()
+        .filter_map(|(i, s)| {
             let setting = Setting::of(s);
-            Some(figure::Row { label: setting.label, log_ratio: setting.log_ratio?, edge: setting.edge })
+            Some(figure::Row { label: format!("{}. {}", i + 1, setting.label), log_ratio: setting.log_ratio?, edge: setting.edge })
         })
         .collect();
     let caption = format!("The transfer-optimal over the source-optimal λ₀ in every setting of the study. {FOREST}");

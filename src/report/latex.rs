@@ -8,6 +8,9 @@ use crate::config::Study;
 /// A `tabular` for each group.
 pub fn latex(study: &Study, report: &Report) -> String {
     let mut out = String::from("% needs \\usepackage{booktabs}\n");
+    if report.made_up {
+        out.push_str("% MADE-UP RESULTS of the mock engine\n");
+    }
     for section in &report.sections {
         let label = if section.group.axes.is_empty() { String::new() } else { format!(", {}", section.group.label()) };
         out.push_str(&format!("% {}{label}\n", study.name));

@@ -14,6 +14,8 @@ pub struct Report {
     pub counts: Counts,
     /// Stages that diverged, failed or are missing.
     pub lacking: Vec<Lacking>,
+    /// Its numbers were made up by the mock engine.
+    pub made_up: bool,
 }
 
 /// One group with all that is said of it.
@@ -39,6 +41,7 @@ impl Report {
     pub fn new(study: &Study, plan: &Plan, records: &Records) -> Report {
         let groups = groups(study, plan, records);
         let (counts, lacking) = count(plan, records);
-        Report { sections: groups.into_iter().map(|group| Section::new(group, study.selection)).collect(), counts, lacking }
+        let made_up = records.by_key.values().any(|record| record.engine == "mock");
+        Report { made_up, sections: groups.into_iter().map(|group| Section::new(group, study.selection)).collect(), counts, lacking }
     }
 }

@@ -9,6 +9,11 @@ use crate::config::number;
 
 /// The first sentence: the answer to "does the target want another λ₀ than the source?", with its interval.
 pub fn headline(report: &Report) -> String {
+    let made_up = if report.made_up { "(Made-up results of the mock engine.) " } else { "" };
+    format!("{made_up}{}", answer_of(report))
+}
+
+fn answer_of(report: &Report) -> String {
     match report.sections.as_slice() {
         [] => "No answer yet: the study has no cells.".into(),
         [only] => of_section(only),
@@ -29,30 +34,43 @@ pub fn headline(report: &Report) -> String {
 pub fn of_section(section: &Section) -> String {
     let (group, answer) = (&section.group, &section.answer);
     let (Some(source), Some((i, j))) = (answer.source, answer.transfer) else {
-        return "No answer yet: no λ₀ has a source and a target result for every seed.".into();
+        return match answer.partial || answer.seeds.is_empty() {
+            true => "No answer yet: no λ₀ has a source and a target result for every seed.".into(),
+            false => "No answer: every λ₀ diverged for some seed.".into(),
+        };
     };
+    if answer.log_ratio.is_none() {
+        let (lambda0, planned) = (short(group.lambda0[i]), group.lambda0.len());
+        return match planned {
+            1 => format!("A single λ₀ ({lambda0}) has nothing to be compared with; the best λ₁ is {}.", short(group.lambda1[j])),
+            _ => format!(
+                "Only λ₀ = {lambda0} of {planned} has a source and a target result for every seed: there is nothing to compare it with."
+            ),
+        };
+    }
     let n = answer.seeds.len();
     let verdict = match answer.verdict() {
         Verdict::Stronger => "The transfer-optimal λ₀ is stronger than the source-optimal one",
         Verdict::Weaker => "The transfer-optimal λ₀ is weaker than the source-optimal one",
         Verdict::Same => "The transfer-optimal and the source-optimal λ₀ are the same point of the grid",
         Verdict::Open if answer.partial => "Not complete, so far",
-        Verdict::Open if answer.running.len() < 2 => "A single λ₀ has nothing to be compared with",
         Verdict::Open if n == 1 => "One seed cannot settle which λ₀ transfers best",
         Verdict::Open if n < LEAST_SEEDS => "Two seeds cannot settle which λ₀ transfers best",
         Verdict::Open if answer.ratio_bound() == Bound::Unknown => "Not settled, both optima are at the same end of the grid",
         Verdict::Open => "Whether the target wants another λ₀ than the source is not settled by these seeds",
     };
-    let edge = |edge: Option<Edge>| match edge {
-        Some(Edge::High) => " (at the upper end of the grid: widen it)",
-        Some(Edge::Low) => " (at the lower end of the grid: widen it)",
-        None => "",
+    let whole = answer.is_whole(group);
+    let grid: Vec<f64> = answer.running.iter().map(|&i| group.lambda0[i]).collect();
+    let edge = |edge: Option<Edge>, at: usize| -> String {
+        let (end, name) = match edge {
+            Some(Edge::High) => (grid[grid.len() - 1], "largest"),
+            Some(Edge::Low) => (grid[0], "smallest"),
+            None => return String::new(),
+        };
+        let ties = if group.lambda0[at] == end { format!("the {name}") } else { format!("as good as the {name}, {}", short(end)) };
+        format!(" ({ties}{})", if whole { " of the grid: widen it" } else { " that has results" })
     };
-    let bound = match answer.ratio_bound() {
-        Bound::AtLeast => "at least ",
-        Bound::AtMost => "at most ",
-        Bound::None | Bound::Unknown => "",
-    };
+    let bound = bound(answer);
     let mut facts = vec![];
     match answer.log_ratio.and_then(|r| r.range) {
         Some((low, high)) => facts.push(format!("95% interval {} to {}", short(low.exp()), short(high.exp()))),
@@ -69,20 +87,31 @@ pub fn of_section(section: &Section) -> String {
         "{verdict}: by validation {} λ₀* = {}{} (with λ₁ = {}) against λ_S* = {}{}, a ratio of {bound}{} ({}).",
         answer.metric.name(),
         short(group.lambda0[i]),
-        edge(answer.transfer_edge),
+        edge(answer.transfer_edge, i),
         short(group.lambda1[j]),
         short(group.lambda0[source]),
-        edge(answer.source_edge),
+        edge(answer.source_edge, source),
         answer.log_ratio.map_or(String::new(), |r| short(r.estimate.exp())),
         facts.join("; ")
     )
 }
 
+/// What stands before a ratio that an optimum at an end of the grid makes a bound.
+pub fn bound(answer: &Answer) -> &'static str {
+    match answer.ratio_bound() {
+        Bound::AtLeast => "at least ",
+        Bound::AtMost => "at most ",
+        Bound::None | Bound::Unknown => "",
+    }
+}
+
 /// A plain statement for a terminal: for each group the answer and what belongs to it, then what is not complete.
 pub fn statement(report: &Report) -> String {
     let mut lines = vec![];
-    if report.sections.len() > 1 {
-        lines.extend([headline(report), String::new()]);
+    match report.sections.len() {
+        1 if report.made_up => lines.push("Made-up results of the mock engine:".into()),
+        0 | 1 => {}
+        _ => lines.extend([headline(report), String::new()]),
     }
     for section in &report.sections {
         if report.sections.len() > 1 {
@@ -119,7 +148,10 @@ pub fn details(section: &Section) -> Vec<(About, String)> {
     let (group, answer) = (&section.group, &section.answer);
     let (Some(source), Some((i, j))) = (answer.source, answer.transfer) else { return vec![] };
     let by = answer.metric.name();
-    let mut lines = vec![sureness(answer)];
+    let mut lines = vec![];
+    if answer.log_ratio.is_some() {
+        lines.push(sureness(answer));
+    }
     if let Some(smooth) = answer.smooth {
         lines.push(format!(
             "Between the grid's points (a parabola in ln λ₀ around each best one): λ_S* = {}, λ₀* = {}, ratio {}.",
@@ -128,7 +160,7 @@ pub fn details(section: &Section) -> Vec<(About, String)> {
             with_range(exponential(smooth.log_ratio), &short)
         ));
     }
-    if let Some(cost) = answer.mismatch_cost {
+    if let Some(cost) = answer.mismatch_cost.filter(|_| answer.log_ratio.is_some()) {
         let companion = answer.companion.map_or(String::new(), |j| format!(" (λ₁ = {})", short(group.lambda1[j])));
         lines.push(match source == i {
             true => "Cost of choosing λ₀ by the source: none, the two are the same grid point.".to_string(),
@@ -193,8 +225,13 @@ fn negative_transfer(section: &Section) -> String {
                 (false, Some(_)) => "negative transfer: no on average, but the interval includes it",
                 (false, None) => "negative transfer: no, without an interval",
             };
+            let how = if answer.seeds.len() > 1 {
+                "each seed at what the others choose"
+            } else {
+                "chosen and measured on the same seed, so too good"
+            };
             format!(
-                "Against training from scratch (λ = {}): {} of target test {}, each seed at what the others choose; {verdict}.",
+                "Against training from scratch (λ = {}): {} of target test {}, {how}; {verdict}.",
                 short(group.scratch_lambda[k]),
                 points(gain, answer.metric, "lower by", ""),
                 answer.metric.name()
@@ -210,8 +247,12 @@ fn many_comparisons(section: &Section) -> Option<String> {
     let all = against_scratch(&section.rows);
     (all.cells > 1).then(|| {
         format!(
-            "Of all {} cells, {} are better and {} worse than training from scratch at the 5% level (paired t tests with Holm's correction for {} comparisons).",
-            all.cells, all.better, all.worse, all.cells
+            "Of {} cells{}, {} are better and {} worse than training from scratch at the 5% level (paired t tests with Holm's correction for {} comparisons).",
+            all.cells,
+            if all.cells < section.rows.len() { format!(" that can be tested (of {})", section.rows.len()) } else { String::new() },
+            all.better,
+            all.worse,
+            all.cells
         )
     })
 }

@@ -23,6 +23,7 @@ pub fn summary(study: &Study, report: &Report) -> String {
         ("kind", json!("network")),
         ("study", json!(study.name)),
         ("headline", json!(statement::headline(report))),
+        ("made_up", json!(report.made_up)),
     ];
     top.extend(section_json(match report.sections.as_slice() {
         [only] => Some(only),
@@ -64,7 +65,7 @@ fn section_json(section: Option<&Section>) -> Vec<(&'static str, Json)> {
         ("mismatch_cost", of(&|_, a| a.mismatch_cost.map_or(Json::Null, |cost| number(cost.estimate)))),
         ("mismatch_cost_interval", of(&|_, a| interval(a.mismatch_cost))),
         ("transfer_gain", of(&|_, a| interval(a.gain))),
-        ("negative_transfer", of(&|_, a| a.gain.map_or(Json::Null, |gain| json!(gain.estimate < 0.0)))),
+        ("negative_transfer", of(&|_, a| a.gain.filter(|_| a.seeds.len() > 1).map_or(Json::Null, |gain| json!(gain.estimate < 0.0)))),
         ("cells", section.map_or(Json::Null, cells)),
         ("at_edge", of(&|_, a| json!({"source": edge(a.source_edge), "transfer": edge(a.transfer_edge)}))),
         ("edge", of(&|_, a| json!(a.edges))),

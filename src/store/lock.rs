@@ -12,6 +12,12 @@ use super::Folder;
 pub struct Lock(#[allow(dead_code)] File);
 
 impl Lock {
+    /// Whether some process holds it now.
+    pub fn is_held(folder: &Folder) -> bool {
+        let file = File::open(folder.0.join("study.lock"));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Takes the lock, or says who holds it.
     pub fn take(folder: &Folder) -> Result<Lock> {
         let path = folder.0.join("study.lock");

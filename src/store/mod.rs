@@ -81,17 +81,6 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes the figures of an earlier report that are not among those `written` now: a study that has changed may have fewer.
-    pub fn remove_other_figures(&self, written: &[PathBuf]) -> Result<()> {
-        let Ok(entries) = fs::read_dir(self.report()) else { return Ok(()) };
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            if path.extension().is_some_and(|e| e == "svg" || e == "png") && !written.contains(&path) {
-                remove(&path)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Removes what a sweep of this study has written; nothing else.
     pub fn clear(&self) -> Result<()> {
         for folder in [self.records(), self.checkpoints(), self.tensorboard(), self.report()] {
@@ -143,6 +132,23 @@ pub fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).with_context(|| format!("cannot remove {}", path.display())),
         _ => Ok(()),
     }
+}
+
+/// Removes the figures of an earlier report that are not among those `written` now: a study that has changed may have fewer. Only files called
+/// as a report calls them: `figure2.svg`, `figure2-3.png`.
+pub fn remove_other_figures(folder: &Path, names: &[&str], written: &[PathBuf]) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let own = names
+            .iter()
+            .any(|name| stem.strip_prefix(name).is_some_and(|rest| rest.trim_start_matches('-').chars().all(|c| c.is_ascii_digit())));
+        let figure = path.extension().is_some_and(|e| e == "svg" || e == "png");
+        if own && figure && path.is_file() && !written.contains(&path) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Bytes free for this user where `path` is or will be.

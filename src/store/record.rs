@@ -84,7 +84,10 @@ impl Records {
     /// Reads every `records/*.jsonl`. A torn last line (a process died while writing it) is ignored.
     pub fn read(folder: &Folder) -> Result<Records> {
         let mut records = Records::default();
-        let Ok(entries) = fs::read_dir(folder.records()) else { return Ok(records) };
+        let entries = match fs::read_dir(folder.records()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(records),
+            entries => entries.with_context(|| format!("cannot read {}", folder.records().display()))?,
+        };
         let mut files: Vec<PathBuf> =
             entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect();
         files.sort();

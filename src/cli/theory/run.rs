@@ -12,6 +12,7 @@ use crate::cli::{complain, print, refuse_other_kind};
 use crate::config::{Kind, Study};
 use crate::plan::Case;
 use crate::report::ridge::{page, statement, write, Outcome};
+use crate::report::Place;
 use crate::run::ridge::{memory, run, sampler, Listener};
 use crate::run::{stop_flag, usage};
 use crate::store::{ridge_record, write_atomic, Folder, Lock, Manifest, RidgeRecord};
@@ -151,7 +152,7 @@ impl RunArgs {
         if records.len() < cases.len() {
             anyhow::bail!("{} of {} cases have no record in {}", cases.len() - records.len(), cases.len(), folder.0.display());
         }
-        let outcome = write(study, cases, &records, &folder, None)?;
+        let outcome = write(study, cases, &records, &Place::of(&folder))?;
         drop(lock);
         print(&format!("{}\n", statement(&outcome)));
         outcome.files.iter().for_each(|file| print(&format!("{}\n", file.display())));

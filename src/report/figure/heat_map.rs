@@ -79,7 +79,9 @@ fn heat_steps(study: &Study, section: &Section) -> Option<Vec<Step>> {
         for (j, value) in row.iter().enumerate() {
             let (x, y) = corner(i, j);
             let color = value.map_or(RGBColor(238, 238, 238), |v| viridis(better(v)));
-            steps.push(Step::Area { points: rectangle(x, y, w + 0.6, h + 0.6), color, opacity: 1.0 });
+            // A pixel under the next cell to the right and below, so that no seam shows; none beyond the frame.
+            let (wide, high) = (if i + 1 < columns { w + 1.0 } else { w }, if j > 0 { h + 1.0 } else { h });
+            steps.push(Step::Area { points: rectangle(x, y, wide, high), color, opacity: 1.0 });
             if small >= 13.0 {
                 let words =
                     value
@@ -99,7 +101,9 @@ fn heat_steps(study: &Study, section: &Section) -> Option<Vec<Step>> {
     }
     if let Some((i, j)) = answer.transfer {
         let (x, y) = corner(i, j);
-        let corners = rectangle(x + 3.0, y + 3.0, w - 6.0, h - 6.0);
+        // Inside the cell, or around one that is too small for that.
+        let inset = if w.min(h) > 24.0 { 3.0 } else { -4.0 };
+        let corners = rectangle(x + inset, y + inset, w - 2.0 * inset, h - 2.0 * inset);
         for side in 0..4 {
             // One line a side: the bitmap backend leaves gaps at the corners of a thick path.
             let (a, b) = (corners[side], corners[(side + 1) % 4]);

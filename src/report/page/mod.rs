@@ -2,10 +2,12 @@
 
 mod comparison;
 mod network;
+mod provenance;
 mod settings;
 
 pub use comparison::comparison;
-pub use network::{network, Provenance};
+pub use network::network;
+pub use provenance::Provenance;
 
 use maud::{html, Markup, PreEscaped, DOCTYPE};
 

@@ -2,22 +2,25 @@
 
 use maud::{html, Markup};
 
+use super::provenance::Provenance;
 use super::settings::settings;
 use super::{figure, number_cell, shell, table, words_cell, Head};
 use crate::config::Study;
-use crate::plan::Plan;
 use crate::report::answer::Verdict;
 use crate::report::cells::CellRow;
 use crate::report::collect::{Lacking, Metric};
 use crate::report::comparison::Setting;
 use crate::report::drawing::Drawing;
 use crate::report::section::{Report, Section};
-use crate::report::statement::{details, headline, incomplete, of_section, short, About};
+use crate::report::statement::{bound, details, headline, incomplete, of_section, short, About};
 use crate::report::stats::Interval;
-use crate::store::{Manifest, Records};
 
 /// Rows of the table of stages without a result; a study that has just begun lacks thousands.
 const LACKING_LIMIT: usize = 500;
+
+const METHOD: &str = "Validation chooses, test reports. Intervals are 95%: of means and paired differences by Student's t over seeds, of optima and their ratio \
+    by a bootstrap over seeds that makes the choice anew in every draw. With several seeds the gain over scratch is measured on each seed at what the others choose; \
+    the cost of λ_S* and the table are at fixed cells.";
 
 /// `drawings`: those of each section, in order; `overview`: of all sections together.
 pub fn network(study: &Study, report: &Report, drawings: &[Vec<Drawing>], overview: Option<&Drawing>, about: &Provenance) -> String {
@@ -36,37 +39,15 @@ pub fn network(study: &Study, report: &Report, drawings: &[Vec<Drawing>], overvi
             }
             @for (i, section) in report.sections.iter().enumerate() {
                 section id=(format!("group-{}", i + 1)) {
-                    @if many { h2 { (section.group.label()) } p { (of_section(section)) } }
+                    @if many { h2 { (i + 1) ". " (section.group.label()) } p { (of_section(section)) } }
                     (body(section, &drawings[i], i))
                 }
             }
-            (without_result(&report.lacking))
-            (provenance(study, about))
+            (without_result(&report.lacking, &about.records))
+            (about.section(METHOD, ""))
         }
     };
     shell(&study.name, about.refresh, content)
-}
-
-/// What stands at the page's end.
-pub struct Provenance {
-    pub manifest: Option<Manifest>,
-    /// Files beside the page.
-    pub files: Vec<String>,
-    /// Worker time of the plan's stages.
-    pub seconds: f64,
-    pub devices: Vec<String>,
-    /// The page loads itself again after so many seconds.
-    pub refresh: Option<u64>,
-}
-
-impl Provenance {
-    pub fn new(manifest: Option<Manifest>, plan: &Plan, records: &Records, files: Vec<String>, refresh: Option<u64>) -> Provenance {
-        let own = || plan.stages.iter().filter_map(|stage| records.by_key.get(&stage.key));
-        let mut devices: Vec<String> = own().map(|record| format!("{} on {}", record.device, record.host)).collect();
-        devices.sort();
-        devices.dedup();
-        Provenance { manifest, files, seconds: own().map(|record| record.seconds).sum(), devices, refresh }
-    }
 }
 
 fn progress(report: &Report) -> Markup {
@@ -130,7 +111,7 @@ fn cards(section: &Section) -> Markup {
             div class="card source" { "best for the source, λ_S*" b { (short(group.lambda0[source])) } span class="soft" { (between(answer.source_range, &short)) } }
             div class="card target" { "best to transfer from, λ₀*" b { (short(group.lambda0[transfer])) }
                 span class="soft" { (between(answer.transfer_range, &short)) "; with λ₁ = " (short(group.lambda1[lambda1])) } }
-            div class="card" { "λ₀*/λ_S*: " (order) b { (ratio.map_or(String::new(), |r| short(r.estimate.exp()))) }
+            div class="card" { "λ₀*/λ_S*: " (order) b { (bound(answer)) (ratio.map_or("–".into(), |r| short(r.estimate.exp()))) }
                 span class="soft" { (between(ratio.and_then(|r| r.range).map(|(l, h)| (l.exp(), h.exp())), &short)) } }
             @if source != transfer { (difference(answer.mismatch_cost, "what λ_S* costs the target", false)) }
             (difference(answer.gain, "transfer over training from scratch", true))
@@ -142,6 +123,7 @@ fn cells(section: &Section, id: &str) -> Markup {
     let answer = &section.answer;
     let accuracy = answer.metric == Metric::Accuracy;
     let heads = [
+        Head("", true, "optima; what is lacking"),
         Head("λ₀", false, "source penalty"),
         Head("λ₁", false, "target penalty"),
         Head(if accuracy { "source test %" } else { "source test loss" }, false, "mean over seeds"),
@@ -152,7 +134,6 @@ fn cells(section: &Section, id: &str) -> Markup {
         Head("± 95%", false, "half of the paired Student interval"),
         Head("p (Holm)", false, "of no difference to scratch, corrected for all cells of this table"),
         Head("seeds", false, "with a result"),
-        Head("", true, "optima; what is lacking"),
     ];
     let row = |row: &CellRow| {
         let (_, scale, _) = answer.metric.unit();
@@ -164,6 +145,11 @@ fn cells(section: &Section, id: &str) -> Markup {
         let gain = row.gain.map(|gain| gain.estimate);
         html! {
             tr.chosen[target] {
+                td.words.long[row.lacks.is_some()] {
+                    @if source { span class="tag source" { "λ_S*" } " " }
+                    @if target { span class="tag target" { "λ₀*, λ₁*" } " " }
+                    (row.lacks.as_deref().unwrap_or_default())
+                }
                 (number_cell(&short(row.lambda0), Some(row.lambda0)))
                 (number_cell(&short(row.lambda1), Some(row.lambda1)))
                 (plain(row.source.map(|v| v.estimate)))
@@ -174,11 +160,6 @@ fn cells(section: &Section, id: &str) -> Markup {
                 (plain(half(row.gain)))
                 (number_cell(&row.p_holm.map_or("–".into(), p_value), row.p_holm))
                 (number_cell(&row.seeds.to_string(), Some(row.seeds as f64)))
-                td.words.long[row.lacks.is_some()] {
-                    @if source { span class="tag source" { "λ_S*" } " " }
-                    @if target { span class="tag target" { "λ₀*, λ₁*" } " " }
-                    (row.lacks.as_deref().unwrap_or_default())
-                }
             }
         }
     };
@@ -195,10 +176,10 @@ fn p_value(p: f64) -> String {
 /// All groups in one table.
 fn all_settings(report: &Report) -> Markup {
     let all: Vec<Setting> = report.sections.iter().map(Setting::of).collect();
-    settings("settings", all.iter().enumerate().map(|(i, s)| (s.label.clone(), format!("#group-{}", i + 1), s)))
+    settings("settings", all.iter().enumerate().map(|(i, s)| (format!("{}. {}", i + 1, s.label), format!("#group-{}", i + 1), s)))
 }
 
-fn without_result(lacking: &[Lacking]) -> Markup {
+fn without_result(lacking: &[Lacking], records: &str) -> Markup {
     if lacking.is_empty() {
         return html! {};
     }
@@ -218,7 +199,7 @@ fn without_result(lacking: &[Lacking]) -> Markup {
                 (words_cell(&stage.cell))
                 (number_cell(&stage.seed.to_string(), Some(stage.seed as f64)))
                 (words_cell(stage.reason.as_deref().unwrap_or(if stage.state == "missing" { "no record: not run yet, or its shard is not here" } else { "" })))
-                td.words { @if stage.state == "missing" { (stage.key) } @else { a href="../records/" { (stage.key) } } }
+                td.words { @if stage.state == "missing" { (stage.key) } @else { a href=(records) { (stage.key) } } }
             }
         }
     };
@@ -227,38 +208,6 @@ fn without_result(lacking: &[Lacking]) -> Markup {
             h2 { "Stages without a result" }
             @if lacking.len() > LACKING_LIMIT { p class="soft" { "The first " (LACKING_LIMIT) " of " (lacking.len()) "." } }
             (table("lacking", &heads, rows))
-        }
-    }
-}
-
-fn provenance(study: &Study, about: &Provenance) -> Markup {
-    let time = |seconds: f64| jiff::Timestamp::from_second(seconds as i64).map_or(String::new(), |t| t.to_string());
-    html! {
-        section {
-            h2 { "Where this comes from" }
-            p { "Files: " @for (i, file) in about.files.iter().enumerate() { @if i > 0 { ", " } a href=(file) { (file) } } "." }
-            p class="soft" { (format!("{:.1} min of training", about.seconds / 60.0)) @if !about.devices.is_empty() { ", " (about.devices.join(", ")) } "." }
-            @if let Some(manifest) = &about.manifest {
-                div class="table" {
-                    table {
-                        thead { tr { @for head in ["started", "program", "commit", "engine", "device", "host", "command"] { th.words { (head) } } } }
-                        tbody {
-                            @for run in &manifest.runs {
-                                tr {
-                                    @for cell in [&time(run.started), &run.program, &run.commit, &run.engine, &run.device, &run.host] { (words_cell(cell)) }
-                                    td.words.long { code { (run.command.join(" ")) } }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-            details { summary { "The study, as it was resolved" } pre { (study.to_yaml()) } }
-            p class="soft" {
-                "Validation chooses, test reports. Intervals are 95%: of means and paired differences by Student's t over seeds, of optima and their ratio by a \
-                 bootstrap over seeds that makes the choice anew in every draw. The gain over scratch is measured on each seed at what the others choose; the cost of \
-                 λ_S* and the table are at fixed cells."
-            }
         }
     }
 }

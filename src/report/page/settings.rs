@@ -11,6 +11,7 @@ use crate::report::stats::Interval;
 pub fn settings<'a>(id: &str, rows: impl Iterator<Item = (String, String, &'a Setting)>) -> Markup {
     let heads = [
         Head("setting", true, "of the study's other axes, or a study"),
+        Head("order", true, "of λ₀* to λ_S*: what the ratio's interval says"),
         Head("metric", true, "of the selection"),
         Head("seeds", false, "with all results"),
         Head("λ_S*", false, "best for the source"),
@@ -20,7 +21,6 @@ pub fn settings<'a>(id: &str, rows: impl Iterator<Item = (String, String, &'a Se
         Head("95% interval", false, "of the ratio"),
         Head("cost of λ_S*", false, "target test metric at λ₀* above that at λ_S*, with its paired 95% interval"),
         Head("over scratch", false, "target test metric of the best transfer above training from scratch, with its 95% interval"),
-        Head("order", true, "what the ratio's interval says"),
     ];
     table(id, &heads, html! { @for (name, link, setting) in rows { (row(&name, &link, setting)) } })
 }
@@ -42,6 +42,7 @@ fn row(name: &str, link: &str, s: &Setting) -> Markup {
     html! {
         tr {
             td.words.long[name.chars().count() > 28] { a href=(link) { (name) } }
+            td.words { (s.verdict.map_or("no answer yet", |v| v.words())) @if s.edge { ", at an edge" } }
             td.words { (s.metric.name()) }
             (number_cell(&s.seeds.to_string(), Some(s.seeds as f64)))
             (lambda(s.source))
@@ -51,7 +52,6 @@ fn row(name: &str, link: &str, s: &Setting) -> Markup {
             (number_cell(&range.map_or("–".into(), |(l, h)| format!("{} to {}", short(l), short(h))), range.map(|r| r.0)))
             (difference(s.cost))
             (difference(s.gain))
-            td.words { (s.verdict.map_or("no answer yet", |v| v.words())) @if s.edge { ", at an edge" } }
         }
     }
 }

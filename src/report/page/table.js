@@ -23,9 +23,14 @@ for (const table of document.querySelectorAll("table[id]")) {
   const show = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
+    // A number is looked for as a whole, a word anywhere in a cell.
+    const found = (cell, word) => {
+      const text = cell.textContent.toLowerCase().trim(), v = cell.dataset.v;
+      return Number.isNaN(Number(word)) ? text.includes(word)
+        : text.split(/[\s,;:=()]+/).includes(word) || (!!v && Number(v) === Number(word));
+    };
     for (const row of rows) {
-      const text = row.textContent.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
+      row.hidden = !words.every((word) => [...row.cells].some((cell) => found(cell, word)));
       shown += !row.hidden;
     }
     count.textContent = shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;

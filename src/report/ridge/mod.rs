@@ -17,9 +17,14 @@ use anyhow::Result;
 use super::figure::chart::Chart;
 use crate::config::{Question, Study};
 use crate::plan::Case;
-use crate::store::{write_atomic, Folder, RidgeRecord};
+use crate::report::page::Provenance;
+use crate::report::write::Place;
+use crate::store::{remove_other_figures, RidgeRecord};
 pub use page::page;
 use view::View;
+
+/// What figures of ridge studies are called.
+const NAMES: [&str; 8] = ["ratio", "crossing", "gain", "threshold", "scaling", "cost", "targets", "risks"];
 
 /// Whether a claim stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,15 +85,17 @@ pub struct Outcome {
     pub claims: Vec<Claim>,
     /// (name, caption, SVG)
     pub figures: Vec<(String, String, String)>,
-    pub provenance: String,
+    pub about: Provenance,
+    /// summary.json.
+    pub summary: String,
     /// Cases without a record.
     pub missing: usize,
     pub files: Vec<PathBuf>,
 }
 
 /// Works out a study's answer from its records and writes `report/`: results and optima (CSV and Parquet), summary.json, figures,
-/// index.html. `refresh`: seconds after which a browser loads the page again.
-pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &Folder, refresh: Option<u64>) -> Result<Outcome> {
+/// index.html.
+pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], place: &Place) -> Result<Outcome> {
     let view = View::new(study, cases, records);
     let mut findings = match study.question {
         Some(Question::Reversal) => reversal::findings(&view),
@@ -105,26 +112,21 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
         findings.claims.iter_mut().for_each(|claim| claim.verdict = Verdict::Open);
     }
     let mut files = vec![];
-    let mut put = |name: String, bytes: &[u8]| -> Result<()> {
-        let path = folder.report().join(name);
-        write_atomic(&path, bytes)?;
-        files.push(path);
-        Ok(())
-    };
     for (name, table) in [("results", tables::results(&view)), ("optima", tables::optima(&view))] {
-        put(format!("{name}.csv"), &table.csv()?)?;
-        put(format!("{name}.parquet"), &table.parquet()?)?;
+        place.put(&mut files, &format!("{name}.csv"), &table.csv()?)?;
+        place.put(&mut files, &format!("{name}.parquet"), &table.parquet()?)?;
     }
     let headline = match missing {
         0 => headline(findings.claims.iter()),
         _ => format!("Not complete, {} of {} cases: nothing is decided.", view.cases.len(), cases.len()),
     };
-    put("summary.json".into(), tables::summary_json(&view, &findings.claims, &headline, missing).as_bytes())?;
+    let summary = tables::summary_json(&view, &findings.claims, &headline, missing);
+    place.put(&mut files, "summary.json", summary.as_bytes())?;
     let mut figures = vec![];
     for plot in findings.plots {
         let figure = plot.chart.figure()?;
-        put(format!("{}.svg", plot.name), figure.svg.as_bytes())?;
-        put(format!("{}.png", plot.name), &figure.png)?;
+        place.put(&mut files, &format!("{}.svg", plot.name), figure.svg.as_bytes())?;
+        place.put(&mut files, &format!("{}.png", plot.name), &figure.png)?;
         figures.push((plot.name, plot.caption, figure.svg));
     }
     let mut outcome = Outcome {
@@ -133,12 +135,13 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], folder: &F
         headline,
         claims: findings.claims,
         figures,
-        provenance: view.provenance(),
+        about: place.provenance(view.provenance(), &files),
+        summary,
         missing,
         files: vec![],
     };
-    put("index.html".into(), page(&[&outcome], refresh).as_bytes())?;
-    folder.remove_other_figures(&files)?;
+    place.put(&mut files, "index.html", page(&[&outcome], place.refresh).as_bytes())?;
+    remove_other_figures(&place.out, &NAMES, &files)?;
     outcome.files = files;
     Ok(outcome)
 }

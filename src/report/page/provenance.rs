@@ -1,0 +1,62 @@
+//! What stands at a page's end: files, how it was made, the study.
+
+use maud::{html, Markup};
+
+use super::words_cell;
+use crate::store::{Folder, Manifest};
+
+pub struct Provenance {
+    manifest: Option<Manifest>,
+    /// The resolved study, as it lies in the folder.
+    yaml: String,
+    /// Files beside the page.
+    files: Vec<String>,
+    /// From what it was computed, in words.
+    source: String,
+    /// Where the records lie, as a link.
+    pub records: String,
+    /// The page loads itself again after so many seconds.
+    pub refresh: Option<u64>,
+}
+
+impl Provenance {
+    pub fn new(folder: &Folder, source: String, files: Vec<String>, records: String, refresh: Option<u64>) -> Provenance {
+        Provenance {
+            manifest: Manifest::read(folder),
+            yaml: std::fs::read_to_string(folder.study()).unwrap_or_default(),
+            files,
+            source,
+            records,
+            refresh,
+        }
+    }
+
+    /// `method`: how the numbers are made. `prefix`: the way from the page to the report's folder, with its `/`.
+    pub fn section(&self, method: &str, prefix: &str) -> Markup {
+        let time = |seconds: f64| jiff::Timestamp::from_second(seconds as i64).map_or(String::new(), |t| t.to_string());
+        html! {
+            section {
+                h2 { "Where this comes from" }
+                p { "Files: " @for file in &self.files { a href=(format!("{prefix}{file}")) { (file) } ", " } a href=(format!("{prefix}{}", self.records)) { "records" } "." }
+                p class="soft" { (self.source) }
+                @if let Some(manifest) = &self.manifest {
+                    div class="table" {
+                        table {
+                            thead { tr { @for head in ["started", "program", "commit", "engine", "device", "host", "command"] { th.words { (head) } } } }
+                            tbody {
+                                @for run in &manifest.runs {
+                                    tr {
+                                        @for cell in [&time(run.started), &run.program, &run.commit, &run.engine, &run.device, &run.host] { (words_cell(cell)) }
+                                        td.words.long { code { (run.command.join(" ")) } }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                details { summary { "The study, as it was resolved" } pre { (self.yaml) } }
+                @if !method.is_empty() { p class="soft" { (method) } }
+            }
+        }
+    }
+}
