@@ -395,34 +395,32 @@ impl Answer {
             match edge {
                 Some(edge) if key == "lambda0" && !whole => {
                     let which = if edge == Edge::High { "largest" } else { "smallest" };
-                    edges.push(format!(
-                        "{name} is the {which} {key} that has results ({}): the best may be one that has none",
-                        number(value)
-                    ));
+                    edges.push(format!("{name} the {which} {key} that has results ({}): the best may be one that has none", number(value)));
                 }
-                Some(Edge::High) => edges.push(format!("{name} is the largest {key} of the grid ({}): widen it upwards", number(value))),
+                Some(Edge::High) => edges.push(format!("{name} the largest {key} of the grid ({}): widen it upwards", number(value))),
                 Some(Edge::Low) => {
-                    edges.push(format!("{name} is the smallest {key} of the grid ({}): widen it downwards, or add 0", number(value)))
+                    edges.push(format!("{name} the smallest {key} of the grid ({}): widen it downwards, or add 0", number(value)))
                 }
                 None => {}
             }
             edge
         };
         let of = |best: Option<Best>| best.and_then(|best| Some((self.edge(&group.lambda0, best)?, best)));
-        let at = |found: Option<(Edge, Best)>| {
+        let at = |found: Option<(Edge, Best)>, name: &str| {
             let value = found.map_or(f64::NAN, |(edge, best)| group.lambda0[if edge == Edge::High { best.last } else { best.first }]);
-            (found.map(|(edge, _)| edge), value)
+            let tied = found.is_some_and(|(_, best)| group.lambda0[best.first] != value);
+            (format!("the {name}-optimal λ₀ {}", if tied { "ties with" } else { "is" }), found.map(|(edge, _)| edge), value)
         };
-        let (source, transfer) = (at(of(scores.source(all))), at(of(scores.transfer(all))));
-        self.source_edge = note("the source-optimal λ₀", "lambda0", source.0, source.1);
-        self.transfer_edge = note("the transfer-optimal λ₀", "lambda0", transfer.0, transfer.1);
+        let (source, transfer) = (at(of(scores.source(all)), "source"), at(of(scores.transfer(all)), "transfer"));
+        self.source_edge = note(&source.0, "lambda0", source.1, source.2);
+        self.transfer_edge = note(&transfer.0, "lambda0", transfer.1, transfer.2);
         if let Some((_, j)) = self.transfer {
             let value = group.lambda1[j];
-            note("the transfer-optimal λ₁", "lambda1", Edge::of(&group.lambda1, value, value), value);
+            note("the transfer-optimal λ₁ is", "lambda1", Edge::of(&group.lambda1, value, value), value);
         }
         if let Some(best) = best(scratch, all) {
             let value = group.scratch_lambda[best.first];
-            note("the from-scratch twin's best λ", "scratch.lambdas", Edge::of(&group.scratch_lambda, value, value), value);
+            note("the from-scratch twin's best λ is", "scratch.lambdas", Edge::of(&group.scratch_lambda, value, value), value);
         }
         self.edges = edges;
     }

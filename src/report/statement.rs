@@ -67,8 +67,9 @@ pub fn of_section(section: &Section) -> String {
             Some(Edge::Low) => (grid[0], "smallest"),
             None => return String::new(),
         };
-        let ties = if group.lambda0[at] == end { format!("the {name}") } else { format!("as good as the {name}, {}", short(end)) };
-        format!(" ({ties}{})", if whole { " of the grid: widen it" } else { " that has results" })
+        let which = if whole { format!("the {name} of the grid") } else { format!("the {name} that has results") };
+        let ties = if group.lambda0[at] == end { which } else { format!("as good as {which}, {}", short(end)) };
+        format!(" ({ties}{})", if whole { ": widen it" } else { "" })
     };
     let bound = bound(answer);
     let mut facts = vec![];
