@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Training a grid of small models: a transfergrid sweep against what one would run instead, in turn, in one run on one machine.
 
-usage: python benches/grid.py [--device cpu|cuda] [--cases cifar10:16:5,mnist:16:5,mnist:64:3] [--bf16] [--out FOLDER]
+usage: python benches/grid.py [--device cpu|cuda] [--cases cifar10:16:5,mnist:16:5,mnist:64:3] [--peers eager,processes,vmap,jax] [--bf16] [--out FOLDER]
 Needs: target/release/transfergrid, the data sets under TRANSFERGRID_DATA, benches/peers/requirements.txt in this Python (`make bench`).
 
 Peers (benches/peers/): `eager`, a plain PyTorch loop, channels_last, on CPU with as many threads as are fastest (tried in the warm-up
-round); `processes` (CUDA only), the same in several processes at once; `vmap`, torch.func ensembling; `jax`, vmap + scan + jit.
+round); `processes`, the same in several processes at once, on CPU one a core with one thread each; `vmap`, torch.func ensembling; `jax`, vmap + scan + jit.
 All train the same grid: images, model, batch size, epochs, optimiser, and test each model once.
 
 For each case two ratios (peer's time over ours, taken within a round):
@@ -55,7 +55,7 @@ def processes(flags, models, count):
             "test_accuracy": sum(d["test_accuracy"] for d in done) / count, "processes": count}
 
 
-def peers(task, models, device, bf16):
+def peers(task, models, device, bf16, wanted):
     """Name → a call that measures it, or gives None when a time-out in seconds is over."""
     flags = ["--task", task, "--epochs", EPOCHS[task], "--device", device, *(["--bf16"] if bf16 else [])]
     all_flags = [*flags, "--models", models]
@@ -68,12 +68,12 @@ def peers(task, models, device, bf16):
         found[f"{count} processes"] = lambda _, count=count: processes([*flags, *(["--threads", 1] if device == "cpu" else [])], models, count)
     found["vmap"] = lambda timeout: peer("vmap.py", *all_flags, timeout=timeout)
     found["jax"] = lambda timeout: peer("jax_scan.py", *all_flags, timeout=timeout and 2 * timeout)  # it trains twice
-    return found
+    return {name: call for name, call in found.items() if any(part in name for part in wanted)}
 
 
 def case(task, models, count, args):
     print(f"\n{task}, {models} models, {'bf16' if args.bf16 else 'float32'}", flush=True)
-    todo = peers(task, models, args.device, args.bf16)
+    todo = peers(task, models, args.device, args.bf16, args.peers.split(","))
     warm = {"ours": ours(task, models, args.device, args.bf16)}
     limit = LIMIT * warm["ours"]["whole"]
     stopped = []
@@ -121,15 +121,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--cases", help="task:models:rounds, …")
+    parser.add_argument("--peers", default="eager,processes,vmap,jax", help="the ones to run")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
     cases = args.cases or ("cifar10:16:5,mnist:16:5,mnist:64:3" if args.device == "cpu" else "cifar10:64:5,mnist:64:5")
     results = [case(*(f(part) for f, part in zip((str, int, int), item.split(":"))), args) for item in cases.split(",")]
-    command = f"make bench ARGS='--device {args.device} --cases {cases}{' --bf16' if args.bf16 else ''}'"
+    command = f"make bench ARGS='--device {args.device} --cases {cases}{' --bf16' if args.bf16 else ''}{'' if args.peers == parser.get_default('peers') else ' --peers ' + args.peers}'"
     summary = {"command": command, "date": time.strftime("%Y-%m-%d"), "device": args.device, "machine": machine(),
                "versions": versions("torch", "jax", "numpy"), "cases": results}
-    write(args.out, f"grid-{args.device.split(':')[0]}{'-bf16' if args.bf16 else ''}.json", summary)
+    write(args.out, f"grid-{args.device.split(':')[0]}{'-bf16' if args.bf16 else ''}{'' if args.peers == parser.get_default('peers') else '-' + args.peers.replace(',', '-')}.json", summary)
 
 
 main()
