@@ -86,22 +86,30 @@ impl ReportArgs {
         if self.watch {
             return self.follow(&folders);
         }
-        let mut made = vec![];
-        for folder in &folders {
-            made.push(self.one(folder, None)?);
-        }
+        self.all(&folders)
+    }
+
+    /// Makes and shows every report, and the comparison.
+    fn all(&self, folders: &[Folder]) -> Result<u8> {
+        let mut made = folders.iter().map(|folder| self.one(folder, None)).collect::<Result<Vec<Made>>>()?;
         self.show(&made);
         // What could not be written is told after what could be said.
         let mut problem = made.iter_mut().find_map(|one| std::mem::replace(&mut one.files, Ok(vec![])).err());
-        if let Err(error) = self.compare(made) {
-            problem.get_or_insert(error);
+        if made.len() > 1 {
+            match self.compare(made.into_iter().map(|one| one.entry).collect()) {
+                Ok(words) if self.format == Format::Text => print(&words),
+                Ok(_) => {}
+                Err(error) => {
+                    problem.get_or_insert(error);
+                }
+            }
         }
         problem.map_or(Ok(0), Err)
     }
 
     /// The comparison must not go where a study or its report is.
     fn refuse_taken(&self, folders: &[Folder]) -> Result<()> {
-        let out = self.out(folders);
+        let out = self.out();
         let taken = folders.len() > 1 && folders.iter().any(|folder| same(&folder.report(), &out)) || Folder(out.clone()).study().exists();
         match taken {
             true => Err(usage(format!("{} is a study's folder", out.display()), "say with --out where else this should go")),
@@ -110,10 +118,10 @@ impl ReportArgs {
     }
 
     /// Where the comparison goes, or a single folder's report.
-    fn out(&self, folders: &[Folder]) -> PathBuf {
-        let usual = || match folders {
-            [one] => one.report(),
-            _ => real(&folders[0].0).parent().unwrap_or(Path::new("/")).join("comparison"),
+    fn out(&self) -> PathBuf {
+        let usual = || match self.folders.as_slice() {
+            [one] => Folder(one.clone()).report(),
+            several => real(&several[0]).parent().unwrap_or(Path::new("/")).join("comparison"),
         };
         self.out.clone().unwrap_or_else(usual)
     }
@@ -131,26 +139,18 @@ impl ReportArgs {
         }
     }
 
-    /// The comparison, where there is more than one folder.
-    fn compare(&self, made: Vec<Made>) -> Result<()> {
-        if made.len() < 2 {
-            return Ok(());
-        }
-        let out = self.out(&self.folders.iter().cloned().map(Folder).collect::<Vec<_>>());
-        let mut entries: Vec<Entry> = made.into_iter().map(|one| one.entry).collect();
+    /// Writes the comparison; gives its first sentence and its files.
+    fn compare(&self, mut entries: Vec<Entry>) -> Result<String> {
         tell_apart(&mut entries);
-        let files = write_comparison(&entries, &out)?;
-        if self.format == Format::Text {
-            print(&format!("{}\n{}", first_sentence(&entries), paths(&files)));
-        }
-        Ok(())
+        let files = write_comparison(&entries, &self.out())?;
+        Ok(format!("{}\n{}", first_sentence(&entries), paths(&files)))
     }
 
     /// Makes one folder's report and writes it. `refresh`: for a page that is watched.
     fn one(&self, folder: &Folder, refresh: Option<u64>) -> Result<Made> {
         let bytes = folder.record_bytes();
         let several = self.folders.len() > 1;
-        let out = self.out(&self.folders.iter().cloned().map(Folder).collect::<Vec<_>>());
+        let out = self.out();
         let link = link(&out, &folder.report().join("index.html"));
         let place = |complete: bool| Place {
             folder,
@@ -208,7 +208,7 @@ impl ReportArgs {
                 if marks.get(i).is_some_and(|mark| *mark == Mark::of(folder)) {
                     continue;
                 }
-                let mut one = match self.one(folder, Some(self.every)) {
+                let one = match self.one(folder, Some(self.every)) {
                     Ok(one) => one,
                     // A folder that was readable once is so again, e.g. after `sweep --fresh`.
                     Err(error) if made.len() > i => {
@@ -217,7 +217,7 @@ impl ReportArgs {
                     }
                     Err(error) => return Err(error),
                 };
-                let page = match std::mem::replace(&mut one.files, Ok(vec![])) {
+                let page = match &one.files {
                     Ok(files) => files.last().map_or(String::new(), |file| file.display().to_string()),
                     Err(error) => format!("warning: {error:#}"),
                 };
@@ -234,16 +234,11 @@ impl ReportArgs {
             }
             let complete = made.iter().all(|one| one.complete);
             if news && folders.len() > 1 && !complete {
-                let mut entries: Vec<Entry> = made.iter().map(|one| one.entry.clone()).collect();
-                tell_apart(&mut entries);
-                write_comparison(&entries, &self.out(folders))?;
+                self.compare(made.iter().map(|one| one.entry.clone()).collect())?;
             }
             if complete || !wait(&stop, Duration::from_secs(self.every)) {
-                // Pages that nobody writes any more need not be loaded again.
-                let made = if complete { made } else { folders.iter().map(|folder| self.one(folder, None)).collect::<Result<_>>()? };
-                self.show(&made);
-                self.compare(made)?;
-                return Ok(0);
+                // Once more, so that pages which nobody writes any more are not loaded again and again.
+                return self.all(folders);
             }
         }
     }
