@@ -22,15 +22,15 @@ mod summary;
 mod table;
 mod write;
 
-pub use answer::{Answer, Bound, Edge, Verdict, LEAST_SEEDS};
+pub use answer::{Answer, Bound, Edge, Verdict};
 pub use cells::{against_scratch, rows, AgainstScratch, CellRow};
-pub use collect::{Cell, Counts, Group, Lacking, Metric};
+pub use collect::{Cell, Group};
 pub use comparison::{first_sentence, tell_apart, Entry, Setting};
 pub use figure::heat_map_rgb;
 pub use latex::latex;
 pub use link::{link, real};
 pub use section::{Report, Section};
-pub use statement::{headline, statement};
+pub use statement::statement;
 pub use stats::{mean, percentile, Interval};
 pub use summary::summary;
 pub use write::{write, write_comparison, Place};

@@ -156,9 +156,9 @@ pub fn details(section: &Section) -> Vec<(About, String)> {
     if let Some(smooth) = answer.smooth {
         lines.push(format!(
             "Between the grid's points (a parabola in ln λ₀ around each best one): λ_S* = {}, λ₀* = {}, ratio {}.",
-            with_range(smooth.source, &short),
-            with_range(smooth.transfer, &short),
-            with_range(exponential(smooth.log_ratio), &short)
+            with_range(smooth.source),
+            with_range(smooth.transfer),
+            with_range(exponential(smooth.log_ratio))
         ));
     }
     if let Some(cost) = answer.mismatch_cost.filter(|_| answer.log_ratio.is_some()) {
@@ -181,7 +181,7 @@ pub fn details(section: &Section) -> Vec<(About, String)> {
     lines.push(format!("Test {by} at the optima: source {own}{elsewhere}, target {}.", test(&group.target[i][j], answer)));
     let second = &section.second;
     if let (Some(s), Some((t, u))) = (second.source, second.transfer) {
-        let ratio = second.log_ratio.map_or(String::new(), |r| format!("; ratio {}", with_range(exponential(r), &short)));
+        let ratio = second.log_ratio.map_or(String::new(), |r| format!("; ratio {}", with_range(exponential(r))));
         lines.push(format!(
             "By validation {} instead: source-optimal λ₀ = {}, transfer-optimal λ₀ = {} (λ₁ = {}){ratio}.",
             second.metric.name(),
@@ -304,9 +304,9 @@ fn exponential(log: Interval) -> Interval {
 }
 
 /// `3.16 (95% interval 1 to 10)`.
-fn with_range(value: Interval, show: &dyn Fn(f64) -> String) -> String {
-    let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", show(low), show(high)));
-    format!("{}{range}", show(value.estimate))
+fn with_range(value: Interval) -> String {
+    let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", short(low), short(high)));
+    format!("{}{range}", short(value.estimate))
 }
 
 /// Three digits.

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
@@ -12,10 +13,10 @@ use super::Folder;
 pub struct Lock(#[allow(dead_code)] File);
 
 impl Lock {
-    /// Whether some process holds it now.
+    /// Whether some process holds it now. Asking holds it, shared, for an instant: `take` waits that long.
     pub fn is_held(folder: &Folder) -> bool {
         let file = File::open(folder.0.join("study.lock"));
-        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Takes the lock, or says who holds it.
@@ -28,7 +29,15 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        match file.try_lock() {
+        // A report that asks whether someone sweeps must not be taken for a sweep.
+        let mut tried = file.try_lock();
+        for _ in 0..5 {
+            if matches!(tried, Err(TryLockError::WouldBlock)) {
+                std::thread::sleep(Duration::from_millis(20));
+                tried = file.try_lock();
+            }
+        }
+        match tried {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -47,5 +56,31 @@ impl Lock {
             .and_then(|_| file.write_all(text.as_bytes()))
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Lock(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_it_and_a_report_that_asks_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder(folder.path().to_path_buf());
+        assert!(!Lock::is_held(&folder), "no file yet");
+        let lock = Lock::take(&folder).unwrap();
+        assert!(Lock::is_held(&folder));
+        assert!(Lock::take(&folder).unwrap_err().to_string().contains("another process is working in"));
+        drop(lock);
+        assert!(!Lock::is_held(&folder));
+        // A report that asks, slowed down.
+        let asking = File::open(folder.0.join("study.lock")).unwrap();
+        asking.lock_shared().unwrap();
+        let asked = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            drop(asking);
+        });
+        assert!(Lock::take(&folder).is_ok());
+        asked.join().unwrap();
     }
 }

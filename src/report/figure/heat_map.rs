@@ -50,7 +50,7 @@ pub fn heat_map_rgb(study: &Study, section: &Section) -> Result<Option<(Vec<u8>,
 
 fn heat_steps(study: &Study, section: &Section) -> Option<Vec<Step>> {
     let (group, answer) = (&section.group, &section.answer);
-    let unit = if answer.metric == Metric::Accuracy { 100.0 } else { 1.0 };
+    let (_, unit, _) = answer.metric.unit();
     let mean_of = |cell: &Cell| cell.values(&answer.seeds, answer.metric.key(true)).map(|v| unit * mean(&v));
     let values: Vec<Vec<Option<f64>>> = group.target.iter().map(|row| row.iter().map(mean_of).collect()).collect();
     let known: Vec<f64> = values.iter().flatten().flatten().copied().collect();

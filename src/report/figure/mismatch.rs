@@ -18,7 +18,7 @@ pub fn mismatch(study: &Study, section: &Section) -> Result<Option<Figure>> {
     let (group, answer) = (&section.group, &section.answer);
     let Some((i, j)) = answer.transfer else { return Ok(None) };
     let Some(best) = answer.test_scores(&group.target[i][j]) else { return Ok(None) };
-    let unit = if answer.metric == Metric::Accuracy { 100.0 } else { 1.0 };
+    let (_, unit, _) = answer.metric.unit();
     let points: Vec<_> = (0..group.lambda0.len())
         .filter_map(|k| {
             let row = &group.target[k];

@@ -17,7 +17,7 @@ pub use heat_map::{heat_map, heat_map_rgb};
 pub use mismatch::mismatch;
 
 use super::answer::Answer;
-use super::collect::{Cell, Group, Metric};
+use super::collect::{Cell, Group};
 use super::stats::mean_interval;
 use crate::config::Study;
 
@@ -25,7 +25,7 @@ const GREY: canvas::RGBColor = canvas::RGBColor(110, 110, 110);
 
 /// Mean and 95% interval of a test metric over the answer's seeds, in the figure's units (percent, or nats).
 fn summarise(cell: &Cell, answer: &Answer) -> Option<(f64, f64, f64)> {
-    let unit = if answer.metric == Metric::Accuracy { 100.0 } else { 1.0 };
+    let (_, unit, _) = answer.metric.unit();
     let values: Vec<f64> = cell.values(&answer.seeds, answer.metric.key(true))?.into_iter().map(|v| unit * v).collect();
     let mean = mean_interval(&values);
     let (low, high) = mean.range.unwrap_or((mean.estimate, mean.estimate));

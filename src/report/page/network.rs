@@ -132,7 +132,7 @@ fn cells(section: &Section, id: &str) -> Markup {
         Head("± 95%", false, "half of the Student interval over seeds"),
         Head("over scratch", false, "target test metric above training from scratch, paired by seed; positive is better"),
         Head("± 95%", false, "half of the paired Student interval"),
-        Head("p (Holm)", false, "of no difference to scratch, corrected for all cells of this table"),
+        Head("p (Holm)", false, "of no difference to scratch, corrected for all cells of this table that can be tested"),
         Head("seeds", false, "with a result"),
     ];
     let row = |row: &CellRow| {
