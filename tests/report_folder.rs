@@ -3,7 +3,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -209,6 +209,14 @@ fn what_is_not_the_reports_own_stays_and_what_cannot_be_written_is_said_after_th
     std::fs::remove_file(study.join("report")).unwrap();
     assert_eq!(report(&study, &[]).code, Some(0));
 
+    ridge(folder.path());
+    let ridge = folder.path().join("ridge");
+    std::fs::remove_dir_all(ridge.join("report")).unwrap();
+    write(&ridge, "report", "a file in its place");
+    let done = report(&ridge, &[]);
+    assert_eq!(done.code, Some(1));
+    assert!(done.stderr.contains("cannot write") && done.stdout.contains("predicted"), "{}{}", done.stdout, done.stderr);
+
     // Without records there is nothing to report: the good report is not replaced by an empty one.
     std::fs::rename(study.join("records"), study.join("moved")).unwrap();
     let done = report(&study, &[]);
@@ -223,10 +231,7 @@ fn studies_are_compared_whatever_their_kind() {
         let study = write(folder.path(), &format!("{name}.yaml"), &SMALL.replace("name: small", &format!("name: {name}")));
         mock(&study, folder.path(), &[]);
     }
-    let text = "name: ridge\nkind: ridge\np: 20\nn0: 40\nn1: 30\nrho: [0.5, 1.2]\nsource: {noise: 0.4}\ntarget: {noise: 0.3}\nlambda0: [1, 10]\nlambda1: 5\ndraws: 20\n";
-    let ridge = write(folder.path(), "ridge.yaml", text);
-    let done = run(program().args(["theory", "run", "--quiet", "--out"]).arg(folder.path()).arg(ridge));
-    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    ridge(folder.path());
     python("tables.py", &[&folder.path().join("ridge/report").to_string_lossy()]);
     let of = |name: &str| folder.path().join(name);
     let before = std::fs::read(of("ridge/report/index.html")).unwrap();
@@ -270,7 +275,7 @@ fn watching_follows_a_sweep_until_it_is_complete() {
         assert!(Instant::now() < deadline, "no records");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let watch = program()
+    let mut watch = program()
         .arg("report")
         .arg(folder.path().join("small"))
         .args(["--watch", "--every", "1"])
@@ -285,8 +290,49 @@ fn watching_follows_a_sweep_until_it_is_complete() {
     }
     assert!(read(page.clone()).contains("http-equiv=\"refresh\" content=\"1\""));
     child.wait().unwrap();
+    ends_before(Instant::now() + Duration::from_secs(60), &mut watch);
     let done = watch.wait_with_output().unwrap();
     let (text, news) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success() && news.contains("small: 20 results") && text.contains("λ₀* = "), "{text}{news}");
     assert!(!read(page).contains("http-equiv=\"refresh\""), "a complete page stays as it is");
+}
+
+#[test]
+fn watching_sees_a_sweep_that_ends_while_the_page_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    assert_eq!(run(&mut sweep(&study, folder.path(), &MOCK)).code, Some(0));
+    let report = folder.path().join("small/report");
+    std::fs::remove_dir_all(&report).unwrap();
+    let lock = std::fs::File::open(folder.path().join("small/study.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut watch = spawn(program().arg("report").arg(folder.path().join("small")).args(["--watch", "--every", "1"]));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // The first of the files: it has been asked who sweeps, and the figures are still to come.
+    while !report.join("results.csv").exists() {
+        assert!(Instant::now() < deadline, "no report");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    lock.unlock().unwrap();
+    ends_before(deadline, &mut watch);
+    assert!(!read(report.join("index.html")).contains("http-equiv=\"refresh\""));
+}
+
+fn ends_before(deadline: Instant, watch: &mut Child) {
+    while watch.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            watch.kill().unwrap();
+            panic!("it still watches");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+const RIDGE: &str = "name: ridge\nkind: ridge\np: 20\nn0: 40\nn1: 30\nrho: [0.5, 1.2]\nsource: {noise: 0.4}\ntarget: {noise: 0.3}\nlambda0: [1, 10]\nlambda1: 5\ndraws: 20\n";
+
+/// Runs a ridge study into `folder`/ridge.
+fn ridge(folder: &Path) {
+    let study = write(folder, "ridge.yaml", RIDGE);
+    let done = run(program().args(["theory", "run", "--quiet", "--out"]).arg(folder).arg(study));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
 }

@@ -68,9 +68,8 @@ struct Made {
     files: Result<Vec<PathBuf>>,
     entry: Entry,
     complete: bool,
-    /// Results it is made of, and the bytes of their records.
+    /// Results it is made of.
     results: usize,
-    bytes: u64,
 }
 
 impl ReportArgs {
@@ -148,7 +147,6 @@ impl ReportArgs {
 
     /// Makes one folder's report and writes it. `refresh`: for a page that is watched.
     fn one(&self, folder: &Folder, refresh: Option<u64>) -> Result<Made> {
-        let bytes = folder.record_bytes();
         let several = self.folders.len() > 1;
         let out = self.out();
         let link = link(&out, &folder.report().join("index.html"));
@@ -177,7 +175,7 @@ impl ReportArgs {
                 };
                 let files = write(&report, &study, &plan, &records, &place(complete));
                 let entry = Entry::network(&study, &report, name, link);
-                Ok(Made { text, files, entry, complete, results: records.by_key.len(), bytes })
+                Ok(Made { text, files, entry, complete, results: records.by_key.len() })
             }
             Opened::Ridge(opened) => {
                 let (study, records) = *opened;
@@ -192,7 +190,7 @@ impl ReportArgs {
                     Format::Latex => ridge::latex(&outcome),
                 };
                 let entry = Entry { name: study.name.clone(), folder: name, link, headline: outcome.headline.clone(), settings: vec![] };
-                Ok(Made { text, files: Ok(outcome.files), entry, complete, results, bytes })
+                Ok(Made { text, files: outcome.files, entry, complete, results })
             }
         }
     }
@@ -205,7 +203,8 @@ impl ReportArgs {
         loop {
             let mut news = false;
             for (i, folder) in folders.iter().enumerate() {
-                if marks.get(i).is_some_and(|mark| *mark == Mark::of(folder)) {
+                let before = Mark::of(folder);
+                if marks.get(i) == Some(&before) {
                     continue;
                 }
                 let one = match self.one(folder, Some(self.every)) {
@@ -222,8 +221,8 @@ impl ReportArgs {
                     Err(error) => format!("warning: {error:#}"),
                 };
                 complain(&format!("{}: {} results; {}\n  {page}", one.entry.name, one.results, one.entry.headline));
-                // After writing: what comes meanwhile is seen in the next round at the latest.
-                let mark = Mark { records: one.bytes, ..Mark::of(folder) };
+                // From before the reading, so that what changed meanwhile, e.g. a sweep that ended, is seen in the next round. Only the page is this round's own.
+                let mark = Mark { page: Mark::of(folder).page, ..before };
                 news = true;
                 if i < made.len() {
                     (marks[i], made[i]) = (mark, one);

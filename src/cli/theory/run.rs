@@ -152,10 +152,12 @@ impl RunArgs {
         if records.len() < cases.len() {
             anyhow::bail!("{} of {} cases have no record in {}", cases.len() - records.len(), cases.len(), folder.0.display());
         }
-        let outcome = write(study, cases, &records, &Place::of(&folder))?;
+        let mut outcome = write(study, cases, &records, &Place::of(&folder))?;
         drop(lock);
         print(&format!("{}\n", statement(&outcome)));
-        outcome.files.iter().for_each(|file| print(&format!("{}\n", file.display())));
+        // What could not be written is told after the answer.
+        let files = std::mem::replace(&mut outcome.files, Ok(vec![]))?;
+        files.iter().for_each(|file| print(&format!("{}\n", file.display())));
         print("\n");
         Ok(Some(outcome))
     }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::figure::chart::Chart;
+use super::figure::{chart::Chart, Figure};
 use crate::config::{Question, Study};
 use crate::plan::Case;
 use crate::report::page::Provenance;
@@ -83,14 +83,15 @@ pub struct Outcome {
     pub description: String,
     pub headline: String,
     pub claims: Vec<Claim>,
-    /// (name, caption, SVG)
-    pub figures: Vec<(String, String, String)>,
+    /// (name, caption, figure)
+    pub figures: Vec<(String, String, Figure)>,
     pub about: Provenance,
     /// summary.json.
     pub summary: String,
     /// Cases without a record.
     pub missing: usize,
-    pub files: Vec<PathBuf>,
+    /// Or why they could not be written.
+    pub files: Result<Vec<PathBuf>>,
 }
 
 /// Works out a study's answer from its records and writes `report/`: results and optima (CSV and Parquet), summary.json, figures,
@@ -111,39 +112,41 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], place: &Pl
     if missing > 0 {
         findings.claims.iter_mut().for_each(|claim| claim.verdict = Verdict::Open);
     }
-    let mut files = vec![];
-    for (name, table) in [("results", tables::results(&view)), ("optima", tables::optima(&view))] {
-        place.put(&mut files, &format!("{name}.csv"), &table.csv()?)?;
-        place.put(&mut files, &format!("{name}.parquet"), &table.parquet()?)?;
-    }
     let headline = match missing {
         0 => headline(findings.claims.iter()),
         _ => format!("Not complete, {} of {} cases: nothing is decided.", view.cases.len(), cases.len()),
     };
-    let summary = tables::summary_json(&view, &findings.claims, &headline, missing);
-    place.put(&mut files, "summary.json", summary.as_bytes())?;
-    let mut figures = vec![];
-    for plot in findings.plots {
-        let figure = plot.chart.figure()?;
-        place.put(&mut files, &format!("{}.svg", plot.name), figure.svg.as_bytes())?;
-        place.put(&mut files, &format!("{}.png", plot.name), &figure.png)?;
-        figures.push((plot.name, plot.caption, figure.svg));
-    }
+    let plots = findings.plots.into_iter();
     let mut outcome = Outcome {
         name: study.name.clone(),
         description: study.description.clone().unwrap_or_default().trim().to_string(),
+        summary: tables::summary_json(&view, &findings.claims, &headline, missing),
         headline,
         claims: findings.claims,
-        figures,
-        about: place.provenance(view.provenance(), &files),
-        summary,
+        figures: plots.map(|plot| Ok((plot.name, plot.caption, plot.chart.figure()?))).collect::<Result<_>>()?,
+        about: place.provenance(view.provenance(), &[]),
         missing,
-        files: vec![],
+        files: Ok(vec![]),
     };
-    place.put(&mut files, "index.html", page(&[&outcome], place.refresh).as_bytes())?;
-    remove_other_figures(&place.out, &NAMES, &files)?;
-    outcome.files = files;
+    outcome.files = put(&view, &mut outcome, place);
     Ok(outcome)
+}
+
+fn put(view: &View, outcome: &mut Outcome, place: &Place) -> Result<Vec<PathBuf>> {
+    let mut files = vec![];
+    for (name, table) in [("results", tables::results(view)), ("optima", tables::optima(view))] {
+        place.put(&mut files, &format!("{name}.csv"), &table.csv()?)?;
+        place.put(&mut files, &format!("{name}.parquet"), &table.parquet()?)?;
+    }
+    place.put(&mut files, "summary.json", outcome.summary.as_bytes())?;
+    for (name, _, figure) in &outcome.figures {
+        place.put(&mut files, &format!("{name}.svg"), figure.svg.as_bytes())?;
+        place.put(&mut files, &format!("{name}.png"), &figure.png)?;
+    }
+    outcome.about = place.provenance(view.provenance(), &files);
+    place.put(&mut files, "index.html", page(&[outcome], place.refresh).as_bytes())?;
+    remove_other_figures(&place.out, &NAMES, &files)?;
+    Ok(files)
 }
 
 /// The first sentence: how many claims hold within the paper's assumptions, how many beyond them, and which do not.

@@ -30,7 +30,7 @@ fn study(o: &Outcome, many: bool) -> Markup {
             p { (o.description) }
             @if o.missing > 0 { p class="caution" { (o.missing) " cases have no record yet: what follows is of the others." } }
             @for c in &o.claims { (claim(c)) }
-            div class="figures" { @for (name, caption, svg) in &o.figures { (figure(svg, name, caption)) } }
+            div class="figures" { @for (name, caption, drawn) in &o.figures { (figure(&drawn.svg, name, caption)) } }
             (o.about.section("", &if many { format!("{}/report/", o.name) } else { String::new() }))
         }
     }
