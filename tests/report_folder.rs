@@ -268,7 +268,7 @@ fn watching_follows_a_sweep_until_it_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     // Half of it first, so that there is a folder to watch.
-    let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(["--mock-ms", "100", "--workers", "1"]));
+    let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(["--mock-ms", "300", "--workers", "1"]));
     let records = folder.path().join("small/records/main.jsonl");
     let deadline = Instant::now() + Duration::from_secs(60);
     while std::fs::read_to_string(&records).map_or(0, |text| text.lines().count()) < 3 {

@@ -21,12 +21,11 @@ pub fn latex(study: &Study, report: &Report) -> String {
 
 fn tabular(section: &Section) -> String {
     let (group, answer) = (&section.group, &section.answer);
-    let gain = answer.metric.unit().0;
-    let (unit, scale) = match answer.metric {
-        Metric::Accuracy => ("accuracy, \\%", 100.0),
-        Metric::Loss => ("loss, nats", 1.0),
+    let (gain, scale, _) = answer.metric.unit();
+    let (unit, digits) = match answer.metric {
+        Metric::Accuracy => ("accuracy, \\%", 1),
+        Metric::Loss => ("loss, nats", 3),
     };
-    let digits = if answer.metric == Metric::Accuracy { 1 } else { 3 };
     let show = |value: Option<Interval>, bold: bool| {
         let Some(Interval { estimate, range }) = value else { return "--".to_string() };
         let centre = format!("{:.digits$}", scale * estimate);

@@ -1,4 +1,4 @@
-//! Writes reports: the only module of this folder (beside `ridge/`) that touches files.
+//! Reports on disk: what they say is worked out elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::section::Report;
 use super::summary::summary;
 use crate::config::Study;
 use crate::plan::Plan;
-use crate::store::{remove, remove_other_figures, write_atomic, Folder, Records};
+use crate::store::{remove, remove_other_figures, write_atomic, Folder, Manifest, Records};
 
 /// Where a report goes.
 #[derive(Debug, Clone)]
@@ -34,17 +34,27 @@ impl Place<'_> {
 
     /// Writes a file; adds its path to those `written`.
     pub fn put(&self, written: &mut Vec<PathBuf>, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.out.join(name);
-        write_atomic(&path, bytes)?;
-        written.push(path);
-        Ok(())
+        put(&self.out, written, name, bytes)
     }
 
     /// What the page says of where it comes from. `source`: from what it was computed.
     pub fn provenance(&self, source: String, written: &[PathBuf]) -> page::Provenance {
-        let names = written.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
-        page::Provenance::new(self.folder, source, names, link(&self.out, &self.folder.records()) + "/", self.refresh)
+        page::Provenance {
+            manifest: Manifest::read(self.folder),
+            yaml: std::fs::read_to_string(self.folder.study()).unwrap_or_default(),
+            files: written.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect(),
+            source,
+            records: link(&self.out, &self.folder.records()) + "/",
+            refresh: self.refresh,
+        }
     }
+}
+
+fn put(folder: &Path, written: &mut Vec<PathBuf>, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = folder.join(name);
+    write_atomic(&path, bytes)?;
+    written.push(path);
+    Ok(())
 }
 
 /// Writes results.csv, results.parquet, summary.json, the figures and index.html; gives their paths.
@@ -80,12 +90,7 @@ fn trained(plan: &Plan, records: &Records) -> String {
 /// Writes comparison.csv and .parquet, the figure of ratios and index.html to a folder; gives their paths.
 pub fn write_comparison(entries: &[Entry], out: &Path) -> Result<Vec<PathBuf>> {
     let mut written = vec![];
-    let mut put = |name: &str, bytes: &[u8]| -> Result<()> {
-        let path = out.join(name);
-        write_atomic(&path, bytes)?;
-        written.push(path);
-        Ok(())
-    };
+    let mut put = |name: &str, bytes: &[u8]| put(out, &mut written, name, bytes);
     // Studies of the theory have no settings.
     match entries.iter().any(|entry| !entry.settings.is_empty()) {
         true => {

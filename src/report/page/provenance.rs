@@ -3,16 +3,16 @@
 use maud::{html, Markup};
 
 use super::words_cell;
-use crate::store::{Folder, Manifest};
+use crate::store::Manifest;
 
 pub struct Provenance {
-    manifest: Option<Manifest>,
+    pub manifest: Option<Manifest>,
     /// The resolved study, as it lies in the folder.
-    yaml: String,
+    pub yaml: String,
     /// Files beside the page.
-    files: Vec<String>,
+    pub files: Vec<String>,
     /// From what it was computed, in words.
-    source: String,
+    pub source: String,
     /// Where the records lie, as a link.
     pub records: String,
     /// The page loads itself again after so many seconds.
@@ -20,17 +20,6 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    pub fn new(folder: &Folder, source: String, files: Vec<String>, records: String, refresh: Option<u64>) -> Provenance {
-        Provenance {
-            manifest: Manifest::read(folder),
-            yaml: std::fs::read_to_string(folder.study()).unwrap_or_default(),
-            files,
-            source,
-            records,
-            refresh,
-        }
-    }
-
     /// `method`: how the numbers are made. `prefix`: the way from the page to the report's folder, with its `/`.
     pub fn section(&self, method: &str, prefix: &str) -> Markup {
         let time = |seconds: f64| jiff::Timestamp::from_second(seconds as i64).map_or(String::new(), |t| t.to_string());

@@ -116,37 +116,43 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], place: &Pl
         0 => headline(findings.claims.iter()),
         _ => format!("Not complete, {} of {} cases: nothing is decided.", view.cases.len(), cases.len()),
     };
-    let plots = findings.plots.into_iter();
+    let summary = tables::summary_json(&view, &findings.claims, &headline, missing);
+    let plots = findings.plots.into_iter().map(|plot| Ok((plot.name, plot.caption, plot.chart.figure()?)));
+    let figures: Vec<(String, String, Figure)> = plots.collect::<Result<_>>()?;
+    let mut files = vec![];
+    let written = put_data(&mut files, &view, &summary, &figures, place);
     let mut outcome = Outcome {
         name: study.name.clone(),
         description: study.description.clone().unwrap_or_default().trim().to_string(),
-        summary: tables::summary_json(&view, &findings.claims, &headline, missing),
         headline,
         claims: findings.claims,
-        figures: plots.map(|plot| Ok((plot.name, plot.caption, plot.chart.figure()?))).collect::<Result<_>>()?,
-        about: place.provenance(view.provenance(), &[]),
+        figures,
+        about: place.provenance(view.provenance(), &files),
+        summary,
         missing,
         files: Ok(vec![]),
     };
-    outcome.files = put(&view, &mut outcome, place);
+    let page = page(&[&outcome], place.refresh);
+    outcome.files = written.and_then(|()| {
+        place.put(&mut files, "index.html", page.as_bytes())?;
+        remove_other_figures(&place.out, &NAMES, &files)?;
+        Ok(files)
+    });
     Ok(outcome)
 }
 
-fn put(view: &View, outcome: &mut Outcome, place: &Place) -> Result<Vec<PathBuf>> {
-    let mut files = vec![];
+/// All files but the page, which names them.
+fn put_data(files: &mut Vec<PathBuf>, view: &View, summary: &str, figures: &[(String, String, Figure)], place: &Place) -> Result<()> {
     for (name, table) in [("results", tables::results(view)), ("optima", tables::optima(view))] {
-        place.put(&mut files, &format!("{name}.csv"), &table.csv()?)?;
-        place.put(&mut files, &format!("{name}.parquet"), &table.parquet()?)?;
+        place.put(files, &format!("{name}.csv"), &table.csv()?)?;
+        place.put(files, &format!("{name}.parquet"), &table.parquet()?)?;
     }
-    place.put(&mut files, "summary.json", outcome.summary.as_bytes())?;
-    for (name, _, figure) in &outcome.figures {
-        place.put(&mut files, &format!("{name}.svg"), figure.svg.as_bytes())?;
-        place.put(&mut files, &format!("{name}.png"), &figure.png)?;
+    place.put(files, "summary.json", summary.as_bytes())?;
+    for (name, _, figure) in figures {
+        place.put(files, &format!("{name}.svg"), figure.svg.as_bytes())?;
+        place.put(files, &format!("{name}.png"), &figure.png)?;
     }
-    outcome.about = place.provenance(view.provenance(), &files);
-    place.put(&mut files, "index.html", page(&[outcome], place.refresh).as_bytes())?;
-    remove_other_figures(&place.out, &NAMES, &files)?;
-    Ok(files)
+    Ok(())
 }
 
 /// The first sentence: how many claims hold within the paper's assumptions, how many beyond them, and which do not.
