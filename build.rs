@@ -46,9 +46,10 @@ fn commit() -> String {
         let out = Command::new("git").args(args).output().ok()?;
         out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
     };
+    // A `status` with locks may rewrite the index, and a newer index makes cargo build all over again.
     match git(&["rev-parse", "--short=12", "HEAD"]) {
         None => "unknown".into(),
-        Some(hash) => match git(&["status", "--porcelain", "--", "src", "Cargo.toml", "Cargo.lock", "build.rs"]) {
+        Some(hash) => match git(&["--no-optional-locks", "status", "--porcelain", "--", "src", "Cargo.toml", "Cargo.lock", "build.rs"]) {
             Some(changes) if !changes.is_empty() => format!("{hash}-dirty"),
             _ => hash,
         },
