@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use md5_of::md5;
-use transfergrid::data::{fetch, Source};
+use transfergrid::data::{fetch, Checksum, Source};
 
 mod md5_of {
     use std::process::{Command, Stdio};
@@ -71,7 +71,7 @@ fn content() -> Vec<u8> {
 }
 
 fn source(bases: Vec<String>) -> Source {
-    Source { path: "set/file.gz".into(), bases, md5: md5(&content()) }
+    Source { path: "set/file.gz".into(), bases, checksum: Checksum::Md5(md5(&content()).leak()) }
 }
 
 fn get(source: &Source, folder: &Path) -> Result<bool, String> {

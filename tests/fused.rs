@@ -3,15 +3,19 @@
 
 use tch::{Device, Kind, Tensor};
 use transfergrid::config::network::{Augment, Class, DataName, Model, ModelKind, Norm, Penalty, Phase, Precision, Schedule, Step};
-use transfergrid::data::{normalisation, search_path, task_labels, Dataset, Split};
+use transfergrid::data::{normalisation, search_path, task_labels, taught, Dataset, Preparation, Split};
 use transfergrid::model::cross_entropy;
 use transfergrid::model::{profile, Architecture, Mode, Strategy};
 use transfergrid::plan::parameters;
-use transfergrid::train::{Anchor, Course, EpochReport, Observer, Outcome, Pack, Pool, Replica, Snapshot, Start, Trained};
+use transfergrid::train::{Anchor, Course, EpochReport, Objective, Observer, Outcome, Pack, Pool, Replica, Snapshot, Start, Trained};
 
 fn models() -> Vec<(&'static str, Model)> {
     let conv = |norm| Model { channels: Some(vec![4, 8]), norm, groups: 2, ..Model::default() };
     let mlp = |norm| Model { kind: ModelKind::Mlp, hidden: Some(vec![12, 8]), norm, groups: 2, ..Model::default() };
+    let resnet = |kind, norm| {
+        let channels = Some(if kind == ModelKind::Resnet18 { vec![2, 4, 4, 6] } else { vec![4, 4, 8] });
+        Model { kind, channels, norm, groups: 2, ..Model::default() }
+    };
     vec![
         ("convnet", conv(Norm::None)),
         ("convnet batch", conv(Norm::Batch)),
@@ -20,6 +24,10 @@ fn models() -> Vec<(&'static str, Model)> {
         ("mlp", mlp(Norm::None)),
         ("mlp batch", mlp(Norm::Batch)),
         ("mlp group", mlp(Norm::Group)),
+        ("bag", Model { kind: ModelKind::Bag, embedding: Some(6), hidden: Some(vec![8]), ..Model::default() }),
+        ("resnet20 batch", resnet(ModelKind::Resnet20, Norm::Batch)),
+        ("resnet20 group", resnet(ModelKind::Resnet20, Norm::Group)),
+        ("resnet18 batch", resnet(ModelKind::Resnet18, Norm::Batch)),
     ]
 }
 
@@ -37,18 +45,16 @@ fn losses_and_gradients() {
             let x = Tensor::from_slice(&values).reshape([k, 6, 16, 16, 3]).to_kind(kind);
             let y = Tensor::arange(k * 6, (Kind::Int64, Device::Cpu)).remainder(5).reshape([k, 6]);
             let buffers = architecture.fresh_buffers(k, kind, Device::Cpu);
-            let loss = cross_entropy(&architecture.forward(&architecture.layout.views(&theta), &x, &buffers, Mode::Train), &y).mean_dim(
-                [1i64].as_slice(),
-                false,
-                None::<Kind>,
-            );
+            let loss = cross_entropy(&architecture.forward(&architecture.layout.views(&theta), &x, &buffers, Mode::Train, None), &y, 0.0)
+                .mean_dim([1i64].as_slice(), false, None::<Kind>);
             let gradient = Tensor::run_backward(&[loss.sum(None::<Kind>)], &[&theta], false, false).remove(0);
             for i in 0..k {
                 let single = theta.detach().narrow(0, i, 1).copy().set_requires_grad(true);
                 let own = architecture.fresh_buffers(1, kind, Device::Cpu);
                 let single_loss = cross_entropy(
-                    &architecture.forward(&architecture.layout.views(&single), &x.narrow(0, i, 1), &own, Mode::Train),
+                    &architecture.forward(&architecture.layout.views(&single), &x.narrow(0, i, 1), &own, Mode::Train, None),
                     &y.narrow(0, i, 1),
+                    0.0,
                 )
                 .mean(None::<Kind>);
                 let single_gradient = Tensor::run_backward(&[&single_loss], &[&single], false, false).remove(0);
@@ -75,16 +81,17 @@ fn bfloat16_computes_inside_and_answers_in_float32() {
         let values: Vec<f64> = (0..2 * 6 * 16 * 16 * 3).map(|i| ((i * i * 31 + i * 17) % 1009) as f64 / 504.5 - 1.0).collect();
         let x = Tensor::from_slice(&values).reshape([2, 6, 16, 16, 3]);
         let buffers = || architecture.fresh_buffers(2, Kind::Float, Device::Cpu);
-        let of = |kind| architecture.forward(&architecture.layout.leaves(&theta), &x.to_kind(kind), &buffers(), Mode::Train);
+        let of = |kind| architecture.forward(&architecture.layout.leaves(&theta, false), &x.to_kind(kind), &buffers(), Mode::Train, None);
         let (exact, rounded) = (of(Kind::Float), of(Kind::BFloat16));
         assert_eq!(rounded.kind(), Kind::Float, "{name}: logits, and with them losses");
         let off = (&exact - &rounded).abs().max().double_value(&[]) / exact.abs().max().double_value(&[]);
         assert!(off > 0.0 && off < 0.05, "{name}: {off}");
-        let loss = cross_entropy(&rounded, &Tensor::zeros([2, 6], (Kind::Int64, Device::Cpu))).sum(None::<Kind>);
-        let leaves = architecture.layout.leaves(&theta);
+        let loss = cross_entropy(&rounded, &Tensor::zeros([2, 6], (Kind::Int64, Device::Cpu)), 0.0).sum(None::<Kind>);
+        let leaves = architecture.layout.leaves(&theta, false);
         let again = cross_entropy(
-            &architecture.forward(&leaves, &x.to_kind(Kind::BFloat16), &buffers(), Mode::Train),
+            &architecture.forward(&leaves, &x.to_kind(Kind::BFloat16), &buffers(), Mode::Train, None),
             &Tensor::zeros([2, 6], (Kind::Int64, Device::Cpu)),
+            0.0,
         )
         .sum(None::<Kind>);
         let gradients = Tensor::run_backward(&[&again], &leaves, false, false);
@@ -96,9 +103,9 @@ fn bfloat16_computes_inside_and_answers_in_float32() {
 #[test]
 fn the_planner_counts_the_parameters_that_the_model_has() {
     for (name, model) in models() {
-        for data in DataName::ALL {
-            let architecture = Architecture::new(&model, data.image_shape(), 7);
-            assert_eq!(architecture.layout.total() as usize, parameters(&model, data, 7), "{name} on {}", data.as_str());
+        for input in DataName::ALL.into_iter().filter_map(DataName::image_shape) {
+            let architecture = Architecture::new(&model, input, 7);
+            assert_eq!(architecture.layout.total() as usize, parameters(&model, input, 7), "{name} on {input:?}");
         }
     }
 }
@@ -128,18 +135,12 @@ impl Observer for Quiet {
 
 fn phase() -> Phase {
     Phase {
-        classes: (0..5).map(Class::Label).collect(),
         per_class: Some(12),
-        total: None,
         validation_per_class: 10,
-        epochs: 4,
         batch_size: 16,
-        lr: 0.1,
-        schedule: Schedule::default(),
-        momentum: 0.9,
         nesterov: true,
-        patience: None,
         augment: Augment { flip: true, shift: 1 },
+        ..Phase::new((0..5).map(Class::Label).collect(), 4, 0.1)
     }
 }
 
@@ -154,18 +155,20 @@ struct Setting {
 
 impl Setting {
     fn new(model: &Model, phase: Phase, rules: Penalty, kind: Kind) -> Setting {
-        let data = Dataset::load(DataName::Digits, &search_path(None)).unwrap();
-        let architecture = Architecture::new(model, data.shape, phase.classes.len());
-        let pool = Pool::new(&data.train, data.shape, Device::Cpu);
+        let data = Dataset::load(DataName::Digits, false, &search_path(None)).unwrap();
+        let architecture = Architecture::new(model, [8, 8, 1], phase.classes.len());
+        let pool = Pool::new(&data.train, [8, 8, 1], Device::Cpu);
         Setting { data, phase, rules, architecture, pool, kind }
     }
 
     fn replicas(&self, seeds: &[u64]) -> Vec<Replica> {
         let each = |&seed: &u64| {
-            let split = Split::draw(&self.data.train, self.data.name, &self.phase, seed);
+            let split = Split::draw(&self.data.train, self.data.name, &self.phase, seed, &|_| 0);
+            let noisy = self.phase.label_noise > 0.0;
             Replica {
                 seed,
-                normalisation: normalisation(&self.data.train, &split.train, 1),
+                taught: noisy.then(|| taught(&self.data.train, self.data.name, &self.phase, "source", &split.train, seed)),
+                preparation: Preparation::Pixels(normalisation(&self.data.train, &split.train, 1)),
                 train: split.train,
                 validation: split.validation,
             }
@@ -196,6 +199,8 @@ impl Setting {
             replicas,
             pool: &self.pool,
             freeze_batchnorm: false,
+            frozen: false,
+            objective: Objective::CrossEntropy,
         }
     }
 }
@@ -206,9 +211,12 @@ fn last(course: &Course) -> &EpochReport {
 
 #[test]
 fn whole_trainings() {
-    for (name, model) in models().into_iter().filter(|(name, _)| !name.contains("convnet") || name.len() < 14) {
-        let channels = model.channels.clone().map(|_| vec![4]);
-        let setting = Setting::new(&Model { channels, ..model }, phase(), Penalty::default(), Kind::Double);
+    // With everything that a phase can have, in turn.
+    let phases = [phase(), Phase { dropout: 0.3, label_smoothing: 0.1, ..phase() }, Phase { l1_ratio: 0.7, label_noise: 0.2, ..phase() }];
+    let chosen = models().into_iter().filter(|(name, _)| !name.contains("convnet") || name.len() < 14);
+    for ((name, model), phase) in chosen.zip(phases.iter().cycle()) {
+        let channels = model.channels.clone().map(|own| if model.kind == ModelKind::Convnet { vec![4] } else { own });
+        let setting = Setting::new(&Model { channels, ..model }, phase.clone(), Penalty::default(), Kind::Double);
         let (seeds, lambdas) = ([0, 0, 7], [0.0, 0.05, 0.001]);
         let fused = setting.train(&seeds, &lambdas, None, &mut Quiet::default()).unwrap();
         for i in 0..seeds.len() {

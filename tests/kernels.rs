@@ -3,8 +3,8 @@
 #![cfg(feature = "torch")]
 
 use tch::{Device, Kind, Tensor};
-use transfergrid::config::network::{Augment, Penalty, Phase, Schedule, Step};
-use transfergrid::data::{Examples, Normalisation};
+use transfergrid::config::network::{Penalty, Phase, Step};
+use transfergrid::data::{Content, Examples, Normalisation, Preparation};
 use transfergrid::model::{cross_entropy, linear, pool_bias_relu};
 use transfergrid::train::{Anchor, Optimiser, Pool, Task};
 
@@ -74,7 +74,7 @@ fn of_equal_pixels_the_first_gets_the_gradient_and_nan_passes() {
         assert!(y.to_kind(Kind::Double).double_value(&[0, 0, 0, 0]).is_nan(), "a bfloat16 NaN at {place} was lost");
     }
     let bad = Tensor::from_slice(&[1f32, f32::NAN, 0.0, 2.0]).reshape([1, 1, 4]);
-    assert!(cross_entropy(&bad, &Tensor::zeros([1, 1], (Kind::Int64, Device::Cpu))).double_value(&[0, 0]).is_nan());
+    assert!(cross_entropy(&bad, &Tensor::zeros([1, 1], (Kind::Int64, Device::Cpu)), 0.0).double_value(&[0, 0]).is_nan());
     let weight = Tensor::ones([1, 2, 4], (Kind::Float, Device::Cpu));
     let y = linear(&bad, &weight, &Tensor::zeros([1, 2], (Kind::Float, Device::Cpu)), true);
     assert!(y.double_value(&[0, 0, 1]).is_nan(), "ReLU lost a NaN");
@@ -98,32 +98,22 @@ fn affine_maps() {
 #[test]
 fn cross_entropies() {
     let outputs = Tensor::arange(3 * 7, (Kind::Int64, Device::Cpu)).remainder(5).reshape([3, 7]);
-    compare("cross-entropy", &[wave(&[3, 7, 5], 1) * 20.0], &[Kind::Float], 2e-5, |x| cross_entropy(&x[0], &outputs));
+    for smoothing in [0.0, 0.1, 0.9] {
+        compare("cross-entropy", &[wave(&[3, 7, 5], 1) * 20.0], &[Kind::Float], 2e-5, |x| cross_entropy(&x[0], &outputs, smoothing));
+    }
 }
 
-fn phase(momentum: f64, nesterov: bool) -> Phase {
-    Phase {
-        classes: vec![],
-        per_class: None,
-        total: None,
-        validation_per_class: 1,
-        epochs: 1,
-        batch_size: 1,
-        lr: 0.1,
-        schedule: Schedule::default(),
-        momentum,
-        nesterov,
-        patience: None,
-        augment: Augment::default(),
-    }
+fn phase(momentum: f64, nesterov: bool, l1_ratio: f64) -> Phase {
+    Phase { momentum, nesterov, l1_ratio, ..Phase::new(vec![], 1, 0.1) }
 }
 
 #[test]
 fn optimiser_steps() {
-    for (momentum, nesterov) in [(0.0, false), (0.9, false), (0.9, true)] {
+    let rules = [(0.0, false, 0.0), (0.9, false, 0.0), (0.9, true, 0.0), (0.9, true, 1.0), (0.0, false, 0.4)];
+    for (momentum, nesterov, l1_ratio) in rules {
         for step in [Step::Explicit, Step::Proximal] {
             for (decays, anchored) in [([0.0, 0.0], false), ([0.3, 0.01], false), ([0.3, f64::INFINITY], true)] {
-                if step == Step::Explicit && decays[1].is_infinite() {
+                if (step == Step::Explicit || l1_ratio > 0.0) && decays[1].is_infinite() {
                     continue; // refused by the study's check
                 }
                 let run = |kind: Kind| {
@@ -131,7 +121,7 @@ fn optimiser_steps() {
                     let decay = Tensor::from_slice(&decays).to_kind(kind).unsqueeze(1).expand([2, 37], false);
                     let anchor = Anchor { decay, point: anchored.then(|| wave(&[2, 37], 2).to_kind(kind)) };
                     let rules = Penalty { step, ..Penalty::default() };
-                    let mut optimiser = Optimiser::new(&phase(momentum, nesterov), &rules, anchor, &theta);
+                    let mut optimiser = Optimiser::new(&phase(momentum, nesterov, l1_ratio), &rules, anchor, &theta);
                     for i in 0..5 {
                         let gradient = wave(&[2, 37], 10 + i).to_kind(kind);
                         let parts = [gradient.narrow(1, 0, 30).reshape([2, 5, 6]), gradient.narrow(1, 30, 7)];
@@ -140,7 +130,7 @@ fn optimiser_steps() {
                     theta
                 };
                 let off = difference(&run(Kind::Float), &run(Kind::Double));
-                assert!(off < 2e-6, "{momentum} {nesterov} {step:?} {decays:?}: {off}");
+                assert!(off < 2e-6, "{momentum} {nesterov} {l1_ratio} {step:?} {decays:?}: {off}");
             }
         }
     }
@@ -152,21 +142,25 @@ fn images() {
         let [h, w, c] = shape;
         let n = 9;
         let pixels: Vec<u8> = (0..n * h * w * c).map(|i| ((i * i * 13 + 7 * i) % 256) as u8).collect();
-        let examples =
-            Examples { pixels: ndarray::Array2::from_shape_vec((n, h * w * c), pixels).unwrap(), labels: (0..n as u8).collect() };
+        let examples = Examples {
+            content: Content::Images(ndarray::Array2::from_shape_vec((n, h * w * c), pixels).unwrap()),
+            labels: (0..n as u8).collect(),
+        };
         let pool = Pool::new(&examples, shape, Device::Cpu);
-        let normalisations: Vec<Normalisation> = (0..2)
+        let preparations: Vec<Preparation> = (0..2)
             .map(|k| Normalisation {
                 mean: (0..c).map(|i| 0.3 + 0.1 * (i + k) as f64).collect(),
                 sd: (0..c).map(|i| 0.2 + 0.05 * i as f64).collect(),
             })
+            .map(Preparation::Pixels)
             .collect();
+        let preparations: Vec<&Preparation> = preparations.iter().collect();
         let outputs: [i64; 256] = std::array::from_fn(|i| i as i64 % 3);
         let rows = Tensor::from_slice(&[3i64, 8, 0, 5, 5, 1]).reshape([2, 3]);
         // Flip and shifts, some of them out of the picture altogether.
         let draws: [i64; 18] = [0, 0, 0, 1, 2, -1, 1, -2, 3, 0, 6, 0, 1, 0, -7, 0, -3, 2];
         let draws = Tensor::from_slice(&draws).reshape([2, 3, 3]);
-        let of = |kind| Task::new(&normalisations, &outputs, kind, &pool);
+        let of = |kind| Task::new(&preparations, &outputs, kind, &pool);
         for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 2e-2)] {
             let (fast, exact) = (of(kind).gather(&pool, &rows), of(Kind::Double).gather(&pool, &rows));
             assert_eq!((fast.0.kind(), fast.0.size()), (kind, vec![2, 3, h as i64, w as i64, c as i64]));

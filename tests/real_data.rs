@@ -1,4 +1,4 @@
-//! Real MNIST and CIFAR-10, where TRANSFERGRID_DATA has them. In CI (CI=true) they have to be there.
+//! The real data sets, where TRANSFERGRID_DATA has them. In CI (CI=true) they have to be there.
 #![cfg(feature = "torch")]
 
 mod common;
@@ -25,20 +25,32 @@ impl NoLongerLearns for Finished {}
 
 #[test]
 fn files_are_the_published_ones_and_read_whole() {
-    for (name, train, test) in [(DataName::Mnist, 60_000, 10_000), (DataName::Cifar10, 50_000, 10_000)] {
+    let all = [
+        (DataName::Mnist, 60_000, 10_000),
+        (DataName::Cifar10, 50_000, 10_000),
+        (DataName::Cifar100, 50_000, 10_000),
+        (DataName::Cifar100Coarse, 50_000, 10_000),
+        (DataName::Newsgroups, 11_314, 7_532),
+    ];
+    for (name, train, test) in all {
         if data(name).is_none() {
             continue;
         }
         let roots = search_path(None);
         assert_eq!(verify(name, &roots), Verdict::Right);
-        let set = Dataset::load(name, &roots).unwrap();
+        let set = Dataset::load(name, true, &roots).unwrap();
         assert_eq!((set.train.len(), set.test.open(&Finished).len()), (train, test));
         for (label, &count) in name.training_images().iter().enumerate() {
             assert_eq!(set.train.labels.iter().filter(|&&l| usize::from(l) == label).count(), count, "{} class {label}", name.as_str());
         }
-        // Known means of the training pixels, in units of pixel/255 (MNIST 0.1307; CIFAR-10 0.4914, 0.4822, 0.4465).
-        let channels = set.shape[2];
-        let known: &[f64] = if channels == 1 { &[0.1307] } else { &[0.4914, 0.4822, 0.4465] };
+        // Known means of the training pixels, in units of pixel/255 as many programs have them.
+        let known: &[f64] = match name {
+            DataName::Mnist => &[0.1307],
+            DataName::Cifar10 => &[0.4914, 0.4822, 0.4465],
+            DataName::Cifar100 | DataName::Cifar100Coarse => &[0.5071, 0.4865, 0.4409],
+            DataName::Digits | DataName::Newsgroups => continue,
+        };
+        let channels = known.len();
         let rows: Vec<usize> = (0..train).collect();
         let stats = transfergrid::data::normalisation(&set.train, &rows, channels);
         assert!(stats.mean.iter().zip(known).all(|(a, b)| (a - b).abs() < 1e-4), "{:?}", stats.mean);
@@ -59,14 +71,14 @@ fn cifar_from_the_archive_is_cifar_from_the_folder() {
         .status()
         .unwrap();
     assert!(status.success());
-    let load = |root: &std::path::Path| Dataset::load(DataName::Cifar10, &search_path(Some(root))).unwrap();
+    let load = |root: &std::path::Path| Dataset::load(DataName::Cifar10, false, &search_path(Some(root))).unwrap();
     let (a, b) = (load(&folder), load(packed.path()));
     assert_eq!(a.train, b.train);
     assert_eq!(a.test.open(&Finished), b.test.open(&Finished));
     // A cut archive is refused, with its name.
     let bytes = std::fs::read(&archive).unwrap();
     std::fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();
-    let error = Dataset::load(DataName::Cifar10, &search_path(Some(packed.path()))).unwrap_err().to_string();
+    let error = Dataset::load(DataName::Cifar10, false, &search_path(Some(packed.path()))).unwrap_err().to_string();
     assert!(error.contains("cifar-10-binary.tar.gz"), "{error}");
 }
 

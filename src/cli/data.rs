@@ -38,7 +38,7 @@ enum DataCommand {
     List,
     /// Download data sets; goes on where an earlier download broke off
     Fetch {
-        /// digits, mnist, cifar10
+        /// digits, mnist, cifar10, cifar100, newsgroups
         #[arg(required = true)]
         names: Vec<String>,
         /// Ask this server first; the file's name is appended
@@ -66,18 +66,18 @@ impl DataArgs {
         match self.command {
             DataCommand::List => {
                 for name in DataName::ALL {
-                    let [height, width, channels] = name.image_shape();
+                    let what = match name.image_shape() {
+                        Some([height, width, channels]) => format!("{height}×{width}×{channels}, "),
+                        None => String::new(),
+                    };
+                    let kind = if name.is_text() { "documents" } else { "images" };
                     let n: usize = name.training_images().iter().sum();
                     let place = match (name, find(name, &roots)) {
                         (DataName::Digits, _) => "built in".to_string(),
                         (_, Some(path)) => path.display().to_string(),
                         (_, None) => format!("not here (transfergrid data fetch {})", name.as_str()),
                     };
-                    print(&format!(
-                        "{:<8} {height}×{width}×{channels}, {n} training images, classes {}: {place}\n",
-                        name.as_str(),
-                        name.class_names().join(" ")
-                    ));
+                    print(&format!("{:<15} {what}{n} training {kind}, classes {}: {place}\n", name.as_str(), some(&name.class_names())));
                 }
                 Ok(0)
             }
@@ -129,6 +129,14 @@ impl DataArgs {
                 }
             }
         }
+    }
+}
+
+/// All of a few names; of many the first three and the last.
+fn some(names: &[&str]) -> String {
+    match names {
+        [a, b, c, .., last] if names.len() > 10 => format!("{a} {b} {c} … {last} ({})", names.len()),
+        all => all.join(" "),
     }
 }
 

@@ -76,12 +76,13 @@ pub fn of_type(path: Path, message: &str) -> Problem {
 pub fn cell(cell: &Network) -> Result<(), Problem> {
     let proximal = cell.penalty.step == Step::Proximal;
     penalty("lambda0", cell.lambda0, false)?;
-    penalty("lambda1", cell.lambda1, proximal && cell.transfer.method == Method::L2sp)?;
+    penalty("lambda1", cell.lambda1, proximal && cell.transfer.method == Method::L2sp && cell.target.l1_ratio == 0.0)?;
     penalty("transfer.beta", cell.transfer.beta, false)?;
     for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
         penalty("scratch.lambdas", lambda, false).map_err(|p| Problem { path: p.path.index(i), ..p })?;
     }
     model(&cell.model, cell.data)?;
+    text(&cell.text, cell.data)?;
     for (name, task) in [("source", &cell.source), ("target", &cell.target)] {
         phase(name, task, cell.data)?;
         last_batch(name, task, cell)?;
@@ -93,17 +94,13 @@ pub fn cell(cell: &Network) -> Result<(), Problem> {
     if cell.scratch.epochs == Some(0) {
         return Err(problem("scratch.epochs", "must be at least 1"));
     }
-    if cell.transfer.head == Head::Keep && cell.source.classes.len() != cell.target.classes.len() {
-        let what = format!(
-            "`keep` needs as many target classes ({}) as source classes ({})",
-            cell.target.classes.len(),
-            cell.source.classes.len()
-        );
-        return Err(problem("transfer.head", what).hint("use `head: fresh`"));
-    }
+    transfer(cell)?;
+    apart(cell)?;
     if !proximal {
         stable("lambda0", cell.lambda0, &cell.source, None)?;
-        stable("lambda1", cell.lambda1, &cell.target, None)?;
+        if cell.transfer.method != Method::Ridge {
+            stable("lambda1", cell.lambda1, &cell.target, None)?;
+        }
         stable("transfer.beta", cell.transfer.beta, &cell.target, None)?;
         for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
             stable("scratch.lambdas", lambda, &cell.target, cell.scratch.lr).map_err(|p| Problem { path: p.path.index(i), ..p })?;
@@ -137,6 +134,7 @@ fn positive(path: impl AsRef<str>, value: f64) -> Result<(), Problem> {
 /// beyond 2 it would only ring.
 fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result<(), Problem> {
     let (lr, mu) = (own_lr.unwrap_or(phase.lr), phase.momentum);
+    let lambda = lambda * (1.0 - phase.l1_ratio); // what acts through the gradient
     let (limit, which) = match phase.nesterov {
         true => (2.0 * (1.0 + mu) / (1.0 + 2.0 * mu), "the explicit step with Nesterov momentum"),
         false => (2.0, "the explicit step"),
@@ -152,24 +150,87 @@ fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result
 /// Both tasks draw a class's images in the same order, validation first: for a class that both have, different numbers would make one
 /// task validate on what the other trained on.
 fn shared_classes(cell: &Network) -> Result<(), Problem> {
-    let labels = |phase: &Phase| -> Vec<Option<usize>> { phase.classes.iter().map(|class| class.label(cell.data)).collect() };
-    let source = labels(&cell.source);
-    let shared = labels(&cell.target).iter().position(|label| source.contains(label));
+    let (source, target) = (cell.source.labels(cell.data), cell.target.labels(cell.data));
+    let shared = target.into_iter().find(|label| source.contains(label));
     match shared.filter(|_| cell.source.validation_per_class != cell.target.validation_per_class) {
-        Some(i) => Err(problem(
+        Some(label) => Err(problem(
             "target.validation_per_class",
-            format!("class `{}` is in both tasks, so both need the same number of validation images", cell.target.classes[i]),
+            format!("class `{}` is in both tasks, so both need the same number of validation images", cell.data.class_names()[label]),
         )
         .hint(format!("the source has {}", cell.source.validation_per_class))),
         None => Ok(()),
     }
 }
 
+fn transfer(cell: &Network) -> Result<(), Problem> {
+    let method = cell.transfer.method;
+    if cell.transfer.head == Head::Keep {
+        let [source, target] = [&cell.source, &cell.target].map(|phase| phase.labels(cell.data).len());
+        if source != target {
+            let what = format!("`keep` needs as many target classes ({target}) as source classes ({source})");
+            return Err(problem("transfer.head", what).hint("use `head: fresh`"));
+        }
+        if method.is_frozen() {
+            return Err(problem("transfer.head", "with a frozen backbone there would be no head left to train").hint("use `head: fresh`"));
+        }
+    }
+    if method == Method::Ridge {
+        let same = |key: &str, value: f64| match value == 0.0 {
+            true => Ok(()),
+            false => Err(problem(format!("target.{key}"), "has no part in `transfer.method: ridge`, which is solved in closed form")
+                .hint("use `transfer.method: probe`, or leave it out")),
+        };
+        same("l1_ratio", cell.target.l1_ratio)?;
+        same("dropout", cell.target.dropout)?;
+        same("label_smoothing", cell.target.label_smoothing)?;
+        if cell.target.augment != Augment::default() {
+            return Err(problem("target.augment", "has no part in `transfer.method: ridge`, which is solved in closed form"));
+        }
+    }
+    Ok(())
+}
+
+/// Images that the source trains on are left to it: there must be enough for both.
+fn apart(cell: &Network) -> Result<(), Problem> {
+    if cell.source.apart {
+        return Err(problem("source.apart", "only the target keeps apart from the source").hint("set `target.apart`"));
+    }
+    if !cell.target.apart {
+        return Ok(());
+    }
+    let counts = cell.data.training_images();
+    let source: Vec<(usize, usize)> = cell.source.labels(cell.data).into_iter().zip(cell.source.training_images(cell.data)).collect();
+    for (label, wanted) in cell.target.labels(cell.data).into_iter().zip(cell.target.training_images(cell.data)) {
+        let Some((_, taken)) = source.iter().find(|(of, _)| *of == label) else { continue };
+        let left = counts[label].saturating_sub(cell.target.validation_per_class + taken);
+        let takes_all = cell.target.per_class.is_none() && cell.target.total.is_none();
+        if left == 0 || (wanted > left && !takes_all) {
+            let name = cell.data.class_names()[label];
+            return Err(problem(
+                "target.apart",
+                format!("the source leaves {left} images of `{name}` to the target, which wants {wanted}"),
+            )
+            .hint("give the source fewer (`source.per_class`), or the target"));
+        }
+    }
+    Ok(())
+}
+
+fn text(text: &Text, data: DataName) -> Result<(), Problem> {
+    if !data.is_text() && *text != Text::default() {
+        return Err(problem("text", format!("{} has no documents", data.as_str())).hint("`text` belongs to `data: newsgroups`"));
+    }
+    match (text.features, text.min_df) {
+        (0, _) => Err(problem("text.features", "must be at least 1")),
+        (n, _) if n > 1 << 18 => Err(problem("text.features", format!("{n} inputs are more than the {} allowed", 1 << 18))),
+        (_, 0) => Err(problem("text.min_df", "must be at least 1")),
+        _ => Ok(()),
+    }
+}
+
 /// BatchNorm over a hidden layer has no variance to divide by in a batch of one image.
 fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), Problem> {
-    let counts = cell.data.training_images();
-    let available: Vec<usize> = phase.classes.iter().filter_map(|class| class.label(cell.data)).map(|label| counts[label]).collect();
-    let n = phase.training_images(&available);
+    let n: usize = phase.training_images(cell.data).iter().sum();
     if cell.model.norm == Norm::Batch && !cell.model.hidden().is_empty() && (n % phase.batch_size == 1 || phase.batch_size == 1) {
         return Err(problem(
             format!("{name}.batch_size"),
@@ -206,14 +267,40 @@ fn model(model: &Model, data: DataName) -> Result<(), Problem> {
             }
         }
     }
-    match model.kind {
-        ModelKind::Mlp if model.channels.is_some() => {
-            Err(problem("model.channels", "an `mlp` has no convolutions").hint("use `model.hidden`, or `kind: convnet`"))
+    if model.embedding.is_some_and(|n| n == 0 || n > 1 << 16) {
+        return Err(problem("model.embedding", "a width is a whole number from 1 to 65536"));
+    }
+    if model.embedding.is_some() && model.kind != ModelKind::Bag {
+        return Err(problem("model.embedding", "only a `bag` has embeddings"));
+    }
+    let kind = format!("{:?}", model.kind).to_lowercase();
+    if !model.kind.convolves() && model.channels.is_some() {
+        return Err(problem("model.channels", format!("`{kind}` has no convolutions")).hint("use `model.hidden`, or `kind: convnet`"));
+    }
+    let Some([height, ..]) = data.image_shape() else {
+        return match model.kind.convolves() {
+            true => Err(problem("model.kind", format!("`{kind}` needs images, and {} has documents", data.as_str()))
+                .hint("use `kind: mlp` or `kind: bag`")),
+            false => Ok(()),
+        };
+    };
+    let blocks = widths[0].1.len();
+    match (model.kind, model.kind.residual_blocks()) {
+        (ModelKind::Bag, _) => Err(problem("model.kind", format!("`bag` needs documents, and {} has images", data.as_str()))
+            .hint("use `kind: mlp`, or `data: newsgroups`")),
+        (_, Some(_)) if model.norm == Norm::None => {
+            Err(problem("model.norm", format!("`{kind}` does not train without normalisation")).hint("set `norm: batch` or `norm: group`"))
         }
-        ModelKind::Convnet => {
-            let [height, ..] = data.image_shape();
+        (_, Some(_)) => {
+            let usual = Model { channels: None, ..model.clone() }.channels().len();
+            match blocks == usual {
+                true => Ok(()),
+                false => Err(problem("model.channels", format!("`{kind}` has {usual} stages, so {usual} channel counts"))),
+            }
+        }
+        (ModelKind::Convnet, None) => {
             let most = height.ilog2() as usize;
-            match widths[0].1.len() {
+            match blocks {
                 0 => Err(problem("model.channels", "a `convnet` needs at least one convolution").hint("use `kind: mlp` for none")),
                 n if n > most => Err(problem("model.channels", format!("{n} blocks halve a {height}-pixel image below one pixel"))
                     .hint(format!("at most {most} blocks for {}", data.as_str()))),
@@ -229,21 +316,30 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
     let classes = Path::parse(&at("classes"));
     let mut labels = vec![];
     for (i, class) in phase.classes.iter().enumerate() {
-        let Some(label) = class.label(data) else {
+        let own = class.labels(data);
+        if own.is_empty() {
             let names = data.class_names();
             let by_name = matches!(class, Class::Name(_));
-            let near = nearest(&class.to_string(), names).filter(|_| by_name).map(|near| format!("did you mean `{near}`?"));
+            let groups = CIFAR100_SUPERCLASSES.iter().filter(|_| data == DataName::Cifar100).map(|(group, _)| *group);
+            let near = nearest(&class.to_string(), names.iter().copied().chain(groups))
+                .filter(|_| by_name)
+                .map(|near| format!("did you mean `{near}`?"));
             let what = format!("{} has no class `{class}`", data.as_str());
             return Err(Problem {
                 path: classes.index(i),
                 what,
                 hint: near.or(Some(format!("its classes are {}, or 0 to {}", names.join(", "), names.len() - 1))),
             });
-        };
-        if labels.contains(&label) {
-            return Err(Problem { path: classes.index(i), what: format!("class `{class}` is listed twice"), hint: None });
         }
-        labels.push(label);
+        if let Some(&twice) = own.iter().find(|label| labels.contains(*label)) {
+            let name = data.class_names()[twice];
+            let what = match class {
+                Class::Name(pattern) if pattern != name => format!("`{class}` stands for class `{name}`, which is listed already"),
+                _ => format!("class `{class}` is listed twice"),
+            };
+            return Err(Problem { path: classes.index(i), what, hint: None });
+        }
+        labels.extend(own);
     }
     if labels.len() < 2 {
         return Err(Problem { path: classes, what: "a task needs at least two classes".into(), hint: None });
@@ -257,7 +353,8 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
     if phase.total.is_some_and(|n| n < labels.len()) {
         return Err(problem(at("total"), format!("must be at least the number of classes ({})", labels.len())));
     }
-    let smallest = labels.iter().map(|&label| data.training_images()[label]).min().unwrap_or(0);
+    let counts = data.training_images();
+    let smallest = labels.iter().map(|&label| counts[label]).min().unwrap_or(0);
     if phase.validation_per_class >= smallest {
         return Err(problem(
             at("validation_per_class"),
@@ -298,9 +395,23 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
     if !(phase.schedule.warmup >= 0.0 && phase.schedule.warmup <= phase.epochs as f64) {
         return Err(problem(at("schedule.warmup"), format!("must be between 0 and the {} epochs", phase.epochs)));
     }
-    let [height, ..] = data.image_shape();
-    if phase.augment.shift >= height {
-        return Err(problem(at("augment.shift"), format!("must be below the image's {height} pixels")));
+    for (key, value) in [("l1_ratio", phase.l1_ratio), ("label_noise", phase.label_noise)] {
+        if !(0.0..=1.0).contains(&value) {
+            return Err(problem(at(key), format!("must be between 0 and 1, not {}", number(value))));
+        }
     }
-    Ok(())
+    for (key, value) in [("dropout", phase.dropout), ("label_smoothing", phase.label_smoothing)] {
+        if !(0.0..1.0).contains(&value) {
+            return Err(problem(at(key), format!("must be at least 0 and below 1, not {}", number(value))));
+        }
+    }
+    match data.image_shape() {
+        None if phase.augment != Augment::default() => {
+            Err(problem(at("augment"), format!("{} has documents, which are neither mirrored nor shifted", data.as_str())))
+        }
+        Some([height, ..]) if phase.augment.shift >= height => {
+            Err(problem(at("augment.shift"), format!("must be below the image's {height} pixels")))
+        }
+        _ => Ok(()),
+    }
 }

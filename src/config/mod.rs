@@ -23,7 +23,7 @@ use layers::{Layer, Layers};
 pub use network::Network;
 pub use reference::markdown as reference_markdown;
 pub use ridge::Ridge;
-pub use schema::{json_schema, Kind, Question, Selection};
+pub use schema::{json_schema, Kind, Question, Selection, Strength, Stronger};
 use schema::{Header, Shape};
 
 /// Beyond this a study is a slip of the keyboard.
@@ -47,6 +47,9 @@ pub struct Study {
     pub description: Option<String>,
     pub kind: Kind,
     pub selection: Selection,
+    pub strength: Strength,
+    /// Estimate the alignment of the tasks too.
+    pub alignment: bool,
     pub question: Option<Question>,
     /// Distinct, in the order given. A ridge study has none of its own: its seed is a setting.
     pub seeds: Vec<u64>,
@@ -133,6 +136,7 @@ impl Study {
             Path::parse(&axis.path).set(&mut settings, Value::Sequence(axis.values.clone()));
         }
         let groups = groups(&axes, &header.zip, &layers)?;
+        strength(&header.strength, &axes, &layers)?;
         let seeds = if header.kind == Kind::Ridge { vec![] } else { seeds };
         let cells = groups.iter().fold(seeds.len().max(1) as f64, |product, group| product * axes[group[0]].values.len() as f64);
         if cells > MOST_CELLS {
@@ -144,6 +148,8 @@ impl Study {
             description: header.description,
             kind: header.kind,
             selection: header.selection,
+            strength: header.strength,
+            alignment: header.alignment,
             question: header.question,
             seeds,
             axes,
@@ -268,6 +274,12 @@ impl Study {
             Kind::Network => {
                 map.insert("seeds".into(), Value::Sequence(self.seeds.iter().map(|&s| s.into()).collect()));
                 map.insert("selection".into(), serde_yaml::to_value(self.selection).unwrap_or(Value::Null));
+                if self.strength.stands_for().is_some() {
+                    map.insert("strength".into(), serde_yaml::to_value(&self.strength).unwrap_or(Value::Null));
+                }
+                if self.alignment {
+                    map.insert("alignment".into(), true.into());
+                }
             }
             Kind::Ridge => {
                 map.insert("question".into(), serde_yaml::to_value(self.question).unwrap_or(Value::Null));
@@ -286,6 +298,29 @@ impl Study {
             map.extend(settings.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         serde_yaml::to_string(&map).unwrap_or_default()
+    }
+}
+
+/// What takes λ₀'s part has to be an axis of the source, with numbers.
+fn strength(strength: &Strength, axes: &[Axis], layers: &Layers) -> Result<(), StudyError> {
+    let Some(path) = strength.stands_for() else { return Ok(()) };
+    let error = |what: String| layers.error(&Path::parse("strength.axis"), what);
+    let Some(axis) = axes.iter().find(|axis| axis.path == path) else {
+        let known: Vec<&str> = axes.iter().map(|axis| axis.path.as_str()).filter(|path| path.starts_with("source.")).collect();
+        let error = error(format!("`{path}` is no axis of this study"));
+        return Err(match (nearest(path, known.iter().copied()), known.as_slice()) {
+            (Some(near), _) => error.hint(format!("did you mean `{near}`?")),
+            (None, []) => error.hint("give a setting of the source a list of values, e.g. source: {epochs: [5, 10, 20]}"),
+            (None, known) => error.hint(format!("the source's axes are {}", schema::words(known.iter().copied()))),
+        });
+    };
+    if !path.starts_with("source.") {
+        return Err(error(format!("`{path}` does not regularise the source alone"))
+            .hint("choose a setting below `source`, or leave `strength` out"));
+    }
+    match axis.values.iter().find(|value| value.as_f64().is_none_or(|v| v < 0.0)) {
+        Some(value) => Err(error(format!("`{path}` has the value {}, which is no number ≥ 0", show(value)))),
+        None => Ok(()),
     }
 }
 

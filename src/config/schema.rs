@@ -40,6 +40,12 @@ pub struct Header {
     /// What optima are chosen by, on validation images: `accuracy` or `loss`. Both are reported.
     #[serde(default)]
     pub selection: Selection,
+    /// Which axis says how strongly the source was regularised, if not λ₀: it takes λ₀'s part in the answer, the figures and the tables.
+    #[serde(default)]
+    pub strength: Strength,
+    /// Estimate how aligned source and target are, once for each pair of tasks, network and seed: ρ̂ of ridge solutions on the features of an untrained network.
+    #[serde(default)]
+    pub alignment: bool,
     /// What the study asks, for its figures and its claims. `reversal`: λ₀*/λ_S* against ρ. `source-noise`: R_S − R_TL against σ₀². `target-size`:
     /// R_S − R_TL against n₁. `scaling`: simulation against prediction as p grows. `cost`: what λ_S* in place of λ₀* costs, against ρ.
     /// `targets`: one λ₀ for several targets. null: predicted and simulated risks alone.
@@ -70,7 +76,7 @@ impl Kind {
     fn foreign(self) -> &'static [&'static str] {
         match self {
             Kind::Network => &["question"],
-            Kind::Ridge => &["seeds", "selection"],
+            Kind::Ridge => &["seeds", "selection", "strength", "alignment"],
         }
     }
 }
@@ -91,6 +97,36 @@ pub enum Question {
     Cost,
     /// One λ₀ for several targets.
     Targets,
+}
+
+/// The axis of regularisation strength.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Strength {
+    /// An axis of the study with numbers, e.g. `source.epochs` (early stopping), `source.dropout`, `source.label_smoothing` or `source.lr`.
+    pub axis: String,
+    /// Which end of it regularises more.
+    pub stronger: Stronger,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Stronger {
+    Larger,
+    Smaller,
+}
+
+impl Default for Strength {
+    fn default() -> Self {
+        Strength { axis: "lambda0".into(), stronger: Stronger::Larger }
+    }
+}
+
+impl Strength {
+    /// What λ₀ stands for, where it is not λ₀.
+    pub fn stands_for(&self) -> Option<&str> {
+        (self.axis != "lambda0").then_some(self.axis.as_str())
+    }
 }
 
 /// The metric that optima are chosen by.

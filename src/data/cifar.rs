@@ -1,4 +1,4 @@
-//! CIFAR-10 in its binary version: a folder of batches, or the archive as downloaded.
+//! CIFAR-10 and CIFAR-100 in their binary versions: a folder of batches, or the archive as downloaded.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,86 +9,131 @@ use super::{DataError, Examples};
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
-const RECORD: usize = 1 + 3 * PLANE;
-const RECORDS: usize = 10_000;
-const TRAIN: [&str; 5] = ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
-const TEST: [&str; 1] = ["test_batch.bin"];
+
+/// How one of the data sets lies on disk: records of some label bytes, then the red, green and blue planes.
+struct Form {
+    name: &'static str,
+    train: &'static [&'static str],
+    test: &'static str,
+    /// Records in a training and in the test batch.
+    records: [usize; 2],
+    /// Bytes before the pixels, and which of them is the label.
+    label_bytes: usize,
+    label: usize,
+    classes: u8,
+}
+
+const CIFAR10: Form = Form {
+    name: "CIFAR-10",
+    train: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
+    test: "test_batch.bin",
+    records: [10_000; 2],
+    label_bytes: 1,
+    label: 0,
+    classes: 10,
+};
+const CIFAR100: Form =
+    Form { name: "CIFAR-100", train: &["train.bin"], test: "test.bin", records: [50_000, 10_000], label_bytes: 2, label: 1, classes: 100 };
+const CIFAR100_COARSE: Form = Form { label: 0, classes: 20, ..CIFAR100 };
 
 /// Reads the six batches from `cifar-10-batches-bin/` or `cifar-10-binary.tar.gz`.
 pub fn read_cifar10(path: &Path) -> Result<(Examples, Examples), DataError> {
-    let mut batches = match path.is_dir() {
-        true => from_folder(path)?,
-        false => from_archive(path)?,
-    };
-    let mut half = |names: &[&str]| {
-        let mut pixels = Vec::with_capacity(names.len() * RECORDS * 3 * PLANE);
-        let mut labels = Vec::with_capacity(names.len() * RECORDS);
-        for name in names {
-            let file = path.join(name);
-            let bytes = batches.remove(*name).ok_or_else(|| DataError::file(&file, "this file is missing"))?;
-            decode(&file, &bytes, &mut pixels, &mut labels)?;
+    CIFAR10.read(path)
+}
+
+/// Reads both batches from `cifar-100-binary/` or `cifar-100-binary.tar.gz`, with the 20 coarse or the 100 fine labels.
+pub fn read_cifar100(path: &Path, coarse: bool) -> Result<(Examples, Examples), DataError> {
+    if coarse { CIFAR100_COARSE } else { CIFAR100 }.read(path)
+}
+
+impl Form {
+    fn record(&self) -> usize {
+        self.label_bytes + 3 * PLANE
+    }
+
+    fn read(&self, path: &Path) -> Result<(Examples, Examples), DataError> {
+        let mut batches = match path.is_dir() {
+            true => self.from_folder(path)?,
+            false => self.from_archive(path)?,
+        };
+        let mut half = |names: &[&str], records: usize| {
+            let mut pixels = Vec::with_capacity(names.len() * records * 3 * PLANE);
+            let mut labels = Vec::with_capacity(names.len() * records);
+            for name in names {
+                let file = path.join(name);
+                let bytes = batches.remove(*name).ok_or_else(|| DataError::file(&file, "this file is missing"))?;
+                self.decode(&file, &bytes, records, &mut pixels, &mut labels)?;
+            }
+            Ok(Examples::images(pixels, labels, 3 * PLANE))
+        };
+        Ok((half(self.train, self.records[0])?, half(&[self.test], self.records[1])?))
+    }
+
+    fn files(&self) -> Vec<&'static str> {
+        self.train.iter().copied().chain([self.test]).collect()
+    }
+
+    /// One more byte than the largest batch has, so that an oversized file shows.
+    fn limit(&self) -> u64 {
+        (self.records[0].max(self.records[1]) * self.record() + 1) as u64
+    }
+
+    fn from_folder(&self, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
+        let mut batches = BTreeMap::new();
+        for name in self.files() {
+            let path = folder.join(name);
+            let Ok(file) = File::open(&path) else { continue };
+            let mut bytes = vec![];
+            file.take(self.limit()).read_to_end(&mut bytes).map_err(|error| DataError::file(&path, format!("cannot be read: {error}")))?;
+            batches.insert(name.to_string(), bytes);
         }
-        Ok(Examples::new(pixels, labels, 3 * PLANE))
-    };
-    Ok((half(&TRAIN)?, half(&TEST)?))
-}
-
-/// One more byte than a batch has, so that an oversized file shows.
-const LIMIT: u64 = (RECORDS * RECORD + 1) as u64;
-
-fn from_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
-    let mut batches = BTreeMap::new();
-    for name in TRAIN.iter().chain(&TEST) {
-        let path = folder.join(name);
-        let Ok(file) = File::open(&path) else { continue };
-        let mut bytes = Vec::with_capacity(RECORDS * RECORD + 1);
-        file.take(LIMIT).read_to_end(&mut bytes).map_err(|error| DataError::file(&path, format!("cannot be read: {error}")))?;
-        batches.insert(name.to_string(), bytes);
+        Ok(batches)
     }
-    Ok(batches)
-}
 
-fn from_archive(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
-    let broken = |error: std::io::Error| DataError::file(path, format!("not a readable .tar.gz: {error}"));
-    let file = File::open(path).map_err(broken)?;
-    let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
-    let mut batches = BTreeMap::new();
-    for entry in archive.entries().map_err(broken)? {
-        let entry = entry.map_err(broken)?;
-        let name = entry.path().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned())).unwrap_or_default();
-        if TRAIN.contains(&name.as_str()) || TEST.contains(&name.as_str()) {
-            let mut bytes = Vec::with_capacity(RECORDS * RECORD + 1);
-            entry.take(LIMIT).read_to_end(&mut bytes).map_err(broken)?;
-            batches.insert(name, bytes);
+    fn from_archive(&self, path: &Path) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
+        let broken = |error: std::io::Error| DataError::file(path, format!("not a readable .tar.gz: {error}"));
+        let file = File::open(path).map_err(broken)?;
+        let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
+        let mut batches = BTreeMap::new();
+        for entry in archive.entries().map_err(broken)? {
+            let entry = entry.map_err(broken)?;
+            let name = entry.path().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned())).unwrap_or_default();
+            if self.files().contains(&name.as_str()) {
+                let mut bytes = vec![];
+                entry.take(self.limit()).read_to_end(&mut bytes).map_err(broken)?;
+                batches.insert(name, bytes);
+            }
         }
+        Ok(batches)
     }
-    Ok(batches)
-}
 
-/// Records are a label, then the red, green and blue planes; here channels become innermost.
-fn decode(path: &Path, bytes: &[u8], pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<(), DataError> {
-    if bytes.len() != RECORDS * RECORD {
-        let what = if bytes.len() < RECORDS * RECORD { "truncated" } else { "too long" };
-        return Err(DataError::file(
-            path,
-            format!(
-                "{what}: a batch has {} bytes, this one {}{}",
-                RECORDS * RECORD,
-                if what == "too long" { "at least " } else { "" },
-                bytes.len()
-            ),
-        ));
-    }
-    for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
-        if record[0] > 9 {
+    /// The planes' pixels, channels innermost.
+    fn decode(&self, path: &Path, bytes: &[u8], records: usize, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<(), DataError> {
+        let wanted = records * self.record();
+        if bytes.len() != wanted {
+            let what = if bytes.len() < wanted { "truncated" } else { "too long" };
             return Err(DataError::file(
                 path,
-                format!("label {} of image {i} is not a class of CIFAR-10 (is this another data set's file?)", record[0]),
+                format!(
+                    "{what}: a batch has {} bytes, this one {}{}",
+                    wanted,
+                    if what == "too long" { "at least " } else { "" },
+                    bytes.len()
+                ),
             ));
         }
-        labels.push(record[0]);
-        let planes = &record[1..];
-        pixels.extend((0..PLANE).flat_map(|p| [planes[p], planes[PLANE + p], planes[2 * PLANE + p]]));
+        for (i, record) in bytes.chunks_exact(self.record()).enumerate() {
+            let label = record[self.label];
+            if label >= self.classes {
+                return Err(DataError::file(
+                    path,
+                    format!("label {label} of image {i} is not a class of {} (is this another data set's file?)", self.name),
+                ));
+            }
+            labels.push(label);
+            let planes = &record[self.label_bytes..];
+            pixels.extend((0..PLANE).flat_map(|p| [planes[p], planes[PLANE + p], planes[2 * PLANE + p]]));
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -21,7 +21,7 @@ pub fn read() -> (Examples, Examples) {
         labels.push(label);
         left[label as usize] -= 1;
     }
-    let [train, test] = halves.map(|(pixels, labels)| Examples::new(pixels, labels, 64));
+    let [train, test] = halves.map(|(pixels, labels)| Examples::images(pixels, labels, 64));
     (train, test)
 }
 
@@ -38,6 +38,6 @@ mod tests {
             assert_eq!(train.labels.iter().filter(|&&l| l as usize == label).count(), count, "class {label}");
             assert_eq!(test.labels.iter().filter(|&&l| l as usize == label).count(), TEST_PER_CLASS);
         }
-        assert!(train.pixels.iter().all(|p| p % 15 == 0 && *p <= 240));
+        assert!(train.pixels().iter().all(|p| p % 15 == 0 && *p <= 240));
     }
 }

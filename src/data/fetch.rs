@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::verify::{md5_read, CIFAR10_ARCHIVE};
+use super::verify::{Checksum, CIFAR100_ARCHIVE, CIFAR10_ARCHIVE, NEWSGROUPS_ARCHIVE};
 use super::DataError;
 use crate::config::network::DataName;
 
@@ -16,22 +16,22 @@ pub struct Source {
     /// Bases to try in turn; the file's name is appended.
     pub bases: Vec<String>,
     /// Of the file as downloaded.
-    pub md5: String,
+    pub checksum: Checksum,
 }
 
 impl Source {
     /// The files of a data set. `mirror` is asked before the official places.
     pub fn of(name: DataName, mirror: Option<&str>) -> Vec<Source> {
-        let (folder, bases, files): (&str, &[&str], &[(&str, &str)]) = match name {
+        let (folder, bases, files): (&str, &[&str], &[(&str, Checksum)]) = match name {
             DataName::Digits => ("", &[], &[]),
             DataName::Mnist => (
                 "mnist",
                 &["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"],
                 &[
-                    ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-                    ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
-                    ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
-                    ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+                    ("train-images-idx3-ubyte.gz", Checksum::Md5("f68b3c2dcbeaaa9fbdd348bbdeb94873")),
+                    ("train-labels-idx1-ubyte.gz", Checksum::Md5("d53e105ee54ea40749a09fcbcd1e9432")),
+                    ("t10k-images-idx3-ubyte.gz", Checksum::Md5("9fb629c4189551a2d022fa330f9573f3")),
+                    ("t10k-labels-idx1-ubyte.gz", Checksum::Md5("ec29112dd5afa0611ce80d1b7f02629c")),
                 ],
             ),
             DataName::Cifar10 => (
@@ -39,10 +39,23 @@ impl Source {
                 &["https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"],
                 &[("cifar-10-binary.tar.gz", CIFAR10_ARCHIVE)],
             ),
+            DataName::Cifar100 | DataName::Cifar100Coarse => (
+                "",
+                &["https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"],
+                &[("cifar-100-binary.tar.gz", CIFAR100_ARCHIVE)],
+            ),
+            DataName::Newsgroups => (
+                "",
+                &["http://qwone.com/~jason/20Newsgroups/", "https://people.csail.mit.edu/jrennie/20Newsgroups/"],
+                &[("20news-bydate.tar.gz", NEWSGROUPS_ARCHIVE)],
+            ),
         };
         let bases: Vec<String> =
             mirror.into_iter().chain(bases.iter().copied()).map(|base| format!("{}/", base.trim_end_matches('/'))).collect();
-        files.iter().map(|(file, md5)| Source { path: Path::new(folder).join(file), bases: bases.clone(), md5: md5.to_string() }).collect()
+        files
+            .iter()
+            .map(|(file, checksum)| Source { path: Path::new(folder).join(file), bases: bases.clone(), checksum: *checksum })
+            .collect()
     }
 
     fn urls(&self) -> impl Iterator<Item = String> + '_ {
@@ -54,7 +67,8 @@ impl Source {
 /// Brings one file into `folder`; `progress` hears (bytes so far, bytes in all if known). True where it was there already.
 pub fn fetch(source: &Source, folder: &Path, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<bool, DataError> {
     let target = folder.join(&source.path);
-    if File::open(&target).and_then(md5_read).is_ok_and(|found| found == source.md5) {
+    let check = |path: &Path| File::open(path).and_then(|file| source.checksum.compare(file));
+    if check(&target).is_ok_and(|found| found.is_ok()) {
         return Ok(true);
     }
     let part = target.with_extension("part");
@@ -73,14 +87,13 @@ pub fn fetch(source: &Source, folder: &Path, progress: &mut dyn FnMut(u64, Optio
                 }
                 Err(Failed::Local(error)) => return Err(local(&part, error)),
             }
-            let found = File::open(&part).and_then(md5_read).map_err(|error| local(&part, error))?;
-            if found == source.md5 {
+            let Err(what) = check(&part).map_err(|error| local(&part, error))? else {
                 fs::rename(&part, &target).map_err(|error| local(&target, error))?;
                 return Ok(false);
-            }
+            };
             fs::remove_file(&part).map_err(|error| local(&part, error))?;
             if attempt == 1 {
-                failures.push(format!("{url}: md5 {found}, expected {}", source.md5));
+                failures.push(format!("{url}: {what}"));
             }
         }
     }

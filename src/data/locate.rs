@@ -21,6 +21,8 @@ fn names(name: DataName) -> &'static [&'static str] {
         DataName::Digits => &[],
         DataName::Mnist => &["mnist", "MNIST/raw"],
         DataName::Cifar10 => &["cifar-10-batches-bin", "cifar-10-binary.tar.gz"],
+        DataName::Cifar100 | DataName::Cifar100Coarse => &["cifar-100-binary", "cifar-100-binary.tar.gz"],
+        DataName::Newsgroups => &["20news-bydate", "20news-bydate.tar.gz"],
     }
 }
 

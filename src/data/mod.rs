@@ -1,4 +1,4 @@
-//! Data sets as arrays in memory: images as bytes, a training file to learn and validate on, and a held-out test set
+//! Data sets as arrays in memory: images as bytes, documents as counted words, a training file to learn and validate on, and a held-out test set
 //! that only a model that no longer learns can open.
 
 mod cifar;
@@ -6,9 +6,11 @@ mod digits;
 mod fetch;
 mod idx;
 mod locate;
+mod newsgroups;
 mod split;
 pub mod table;
 mod verify;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +20,9 @@ use crate::config::network::DataName;
 
 pub use fetch::{fetch, Source};
 pub use locate::{search_path, Roots};
-pub use split::{normalisation, task_labels, test_rows, Normalisation, Split};
-pub use verify::{verify, Verdict};
+pub use split::{normalisation, task_labels, taught, test_rows, Normalisation, Preparation, Split};
+pub use verify::{verify, Checksum, Verdict};
+pub use words::{Corpus, Vectoriser};
 
 /// What is wrong with data on disk, and what to do. Exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -43,19 +46,42 @@ impl DataError {
     }
 }
 
-/// Images with labels. Row i of `pixels` is image i, height × width × channels, channels innermost.
+/// Images or documents with labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examples {
-    pub pixels: Array2<u8>,
+    pub content: Content,
     pub labels: Vec<u8>,
 }
 
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// Row i is image i, height × width × channels, channels innermost.
+    Images(Array2<u8>),
+    Documents(Corpus),
+}
+
 impl Examples {
-    fn new(pixels: Vec<u8>, labels: Vec<u8>, width: usize) -> Examples {
+    fn images(pixels: Vec<u8>, labels: Vec<u8>, width: usize) -> Examples {
         let n = labels.len();
         // Readers check their sizes before they come here.
         let pixels = Array2::from_shape_vec((n, width), pixels).expect("readers hand over n × width bytes");
-        Examples { pixels, labels }
+        Examples { content: Content::Images(pixels), labels }
+    }
+
+    /// All pixels, image after image; none of documents.
+    pub fn pixels(&self) -> &[u8] {
+        match &self.content {
+            Content::Images(pixels) => pixels.as_slice().unwrap_or_default(),
+            Content::Documents(_) => &[],
+        }
+    }
+
+    /// The documents' words; none of images.
+    pub fn corpus(&self) -> Option<&Corpus> {
+        match &self.content {
+            Content::Images(_) => None,
+            Content::Documents(corpus) => Some(corpus),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -85,22 +111,23 @@ impl HeldOut {
 #[derive(Debug, Clone)]
 pub struct Dataset {
     pub name: DataName,
-    /// Height, width, channels.
-    pub shape: [usize; 3],
     /// The training file: training and validation images are drawn from it.
     pub train: Examples,
     pub test: HeldOut,
 }
 
 impl Dataset {
-    /// Reads a data set from the first of `roots` that has it.
-    pub fn load(name: DataName, roots: &Roots) -> Result<Dataset, DataError> {
+    /// Reads a data set from the first of `roots` that has it. `strip`: documents without headers, footers and quoted lines.
+    pub fn load(name: DataName, strip: bool, roots: &Roots) -> Result<Dataset, DataError> {
         let (train, test) = match name {
             DataName::Digits => digits::read(),
             DataName::Mnist => idx::read_mnist(&locate::require(name, roots)?)?,
             DataName::Cifar10 => cifar::read_cifar10(&locate::require(name, roots)?)?,
+            DataName::Cifar100 => cifar::read_cifar100(&locate::require(name, roots)?, false)?,
+            DataName::Cifar100Coarse => cifar::read_cifar100(&locate::require(name, roots)?, true)?,
+            DataName::Newsgroups => newsgroups::read_newsgroups(&locate::require(name, roots)?, strip)?,
         };
-        Ok(Dataset { name, shape: name.image_shape(), train, test: HeldOut(test) })
+        Ok(Dataset { name, train, test: HeldOut(test) })
     }
 }
 

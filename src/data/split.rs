@@ -1,8 +1,12 @@
 //! A task's images: which rows of the training file train and validate, which rows of the test file test.
 
-use crate::config::network::{DataName, Phase};
+use std::sync::Arc;
+
+use crate::config::network::{DataName, FitOn, Phase};
+use crate::config::Network;
 use crate::plan::Stream;
 
+use super::words::Vectoriser;
 use super::Examples;
 
 /// Rows of the training file.
@@ -17,18 +21,19 @@ impl Split {
     /// Draws a task's images with the seed, the same number from each class.
     ///
     /// Each class is shuffled by itself; validation takes its first images and training the next ones, so that a larger
-    /// `per_class` or `total` keeps the smaller one's training images and the validation images stay the same.
+    /// `per_class` or `total` keeps the smaller one's training images and the validation images stay the same. `leave` says how
+    /// many of a class's training images are another task's: they are passed over.
     /// The configuration has been checked: every class has enough.
-    pub fn draw(examples: &Examples, data: DataName, phase: &Phase, seed: u64) -> Split {
-        let labels: Vec<usize> = phase.classes.iter().filter_map(|class| class.label(data)).collect();
+    pub fn draw(examples: &Examples, data: DataName, phase: &Phase, seed: u64, leave: &dyn Fn(usize) -> usize) -> Split {
+        let takes_all = phase.per_class.is_none() && phase.total.is_none();
         let mut split = Split { train: vec![], validation: vec![] };
-        for (position, &label) in labels.iter().enumerate() {
+        for (label, n) in phase.labels(data).into_iter().zip(phase.training_images(data)) {
             let mut rows: Vec<usize> = (0..examples.len()).filter(|&row| usize::from(examples.labels[row]) == label).collect();
             // By label, not by position: a class's images do not depend on the task's other classes.
             Stream::new("split", seed, label as u64).shuffle(&mut rows);
             let (validation, pool) = rows.split_at(phase.validation_per_class.min(rows.len()));
-            let even = |total: usize| total / labels.len() + usize::from(position < total % labels.len());
-            let n = phase.per_class.or(phase.total.map(even)).unwrap_or(pool.len());
+            let pool = &pool[leave(label).min(pool.len())..];
+            let n = if takes_all { pool.len() } else { n };
             split.validation.extend_from_slice(validation);
             split.train.extend_from_slice(&pool[..n.min(pool.len())]);
         }
@@ -36,6 +41,35 @@ impl Split {
         split.validation.sort_unstable();
         split
     }
+
+    /// The source's images.
+    pub fn of_source(examples: &Examples, settings: &Network, seed: u64) -> Split {
+        Split::draw(examples, settings.data, &settings.source, seed, &|_| 0)
+    }
+
+    /// The target's images, with `phase` for the target's own training or its twin's.
+    pub fn of_target(examples: &Examples, settings: &Network, phase: &Phase, seed: u64) -> Split {
+        let taken: Vec<(usize, usize)> = match phase.apart {
+            true => settings.source.labels(settings.data).into_iter().zip(settings.source.training_images(settings.data)).collect(),
+            false => vec![],
+        };
+        let leave = |label: usize| taken.iter().find(|(of, _)| *of == label).map_or(0, |(_, n)| *n);
+        Split::draw(examples, settings.data, phase, seed, &leave)
+    }
+}
+
+/// The outputs that a task's training images are taught: their own, but for `label_noise` of them, drawn with the seed, that of another class.
+pub fn taught(examples: &Examples, data: DataName, phase: &Phase, task: &str, rows: &[usize], seed: u64) -> Vec<i64> {
+    let (labels, classes) = (task_labels(data, phase), phase.labels(data).len());
+    let mut stream = Stream::new(&format!("label-noise/{task}"), seed, 0);
+    let wrong = (phase.label_noise * rows.len() as f64).round() as usize;
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    stream.shuffle(&mut order);
+    let mut outputs: Vec<i64> = rows.iter().map(|&row| labels[usize::from(examples.labels[row])]).collect();
+    for &at in &order[..wrong] {
+        outputs[at] = (outputs[at] + 1 + stream.below(classes as u64 - 1) as i64) % classes as i64;
+    }
+    outputs
 }
 
 /// Rows of the test file that belong to the task.
@@ -47,12 +81,35 @@ pub fn test_rows(test: &Examples, data: DataName, phase: &Phase) -> Vec<usize> {
 /// The task's output for each label of the data set; −1 for labels outside the task.
 pub fn task_labels(data: DataName, phase: &Phase) -> [i64; 256] {
     let mut outputs = [-1; 256];
-    for (output, class) in phase.classes.iter().enumerate() {
-        if let Some(label) = class.label(data) {
-            outputs[label] = output as i64;
-        }
+    for (output, label) in phase.labels(data).into_iter().enumerate() {
+        outputs[label] = output as i64;
     }
     outputs
+}
+
+/// How raw examples become a model's inputs; taken from the source task's training examples.
+#[derive(Debug, Clone)]
+pub enum Preparation {
+    Pixels(Normalisation),
+    Words(Arc<Vectoriser>),
+}
+
+impl Preparation {
+    /// Of a study's settings and a seed.
+    pub fn of(examples: &Examples, settings: &Network, seed: u64) -> Preparation {
+        let mut rows = Split::of_source(examples, settings, seed).train;
+        match examples.corpus() {
+            None => Preparation::Pixels(normalisation(examples, &rows, settings.input()[2])),
+            Some(corpus) => {
+                if settings.text.fit == FitOn::Union {
+                    rows.extend(Split::of_target(examples, settings, &settings.target, seed).train);
+                    rows.sort_unstable();
+                    rows.dedup();
+                }
+                Preparation::Words(Arc::new(Vectoriser::fit(corpus, &rows, &settings.text)))
+            }
+        }
+    }
 }
 
 /// Mean and standard deviation of each channel, in units of pixel/255.
@@ -64,16 +121,17 @@ pub struct Normalisation {
 
 /// Statistics over all pixels of these rows; exact, in integers. A constant channel gets sd 1.
 pub fn normalisation(examples: &Examples, rows: &[usize], channels: usize) -> Normalisation {
+    let (pixels, width) = (examples.pixels(), examples.pixels().len() / examples.len().max(1));
     let mut sums = vec![(0u64, 0u64); channels];
     for &row in rows {
-        for pixel in examples.pixels.row(row).as_slice().unwrap_or_default().chunks_exact(channels) {
+        for pixel in pixels[row * width..(row + 1) * width].chunks_exact(channels) {
             for (sum, &value) in sums.iter_mut().zip(pixel) {
                 sum.0 += u64::from(value);
                 sum.1 += u64::from(value) * u64::from(value);
             }
         }
     }
-    let n = (rows.len() * examples.pixels.ncols() / channels).max(1) as f64;
+    let n = (rows.len() * width / channels).max(1) as f64;
     let mean: Vec<f64> = sums.iter().map(|(sum, _)| *sum as f64 / n / 255.0).collect();
     let variance = sums.iter().zip(&mean).map(|((_, squares), mean)| (*squares as f64 / n / (255.0 * 255.0) - mean * mean).max(0.0));
     let sd = variance.map(f64::sqrt).map(|sd| if sd > 1e-6 { sd } else { 1.0 }).collect();
@@ -83,30 +141,17 @@ pub fn normalisation(examples: &Examples, rows: &[usize], channels: usize) -> No
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::network::{Augment, Class, Schedule};
+    use crate::config::network::Class;
     use crate::data::digits;
 
     fn phase(per_class: Option<usize>, total: Option<usize>) -> Phase {
-        Phase {
-            classes: [3, 1, 4].map(Class::Label).to_vec(),
-            per_class,
-            total,
-            validation_per_class: 20,
-            epochs: 1,
-            batch_size: 8,
-            lr: 0.1,
-            schedule: Schedule::default(),
-            momentum: 0.0,
-            nesterov: false,
-            patience: None,
-            augment: Augment::default(),
-        }
+        Phase { per_class, total, validation_per_class: 20, ..Phase::new([3, 1, 4].map(Class::Label).to_vec(), 1, 0.1) }
     }
 
     #[test]
     fn stratified_disjoint_nested_and_by_seed() {
         let (train, _) = digits::read();
-        let draw = |phase: &Phase, seed| Split::draw(&train, DataName::Digits, phase, seed);
+        let draw = |phase: &Phase, seed| Split::draw(&train, DataName::Digits, phase, seed, &|_| 0);
         let small = draw(&phase(Some(10), None), 0);
         let large = draw(&phase(Some(40), None), 0);
         assert_eq!((small.train.len(), small.validation.len(), large.train.len()), (30, 60, 120));
@@ -122,6 +167,31 @@ mod tests {
     }
 
     #[test]
+    fn apart_takes_the_images_that_the_other_task_leaves() {
+        let (train, _) = digits::read();
+        let source = Split::draw(&train, DataName::Digits, &phase(Some(10), None), 0, &|_| 0);
+        for wanted in [Some(30), None] {
+            let apart = Split::draw(&train, DataName::Digits, &phase(wanted, None), 0, &|_| 10);
+            assert_eq!(apart.validation, source.validation);
+            assert!(apart.train.iter().all(|row| !source.train.contains(row)));
+            assert_eq!(apart.train.len(), wanted.map_or(122 + 123 + 121 - 90, |n| 3 * n));
+        }
+    }
+
+    #[test]
+    fn label_noise_changes_its_share_and_nothing_else() {
+        let (train, _) = digits::read();
+        let noisy = |share: f64| Phase { label_noise: share, ..phase(Some(40), None) };
+        let rows = Split::draw(&train, DataName::Digits, &noisy(0.0), 5, &|_| 0).train;
+        let of = |share: f64, seed: u64| taught(&train, DataName::Digits, &noisy(share), "source", &rows, seed);
+        let (clean, quarter) = (of(0.0, 5), of(0.25, 5));
+        assert_eq!(quarter.iter().zip(&clean).filter(|(a, b)| a != b).count(), 30);
+        assert!(quarter.iter().all(|output| (0..3).contains(output)));
+        assert_ne!(quarter, of(0.25, 6));
+        assert!(of(1.0, 5).iter().zip(&clean).all(|(a, b)| a != b));
+    }
+
+    #[test]
     fn labels_follow_the_order_of_the_classes() {
         let labels = task_labels(DataName::Digits, &phase(None, None));
         assert_eq!((labels[3], labels[1], labels[4], labels[0]), (0, 1, 2, -1));
@@ -129,7 +199,7 @@ mod tests {
 
     #[test]
     fn normalisation_is_the_plain_formula() {
-        let examples = Examples::new(vec![0, 255, 255, 51, 0, 0], vec![0], 6);
+        let examples = Examples::images(vec![0, 255, 255, 51, 0, 0], vec![0], 6);
         let stats = normalisation(&examples, &[0], 2);
         let values = [[0.0, 1.0, 0.0], [1.0, 0.2, 0.0]];
         for (c, channel) in values.iter().enumerate() {

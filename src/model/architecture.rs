@@ -1,22 +1,14 @@
-//! The networks a study can name: an MLP and a ConvNet, each with a choice of normalisation.
+//! The networks a study can name, over K replicas: blocks as the plan has them, with parameters and a forward pass.
 
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::fused::{linear, pool_bias_relu};
-use super::layers::{batch_norm, convolution, group_norm, join_replicas, pool, split_replicas, Mode, Strategy};
+use super::layers::{batch_norm, convolution, group_norm, join_replicas, pool, split_replicas, subsample, Mode, Strategy};
 use super::layout::{Init, Layout, Parameter, Role, Shape};
 use crate::config::network::{Model, Norm};
+use crate::plan::{blocks, Block, Convolution};
 
-/// One linear map and what follows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Block {
-    Convolution { channels: i64 },
-    Hidden { width: i64 },
-    Head,
-}
-
-/// An architecture for given images and a given number of classes; it holds no weights.
+/// An architecture for given inputs and a given number of classes; it holds no weights.
 #[derive(Debug, Clone)]
 pub struct Architecture {
     blocks: Vec<Block>,
@@ -25,16 +17,6 @@ pub struct Architecture {
     pub layout: Layout,
     /// Of each convolution, in order.
     pub strategies: Vec<Strategy>,
-    image: [i64; 3],
-}
-
-/// One convolution of a network: 3×3, stride 1, padding 1, over images of `height` × `width`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Convolution {
-    pub inputs: i64,
-    pub outputs: i64,
-    pub height: i64,
-    pub width: i64,
 }
 
 /// Running mean and variance of each BatchNorm layer, [K·C] each; empty without BatchNorm.
@@ -47,133 +29,242 @@ impl Buffers {
     }
 }
 
+/// Dropout's masks: for the layer of this number, a tensor of this size with 0 where an input is dropped and 1/(1 − p) elsewhere.
+pub type Masks<'a> = &'a dyn Fn(usize, &[i64]) -> Tensor;
+
+/// The parameters of one map, its bias and norm where it has them.
+struct Map<'a> {
+    weight: &'a Tensor,
+    bias: Option<&'a Tensor>,
+    scale_shift: Option<(&'a Tensor, &'a Tensor)>,
+}
+
 impl Architecture {
-    /// `image` is height, width, channels.
-    pub fn new(model: &Model, image: [usize; 3], classes: usize) -> Architecture {
-        let [mut height, mut width, mut features] = image;
+    /// `input` is height, width, channels.
+    pub fn new(model: &Model, input: [usize; 3], classes: usize) -> Architecture {
+        let blocks = blocks(model, input, classes);
         let mut parameters = vec![];
-        let mut blocks = vec![];
-        let mut add = |name: String, size: Vec<i64>, fan_in: usize, role: Role| {
-            let outputs = size[0];
-            parameters.push(Parameter { name: format!("{name}.weight"), size, role, shape: Shape::Weight, init: Init::FanIn(fan_in) });
-            parameters.push(Parameter {
-                name: format!("{name}.bias"),
-                size: vec![outputs],
-                role,
-                shape: Shape::Bias,
-                init: Init::FanIn(fan_in),
-            });
-            if role == Role::Backbone && model.norm != Norm::None {
-                let affine = |part: &str, value| Parameter {
-                    name: format!("{name}.norm.{part}"),
-                    size: vec![outputs],
-                    role,
-                    shape: Shape::Norm,
-                    init: Init::Constant(value),
-                };
-                parameters.extend([affine("scale", 1.0), affine("shift", 0.0)]);
-            }
+        let mut numbers = [0; 3];
+        let mut count = |which: usize| {
+            numbers[which] += 1;
+            numbers[which]
         };
-        for (i, channels) in model.channels().into_iter().enumerate() {
-            add(format!("conv{}", i + 1), vec![channels as i64, features as i64, 3, 3], features * 9, Role::Backbone);
-            blocks.push(Block::Convolution { channels: channels as i64 });
-            (height, width, features) = (height / 2, width / 2, channels);
+        for block in &blocks {
+            let mut add = |name: String, size: Vec<i64>| {
+                let fan_in = size[1..].iter().product::<i64>() as usize;
+                let (outputs, role) = (size[0], if matches!(block, Block::Head(_)) { Role::Head } else { Role::Backbone });
+                let mut part = |suffix: &str, size: Vec<i64>, shape, init| {
+                    parameters.push(Parameter { name: format!("{name}.{suffix}"), size, role, shape, init });
+                };
+                part("weight", size, Shape::Weight, Init::FanIn(fan_in));
+                if block.has_bias() {
+                    part("bias", vec![outputs], Shape::Bias, Init::FanIn(fan_in));
+                }
+                if block.has_norm() && model.norm != Norm::None {
+                    part("norm.scale", vec![outputs], Shape::Norm, Init::Constant(1.0));
+                    part("norm.shift", vec![outputs], Shape::Norm, Init::Constant(0.0));
+                }
+            };
+            let kernel = |c: &Convolution| vec![c.outputs, c.inputs, c.kernel, c.kernel];
+            match block {
+                Block::Pooled(c) => add(format!("conv{}", count(0)), kernel(c)),
+                Block::Stem(c) => add("stem".into(), kernel(c)),
+                Block::Residual { first, second, shortcut } => {
+                    let number = count(1);
+                    add(format!("block{number}.conv1"), kernel(first));
+                    add(format!("block{number}.conv2"), kernel(second));
+                    if let Some(c) = shortcut {
+                        add(format!("block{number}.shortcut"), kernel(c));
+                    }
+                }
+                Block::GlobalPool => {}
+                Block::Embedding(l) => add("embedding".into(), vec![l.outputs, l.inputs]),
+                Block::Hidden(l) => add(format!("hidden{}", count(2)), vec![l.outputs, l.inputs]),
+                Block::Head(l) => add("head".into(), vec![l.outputs, l.inputs]),
+            }
         }
-        features *= height * width;
-        for (i, hidden) in model.hidden().into_iter().enumerate() {
-            add(format!("hidden{}", i + 1), vec![hidden as i64, features as i64], features, Role::Backbone);
-            blocks.push(Block::Hidden { width: hidden as i64 });
-            features = hidden;
-        }
-        add("head".into(), vec![classes as i64, features as i64], features, Role::Head);
-        blocks.push(Block::Head);
-        let strategies = vec![Strategy::Alone; model.channels().len()];
+        let convolutions = blocks.iter().map(|block| block.convolutions().len()).sum();
         Architecture {
             blocks,
             norm: model.norm,
             groups: model.groups as i64,
             layout: Layout { parameters },
-            strategies,
-            image: image.map(|n| n as i64),
+            strategies: vec![Strategy::Alone; convolutions],
         }
     }
 
     /// The network's convolutions, in order.
     pub fn convolutions(&self) -> Vec<Convolution> {
-        let [mut height, mut width, mut inputs] = self.image;
-        let channels = self.blocks.iter().filter_map(|block| match block {
-            Block::Convolution { channels } => Some(*channels),
-            _ => None,
-        });
-        let each = channels.map(|outputs| {
-            let found = Convolution { inputs, outputs, height, width };
-            (height, width, inputs) = (height / 2, width / 2, outputs);
-            found
-        });
-        each.collect()
+        self.blocks.iter().flat_map(Block::convolutions).collect()
     }
 
     /// Running statistics of K models before any batch: mean 0, variance 1.
     pub fn fresh_buffers(&self, k: i64, kind: Kind, device: Device) -> Buffers {
-        let widths = self.blocks.iter().filter_map(|block| match block {
-            _ if self.norm != Norm::Batch => None,
-            Block::Convolution { channels: n } | Block::Hidden { width: n } => Some(*n),
-            Block::Head => None,
-        });
-        Buffers(widths.map(|n| (Tensor::zeros([k * n], (kind, device)), Tensor::ones([k * n], (kind, device)))).collect())
+        let scales = self.layout.parameters.iter().filter(|p| self.norm == Norm::Batch && p.name.ends_with("norm.scale"));
+        let fresh = |n: i64| (Tensor::zeros([k * n], (kind, device)), Tensor::ones([k * n], (kind, device)));
+        Buffers(scales.map(|p| fresh(p.count())).collect())
     }
 
-    /// Logits [K, B, classes] of images [K, B, H, W, C] under the parameters (see [`Layout::views`]), in their precision. The images' precision is that of the
-    /// matrix products, convolutions and activations; normalisation layers and biases are computed in the parameters'.
-    pub fn forward(&self, parameters: &[Tensor], images: &Tensor, buffers: &Buffers, mode: Mode) -> Tensor {
-        let (k, precise) = (images.size()[0], parameters[0].kind());
-        let mut parameters = parameters.iter();
-        let mut next = || parameters.next().expect("the layout was built from these blocks, in this order");
-        let mut running = buffers.0.iter();
-        let mut norm = |x: Tensor, scale_shift: Option<(&Tensor, &Tensor)>| match (&self.norm, scale_shift) {
-            (Norm::Batch, Some((scale, shift))) => {
-                batch_norm(&x, scale, shift, running.next().expect("fresh_buffers makes one for each block"), mode)
-            }
-            (Norm::Group, Some((scale, shift))) => group_norm(&x, scale, shift, self.groups),
-            _ => x,
-        };
-        let has_norm = self.norm != Norm::None;
+    /// Logits [K, B, classes] of inputs [K, B, H, W, C] under the parameters (see [`Layout::views`]), in their precision. The inputs' precision is that of the
+    /// matrix products, convolutions and activations; normalisation layers and biases are computed in the parameters'. `masks`: with dropout.
+    pub fn forward(&self, parameters: &[Tensor], inputs: &Tensor, buffers: &Buffers, mode: Mode, masks: Option<Masks>) -> Tensor {
+        let (x, mut pass) = self.start(parameters, inputs, buffers, mode, masks);
+        let y = self.blocks.iter().fold(x, |x, block| pass.block(block, x));
+        y.to_kind(parameters[0].kind())
+    }
 
-        // [K, B, H, W, C] → [B, K·C, H, W] in channels-last memory, or features [K, B, F].
-        let size = images.size();
-        let mut x = match self.blocks[0] {
-            Block::Convolution { .. } => {
-                images.permute([1, 2, 3, 0, 4]).reshape([size[1], size[2], size[3], k * size[4]]).permute([0, 3, 1, 2])
-            }
-            _ => images.reshape([k, size[1], -1]),
+    /// What the head gets, [K, B, features], in evaluation.
+    pub fn features(&self, parameters: &[Tensor], inputs: &Tensor, buffers: &Buffers) -> Tensor {
+        let (x, mut pass) = self.start(parameters, inputs, buffers, Mode::Evaluate, None);
+        let backbone = &self.blocks[..self.blocks.len() - 1];
+        let x = backbone.iter().fold(x, |x, block| pass.block(block, x));
+        pass.flat(x).to_kind(parameters[0].kind())
+    }
+
+    /// [K, B, H, W, C] → [B, K·C, H, W] in channels-last memory, or features [K, B, F].
+    fn start<'a>(
+        &'a self,
+        parameters: &'a [Tensor],
+        inputs: &Tensor,
+        buffers: &'a Buffers,
+        mode: Mode,
+        masks: Option<Masks<'a>>,
+    ) -> (Tensor, Pass<'a>) {
+        let size = inputs.size();
+        let k = size[0];
+        let convolves = !self.blocks[0].convolutions().is_empty();
+        let x = match convolves {
+            true => inputs.permute([1, 2, 3, 0, 4]).reshape([size[1], size[2], size[3], k * size[4]]).permute([0, 3, 1, 2]),
+            false => inputs.reshape([k, size[1], -1]),
         };
-        let mut strategies = self.strategies.iter();
-        for (i, block) in self.blocks.iter().enumerate() {
-            let was_image = i > 0 && matches!(self.blocks[i - 1], Block::Convolution { .. });
-            if was_image && !matches!(block, Block::Convolution { .. }) {
-                x = split_replicas(&x.flatten(1, -1), k);
+        let pass = Pass {
+            architecture: self,
+            k,
+            parameters: parameters.iter(),
+            running: buffers.0.iter(),
+            strategies: self.strategies.iter(),
+            mode,
+            masks,
+            layer: 0,
+        };
+        (x, pass)
+    }
+}
+
+/// One forward pass: what the blocks take their parameters from, in order.
+struct Pass<'a> {
+    architecture: &'a Architecture,
+    k: i64,
+    parameters: std::slice::Iter<'a, Tensor>,
+    running: std::slice::Iter<'a, (Tensor, Tensor)>,
+    strategies: std::slice::Iter<'a, Strategy>,
+    mode: Mode,
+    masks: Option<Masks<'a>>,
+    /// Fully connected layers so far.
+    layer: usize,
+}
+
+impl<'a> Pass<'a> {
+    fn parameter(&mut self) -> &'a Tensor {
+        self.parameters.next().expect("the layout was built from these blocks, in this order")
+    }
+
+    fn map(&mut self, block: &Block) -> Map<'a> {
+        let weight = self.parameter();
+        let bias = block.has_bias().then(|| self.parameter());
+        let has_norm = block.has_norm() && self.architecture.norm != Norm::None;
+        Map { weight, bias, scale_shift: has_norm.then(|| (self.parameter(), self.parameter())) }
+    }
+
+    fn norm(&mut self, x: Tensor, map: &Map) -> Tensor {
+        match (self.architecture.norm, map.scale_shift) {
+            (Norm::Batch, Some((scale, shift))) => {
+                batch_norm(&x, scale, shift, self.running.next().expect("fresh_buffers makes one for each norm"), self.mode)
             }
-            let (weight, bias) = (next(), next());
-            match block {
-                Block::Convolution { .. } => {
-                    let affine = has_norm.then(|| (next(), next()));
-                    let strategy = strategies.next().copied().unwrap_or(Strategy::Alone);
-                    // Pooling commutes with what grows monotonically: bias and ReLU act on a quarter of the pixels.
-                    x = match has_norm {
-                        true => pool(&norm(convolution(&x, weight, Some(bias), strategy), affine)).relu(),
-                        false => pool_bias_relu(&convolution(&x, weight, None, strategy), &bias.reshape([-1])),
-                    };
-                }
-                Block::Hidden { .. } => {
-                    let affine = has_norm.then(|| (next(), next()));
-                    x = linear(&x, weight, bias, !has_norm);
-                    if has_norm {
-                        x = split_replicas(&norm(join_replicas(&x), affine), k).relu();
+            (Norm::Group, Some((scale, shift))) => group_norm(&x, scale, shift, self.architecture.groups),
+            _ => x,
+        }
+    }
+
+    fn convolve(&mut self, x: &Tensor, map: &Map, shape: &Convolution) -> Tensor {
+        let strategy = self.strategies.next().copied().unwrap_or(Strategy::Alone);
+        convolution(x, map.weight, shape.stride, strategy)
+    }
+
+    fn linear(&self, x: &Tensor, map: &Map, relu: bool) -> Tensor {
+        let none = || Tensor::zeros([self.k, map.weight.size()[1]], (map.weight.kind(), map.weight.device()));
+        linear(x, map.weight, &map.bias.map_or_else(none, Tensor::shallow_clone), relu)
+    }
+
+    /// Images as features.
+    fn flat(&self, x: Tensor) -> Tensor {
+        match x.dim() {
+            4 => split_replicas(&x.flatten(1, -1), self.k),
+            _ => x,
+        }
+    }
+
+    /// What a fully connected layer gets: flat, and with dropout unless it is the network's first layer.
+    fn input(&mut self, x: Tensor, is_first: bool) -> Tensor {
+        let x = self.flat(x);
+        self.layer += 1;
+        match self.masks.filter(|_| !is_first) {
+            Some(mask) => &x * mask(self.layer, &x.size()).to_kind(x.kind()),
+            None => x,
+        }
+    }
+
+    fn block(&mut self, block: &Block, x: Tensor) -> Tensor {
+        let is_first = std::ptr::eq(block, &self.architecture.blocks[0]);
+        match block {
+            Block::Pooled(shape) => {
+                let map = self.map(block);
+                let y = self.convolve(&x, &map, shape);
+                // Pooling commutes with what grows monotonically: bias and ReLU act on a quarter of the pixels.
+                match (map.bias, map.scale_shift) {
+                    (Some(bias), None) => pool_bias_relu(&y, &bias.reshape([-1])),
+                    (bias, _) => {
+                        let y = match bias {
+                            Some(bias) => &y + bias.to_kind(y.kind()).reshape([1, -1, 1, 1]),
+                            None => y,
+                        };
+                        pool(&self.norm(y, &map)).relu()
                     }
                 }
-                Block::Head => x = linear(&x, weight, bias, false),
+            }
+            Block::Stem(shape) => {
+                let map = self.map(block);
+                let y = self.convolve(&x, &map, shape);
+                self.norm(y, &map).relu()
+            }
+            Block::Residual { first, second, shortcut } => {
+                let map = self.map(block);
+                let y = self.convolve(&x, &map, first);
+                let y = self.norm(y, &map).relu();
+                let map = self.map(block);
+                let y = self.convolve(&y, &map, second);
+                let y = self.norm(y, &map);
+                let other = match shortcut {
+                    Some(shape) => {
+                        let map = self.map(block);
+                        let other = self.convolve(&x, &map, shape);
+                        self.norm(other, &map)
+                    }
+                    None => subsample(&x, self.k, first.stride, first.outputs),
+                };
+                (y + other).relu()
+            }
+            Block::GlobalPool => x.mean_dim([2i64, 3].as_slice(), true, x.kind()),
+            Block::Embedding(_) | Block::Hidden(_) | Block::Head(_) => {
+                let x = self.input(x, is_first);
+                let map = self.map(block);
+                let hidden = matches!(block, Block::Hidden(_));
+                let y = self.linear(&x, &map, hidden && map.scale_shift.is_none());
+                match map.scale_shift {
+                    Some(_) => split_replicas(&self.norm(join_replicas(&y), &map), self.k).relu(),
+                    None => y,
+                }
             }
         }
-        x.to_kind(precise)
     }
 }

@@ -125,15 +125,21 @@ fn rows_mut(values: &mut [f32], rows: usize, columns: usize) -> MatMut<'_, f32> 
     MatMut::from_row_major_slice_mut(values, rows, columns)
 }
 
-/// Cross-entropy of each image in nats, [K, B], from logits [K, B, classes] and outputs [K, B].
-pub fn cross_entropy(logits: &Tensor, outputs: &Tensor) -> Tensor {
+/// Cross-entropy of each image in nats, [K, B], from logits [K, B, classes] and outputs [K, B]. `smoothing` ε: against 1 − ε on the output plus ε
+/// spread evenly over all classes.
+pub fn cross_entropy(logits: &Tensor, outputs: &Tensor, smoothing: f64) -> Tensor {
     if !on_cpu(logits, &[Kind::Float]) {
-        return -logits.log_softmax(-1, logits.kind()).gather(2, &outputs.unsqueeze(-1), false).squeeze_dim(-1);
+        let log = logits.log_softmax(-1, logits.kind());
+        let right = log.gather(2, &outputs.unsqueeze(-1), false).squeeze_dim(-1);
+        return match smoothing {
+            0.0 => -right,
+            e => -(right * (1.0 - e) + log.mean_dim([-1i64].as_slice(), false, log.kind()) * e),
+        };
     }
-    scope(c"cross_entropy", || cross_entropy_in_one_pass(logits, outputs))
+    scope(c"cross_entropy", || cross_entropy_in_one_pass(logits, outputs, smoothing as f32))
 }
 
-fn cross_entropy_in_one_pass(logits: &Tensor, outputs: &Tensor) -> Tensor {
+fn cross_entropy_in_one_pass(logits: &Tensor, outputs: &Tensor, smoothing: f32) -> Tensor {
     let size = outputs.size();
     let options = (Kind::Float, Device::Cpu);
     let outputs = outputs.contiguous();
@@ -141,7 +147,7 @@ fn cross_entropy_in_one_pass(logits: &Tensor, outputs: &Tensor) -> Tensor {
         let rows = logits.detach().contiguous();
         let (mut softmax, mut loss) = (Tensor::empty(rows.size(), options), Tensor::empty(&size, options));
         // SAFETY: contiguous tensors of these kinds on the CPU; the last two are new.
-        unsafe { kernels::cross_entropy(slice(&rows), slice(&outputs), slice_mut(&mut softmax), slice_mut(&mut loss)) };
+        unsafe { kernels::cross_entropy(slice(&rows), slice(&outputs), smoothing, slice_mut(&mut softmax), slice_mut(&mut loss)) };
         (softmax, loss)
     });
     with_gradient(c"cross_entropy", &[logits], loss, move |gradient| {
@@ -149,8 +155,14 @@ fn cross_entropy_in_one_pass(logits: &Tensor, outputs: &Tensor) -> Tensor {
         // SAFETY: as above; the softmax is this closure's alone.
         unsafe {
             let each = slice::<f32>(&gradient);
-            kernels::cross_entropy_backward(slice_mut(&mut softmax), slice(&outputs), |row| each[row]);
+            kernels::cross_entropy_backward(slice_mut(&mut softmax), slice(&outputs), smoothing, |row| each[row]);
         }
         vec![Some(softmax)]
     })
+}
+
+/// Half the squared distance of each image's outputs to its class's one-hot vector, [K, B].
+pub fn squared_error(outputs: &Tensor, classes: &Tensor) -> Tensor {
+    let wanted = classes.one_hot(outputs.size()[2]).to_kind(outputs.kind());
+    (outputs - wanted).square().sum_dim_intlist([2i64].as_slice(), false, outputs.kind()) * 0.5
 }

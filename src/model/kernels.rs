@@ -163,8 +163,8 @@ pub fn bias_relu_backward(gradient: &mut [f32], y: &[f32], of_bias: &mut [f32], 
     }
 }
 
-/// Cross-entropy of each row of logits, in nats; `softmax` gets the probabilities.
-pub fn cross_entropy(logits: &[f32], outputs: &[i64], softmax: &mut [f32], loss: &mut [f32]) {
+/// Cross-entropy of each row of logits, in nats, with label smoothing ε; `softmax` gets the probabilities.
+pub fn cross_entropy(logits: &[f32], outputs: &[i64], smoothing: f32, softmax: &mut [f32], loss: &mut [f32]) {
     let classes = logits.len() / outputs.len().max(1);
     for (((row, p), &output), loss) in logits.chunks_exact(classes).zip(softmax.chunks_exact_mut(classes)).zip(outputs).zip(loss.iter_mut())
     {
@@ -176,15 +176,23 @@ pub fn cross_entropy(logits: &[f32], outputs: &[i64], softmax: &mut [f32], loss:
             sum += *p;
         }
         p.iter_mut().for_each(|p| *p /= sum);
-        *loss = sum.ln() - (row[output as usize] - most);
+        let right = row[output as usize] - most;
+        *loss = sum.ln()
+            - match smoothing {
+                0.0 => right,
+                e => (1.0 - e) * right + e / classes as f32 * row.iter().map(|x| x - most).sum::<f32>(),
+            };
     }
 }
 
-/// Its gradient: (softmax − one-hot) times that of each row's loss, in place of the softmax.
-pub fn cross_entropy_backward(softmax: &mut [f32], outputs: &[i64], gradient: impl Fn(usize) -> f32) {
+/// Its gradient: (softmax − target) times that of each row's loss, in place of the softmax.
+pub fn cross_entropy_backward(softmax: &mut [f32], outputs: &[i64], smoothing: f32, gradient: impl Fn(usize) -> f32) {
     let classes = softmax.len() / outputs.len().max(1);
     for (i, (p, &output)) in softmax.chunks_exact_mut(classes).zip(outputs).enumerate() {
-        p[output as usize] -= 1.0;
+        p[output as usize] -= 1.0 - smoothing;
+        if smoothing > 0.0 {
+            p.iter_mut().for_each(|p| *p -= smoothing / classes as f32);
+        }
         let factor = gradient(i);
         p.iter_mut().for_each(|p| *p *= factor);
     }
@@ -196,8 +204,12 @@ pub struct Sgd {
     pub lr: f32,
     pub momentum: f32,
     pub nesterov: bool,
-    /// The penalty acts through the proximal map after the step, with this factor in place of lr; else through the gradient.
-    pub proximal: Option<f32>,
+    /// The quadratic part of the penalty acts through the proximal map after the step; else through the gradient.
+    pub proximal: bool,
+    /// What proximal maps have in place of lr: lr/(1 − momentum).
+    pub reach: f32,
+    /// α: the penalty is `decay` times α|u| + (1 − α)/2·u².
+    pub l1_ratio: f32,
 }
 
 /// One step on θ, in place, with its velocity. `decay` and `point` are the penalty's; an empty `decay` for none, an empty `point`
@@ -206,7 +218,7 @@ pub struct Sgd {
 pub fn sgd(theta: &mut [f32], gradient: &[f32], velocity: &mut [f32], decay: &[f32], point: &[f32], rule: Sgd) {
     let n = theta.len();
     match (decay.is_empty(), point.is_empty()) {
-        (true, _) => sgd_loop(theta, gradient, velocity, |_| 0.0, |_| 0.0, Sgd { proximal: None, ..rule }, false),
+        (true, _) => sgd_loop(theta, gradient, velocity, |_| 0.0, |_| 0.0, rule, false),
         (false, true) => {
             let decay = &decay[..n];
             sgd_loop(theta, gradient, velocity, |i| decay[i], |_| 0.0, rule, true)
@@ -230,11 +242,11 @@ fn sgd_loop(
 ) {
     let n = theta.len();
     let (gradient, velocity) = (&gradient[..n], &mut velocity[..n]);
-    let explicit = penalised && rule.proximal.is_none();
+    let (lasso, ridge) = (rule.l1_ratio, 1.0 - rule.l1_ratio);
     for i in 0..n {
         let mut g = gradient[i];
-        if explicit {
-            g += decay(i) * (theta[i] - point(i));
+        if penalised && !rule.proximal {
+            g += decay(i) * ridge * (theta[i] - point(i));
         }
         let mut direction = g;
         if rule.momentum != 0.0 {
@@ -243,8 +255,12 @@ fn sgd_loop(
             direction = if rule.nesterov { g + v * rule.momentum } else { v };
         }
         let mut value = theta[i] - direction * rule.lr;
-        if let Some(factor) = rule.proximal {
-            value = point(i) + (value - point(i)) / (decay(i) * factor + 1.0);
+        if penalised && lasso > 0.0 {
+            let u = value - point(i);
+            value = point(i) + u.signum() * (u.abs() - decay(i) * lasso * rule.reach).max(0.0);
+        }
+        if penalised && rule.proximal {
+            value = point(i) + (value - point(i)) / (decay(i) * ridge * rule.reach + 1.0);
         }
         theta[i] = value;
     }

@@ -38,15 +38,17 @@ impl Strategy {
     }
 }
 
-/// 3×3 convolution, stride 1, zero padding 1: `x` [B, K·I, H, W], `weight` [K, O, I, 3, 3], `bias` [K, O] → [B, K·O, H, W].
-pub fn convolution(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, strategy: Strategy) -> Tensor {
+/// Square convolution with zero padding of half the kernel: `x` [B, K·I, H, W], `weight` [K, O, I, k, k] → [B, K·O, H/stride, W/stride].
+pub fn convolution(x: &Tensor, weight: &Tensor, stride: i64, strategy: Strategy) -> Tensor {
     let size = weight.size();
-    let (k, o, i, kind) = (size[0], size[1], size[2], x.kind());
+    let (k, o, i, side, kind) = (size[0], size[1], size[2], size[3], x.kind());
     let weight = weight.to_kind(kind);
-    let plain = |x: &Tensor, weight: Tensor, groups: i64| x.conv2d(&weight, None::<Tensor>, [1, 1], [1, 1], [1, 1], groups);
-    let y = match strategy {
-        _ if k == 1 => plain(x, weight.reshape([o, i, 3, 3]), 1),
-        Strategy::Grouped => plain(x, weight.reshape([k * o, i, 3, 3]), k),
+    let padding = side / 2;
+    let plain =
+        |x: &Tensor, weight: Tensor, groups: i64| x.conv2d(&weight, None::<Tensor>, [stride, stride], [padding, padding], [1, 1], groups);
+    match strategy {
+        _ if k == 1 => plain(x, weight.reshape([o, i, side, side]), 1),
+        Strategy::Grouped => plain(x, weight.reshape([k * o, i, side, side]), k),
         Strategy::Alone => {
             let each = apart(x, k).permute([0, 1, 4, 2, 3]); // [K, B, I, H, W], each replica in channels-last memory
             let each = (0..k).map(|r| plain(&each.get(r), weight.get(r), 1).permute([0, 2, 3, 1]));
@@ -55,17 +57,32 @@ pub fn convolution(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, strategy:
         Strategy::Unfolded => {
             let x = apart(x, k); // [K, B, H, W, I]
             let (b, h, w) = (x.size()[1], x.size()[2], x.size()[3]);
-            let wide = x.constant_pad_nd([0, 0, 1, 1, 1, 1]);
-            let windows: Vec<Tensor> = (0..9).map(|at| wide.narrow(2, at / 3, h).narrow(3, at % 3, w)).collect();
-            let rows = Tensor::stack(&windows, 4).reshape([k, b * h * w, 9 * i]);
-            let weight = weight.permute([0, 3, 4, 2, 1]).reshape([k, 9 * i, o]);
-            together(&rows.bmm(&weight).reshape([k, b, h, w, o]))
+            let [high, wide] = [h, w].map(|n| (n - 1) / stride + 1);
+            let padded = x.constant_pad_nd([0, 0, padding, padding, padding, padding]);
+            let window = |at: i64| {
+                let rows = padded.slice(2, at / side, at / side + h, stride);
+                rows.slice(3, at % side, at % side + w, stride)
+            };
+            let windows: Vec<Tensor> = (0..side * side).map(window).collect();
+            let rows = Tensor::stack(&windows, 4).reshape([k, b * high * wide, side * side * i]);
+            let weight = weight.permute([0, 3, 4, 2, 1]).reshape([k, side * side * i, o]);
+            together(&rows.bmm(&weight).reshape([k, b, high, wide, o]))
         }
-    };
-    match bias {
-        Some(bias) => y + bias.to_kind(kind).reshape([1, k * o, 1, 1]),
-        None => y,
     }
+}
+
+/// A shortcut without parameters: every `stride`-th pixel, and as many channels of zeros as each replica lacks of `channels`.
+/// [B, K·C, H, W] → [B, K·channels, H/stride, W/stride].
+pub fn subsample(x: &Tensor, k: i64, stride: i64, channels: i64) -> Tensor {
+    let own = x.size()[1] / k;
+    if stride == 1 && own == channels {
+        return x.shallow_clone();
+    }
+    let size = x.size();
+    let x = x.slice(2, 0, size[2], stride).slice(3, 0, size[3], stride);
+    let size = x.size();
+    let wide = x.reshape([size[0], k, own, size[2], size[3]]).constant_pad_nd([0, 0, 0, 0, 0, channels - own]);
+    wide.reshape([size[0], k * channels, size[2], size[3]])
 }
 
 /// [B, K·C, H, W] in channels-last memory → [K, B, H, W, C].

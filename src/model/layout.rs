@@ -102,8 +102,10 @@ impl Layout {
         parts.iter().zip(&self.parameters).map(|(part, p)| part.reshape([&[k], p.size.as_slice()].concat())).collect()
     }
 
-    /// The same as what gradients are taken for: each parameter's then comes by itself, and nothing is put together first.
-    pub fn leaves(&self, theta: &Tensor) -> Vec<Tensor> {
-        self.views(&theta.detach()).into_iter().map(|view| view.set_requires_grad(true)).collect()
+    /// The same as what gradients are taken for: each parameter's then comes by itself, and nothing is put together first. `frozen`: for the
+    /// head alone.
+    pub fn leaves(&self, theta: &Tensor, frozen: bool) -> Vec<Tensor> {
+        let wanted = self.parameters.iter().map(|p| !frozen || p.role == Role::Head);
+        self.views(&theta.detach()).into_iter().zip(wanted).map(|(view, wanted)| view.set_requires_grad(wanted)).collect()
     }
 }

@@ -1,27 +1,20 @@
 //! What a stage costs, counted and not measured: parameters, images, floating-point operations, bytes on disk.
 
-use crate::config::network::{DataName, Model, Norm, Phase, Precision};
+use crate::config::network::{Model, Norm, Precision};
 
+use super::blocks::{blocks, Block};
 use super::{Plan, Stage, StageKind};
 
-/// Parameters of a network for this data set and number of classes.
-pub fn parameters(model: &Model, data: DataName, classes: usize) -> usize {
+/// Parameters of a network for an input of this height, width and channels and a number of classes.
+pub fn parameters(model: &Model, input: [usize; 3], classes: usize) -> usize {
     let per_norm = if model.norm == Norm::None { 0 } else { 2 };
-    let mut total = 0;
-    walk(model, data, classes, |layer| {
-        total += layer.inputs * layer.outputs + layer.outputs;
-        if !layer.is_head {
-            total += per_norm * layer.outputs;
-        }
-    });
-    total
+    let of = |map: &LinearMap| map.outputs * (map.inputs + usize::from(map.has_bias) + if map.has_norm { per_norm } else { 0 });
+    maps(model, input, classes).iter().map(of).sum()
 }
 
 /// Floating-point operations of one forward pass over one image (a multiply-add counts two; only linear maps are counted).
-pub fn forward_flops(model: &Model, data: DataName, classes: usize) -> f64 {
-    let mut total = 0.0;
-    walk(model, data, classes, |layer| total += 2.0 * (layer.inputs * layer.outputs * layer.positions) as f64);
-    total
+pub fn forward_flops(model: &Model, input: [usize; 3], classes: usize) -> f64 {
+    maps(model, input, classes).iter().map(LinearMap::flops).sum()
 }
 
 struct LinearMap {
@@ -31,27 +24,32 @@ struct LinearMap {
     positions: usize,
     /// Floats of one image that go in.
     floats: usize,
-    is_head: bool,
+    has_bias: bool,
+    has_norm: bool,
 }
 
-fn walk(model: &Model, data: DataName, classes: usize, mut see: impl FnMut(LinearMap)) {
-    let [mut height, mut width, mut features] = data.image_shape();
-    for outputs in model.channels() {
-        let positions = height * width;
-        see(LinearMap { inputs: features * 9, outputs, positions, floats: features * positions, is_head: false });
-        (height, width, features) = (height / 2, width / 2, outputs);
+impl LinearMap {
+    fn flops(&self) -> f64 {
+        2.0 * (self.inputs * self.outputs * self.positions) as f64
     }
-    features *= height * width;
-    for outputs in model.hidden() {
-        see(LinearMap { inputs: features, outputs, positions: 1, floats: features, is_head: false });
-        features = outputs;
-    }
-    see(LinearMap { inputs: features, outputs: classes, positions: 1, floats: features, is_head: true });
 }
 
-/// Images of the training file that each of a phase's classes has.
-pub fn available(data: DataName, phase: &Phase) -> Vec<usize> {
-    phase.classes.iter().filter_map(|class| class.label(data)).map(|label| data.training_images()[label]).collect()
+fn maps(model: &Model, input: [usize; 3], classes: usize) -> Vec<LinearMap> {
+    let mut all = vec![];
+    for block in blocks(model, input, classes) {
+        let mut add = |[inputs, outputs, positions, floats]: [i64; 4]| {
+            let [inputs, outputs, positions, floats] = [inputs, outputs, positions, floats].map(|n| n as usize);
+            all.push(LinearMap { inputs, outputs, positions, floats, has_bias: block.has_bias(), has_norm: block.has_norm() });
+        };
+        for c in block.convolutions() {
+            let [height, width] = c.output();
+            add([c.inputs * c.kernel * c.kernel, c.outputs, height * width, c.inputs * c.height * c.width]);
+        }
+        if let Block::Embedding(l) | Block::Hidden(l) | Block::Head(l) = block {
+            add([l.inputs, l.outputs, 1, l.inputs]);
+        }
+    }
+    all
 }
 
 /// What one stage costs.
@@ -68,12 +66,13 @@ pub struct Cost {
 impl Cost {
     pub fn of(stage: &Stage) -> Cost {
         let (data, phase) = (stage.settings.data, stage.phase());
-        let n = phase.training_images(&available(data, &phase)) as f64;
-        let validation = (phase.validation_per_class * phase.classes.len()) as f64;
-        let forward = forward_flops(&stage.settings.model, data, phase.classes.len());
+        let n = phase.training_images(data).iter().sum::<usize>() as f64;
+        let classes = phase.labels(data).len();
+        let validation = (phase.validation_per_class * classes) as f64;
+        let forward = forward_flops(&stage.settings.model, stage.settings.input(), classes);
         let epochs = phase.epochs as f64;
         // Backward costs two forwards.
-        let test = (data.test_images_per_class() * phase.classes.len()) as f64;
+        let test = (data.test_images_per_class() * classes) as f64;
         let steps = epochs * ((n / phase.batch_size as f64).ceil() + 1.0);
         Cost { images: n * epochs, flops: forward * (epochs * (3.0 * n + validation) + test), steps }
     }
@@ -93,18 +92,20 @@ pub struct StepCost {
 impl StepCost {
     pub fn of(stage: &Stage) -> StepCost {
         let (settings, phase) = (&stage.settings, stage.phase());
-        let (data, classes) = (settings.data, phase.classes.len());
+        let (input, classes) = (settings.input(), phase.labels(settings.data).len());
         let element = if settings.precision == Precision::Bf16 { 2.0 } else { 4.0 };
-        let batch = phase.batch_size.min(phase.training_images(&available(data, &phase))).max(1);
-        let (mut flops, mut bytes, mut first) = (0.0, data.image_shape().iter().product::<usize>() as f64, true);
-        walk(&settings.model, data, classes, |layer| {
-            let product = 2.0 * (layer.inputs * layer.outputs * layer.positions) as f64;
+        let batch = phase.batch_size.min(phase.training_images(settings.data).iter().sum()).max(1);
+        // A pixel is a byte, a text's feature a float.
+        let stored = if settings.data.is_text() { 4.0 } else { 1.0 };
+        let (mut flops, mut bytes, mut first) = (0.0, stored * input.iter().product::<usize>() as f64, true);
+        for layer in maps(&settings.model, input, classes) {
+            let product = layer.flops();
             let (input, output) = (layer.floats as f64, (layer.outputs * layer.positions) as f64);
             flops += if first { 2.0 * product } else { 3.0 * product };
             bytes += element * (2.0 * input + 2.0 * output + if first { 0.0 } else { input });
             first = false;
-        });
-        let weights = parameters(&settings.model, data, classes) as f64;
+        }
+        let weights = parameters(&settings.model, input, classes) as f64;
         StepCost { flops_per_image: flops, bytes_per_image: bytes + 4.0 * 8.0 * weights / batch as f64 }
     }
 }
@@ -135,7 +136,7 @@ impl Estimate {
             sum.disk_bytes += 2048.0 + 150.0 * stage.phase().epochs as f64;
             if stage.kind == StageKind::Source {
                 let settings = &stage.settings;
-                sum.disk_bytes += 4.0 * parameters(&settings.model, settings.data, settings.source.classes.len()) as f64;
+                sum.disk_bytes += 4.0 * parameters(&settings.model, settings.input(), settings.source.labels(settings.data).len()) as f64;
             }
         }
         sum

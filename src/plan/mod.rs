@@ -1,6 +1,7 @@
 //! A study's axes become cells, cells become stages, equal stages become one, and stages of one shape become packs.
 //! No I/O, and the same study always gives the same plan.
 
+mod blocks;
 mod cases;
 mod cost;
 mod stage;
@@ -13,8 +14,9 @@ use serde_yaml::Value;
 
 use crate::config::{Kind, Study, StudyError};
 
+pub use blocks::{blocks, Block, Convolution, Linear};
 pub use cases::{cases, Case};
-pub use cost::{available, forward_flops, parameters, Cost, Estimate, StepCost, CPU_FLOPS_PER_CORE};
+pub use cost::{forward_flops, parameters, Cost, Estimate, StepCost, CPU_FLOPS_PER_CORE};
 pub use stage::{hash, Stage, StageKind};
 pub use stream::Stream;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_yaml::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::network::{Class, DataName, Model, Penalty, Phase, Precision, Transfer};
+use crate::config::network::{Class, DataName, FitOn, Model, Penalty, Phase, Precision, Text, Transfer};
 use crate::config::{show, Network};
 
 /// Raised whenever the same settings start to give other numbers, so that older results are not taken for new ones.
@@ -33,25 +33,19 @@ impl StageKind {
     }
 
     /// Whether a setting shapes a stage of this kind (and so belongs to its name and its row of results).
-    fn concerns(self, path: &str) -> bool {
+    fn concerns(self, settings: &Network, path: &str) -> bool {
         let starts = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}.")));
-        let network = starts(&["data", "model", "penalty", "precision"]);
+        let images = |task: &str| {
+            ["classes", "per_class", "total", "validation_per_class", "apart"].iter().any(|key| path == format!("{task}.{key}"))
+        };
+        let network = starts(&["data", "text", "model", "penalty", "precision"]);
+        // The words of both tasks may make the features of each.
+        let united = settings.data.is_text() && settings.text.fit == FitOn::Union && images("target");
         match self {
-            StageKind::Source => network || starts(&["lambda0", "source"]),
+            StageKind::Source => network || united || starts(&["lambda0", "source"]),
             StageKind::Target => !starts(&["scratch"]),
             // The source's images too: they give the input's normalisation.
-            StageKind::Scratch => {
-                network
-                    || starts(&[
-                        "target",
-                        "scratch.lr",
-                        "scratch.epochs",
-                        "source.classes",
-                        "source.per_class",
-                        "source.total",
-                        "source.validation_per_class",
-                    ])
-            }
+            StageKind::Scratch => network || images("source") || starts(&["target", "scratch.lr", "scratch.epochs"]),
         }
     }
 }
@@ -74,13 +68,22 @@ pub struct Stage {
     pub axes: Vec<(String, Value)>,
 }
 
-/// What the images' normalisation is taken from.
+/// A task's images: what the input's normalisation, or the vocabulary, is taken from.
 #[derive(Serialize)]
-struct Normalisation<'a> {
+struct Images<'a> {
     classes: &'a [Class],
     per_class: Option<usize>,
     total: Option<usize>,
     validation_per_class: usize,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    apart: bool,
+}
+
+impl<'a> Images<'a> {
+    fn of(phase: &'a Phase) -> Images<'a> {
+        let Phase { classes, per_class, total, validation_per_class, apart, .. } = phase;
+        Images { classes, per_class: *per_class, total: *total, validation_per_class: *validation_per_class, apart: *apart }
+    }
 }
 
 /// Everything that determines a stage's result, in the order that is hashed.
@@ -92,7 +95,11 @@ struct Content<'a> {
     model: &'a Model,
     penalty: &'a Penalty,
     precision: Precision,
-    normalisation: Normalisation<'a>,
+    normalisation: Images<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    united: Option<Images<'a>>,
     phase: &'a Phase,
     transfer: Option<&'a Transfer>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +126,7 @@ impl Stage {
             settings: settings.clone(),
             lambda,
             source: source.map(|(index, _)| index),
-            axes: axes.iter().filter(|(path, _)| kind.concerns(path)).cloned().collect(),
+            axes: axes.iter().filter(|(path, _)| kind.concerns(settings, path)).cloned().collect(),
         };
         if kind == StageKind::Scratch {
             stage.axes.push(("lambda1".into(), Value::from(lambda)));
@@ -132,12 +139,9 @@ impl Stage {
             model: &settings.model,
             penalty: &settings.penalty,
             precision: settings.precision,
-            normalisation: Normalisation {
-                classes: &settings.source.classes,
-                per_class: settings.source.per_class,
-                total: settings.source.total,
-                validation_per_class: settings.source.validation_per_class,
-            },
+            normalisation: Images::of(&settings.source),
+            text: settings.data.is_text().then_some(&settings.text),
+            united: (settings.data.is_text() && settings.text.fit == FitOn::Union).then(|| Images::of(&settings.target)),
             phase: &phase,
             transfer: (kind == StageKind::Target).then_some(&settings.transfer),
             source: None,
@@ -163,6 +167,13 @@ impl Stage {
                 phase
             }
         }
+    }
+
+    /// Names what its inputs are prepared by (normalisation, or vocabulary): equal for stages that share it.
+    pub fn preparation(&self) -> String {
+        let (settings, text) = (&self.settings, self.settings.data.is_text().then_some(&self.settings.text));
+        let united = text.filter(|text| text.fit == FitOn::Union).map(|_| Images::of(&settings.target));
+        hash(&(settings.data, Images::of(&settings.source), text, united, self.seed))
     }
 
     /// A folder name for people: `lambda0=0.001,lambda1=0.01,seed=3`.

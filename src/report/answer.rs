@@ -2,12 +2,14 @@
 
 use super::collect::{Cell, Group, Metric};
 use super::stats::{bootstrap, even, mean_interval, quantile, vertex, weighted, Interval};
-use crate::config::{number, Selection};
+use crate::config::{number, Selection, Stronger};
 
 /// The answer for one group under one metric.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub metric: Metric,
+    /// Which end of λ₀ regularises more.
+    pub stronger: Stronger,
     /// Seeds averaged over (positions in the group's seeds).
     pub seeds: Vec<usize>,
     /// Index into λ₀ of the source-optimal one.
@@ -24,7 +26,7 @@ pub struct Answer {
     pub scratch: Option<usize>,
     /// ln(λ₀*/λ_S*); infinite where one of them is 0, 0 where they are equal.
     pub log_ratio: Option<Interval>,
-    /// Share of bootstrap draws with λ₀* > λ_S*.
+    /// Share of bootstrap draws in which λ₀* regularises more than λ_S*.
     pub probability_stronger: Option<f64>,
     /// The optima between the grid's points; none where the interval of one of them reaches 0 or an end of the positive λ₀.
     pub smooth: Option<Smooth>,
@@ -204,6 +206,7 @@ impl Answer {
     pub fn under(group: &Group, metric: Metric) -> Answer {
         let mut answer = Answer {
             metric,
+            stronger: group.strength.stronger,
             seeds: group.complete_seeds(),
             source: None,
             source_range: None,
@@ -266,8 +269,10 @@ impl Answer {
     pub fn verdict(&self) -> Verdict {
         match self.log_ratio.and_then(|r| r.range) {
             _ if self.seeds.len() < LEAST_SEEDS || self.partial || self.running.len() < 2 => Verdict::Open,
-            Some((low, _)) if low > 0.0 => Verdict::Stronger,
-            Some((_, high)) if high < 0.0 => Verdict::Weaker,
+            Some((low, _)) if low > 0.0 && self.stronger == Stronger::Larger => Verdict::Stronger,
+            Some((low, _)) if low > 0.0 => Verdict::Weaker,
+            Some((_, high)) if high < 0.0 && self.stronger == Stronger::Larger => Verdict::Weaker,
+            Some((_, high)) if high < 0.0 => Verdict::Stronger,
             Some((low, high)) if low == 0.0 && high == 0.0 => Verdict::Same,
             _ => Verdict::Open,
         }
@@ -337,7 +342,11 @@ impl Answer {
         let range = between(&low, &high);
         self.log_ratio = Some(Interval { estimate: log_ratio(lambda0[source], lambda0[transfer]), range });
         if !draws.is_empty() {
-            let stronger = draws.iter().filter(|(s, t)| lambda0[t.first] > lambda0[s.last]).count();
+            let stronger = draws.iter().filter(|(s, t)| match self.stronger {
+                Stronger::Larger => lambda0[t.first] > lambda0[s.last],
+                Stronger::Smaller => lambda0[t.last] < lambda0[s.first],
+            });
+            let stronger = stronger.count();
             self.probability_stronger = Some(stronger as f64 / draws.len() as f64);
         }
         self.smooth = self.smoothed(lambda0, scores);

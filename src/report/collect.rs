@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_yaml::Value;
 
-use crate::config::{show, Study};
-use crate::plan::{Plan, Stage, StageKind};
+use crate::config::{show, Strength, Study};
+use crate::plan::{Cell as PlannedCell, Plan, Stage, StageKind};
 use crate::store::{Record, Records, Status};
 
 /// What is compared.
@@ -91,11 +91,13 @@ impl Cell {
     }
 }
 
-/// One combination of the axes other than λ₀ and λ₁.
+/// One combination of the axes other than λ₀ (or what stands for it) and λ₁.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// Those axes.
     pub axes: Vec<(String, Value)>,
+    /// What λ₀ stands for.
+    pub strength: Strength,
     /// Ascending.
     pub lambda0: Vec<f64>,
     /// Ascending.
@@ -144,7 +146,11 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
     let seeds = &study.seeds;
     // Lambdas first, so that every group knows its grid before its cells are filled.
     let own_axes = |axes: &[(String, Value)]| -> Vec<(String, Value)> {
-        axes.iter().filter(|(path, _)| path != "lambda0" && path != "lambda1").cloned().collect()
+        axes.iter().filter(|(path, _)| *path != study.strength.axis && path != "lambda1").cloned().collect()
+    };
+    let strength = |cell: &PlannedCell| match study.strength.stands_for() {
+        None => plan.stages[cell.source].lambda,
+        Some(axis) => cell.axes.iter().find(|(path, _)| path == axis).and_then(|(_, value)| value.as_f64()).unwrap_or(f64::NAN),
     };
     let position = |groups: &[Group], axes: &[(String, Value)]| groups.iter().position(|group| group.axes == axes);
     let stage = |index: usize| -> &Stage { &plan.stages[index] };
@@ -153,6 +159,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
         let at = position(&groups, &axes).unwrap_or_else(|| {
             groups.push(Group {
                 axes,
+                strength: study.strength.clone(),
                 lambda0: vec![],
                 lambda1: vec![],
                 scratch_lambda: vec![],
@@ -160,7 +167,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
                 source: vec![],
                 target: vec![],
                 scratch: vec![],
-                chance: 1.0 / stage(cell.source).settings.source.classes.len() as f64,
+                chance: 1.0 / stage(cell.source).settings.source.labels(stage(cell.source).settings.data).len() as f64,
             });
             groups.len() - 1
         });
@@ -170,7 +177,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
                 list.push(value)
             }
         };
-        add(&mut group.lambda0, stage(cell.source).lambda);
+        add(&mut group.lambda0, strength(cell));
         add(&mut group.lambda1, stage(cell.target).lambda);
         cell.scratch.iter().for_each(|&index| add(&mut group.scratch_lambda, stage(index).lambda));
     }
@@ -189,7 +196,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
         let find = |list: &[f64], value: f64| list.iter().position(|&v| v == value);
         let (Some(seed), Some(i), Some(j)) = (
             seeds.iter().position(|&s| s == cell.seed),
-            find(&group.lambda0, stage(cell.source).lambda),
+            find(&group.lambda0, strength(cell)),
             find(&group.lambda1, stage(cell.target).lambda),
         ) else {
             continue;

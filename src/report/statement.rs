@@ -5,7 +5,7 @@ use super::cells::against_scratch;
 use super::collect::{Cell, Metric};
 use super::section::{Report, Section};
 use super::stats::{mean, mean_interval, Interval};
-use crate::config::number;
+use crate::config::{number, Stronger};
 
 /// The first sentence: the answer to "does the target want another λ₀ than the source?", with its interval.
 pub fn headline(report: &Report) -> String {
@@ -25,7 +25,9 @@ fn answer_of(report: &Report) -> String {
             if answered.len() < many.len() {
                 parts.push(format!("without an answer yet in {}", many.len() - answered.len()));
             }
-            format!("Against the source-optimal λ₀, the transfer-optimal one is {} of {} settings.", parts.join(", "), many.len())
+            let strength = &many[0].group.strength;
+            let note = strength.stands_for().map_or(String::new(), |axis| format!("{} ", stands_for(axis, strength.stronger)));
+            format!("{note}Against the source-optimal λ₀, the transfer-optimal one is {} of {} settings.", parts.join(", "), many.len())
         }
     }
 }
@@ -49,6 +51,7 @@ pub fn of_section(section: &Section) -> String {
         };
     }
     let n = answer.seeds.len();
+    let note = group.strength.stands_for().map_or(String::new(), |axis| format!("{} ", stands_for(axis, group.strength.stronger)));
     let verdict = match answer.verdict() {
         Verdict::Stronger => "The transfer-optimal λ₀ is stronger than the source-optimal one",
         Verdict::Weaker => "The transfer-optimal λ₀ is weaker than the source-optimal one",
@@ -85,7 +88,7 @@ pub fn of_section(section: &Section) -> String {
     }
     facts.push(format!("{n} seed{}", if n == 1 { "" } else { "s" }));
     format!(
-        "{verdict}: by validation {} λ₀* = {}{} (with λ₁ = {}) against λ_S* = {}{}, a ratio of {bound}{} ({}).",
+        "{note}{verdict}: by validation {} λ₀* = {}{} (with λ₁ = {}) against λ_S* = {}{}, a ratio of {bound}{} ({}).",
         answer.metric.name(),
         short(group.lambda0[i]),
         edge(answer.transfer_edge, i),
@@ -95,6 +98,12 @@ pub fn of_section(section: &Section) -> String {
         answer.log_ratio.map_or(String::new(), |r| short(r.estimate.exp())),
         facts.join("; ")
     )
+}
+
+/// What λ₀ stands for, in words.
+fn stands_for(axis: &str, stronger: Stronger) -> String {
+    let way = if stronger == Stronger::Larger { "larger" } else { "smaller" };
+    format!("(λ₀ stands for `{axis}`, {way} is stronger.)")
 }
 
 /// What stands before a ratio that an optimum at an end of the grid makes a bound.
@@ -206,12 +215,13 @@ fn sureness(answer: &Answer) -> String {
         Verdict::Open if answer.partial => "results are still missing",
         Verdict::Open => "the order is not settled",
     };
+    let order = if answer.stronger == Stronger::Larger { "λ₀* > λ_S*" } else { "λ₀* < λ_S*" };
     let share = match 100.0 * p {
         p if p > 99.9 => "more than 99.9%".to_string(),
         p if p < 0.1 => "less than 0.1%".to_string(),
         p => format!("{p:.1}%"),
     };
-    format!("How sure: λ₀* > λ_S* in {share} of bootstrap draws over seeds; {sure} (95% intervals: {}).", optima.join(", "))
+    format!("How sure: {order} in {share} of bootstrap draws over seeds; {sure} (95% intervals: {}).", optima.join(", "))
 }
 
 fn negative_transfer(section: &Section) -> String {

@@ -51,6 +51,7 @@ fn section_json(section: Option<&Section>) -> Vec<(&'static str, Json)> {
     }
     pairs.extend([
         ("metric", of(&|_, a| json!(a.metric.name()))),
+        ("strength", of(&|g, _| json!(g.strength))),
         ("verdict", of(&|_, a| a.log_ratio.map_or(Json::Null, |_| json!(a.verdict().key())))),
         ("lambda0_source_optimal", of(&|g, a| lambda(a.source.map(|i| g.lambda0[i])))),
         ("lambda0_source_interval", of(&|_, a| range(a.source_range))),

@@ -1,17 +1,19 @@
 //! Images on the device: gathered, augmented and normalised there, in an order that each replica's seed gives.
 
+use std::sync::Arc;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::config::network::Augment;
-use crate::data::{Examples, Normalisation};
+use crate::data::{Examples, Normalisation, Preparation, Vectoriser};
 use crate::model::kernels::{gather, gather_augmented, Bf16, Element, Images, Normalise};
 use crate::model::{scope, slice, slice_mut};
 use crate::plan::Stream;
 
-/// Images as bytes and the data set's labels, on a device.
+/// Images as bytes, or documents as features, with the data set's labels, on a device.
 #[derive(Debug)]
 pub struct Pool {
-    /// [N, H·W·C], channels innermost.
+    /// [N, H·W·C], channels innermost: bytes of pixels, or floats that are inputs as they are.
     pixels: Tensor,
     /// `[N]`, as the data set numbers them.
     labels: Tensor,
@@ -21,13 +23,34 @@ pub struct Pool {
 
 impl Pool {
     pub fn new(examples: &Examples, shape: [usize; 3], device: Device) -> Pool {
-        let pixels: &[u8] = examples.pixels.as_slice().unwrap_or_default();
         let labels: Vec<i64> = examples.labels.iter().map(|&label| i64::from(label)).collect();
         Pool {
-            pixels: Tensor::from_slice(pixels).reshape([examples.len() as i64, -1]).to_device(device),
+            pixels: Tensor::from_slice(examples.pixels()).reshape([examples.len() as i64, -1]).to_device(device),
             labels: Tensor::from_slice(&labels).to_device(device),
             shape: shape.map(|n| n as i64),
         }
+    }
+
+    /// Documents under several vocabularies: for each the rows that are wanted. Gives, for each, where these rows are in the pool.
+    pub fn of_words(examples: &Examples, wanted: &[(Arc<Vectoriser>, Vec<usize>)], device: Device) -> (Pool, Vec<Vec<usize>>) {
+        let (mut values, mut labels, mut places): (Vec<f32>, Vec<i64>, Vec<Vec<usize>>) = (vec![], vec![], vec![]);
+        let features = wanted.first().map_or(0, |(words, _)| words.features);
+        for (i, (words, rows)) in wanted.iter().enumerate() {
+            // Replicas of one seed share.
+            let known = wanted[..i].iter().position(|(other, same)| Arc::ptr_eq(other, words) && same == rows);
+            places.push(match (known, examples.corpus()) {
+                (Some(known), _) => places[known].clone(),
+                (None, Some(corpus)) => {
+                    let first = labels.len();
+                    values.extend(words.dense(corpus, rows));
+                    labels.extend(rows.iter().map(|&row| i64::from(examples.labels[row])));
+                    (first..labels.len()).collect()
+                }
+                (None, None) => vec![],
+            });
+        }
+        let pixels = Tensor::from_slice(&values).reshape([labels.len() as i64, features as i64]).to_device(device);
+        (Pool { pixels, labels: Tensor::from_slice(&labels).to_device(device), shape: [1, 1, features as i64] }, places)
     }
 
     /// A handle to the same memory, for another thread.
@@ -43,7 +66,7 @@ impl Pool {
 /// What K replicas learn from: their images (rows of a pool, equally many for each), normalisation and outputs.
 #[derive(Debug)]
 pub struct Task {
-    /// [K, 1, 1, 1, C]: 1/(255·sd) and −mean/sd.
+    /// [K, 1, 1, 1, C]: 1/(255·sd) and −mean/sd; of pixels only.
     scale: Tensor,
     shift: Tensor,
     /// Output for each label of the data set, `[256]`.
@@ -56,15 +79,21 @@ pub struct Task {
 
 impl Task {
     /// `kind` is the images'; normalisation is computed in float64 for float64 images and in float32 for all others.
-    pub fn new(normalisations: &[Normalisation], outputs: &[i64; 256], kind: Kind, pool: &Pool) -> Task {
+    pub fn new(preparations: &[&Preparation], outputs: &[i64; 256], kind: Kind, pool: &Pool) -> Task {
+        let pixels = |p: &&Preparation| match p {
+            Preparation::Pixels(normalisation) => Some(normalisation.clone()),
+            Preparation::Words(_) => None,
+        };
+        let normalisations: Vec<Normalisation> = preparations.iter().filter_map(pixels).collect();
         let (k, device) = (normalisations.len() as i64, pool.device());
+        let channels = if k == 0 { 1 } else { pool.shape[2] };
         let precise = if kind == Kind::Double { Kind::Double } else { Kind::Float };
-        let tensor = |values: Vec<f64>| Tensor::from_slice(&values).reshape([k, 1, 1, 1, -1]).to_kind(precise).to_device(device);
+        let tensor = |values: Vec<f64>| Tensor::from_slice(&values).reshape([k, 1, 1, 1, channels]).to_kind(precise).to_device(device);
         let each = |f: fn(f64, f64) -> f64| -> Vec<f64> {
             normalisations.iter().flat_map(|n| n.mean.iter().zip(&n.sd).map(move |(&mean, &sd)| f(mean, sd))).collect()
         };
         let (scales, shifts) = (each(|_, sd| 1.0 / (255.0 * sd)), each(|mean, sd| -mean / sd));
-        let (channels, width) = (pool.shape[2] as usize, pool.shape[1] as usize);
+        let (channels, width) = (channels as usize, pool.shape[1] as usize);
         let f32s = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
         let pairs = scales.chunks(channels).zip(shifts.chunks(channels));
         let normalise = pairs.map(|(scale, shift)| Normalise::new(&f32s(scale), &f32s(shift), width)).collect();
@@ -76,6 +105,10 @@ impl Task {
         let [height, width, channels] = pool.shape;
         let size = rows.size();
         let flat = rows.reshape([-1]);
+        if pool.pixels.kind() == Kind::Float {
+            let features = pool.pixels.index_select(0, &flat).reshape([size[0], size[1], height, width, channels]);
+            return (features.to_kind(self.kind), self.outputs_of(pool, &flat, &size));
+        }
         if let Some(images) = self.gather_on_cpu(pool, rows, None) {
             return (images, self.outputs_of(pool, &flat, &size));
         }
@@ -146,15 +179,25 @@ impl Task {
     }
 }
 
-/// The order of one epoch: each replica's rows in its seed's order, [K, N].
-pub fn epoch_order(rows: &[Vec<usize>], seeds: &[u64], task: &str, epoch: usize, device: Device) -> Tensor {
-    let mut order = Vec::with_capacity(rows.iter().map(Vec::len).sum());
-    for (rows, &seed) in rows.iter().zip(seeds) {
-        let mut own: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        Stream::new(&format!("order/{task}"), seed, epoch as u64).shuffle(&mut own);
-        order.extend(own);
+/// What belongs to each replica's training rows (the rows themselves, say), in its seed's order of one epoch, [K, N].
+pub fn epoch_order(of_rows: &[Vec<i64>], seeds: &[u64], task: &str, epoch: usize, device: Device) -> Tensor {
+    let mut order = Vec::with_capacity(of_rows.iter().map(Vec::len).sum());
+    for (own, &seed) in of_rows.iter().zip(seeds) {
+        let first = order.len();
+        order.extend_from_slice(own);
+        Stream::new(&format!("order/{task}"), seed, epoch as u64).shuffle(&mut order[first..]);
     }
-    Tensor::from_slice(&order).reshape([rows.len() as i64, -1]).to_device(device)
+    Tensor::from_slice(&order).reshape([of_rows.len() as i64, -1]).to_device(device)
+}
+
+/// Dropout's mask for a layer in a step (counted over the whole phase): [K, B, F] as `size` says, each replica's drawn from its seed.
+pub fn dropout_mask(p: f64, size: &[i64], layer: usize, step: usize, seeds: &[u64], task: &str, device: Device) -> Tensor {
+    let mut values = vec![0f32; size.iter().product::<i64>() as usize];
+    let each = values.len() / seeds.len().max(1);
+    for (own, &seed) in values.chunks_mut(each.max(1)).zip(seeds) {
+        Stream::new(&format!("dropout/{task}/{layer}"), seed, step as u64).dropout(p, own);
+    }
+    Tensor::from_slice(&values).reshape(size).to_device(device)
 }
 
 /// The augmentation of one epoch, [K, N, 3], in the order of training; none where nothing is augmented.

@@ -3,9 +3,18 @@
 use tch::{no_grad, Device, Kind, Tensor};
 
 use super::batches::{Pool, Task};
-use crate::model::{cross_entropy, Architecture, Buffers, Mode};
+use crate::model::{cross_entropy, squared_error, Architecture, Buffers, Mode};
 
-/// Mean cross-entropy (nats) and fraction of right answers, for each replica.
+/// What a task's loss is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// Cross-entropy, in nats.
+    CrossEntropy,
+    /// Half the squared distance to the one-hot class: of ridge on frozen features.
+    SquaredError,
+}
+
+/// Mean loss and fraction of right answers, for each replica.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     pub loss: Vec<f64>,
@@ -16,8 +25,12 @@ pub struct Evaluation {
 const CHUNK_CPU: i64 = 128;
 const CHUNK_CUDA: i64 = 4096;
 
+/// θ and running statistics of K models.
+pub type Models<'a> = (&'a Architecture, &'a Tensor, &'a Buffers);
+
 /// Evaluates on rows [K, N] of a pool.
-pub fn evaluate(architecture: &Architecture, theta: &Tensor, buffers: &Buffers, task: &Task, pool: &Pool, rows: &Tensor) -> Evaluation {
+pub fn evaluate(models: Models, objective: Objective, task: &Task, pool: &Pool, rows: &Tensor) -> Evaluation {
+    let (architecture, theta, buffers) = models;
     no_grad(|| {
         let (k, n) = (rows.size()[0], rows.size()[1]);
         let parameters = architecture.layout.views(theta);
@@ -26,8 +39,12 @@ pub fn evaluate(architecture: &Architecture, theta: &Tensor, buffers: &Buffers, 
         let chunk = (if pool.device() == Device::Cpu { CHUNK_CPU } else { CHUNK_CUDA } / k).max(16);
         for start in (0..n).step_by(chunk as usize) {
             let (images, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
-            let logits = architecture.forward(&parameters, &images, buffers, Mode::Evaluate);
-            loss += cross_entropy(&logits, &outputs).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
+            let logits = architecture.forward(&parameters, &images, buffers, Mode::Evaluate, None);
+            let each = match objective {
+                Objective::CrossEntropy => cross_entropy(&logits, &outputs, 0.0),
+                Objective::SquaredError => squared_error(&logits, &outputs),
+            };
+            loss += each.sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
             right += logits.argmax(-1, false).eq_tensor(&outputs).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
         }
         let mean = |sum: Tensor| Vec::<f64>::try_from(sum / n as f64).unwrap_or_else(|_| vec![f64::NAN; k as usize]);

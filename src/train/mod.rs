@@ -2,13 +2,14 @@
 //! target and from-scratch stages share. Knows no store, no logger and no plan: what happens goes to an [`Observer`].
 
 mod batches;
+mod closed_form;
 mod evaluate;
 mod optimiser;
 mod pack;
 mod schedule;
 
 pub use batches::{Pool, Task};
-pub use evaluate::{evaluate, Evaluation};
+pub use evaluate::{evaluate, Evaluation, Objective};
 pub use optimiser::{Anchor, Optimiser};
 pub use pack::{assemble, disassemble, Course, EpochReport, Observer, Outcome, Pack, Replica, Snapshot, Start, Trained};
 pub use schedule::learning_rate;

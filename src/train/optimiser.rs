@@ -6,7 +6,7 @@ use crate::config::network::{Penalty, Phase, Step};
 use crate::model::kernels::{sgd, Sgd};
 use crate::model::{scope, slice, slice_mut, Layout, Role};
 
-/// What the penalty ½ Σⱼ dⱼ(θⱼ − aⱼ)² of each replica pulls with (d, [K, P]) and to (a, [K, P]).
+/// What the penalty Σⱼ dⱼ(α|θⱼ − aⱼ| + (1 − α)/2·(θⱼ − aⱼ)²) of each replica pulls with (d, [K, P]) and to (a, [K, P]).
 #[derive(Debug)]
 pub struct Anchor {
     /// d: λ of the replica on what the rules let it act on, β on a fresh head, 0 elsewhere.
@@ -31,6 +31,12 @@ impl Anchor {
         Anchor { decay: where_masked(lambdas, &of(Role::Backbone)) + of(Role::Head) * beta, point }
     }
 
+    /// λ on the head alone, pulling to zero: the backbone is frozen.
+    pub fn on_head(layout: &Layout, rules: &Penalty, lambdas: &[f64], point: Option<Tensor>, like: &Tensor) -> Anchor {
+        let mask = layout.mask(like.kind(), like.device(), |p| p.role == Role::Head && Layout::penalised(rules, p));
+        Anchor { decay: where_masked(lambdas, &mask), point }
+    }
+
     /// θ − a.
     fn distance(&self, theta: &Tensor) -> Tensor {
         match &self.point {
@@ -52,6 +58,8 @@ pub struct Optimiser {
     momentum: f64,
     nesterov: bool,
     step: Step,
+    /// α
+    l1_ratio: f64,
     anchor: Anchor,
     penalised: bool,
     /// v, [K, P].
@@ -62,14 +70,26 @@ impl Optimiser {
     pub fn new(phase: &Phase, rules: &Penalty, anchor: Anchor, theta: &Tensor) -> Optimiser {
         let penalised = anchor.decay.abs().max().double_value(&[]) > 0.0;
         let anchor = Anchor { decay: anchor.decay.contiguous(), point: anchor.point.map(|point| point.contiguous()) };
-        Optimiser { momentum: phase.momentum, nesterov: phase.nesterov, step: rules.step, anchor, penalised, velocity: theta.zeros_like() }
+        Optimiser {
+            momentum: phase.momentum,
+            nesterov: phase.nesterov,
+            step: rules.step,
+            l1_ratio: phase.l1_ratio,
+            anchor,
+            penalised,
+            velocity: theta.zeros_like(),
+        }
     }
 
     /// One step on θ, in place.
     ///
-    /// Explicit: g ← ∇ + d(θ − a); v ← μv + g; θ ← θ − lr·v, or θ − lr·(g + μv) for Nesterov (PyTorch's SGD).
+    /// For α = 0. Explicit: g ← ∇ + d(θ − a); v ← μv + g; θ ← θ − lr·v, or θ − lr·(g + μv) for Nesterov (PyTorch's SGD).
     /// Proximal: the same with g = ∇, then θ ← a + (θ − a)/(1 + lr·d/(1 − μ)), which is a itself for d = ∞. Momentum carries a
     /// gradient 1/(1 − μ) times as far; the penalty, which does not pass through v, needs the same factor to keep its meaning.
+    ///
+    /// For α > 0 the quadratic part does that with (1 − α)d in place of d, and between the two the absolute value's proximal map (soft thresholding)
+    /// moves θ towards a by lr·αd/(1 − μ) at most: θ − a ← sign(θ − a)·max(|θ − a| − lr·αd/(1 − μ), 0). Thresholding first and shrinking
+    /// after it is the proximal map of both together.
     ///
     /// `gradients` are θ's, in columns: each [K, …], together [K, P].
     pub fn step(&mut self, theta: &mut Tensor, gradients: &[Tensor], lr: f64) {
@@ -80,7 +100,7 @@ impl Optimiser {
             let k = theta.size()[0];
             let mut gradient = Tensor::cat(&gradients.iter().map(|part| part.reshape([k, -1])).collect::<Vec<_>>(), 1);
             if self.penalised && self.step == Step::Explicit {
-                gradient += &self.anchor.decay * self.anchor.distance(theta);
+                gradient += &self.anchor.decay * (1.0 - self.l1_ratio) * self.anchor.distance(theta);
             }
             let direction = if self.momentum == 0.0 {
                 gradient
@@ -93,12 +113,20 @@ impl Optimiser {
                 }
             };
             let _ = theta.g_sub_(&(direction * lr));
-            if self.penalised && self.step == Step::Proximal {
-                let shrunk = self.anchor.distance(theta) / (&self.anchor.decay * (lr / (1.0 - self.momentum)) + 1.0);
+            let reach = lr / (1.0 - self.momentum);
+            let put = |theta: &mut Tensor, u: Tensor| {
                 theta.copy_(&match &self.anchor.point {
-                    Some(point) => point + shrunk,
-                    None => shrunk,
-                });
+                    Some(point) => point + u,
+                    None => u,
+                })
+            };
+            if self.penalised && self.l1_ratio > 0.0 {
+                let u = self.anchor.distance(theta);
+                put(theta, u.sign() * (u.abs() - &self.anchor.decay * (self.l1_ratio * reach)).clamp_min(0.0));
+            }
+            if self.penalised && self.step == Step::Proximal {
+                let u = self.anchor.distance(theta) / (&self.anchor.decay * ((1.0 - self.l1_ratio) * reach) + 1.0);
+                put(theta, u);
             }
         });
     }
@@ -112,8 +140,14 @@ impl Optimiser {
 
     /// The same operations in one pass over memory.
     fn step_in_one_pass(&mut self, theta: &mut Tensor, gradients: &[Tensor], lr: f64) {
-        let proximal = (self.step == Step::Proximal).then_some((lr / (1.0 - self.momentum)) as f32);
-        let rule = Sgd { lr: lr as f32, momentum: self.momentum as f32, nesterov: self.nesterov, proximal };
+        let rule = Sgd {
+            lr: lr as f32,
+            momentum: self.momentum as f32,
+            nesterov: self.nesterov,
+            proximal: self.step == Step::Proximal,
+            reach: (lr / (1.0 - self.momentum)) as f32,
+            l1_ratio: self.l1_ratio as f32,
+        };
         let [k, total] = [theta.size()[0], theta.size()[1]].map(|n| n as usize);
         // SAFETY: contiguous float tensors on the CPU; θ and v are written to, and nobody else looks at them meanwhile.
         let (theta, velocity) = unsafe { (slice_mut::<f32>(theta), slice_mut::<f32>(&mut self.velocity)) };

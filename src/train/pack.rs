@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 use tch::{no_grad, Kind, Tensor};
 
-use super::batches::{epoch_draws, epoch_order, Pool, Task};
-use super::evaluate::evaluate;
+use std::sync::Arc;
+
+use super::batches::{dropout_mask, epoch_draws, epoch_order, Pool, Task};
+use super::evaluate::{evaluate, Objective};
 use super::optimiser::{Anchor, Optimiser};
 use super::schedule::learning_rate;
 use crate::config::network::{Penalty, Phase, Precision};
-use crate::data::{task_labels, test_rows, Dataset, NoLongerLearns, Normalisation};
-use crate::model::{cross_entropy, Architecture, Buffers, Layout, Mode, Role};
+use crate::data::{task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
+use crate::model::{cross_entropy, Architecture, Buffers, Layout, Masks, Mode, Role};
 
 /// Steps of an epoch that is not interrupted.
 const SHORT: usize = 4;
@@ -21,7 +23,9 @@ pub struct Replica {
     /// Rows of the pool; equally many for every replica of a pack.
     pub train: Vec<usize>,
     pub validation: Vec<usize>,
-    pub normalisation: Normalisation,
+    /// The outputs that the training rows are taught, where these are not their own.
+    pub taught: Option<Vec<i64>>,
+    pub preparation: Preparation,
 }
 
 /// What a pack trains on, and how.
@@ -39,6 +43,10 @@ pub struct Pack<'a> {
     pub pool: &'a Pool,
     /// Leave BatchNorm's running statistics, and use them, while training.
     pub freeze_batchnorm: bool,
+    /// Only the head learns.
+    pub frozen: bool,
+    /// Of validation and test; training by steps is on cross-entropy.
+    pub objective: Objective,
 }
 
 /// Where a pack starts and what pulls it.
@@ -101,6 +109,11 @@ impl Course {
         !self.stopped && self.diverged.is_none()
     }
 
+    /// Of what is solved at once.
+    pub fn of_one(report: EpochReport) -> Course {
+        Course { chosen: report.epoch, history: vec![report], ..Course::default() }
+    }
+
     /// What was measured in the chosen epoch.
     pub fn result(&self) -> Option<&EpochReport> {
         self.history.iter().find(|report| report.epoch == self.chosen)
@@ -129,23 +142,40 @@ pub struct Trained {
 impl NoLongerLearns for Trained {}
 
 impl Trained {
+    pub fn new(theta: Tensor, buffers: Buffers, courses: Vec<Course>) -> Trained {
+        let norms = theta.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double).sqrt();
+        Trained { norms: Vec::<f64>::try_from(norms).unwrap_or_default(), theta, buffers, courses }
+    }
+
     /// Test loss and accuracy of each replica, on the task's images of the held-out set.
     pub fn test(&self, pack: &Pack, data: &Dataset) -> super::Evaluation {
         let examples = data.test.open(self);
-        let rows: Vec<i64> = test_rows(examples, data.name, pack.phase).into_iter().map(|row| row as i64).collect();
-        let pool = Pool::new(examples, data.shape, pack.pool.device());
-        let k = pack.replicas.len() as i64;
-        let rows = Tensor::from_slice(&rows).to_device(pool.device()).unsqueeze(0).expand([k, -1], false);
+        let rows = test_rows(examples, data.name, pack.phase);
+        let device = pack.pool.device();
+        let words: Vec<(Arc<Vectoriser>, Vec<usize>)> = pack
+            .replicas
+            .iter()
+            .filter_map(|replica| match &replica.preparation {
+                Preparation::Words(words) => Some((words.clone(), rows.clone())),
+                Preparation::Pixels(_) => None,
+            })
+            .collect();
+        let (pool, places) = match data.name.image_shape() {
+            Some(shape) => (Pool::new(examples, shape, device), vec![rows; pack.replicas.len()]),
+            None => Pool::of_words(examples, &words, device),
+        };
+        let rows: Vec<i64> = places.into_iter().flatten().map(|row| row as i64).collect();
+        let rows = Tensor::from_slice(&rows).reshape([pack.replicas.len() as i64, -1]).to_device(device);
         let task = task_of(pack, pack.replicas.iter(), &task_labels(data.name, pack.phase), self.theta.kind());
-        evaluate(pack.architecture, &self.theta, &self.buffers, &task, &pool, &rows)
+        evaluate((pack.architecture, &self.theta, &self.buffers), pack.objective, &task, &pool, &rows)
     }
 }
 
 /// `kind` is θ's.
 fn task_of<'a>(pack: &Pack, replicas: impl Iterator<Item = &'a Replica>, outputs: &[i64; 256], kind: Kind) -> Task {
     let kind = if pack.precision == Precision::Bf16 { Kind::BFloat16 } else { kind };
-    let normalisations: Vec<Normalisation> = replicas.map(|replica| replica.normalisation.clone()).collect();
-    Task::new(&normalisations, outputs, kind, pack.pool)
+    let preparations: Vec<&Preparation> = replicas.map(|replica| &replica.preparation).collect();
+    Task::new(&preparations, outputs, kind, pack.pool)
 }
 
 /// What changes while a pack trains. M of its K replicas are still computed: at first all, and fewer once half of them have
@@ -165,6 +195,17 @@ struct State {
 }
 
 impl Pack<'_> {
+    /// Of all replicas, for models of this precision.
+    pub(super) fn task(&self, kind: Kind) -> Task {
+        task_of(self, self.replicas.iter(), &self.outputs, kind)
+    }
+
+    /// Some rows of the pool for each replica, [K, N].
+    pub(super) fn rows(&self, of: impl Fn(&Replica) -> &Vec<usize>) -> Tensor {
+        let rows: Vec<i64> = self.replicas.iter().flat_map(|replica| of(replica).iter().map(|&row| row as i64)).collect();
+        Tensor::from_slice(&rows).reshape([self.replicas.len() as i64, -1]).to_device(self.pool.device())
+    }
+
     /// Trains to the end, or until the observer wants it to stop.
     pub fn train(&self, start: Start, resume: Option<Snapshot>, observer: &mut dyn Observer) -> Outcome {
         let optimiser = Optimiser::new(self.phase, self.rules, start.anchor, &start.theta);
@@ -207,25 +248,27 @@ impl Pack<'_> {
         }
         let courses = std::mem::take(&mut state.courses);
         let (theta, buffers) = state.finish(self.phase.patience.is_some());
-        let theta = theta.detach();
-        let norms = Vec::<f64>::try_from(theta.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double).sqrt()).unwrap_or_default();
-        Outcome::Trained(Trained { theta, buffers, courses, norms })
+        Outcome::Trained(Trained::new(theta.detach(), buffers, courses))
     }
 
     /// One pass over the training images. Mean loss of each replica and the step (from 1) of its first loss that was not
     /// finite, 0 for none; nothing when asked to stop. Nothing is read back from the device before the end.
     fn epoch(&self, state: &mut State, task: &Task, observer: &dyn Observer, may_stop: bool) -> Option<(Vec<f64>, Vec<f64>)> {
-        let rows: Vec<Vec<usize>> = state.members.iter().map(|&k| self.replicas[k].train.clone()).collect();
-        let seeds: Vec<u64> = state.members.iter().map(|&k| self.replicas[k].seed).collect();
+        let members = || state.members.iter().map(|&k| &self.replicas[k]);
+        let rows: Vec<Vec<i64>> = members().map(|replica| replica.train.iter().map(|&row| row as i64).collect()).collect();
+        let taught: Option<Vec<Vec<i64>>> = members().map(|replica| replica.taught.clone()).collect();
+        let seeds: Vec<u64> = members().map(|replica| replica.seed).collect();
         let (n, k, device) = (rows[0].len(), rows.len() as i64, self.pool.device());
         let order = epoch_order(&rows, &seeds, self.task, state.epoch, device);
+        let taught = taught.map(|taught| epoch_order(&taught, &seeds, self.task, state.epoch, device));
         let draws = epoch_draws(&self.phase.augment, n, &seeds, self.task, state.epoch, device);
         let steps = n.div_ceil(self.phase.batch_size);
         let mode = if self.freeze_batchnorm { Mode::Evaluate } else { Mode::Train };
         let mut loss_sum = Tensor::zeros([k], (Kind::Double, device));
         let mut good_steps = Tensor::zeros([k], (Kind::Double, device));
         let mut good = Tensor::ones([k], (Kind::Double, device));
-        let parameters = self.architecture.layout.leaves(&state.theta);
+        let parameters = self.architecture.layout.leaves(&state.theta, self.frozen);
+        let learning: Vec<&Tensor> = parameters.iter().filter(|parameter| parameter.requires_grad()).collect();
         for step in 0..steps {
             if may_stop && observer.stop() {
                 return None;
@@ -237,16 +280,25 @@ impl Pack<'_> {
                 Some(draws) => task.gather_augmented(self.pool, &batch, &draws.narrow(1, first as i64, size)),
                 None => task.gather(self.pool, &batch),
             };
-            let logits = self.architecture.forward(&parameters, &images, &state.buffers, mode);
-            let loss = cross_entropy(&logits, &outputs).mean_dim([1i64].as_slice(), false, None::<Kind>);
+            let outputs = taught.as_ref().map_or(outputs, |taught| taught.narrow(1, first as i64, size));
+            let at = state.epoch * steps + step;
+            let mask = |layer: usize, size: &[i64]| dropout_mask(self.phase.dropout, size, layer, at, &seeds, self.task, device);
+            let masks: Option<Masks> = (self.phase.dropout > 0.0).then_some(&mask);
+            let logits = self.architecture.forward(&parameters, &images, &state.buffers, mode, masks);
+            let loss = cross_entropy(&logits, &outputs, self.phase.label_smoothing).mean_dim([1i64].as_slice(), false, None::<Kind>);
             // The sum over replicas, not the mean: each keeps the gradient it would have alone.
             let total = loss.sum(None::<Kind>);
-            let gradients = Tensor::run_backward(&[&total], &parameters, false, false);
+            let mut gradients = Tensor::run_backward(&[&total], &learning, false, false);
+            if self.frozen {
+                // The head comes last; before it nothing moves.
+                let still = parameters.iter().filter(|parameter| !parameter.requires_grad()).map(Tensor::zeros_like);
+                gradients = still.chain(gradients).collect();
+            }
             let loss = loss.detach().to_kind(Kind::Double);
             good *= loss.isfinite().to_kind(Kind::Double);
             good_steps += &good;
             loss_sum += loss * (size as f64 / n as f64);
-            let lr = learning_rate(self.phase, state.epoch * steps + step, steps);
+            let lr = learning_rate(self.phase, at, steps);
             state.optimiser.step(&mut state.theta, &gradients, lr);
             observer.step();
         }
@@ -268,7 +320,7 @@ impl Pack<'_> {
         state.epoch += 1;
         let rows: Vec<i64> = state.members.iter().flat_map(|&k| self.replicas[k].validation.iter().map(|&row| row as i64)).collect();
         let rows = Tensor::from_slice(&rows).reshape([state.members.len() as i64, -1]).to_device(self.pool.device());
-        let validation = evaluate(self.architecture, &state.theta, &state.buffers, task, self.pool, &rows);
+        let validation = evaluate((self.architecture, &state.theta, &state.buffers), self.objective, task, self.pool, &rows);
         let distance = state.optimiser.distance(&state.theta, backbone);
         let mut reports = vec![];
         for (row, &k) in state.members.iter().enumerate() {

@@ -27,23 +27,11 @@ pub fn learning_rate(phase: &Phase, step: usize, steps_per_epoch: usize) -> f64 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::network::{Augment, Class, Schedule};
+    use crate::config::network::{Class, Schedule};
 
     fn phase(kind: ScheduleKind, warmup: f64) -> Phase {
-        Phase {
-            classes: vec![Class::Label(0), Class::Label(1)],
-            per_class: None,
-            total: None,
-            validation_per_class: 1,
-            epochs: 10,
-            batch_size: 1,
-            lr: 0.4,
-            schedule: Schedule { kind, warmup, every: 4, factor: 0.5 },
-            momentum: 0.0,
-            nesterov: false,
-            patience: None,
-            augment: Augment::default(),
-        }
+        let classes = vec![Class::Label(0), Class::Label(1)];
+        Phase { batch_size: 1, schedule: Schedule { kind, warmup, every: 4, factor: 0.5 }, ..Phase::new(classes, 10, 0.4) }
     }
 
     #[test]

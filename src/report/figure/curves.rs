@@ -59,6 +59,6 @@ pub fn curves(study: &Study, section: &Section) -> Result<Option<Figure>> {
     optima(&mut out, &axis, first, section, (true, false));
     panel(&mut out, &axis, second, &format!("target test {metric}"), &Curve { points: target, color: BLUE }, level.as_ref());
     optima(&mut out, &axis, second, section, (false, true));
-    axis.label(&mut out, (left, right, second.bottom));
+    axis.label(&mut out, (left, right, second.bottom), &group.strength);
     Ok(Some(render((1000, 1052), &out)?))
 }

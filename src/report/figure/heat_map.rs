@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::canvas::{line, render, render_rgb, text, Figure, HPos, RGBColor, Step, VPos, INK, TEXT};
+use super::lambda_axis::name;
 use super::{fitted, title};
 use crate::config::{number, Study};
 use crate::report::collect::{Cell, Metric};
@@ -122,7 +123,7 @@ fn heat_steps(study: &Study, section: &Section) -> Option<Vec<Step>> {
     for (j, lambda) in group.lambda1.iter().enumerate().filter(|(j, _)| j % step == 0) {
         steps.push(text((left - 12.0, corner(0, j).1 + h / 2.0), short(*lambda), HPos::Right, VPos::Center, INK));
     }
-    steps.push(text(((left + right) / 2.0, bottom + 92.0), "source penalty λ₀", HPos::Center, VPos::Bottom, INK));
+    steps.push(text(((left + right) / 2.0, bottom + 92.0), name(&group.strength), HPos::Center, VPos::Bottom, INK));
     steps.push(Step::Text {
         at: (26.0, (top + bottom) / 2.0),
         text: "target penalty λ₁".into(),

@@ -2,6 +2,7 @@
 
 use super::axis::power;
 use super::canvas::{line, text, HPos, Step, VPos, INK};
+use crate::config::Strength;
 
 /// λ₀ on a logarithmic axis; 0 has a place of its own, left of a break.
 pub struct LambdaAxis {
@@ -82,10 +83,15 @@ impl LambdaAxis {
     }
 
     /// The ticks' labels and the axis' name, below `bottom`.
-    pub fn label(&self, out: &mut Vec<Step>, (left, right, bottom): (f64, f64, f64)) {
+    pub fn label(&self, out: &mut Vec<Step>, (left, right, bottom): (f64, f64, f64), strength: &Strength) {
         for (x, label) in self.ticks() {
             out.extend(label.map(|label| text((x, bottom + 16.0), label, HPos::Center, VPos::Top, INK)));
         }
-        out.push(text(((left + right) / 2.0, bottom + 88.0), "source penalty λ₀", HPos::Center, VPos::Bottom, INK));
+        out.push(text(((left + right) / 2.0, bottom + 88.0), name(strength), HPos::Center, VPos::Bottom, INK));
     }
+}
+
+/// The axis' name.
+pub fn name(strength: &Strength) -> String {
+    strength.stands_for().map_or("source penalty λ₀".into(), |axis| format!("{axis} (for λ₀)"))
 }

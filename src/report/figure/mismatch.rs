@@ -45,6 +45,6 @@ pub fn mismatch(study: &Study, section: &Section) -> Result<Option<Figure>> {
     let zero = Level { name: "", centre: 0.0, low: 0.0, high: 0.0 };
     panel(&mut out, &axis, frame, label, &Curve { points, color: BLUE }, Some(&zero));
     optima(&mut out, &axis, frame, section, (false, true));
-    axis.label(&mut out, (left, right, frame.bottom));
+    axis.label(&mut out, (left, right, frame.bottom), &group.strength);
     Ok(Some(render((1000, 662), &out)?))
 }

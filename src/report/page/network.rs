@@ -124,7 +124,7 @@ fn cells(section: &Section, id: &str) -> Markup {
     let accuracy = answer.metric == Metric::Accuracy;
     let heads = [
         Head("", true, "optima; what is lacking"),
-        Head("λ₀", false, "source penalty"),
+        Head("λ₀", false, "source penalty, or what stands for it"),
         Head("λ₁", false, "target penalty"),
         Head(if accuracy { "source test %" } else { "source test loss" }, false, "mean over seeds"),
         Head(if accuracy { "target validation %" } else { "target validation loss" }, false, "mean over seeds; this chooses"),

@@ -14,7 +14,7 @@ use super::Torch;
 use crate::config::network::Precision;
 use crate::data::Roots;
 use crate::model::{linear, profile, Architecture, Profiled, Strategy};
-use crate::plan::{available, Plan, Stage, StageKind, StepCost};
+use crate::plan::{Plan, Stage, StageKind, StepCost};
 use crate::run::engine::benchmark::{Benchmark, Layer, Operation, Settings, Task};
 use crate::run::engine::{Choice, Engine};
 
@@ -81,7 +81,7 @@ impl Torch {
         }
         let cost = StepCost::of(stage);
         let (floor_by_flops, floor_by_bytes) = (matmul_flops / cost.flops_per_image, copy_bytes / cost.bytes_per_image);
-        let n = phase.training_images(&available(stage.settings.data, &phase));
+        let n = phase.training_images(stage.settings.data).iter().sum::<usize>();
         let per_step = n as f64 / n.div_ceil(phase.batch_size) as f64;
         Ok(Task {
             kind: stage.kind,
@@ -108,14 +108,13 @@ impl Torch {
         if pack == 1 {
             return Ok(vec![]);
         }
-        let (dataset, _) = self.data(stage.settings.data, 0)?;
-        let phase = stage.phase();
-        let layers = Architecture::new(&stage.settings.model, dataset.shape, phase.classes.len()).convolutions();
+        let (settings, phase) = (&stage.settings, stage.phase());
+        let layers = Architecture::new(&settings.model, settings.input(), phase.labels(settings.data).len()).convolutions();
         let device = self.devices[0];
         let describe = |timing: Timing| {
             let c = timing.convolution;
             Layer {
-                shape: format!("{} → {} channels at {} × {}", c.inputs, c.outputs, c.height, c.width),
+                shape: format!("{}×{}, {} → {} channels at {} × {}", c.kernel, c.kernel, c.inputs, c.outputs, c.height, c.width),
                 // See `architecture`.
                 chosen: if device == Device::Cpu { Strategy::Alone } else { timing.chosen }.as_str(),
                 milliseconds: timing.milliseconds.iter().map(|(strategy, ms)| (strategy.as_str(), *ms)).collect(),

@@ -11,7 +11,8 @@ use tch::{Device, Kind, Tensor};
 use super::devices::{hardware, version};
 use super::measure::wait_for;
 use crate::config::network::Precision;
-use crate::model::{convolution, Convolution, Strategy};
+use crate::model::{convolution, Strategy};
+use crate::plan::Convolution;
 use crate::store::write_hint;
 
 /// Milliseconds of one forward and backward pass of a convolution, for each strategy.
@@ -56,7 +57,10 @@ impl Calibration {
 
     pub fn timings(&self, layers: &[Convolution], k: usize, batch: usize, precision: Precision, device: Device) -> Vec<Timing> {
         let k = k.next_power_of_two();
-        let shapes: Vec<String> = layers.iter().map(|c| format!("{}→{} at {}×{}", c.inputs, c.outputs, c.height, c.width)).collect();
+        let shapes: Vec<String> = layers
+            .iter()
+            .map(|c| format!("{}→{} at {}×{}, {}×{} by {}", c.inputs, c.outputs, c.height, c.width, c.kernel, c.kernel, c.stride))
+            .collect();
         let key = format!("{} / {k} replicas, batch {batch}, {precision:?}: {}", self.hardware, shapes.join(", "));
         // Locked while measuring, so that two workers do not disturb each other's clocks.
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,10 +103,11 @@ fn time(layer: &Convolution, wants_x: bool, k: i64, batch: i64, kind: Kind, devi
         let options = (kind, device);
         let x = Tensor::ones([batch, layer.height, layer.width, k * layer.inputs], options).permute([0, 3, 1, 2]);
         let x = x.set_requires_grad(wants_x);
-        let weight = Tensor::ones([k, layer.outputs, layer.inputs, 3, 3], (Kind::Float, device)).set_requires_grad(true);
+        let weight =
+            Tensor::ones([k, layer.outputs, layer.inputs, layer.kernel, layer.kernel], (Kind::Float, device)).set_requires_grad(true);
         let wanted: Vec<&Tensor> = if wants_x { vec![&weight, &x] } else { vec![&weight] };
         let pass = || {
-            let total = convolution(&x, &weight, None, strategy).sum(Kind::Float);
+            let total = convolution(&x, &weight, layer.stride, strategy).sum(Kind::Float);
             Tensor::run_backward(&[&total], &wanted, false, false)
         };
         pass(); // chooses kernels, fills caches

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tch::{Cuda, Device, Kind};
 
-use super::Torch;
+use super::{task_name, Torch};
 use crate::data::task_labels;
 use crate::plan::{Stage, StageKind};
 use crate::run::engine::out_of_memory;
 use crate::run::worker::panic_text;
-use crate::train::{Anchor, EpochReport, Observer, Pack, Snapshot, Start};
+use crate::train::{Anchor, EpochReport, Objective, Observer, Pack, Snapshot, Start};
 
 /// Replicas tried in one pack, at most.
 const LARGEST: usize = 256;
@@ -85,13 +85,13 @@ impl Torch {
     /// Trains `k` replicas of a stage, each from a fresh start. `whole`: with the validation after each epoch.
     pub(super) fn rate(&self, worker: usize, stage: &Stage, k: usize, time: Duration, whole: bool) -> Result<Rate> {
         let device = self.device_of(worker);
-        let (dataset, pool) = self.data(stage.settings.data, device)?;
+        let (pool, mut prepared) = self.prepare(std::slice::from_ref(stage), device)?;
         let device = self.devices[device];
         self.switch_tf32(stage);
         let mut phase = stage.phase();
         (phase.epochs, phase.patience) = (1_000_000, None);
-        let architecture = self.architecture(stage, dataset, device, k);
-        let mut replica = self.replica(stage, dataset);
+        let architecture = self.architecture(stage, device, k);
+        let mut replica = prepared.remove(0);
         if !whole {
             replica.validation.truncate(1);
         }
@@ -101,11 +101,13 @@ impl Torch {
             phase: &phase,
             rules: &stage.settings.penalty,
             precision: stage.settings.precision,
-            task: if stage.kind == StageKind::Source { "source" } else { "target" },
+            task: task_name(stage.kind),
             outputs: task_labels(stage.settings.data, &phase),
             replicas: &replicas,
             pool: &pool,
             freeze_batchnorm: false,
+            frozen: stage.kind == StageKind::Target && stage.settings.transfer.method.is_frozen(),
+            objective: Objective::CrossEntropy,
         };
         let theta = architecture.layout.initial(&vec![stage.seed; k], pack.task, Kind::Float, device);
         let buffers = architecture.fresh_buffers(k as i64, Kind::Float, device);

@@ -7,7 +7,7 @@ mod devices;
 mod measure;
 mod sources;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -16,11 +16,14 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Choice, Ended, Engine, Epoch, Job, Link, PackEnd};
 use crate::config::network::{BatchNormRule, DataName, Head, Method, Precision};
-use crate::data::{normalisation, task_labels, Dataset, Normalisation, Roots, Split};
+use crate::config::Network;
+use crate::data::{task_labels, taught, Dataset, Preparation, Roots, Split};
 use crate::model::{allow_tf32, Architecture, Role};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
-use crate::train::{assemble, disassemble, Anchor, EpochReport, Observer, Outcome, Pack, Pool, Replica, Snapshot, Start, Trained};
+use crate::train::{
+    assemble, disassemble, Anchor, EpochReport, Objective, Observer, Outcome, Pack, Pool, Replica, Snapshot, Start, Trained,
+};
 use calibration::Calibration;
 use sources::{Named, Sources};
 
@@ -33,16 +36,23 @@ pub struct Torch {
     workers: usize,
     /// Replicas in a pack; none: as measured.
     pack: Option<usize>,
-    data: HashMap<DataName, Data>,
+    data: HashMap<Source, Data>,
     /// A source task's statistics are wanted again by each of its targets.
-    normalisations: Mutex<HashMap<String, Normalisation>>,
+    preparations: Mutex<HashMap<String, Preparation>>,
     sources: Sources,
     calibration: Calibration,
 }
 
+/// A data set as the settings want it read: its name, and whether documents are stripped.
+type Source = (DataName, bool);
+
+fn source_of(settings: &Network) -> Source {
+    (settings.data, settings.data.is_text() && settings.text.strip)
+}
+
 struct Data {
     set: Dataset,
-    /// Of each device.
+    /// All training images, on each device; none of documents, whose features depend on the vocabulary.
     pools: Vec<Mutex<Pool>>,
 }
 
@@ -65,13 +75,15 @@ impl Torch {
         };
         set_tf32(plan, devices[0], workers)?;
         let mut data = HashMap::new();
-        for name in DataName::ALL.into_iter().filter(|name| plan.stages.iter().any(|stage| stage.settings.data == *name)) {
-            let set = Dataset::load(name, roots)?;
-            let pools = devices.iter().map(|&device| Mutex::new(Pool::new(&set.train, set.shape, device))).collect();
-            data.insert(name, Data { set, pools });
+        let sources: BTreeSet<Source> = plan.stages.iter().map(|stage| source_of(&stage.settings)).collect();
+        for (name, strip) in sources {
+            let set = Dataset::load(name, strip, roots)?;
+            let pool = |shape| devices.iter().map(|&device| Mutex::new(Pool::new(&set.train, shape, device))).collect();
+            let pools = name.image_shape().map_or(vec![], pool);
+            data.insert((name, strip), Data { set, pools });
         }
         let calibration = Calibration::new(measured, devices[0]);
-        Ok(Torch { devices, workers, pack, data, normalisations: Mutex::default(), sources: Sources::new(plan), calibration })
+        Ok(Torch { devices, workers, pack, data, preparations: Mutex::default(), sources: Sources::new(plan), calibration })
     }
 
     fn device_of(&self, worker: usize) -> usize {
@@ -162,17 +174,39 @@ impl Torch {
         }
     }
 
-    /// The data set and its images on a device.
-    fn data(&self, name: DataName, device: usize) -> Result<(&Dataset, Pool)> {
-        let data = self.data.get(&name).context("the engine was opened for another plan")?;
-        let pool = data.pools[device].lock().map_or_else(|poisoned| poisoned.into_inner().share(), |pool| pool.share());
-        Ok((&data.set, pool))
+    fn dataset(&self, settings: &Network) -> Result<&Dataset> {
+        let data = self.data.get(&source_of(settings)).context("the engine was opened for another plan")?;
+        Ok(&data.set)
+    }
+
+    /// What a pack's stages learn from, on a device: the pool, and each replica's rows of it.
+    fn prepare(&self, stages: &[Stage], device: usize) -> Result<(Pool, Vec<Replica>)> {
+        let data = self.data.get(&source_of(&stages[0].settings)).context("the engine was opened for another plan")?;
+        let mut replicas: Vec<Replica> = stages.iter().map(|stage| self.replica(stage, &data.set)).collect();
+        ensure!(replicas.iter().all(|r| r.train.len() == replicas[0].train.len()), "the replicas of a pack have equally many images");
+        if let Some(pool) = data.pools.get(device) {
+            let pool = pool.lock().map_or_else(|poisoned| poisoned.into_inner().share(), |pool| pool.share());
+            return Ok((pool, replicas));
+        }
+        let wanted: Vec<_> = replicas
+            .iter()
+            .filter_map(|replica| match &replica.preparation {
+                Preparation::Words(words) => Some((words.clone(), [replica.train.as_slice(), &replica.validation].concat())),
+                Preparation::Pixels(_) => None,
+            })
+            .collect();
+        let (pool, places) = Pool::of_words(&data.set.train, &wanted, self.devices[device]);
+        for (replica, mut places) in replicas.iter_mut().zip(places) {
+            replica.validation = places.split_off(replica.train.len());
+            replica.train = places;
+        }
+        Ok((pool, replicas))
     }
 
     /// A network with the strategies that are fastest for `k` replicas.
-    fn architecture(&self, stage: &Stage, dataset: &Dataset, device: Device, k: usize) -> Architecture {
-        let phase = stage.phase();
-        let mut architecture = Architecture::new(&stage.settings.model, dataset.shape, phase.classes.len());
+    fn architecture(&self, stage: &Stage, device: Device, k: usize) -> Architecture {
+        let (settings, phase) = (&stage.settings, stage.phase());
+        let mut architecture = Architecture::new(&settings.model, settings.input(), phase.labels(settings.data).len());
         // On CPU separate convolutions are as fast as any, and give each replica the bits that it gets alone.
         if device != Device::Cpu && k > 1 {
             let precision = stage.settings.precision;
@@ -185,25 +219,35 @@ impl Torch {
         let first = &job.stages[0];
         let (settings, phase) = (first.settings.clone(), first.phase());
         self.switch_tf32(first);
-        let (dataset, pool) = self.data(settings.data, device)?;
-        let architecture = self.architecture(first, dataset, self.devices[device], job.stages.len());
-        let replicas: Vec<Replica> = job.stages.iter().map(|stage| self.replica(stage, dataset)).collect();
-        ensure!(replicas.iter().all(|r| r.train.len() == replicas[0].train.len()), "the replicas of a pack have equally many images");
+        let dataset = self.dataset(&settings)?;
+        let architecture = self.architecture(first, self.devices[device], job.stages.len());
+        let (pool, replicas) = self.prepare(&job.stages, device)?;
         let transfers = first.kind == StageKind::Target;
         let pack = Pack {
             architecture: &architecture,
             phase: &phase,
             rules: &settings.penalty,
             precision: settings.precision,
-            task: if first.kind == StageKind::Source { "source" } else { "target" },
+            task: task_name(first.kind),
             outputs: task_labels(settings.data, &phase),
             replicas: &replicas,
             pool: &pool,
-            freeze_batchnorm: transfers && settings.transfer.batchnorm == BatchNormRule::Frozen,
+            freeze_batchnorm: transfers && (settings.transfer.batchnorm == BatchNormRule::Frozen || settings.transfer.method.is_frozen()),
+            frozen: transfers && settings.transfer.method.is_frozen(),
+            objective: if solves(first) { Objective::SquaredError } else { Objective::CrossEntropy },
         };
-        let start = self.start(self.devices[device], job, link, &architecture, dataset)?;
+        let start = self.start(self.devices[device], job, link, &architecture)?;
         let mut relay = Relay { link };
-        match pack.train(start, link.resume().map(to_snapshot), &mut relay) {
+        let outcome = match solves(first) {
+            true => {
+                let lambdas: Vec<f64> = job.stages.iter().map(|stage| stage.lambda).collect();
+                let solved = pack.solve(start, &lambdas).context("ridge on the source's features")?;
+                relay.epoch(&solved.courses.iter().enumerate().filter_map(|(k, c)| Some((k, c.result()?.clone()))).collect::<Vec<_>>());
+                Outcome::Trained(solved)
+            }
+            false => pack.train(start, link.resume().map(to_snapshot), &mut relay),
+        };
+        match outcome {
             Outcome::Stopped => Ok(PackEnd::Stopped),
             Outcome::Trained(trained) => {
                 let ends = self.ends(job, &pack, &trained, dataset);
@@ -214,32 +258,33 @@ impl Torch {
     }
 
     fn replica(&self, stage: &Stage, dataset: &Dataset) -> Replica {
-        let split = Split::draw(&dataset.train, dataset.name, &stage.phase(), stage.seed);
-        let source = &stage.settings.source;
-        let id = format!(
-            "{:?} {:?} {:?} {:?} {} {}",
-            dataset.name, source.classes, source.per_class, source.total, source.validation_per_class, stage.seed
-        );
-        let known = self.normalisations.lock().ok().and_then(|known| known.get(&id).cloned());
-        let normalisation = known.unwrap_or_else(|| {
-            let rows = Split::draw(&dataset.train, dataset.name, source, stage.seed).train;
-            let fresh = normalisation(&dataset.train, &rows, dataset.shape[2]);
-            if let Ok(mut known) = self.normalisations.lock() {
-                known.insert(id, fresh.clone());
+        let (settings, phase, seed) = (&stage.settings, stage.phase(), stage.seed);
+        let split = match stage.kind {
+            StageKind::Source => Split::of_source(&dataset.train, settings, seed),
+            StageKind::Target | StageKind::Scratch => Split::of_target(&dataset.train, settings, &phase, seed),
+        };
+        let id = stage.preparation();
+        let known = self.preparations.lock().ok().and_then(|known| known.get(&id).cloned());
+        let preparation = known.unwrap_or_else(|| {
+            let fresh = Preparation::of(&dataset.train, settings, seed);
+            if let Ok(mut known) = self.preparations.lock() {
+                known.entry(id).or_insert(fresh).clone()
+            } else {
+                fresh
             }
-            fresh
         });
-        Replica { seed: stage.seed, train: split.train, validation: split.validation, normalisation }
+        let task = task_name(stage.kind);
+        let taught = (phase.label_noise > 0.0).then(|| taught(&dataset.train, settings.data, &phase, task, &split.train, seed));
+        Replica { seed, train: split.train, validation: split.validation, taught, preparation }
     }
 
     /// Where the pack's replicas start, and what λ pulls them to.
-    fn start(&self, device: Device, job: &Job, link: &dyn Link, architecture: &Architecture, dataset: &Dataset) -> Result<Start> {
+    fn start(&self, device: Device, job: &Job, link: &dyn Link, architecture: &Architecture) -> Result<Start> {
         let first = &job.stages[0];
         let (settings, layout) = (&first.settings, &architecture.layout);
         let seeds: Vec<u64> = job.stages.iter().map(|stage| stage.seed).collect();
         let lambdas: Vec<f64> = job.stages.iter().map(|stage| stage.lambda).collect();
-        let task = if first.kind == StageKind::Source { "source" } else { "target" };
-        let fresh = layout.initial(&seeds, task, Kind::Float, device);
+        let fresh = layout.initial(&seeds, task_name(first.kind), Kind::Float, device);
         let buffers = architecture.fresh_buffers(seeds.len() as i64, Kind::Float, device);
         if first.kind != StageKind::Target {
             let anchor = Anchor::to_zero(layout, &settings.penalty, &lambdas, &fresh);
@@ -251,7 +296,7 @@ impl Torch {
             .map(|source| self.source(source.as_deref().context("a target stage starts from a source model")?, device, link))
             .collect::<Result<_>>()?;
         let keep = settings.transfer.head == Head::Keep;
-        let source = Architecture::new(&settings.model, dataset.shape, settings.source.classes.len());
+        let source = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.data).len());
         let (mut theta, buffers) = assemble(&source, &models).context("the source model on disk is of another architecture")?;
         let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
         if !keep {
@@ -262,10 +307,13 @@ impl Torch {
         let point = match settings.transfer.method {
             Method::Finetune => None,
             Method::L2sp if keep => Some(theta.copy()),
-            Method::L2sp => Some(&theta * (-head + 1.0)),
+            Method::L2sp | Method::Probe | Method::Ridge => Some(&theta * (-head + 1.0)),
         };
         let beta = (!keep).then_some(settings.transfer.beta);
-        let anchor = Anchor::to_source(layout, &settings.penalty, &lambdas, beta, point, &theta);
+        let anchor = match settings.transfer.method.is_frozen() {
+            true => Anchor::on_head(layout, &settings.penalty, &lambdas, point, &theta),
+            false => Anchor::to_source(layout, &settings.penalty, &lambdas, beta, point, &theta),
+        };
         Ok(Start { theta, buffers, anchor })
     }
 
@@ -311,6 +359,19 @@ impl Torch {
         });
         each.collect()
     }
+}
+
+/// Names a stage's streams of random numbers: a from-scratch twin sees what its target sees.
+fn task_name(kind: StageKind) -> &'static str {
+    match kind {
+        StageKind::Source => "source",
+        StageKind::Target | StageKind::Scratch => "target",
+    }
+}
+
+/// Whether a stage is solved in closed form.
+fn solves(stage: &Stage) -> bool {
+    stage.kind == StageKind::Target && stage.settings.transfer.method == Method::Ridge
 }
 
 /// Passes what happens in a pack on to the sweep, in words without tensors.

@@ -1,0 +1,101 @@
+//! The settings of one cell of a network study. Their doc comments are the reference (docs/study.md).
+
+mod data;
+mod model;
+mod phase;
+mod text;
+mod transfer;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use data::{DataName, CIFAR100_SUPERCLASSES};
+pub use model::{Model, ModelKind, Norm};
+pub use phase::{Augment, Class, Phase, Schedule, ScheduleKind};
+pub use text::{FitOn, Text};
+pub use transfer::{BatchNormRule, Head, Method, Scratch, Transfer};
+
+/// One cell: everything that determines one source model and the target model grown from it, apart from the seed.
+///
+/// Source objective: mean cross-entropy over the batch + (λ₀/2)·‖θ‖².
+/// Target objective: mean cross-entropy + (λ₁/2)·‖θ_b − θ_b⁰‖² + (β/2)·‖θ_h‖², with θ_b the backbone, θ_b⁰ its value in
+/// the source model and θ_h the head. λ is not divided by the number of examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// The data set: `digits` (8×8 grey, embedded), `mnist` (28×28 grey), `cifar10` (32×32 colour), `cifar100` (its 100 classes),
+    /// `cifar100-coarse` (the same images under their 20 superclasses) or `newsgroups` (20 Newsgroups, bydate, as TF-IDF features).
+    pub data: DataName,
+    /// How documents become features (`newsgroups` only).
+    #[serde(default, skip_serializing_if = "Text::is_default")]
+    pub text: Text,
+    /// λ₀, the source penalty; ≥ 0.
+    pub lambda0: f64,
+    /// λ₁, the target penalty; ≥ 0, and `.inf` with `penalty.step: proximal` (the backbone stays at the source weights).
+    pub lambda1: f64,
+    /// The network.
+    #[serde(default)]
+    pub model: Model,
+    /// What λ₀ and λ₁ act on, and how.
+    #[serde(default)]
+    pub penalty: Penalty,
+    /// What matrix products and convolutions compute with. Weights, velocity, losses, penalties and normalisation layers are float32 in any
+    /// case. `float32`: exact. `tf32`: on CUDA their inputs are rounded to 10 bits of mantissa; on CPU the same as
+    /// float32. `bf16`: inputs and activations have 8 bits; fast on CUDA and on CPUs with avx512_bf16, slow on others.
+    /// docs/performance.md has the effect on the answer.
+    #[serde(default)]
+    pub precision: Precision,
+    /// The source task and its training.
+    pub source: Phase,
+    /// The target task and its training.
+    pub target: Phase,
+    /// How the target model grows from the source model.
+    #[serde(default)]
+    pub transfer: Transfer,
+    /// The from-scratch twin: the target task trained from a fresh initialisation with the same seed and data.
+    #[serde(default)]
+    pub scratch: Scratch,
+}
+
+impl Network {
+    /// Height, width and channels of what the model sees; a text's features are the channels of one pixel.
+    pub fn input(&self) -> [usize; 3] {
+        self.data.image_shape().unwrap_or([1, 1, self.text.features])
+    }
+}
+
+/// What the penalties act on, and how the optimiser step takes them in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Penalty {
+    /// Penalise biases too (as PyTorch's weight decay does).
+    pub biases: bool,
+    /// Penalise the scale and shift of normalisation layers too (as PyTorch's weight decay does).
+    pub norm: bool,
+    /// `explicit`: λ(θ − θ⁰) is added to the gradient before momentum, as in PyTorch's SGD; unstable once lr·λ > 2 (with
+    /// Nesterov momentum μ: 2(1 + μ)/(1 + 2μ)), so such a cell is refused. `proximal`: θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)) after the step on the loss alone (μ the momentum, so that
+    /// both steps have the same minimum); stable for every λ.
+    pub step: Step,
+}
+
+impl Default for Penalty {
+    fn default() -> Self {
+        Penalty { biases: true, norm: true, step: Step::Explicit }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    Explicit,
+    Proximal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    Float32,
+    Tf32,
+    Bf16,
+}

@@ -1,0 +1,95 @@
+//! Architectures that a study can name.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A network, always ending in a linear head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Model {
+    /// `convnet`: a block per entry of `channels` (3×3 convolution, norm, ReLU, 2×2 max-pooling), then the `hidden` layers.
+    /// `mlp`: the `hidden` layers alone. `bag`: the mean of word embeddings, each weighted by its TF-IDF (a linear map without bias to
+    /// `embedding` numbers), then the `hidden` layers. `resnet20`, `resnet32`, `resnet56`: the CIFAR family of He et al. (2016), shortcuts
+    /// without parameters. `resnet18`: four stages of two blocks, shortcuts by 1×1 convolutions, with a 3×3 stem as is usual for small images.
+    pub kind: ModelKind,
+    /// Channels of each convolution block of a `convnet` (null: [32, 64]), or of each stage of a ResNet (null: [16, 32, 64], and
+    /// [64, 128, 256, 512] for `resnet18`).
+    pub channels: Option<Vec<usize>>,
+    /// Widths of the fully connected hidden layers (linear, norm, ReLU); null: [256, 256] for `mlp`, none for the others.
+    pub hidden: Option<Vec<usize>>,
+    /// Width of a `bag`'s embeddings; null: 128.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<usize>,
+    /// Normalisation after each convolution or hidden layer. It makes the weights before it scale-invariant, so λ₀ acts differently.
+    /// A ResNet needs one.
+    pub norm: Norm,
+    /// Groups of `norm: group`; must divide every channel count and width.
+    pub groups: usize,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Model { kind: ModelKind::Convnet, channels: None, hidden: None, embedding: None, norm: Norm::None, groups: 8 }
+    }
+}
+
+impl Model {
+    /// Channels of the convolution blocks or of the stages, the default filled in.
+    pub fn channels(&self) -> Vec<usize> {
+        let usual: &[usize] = match self.kind {
+            ModelKind::Mlp | ModelKind::Bag => return vec![],
+            ModelKind::Convnet => &[32, 64],
+            ModelKind::Resnet20 | ModelKind::Resnet32 | ModelKind::Resnet56 => &[16, 32, 64],
+            ModelKind::Resnet18 => &[64, 128, 256, 512],
+        };
+        self.channels.clone().unwrap_or_else(|| usual.to_vec())
+    }
+
+    /// Widths of the hidden layers, the default filled in.
+    pub fn hidden(&self) -> Vec<usize> {
+        self.hidden.clone().unwrap_or_else(|| if self.kind == ModelKind::Mlp { vec![256, 256] } else { vec![] })
+    }
+
+    /// Width of the embeddings, the default filled in; none without embeddings.
+    pub fn embedding(&self) -> Option<usize> {
+        (self.kind == ModelKind::Bag).then(|| self.embedding.unwrap_or(128))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    Mlp,
+    Convnet,
+    Bag,
+    Resnet20,
+    Resnet32,
+    Resnet56,
+    Resnet18,
+}
+
+impl ModelKind {
+    /// Blocks in each stage of a ResNet.
+    pub fn residual_blocks(self) -> Option<usize> {
+        match self {
+            ModelKind::Resnet18 => Some(2),
+            ModelKind::Resnet20 => Some(3),
+            ModelKind::Resnet32 => Some(5),
+            ModelKind::Resnet56 => Some(9),
+            ModelKind::Mlp | ModelKind::Convnet | ModelKind::Bag => None,
+        }
+    }
+
+    /// Whether it needs images.
+    pub fn convolves(self) -> bool {
+        !matches!(self, ModelKind::Mlp | ModelKind::Bag)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    None,
+    Batch,
+    Group,
+}

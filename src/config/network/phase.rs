@@ -1,0 +1,184 @@
+//! A task and how it is trained.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::DataName;
+
+/// A task (some classes, some images) and how it is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// The task's classes, by name or label; their order gives the head's outputs. A pattern such as `comp.*` stands for all classes that
+    /// it matches, a superclass of CIFAR-100 for its five classes.
+    pub classes: Vec<Class>,
+    /// Training images per class; null: all that validation leaves. Drawn with the seed; a larger number keeps the smaller one's images.
+    #[serde(default)]
+    pub per_class: Option<usize>,
+    /// Training images in total, spread over the classes as evenly as they go; instead of `per_class`.
+    #[serde(default)]
+    pub total: Option<usize>,
+    /// Validation images per class, drawn from the training file with the seed and never trained on; ≥ 1.
+    #[serde(default = "Phase::default_validation_per_class")]
+    pub validation_per_class: usize,
+    /// Passes over the training images; ≥ 1.
+    pub epochs: usize,
+    /// Images per step; the last, shorter batch of an epoch counts as a step of its own.
+    #[serde(default = "Phase::default_batch_size")]
+    pub batch_size: usize,
+    /// Learning rate at its highest; > 0.
+    pub lr: f64,
+    /// How the learning rate runs over the steps.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Momentum of SGD; 0 ≤ momentum < 1.
+    #[serde(default = "Phase::default_momentum")]
+    pub momentum: f64,
+    /// Nesterov's form of momentum.
+    #[serde(default)]
+    pub nesterov: bool,
+    /// Stop after this many epochs without a better validation loss, and keep the best epoch's weights; null: train all epochs, keep the last.
+    #[serde(default)]
+    pub patience: Option<usize>,
+    /// Random changes to the training images.
+    #[serde(default)]
+    pub augment: Augment,
+    /// α, the share of the absolute value in this phase's penalty: λ(α‖u‖₁ + (1 − α)/2·‖u‖²) with u = θ − θ⁰; 0 is L2, 1 is L1, between
+    /// them lies the elastic net. The absolute value acts through its proximal map after each step, whatever `penalty.step`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub l1_ratio: f64,
+    /// Probability with which dropout sets an input of the head, or of a hidden layer after another layer, to 0 in a training step;
+    /// 0 ≤ dropout < 1. Drawn per seed and step, the same for every λ.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// ε: training targets are 1 − ε on the right class plus ε spread evenly over all classes; 0 ≤ ε < 1. Validation and test are without.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
+    /// Share of the training images whose label is replaced by that of another class of the task, drawn with the seed; 0 ≤ share ≤ 1.
+    /// Validation and test keep theirs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_noise: f64,
+    /// Of the target only: it trains on no image that the source trains on, where both have a class.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+impl Phase {
+    /// A task with every other setting at its default.
+    pub fn new(classes: Vec<Class>, epochs: usize, lr: f64) -> Phase {
+        Phase {
+            classes,
+            per_class: None,
+            total: None,
+            validation_per_class: Phase::default_validation_per_class(),
+            epochs,
+            batch_size: Phase::default_batch_size(),
+            lr,
+            schedule: Schedule::default(),
+            momentum: Phase::default_momentum(),
+            nesterov: false,
+            patience: None,
+            augment: Augment::default(),
+            l1_ratio: 0.0,
+            dropout: 0.0,
+            label_smoothing: 0.0,
+            label_noise: 0.0,
+            apart: false,
+        }
+    }
+
+    fn default_validation_per_class() -> usize {
+        100
+    }
+    fn default_batch_size() -> usize {
+        128
+    }
+    fn default_momentum() -> f64 {
+        0.9
+    }
+
+    /// The data set's labels of the task's classes, in the order of the head's outputs.
+    pub fn labels(&self, data: DataName) -> Vec<usize> {
+        self.classes.iter().flat_map(|class| class.labels(data)).collect()
+    }
+
+    /// Training images of each class, in the order of [`Phase::labels`].
+    pub fn training_images(&self, data: DataName) -> Vec<usize> {
+        let (labels, counts) = (self.labels(data), data.training_images());
+        let even = |total: usize, position: usize| total / labels.len() + usize::from(position < total % labels.len());
+        let of = |(position, &label): (usize, &usize)| {
+            let wanted = self.per_class.or(self.total.map(|total| even(total, position)));
+            wanted.unwrap_or(counts[label].saturating_sub(self.validation_per_class))
+        };
+        labels.iter().enumerate().map(of).collect()
+    }
+}
+
+/// A class by its label or by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Class {
+    Label(usize),
+    Name(String),
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Class::Label(label) => write!(f, "{label}"),
+            Class::Name(name) => write!(f, "{name}"),
+        }
+    }
+}
+
+impl Class {
+    /// The labels that it stands for in a data set; none if the data set has no such class.
+    pub fn labels(&self, data: DataName) -> Vec<usize> {
+        match self {
+            Class::Label(label) => Vec::from_iter((*label < data.class_names().len()).then_some(*label)),
+            Class::Name(name) => data.labels(name),
+        }
+    }
+}
+
+/// Learning rate over the steps of a phase: a linear warm-up, then the kind's own course.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Schedule {
+    /// `constant`; `cosine` from lr to 0 over the phase; `step`: times `factor` every `every` epochs.
+    pub kind: ScheduleKind,
+    /// Epochs of linear warm-up from 0 to lr (may be a fraction).
+    pub warmup: f64,
+    /// Epochs between two steps of `kind: step`.
+    pub every: usize,
+    /// What each step of `kind: step` multiplies the learning rate by.
+    pub factor: f64,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Schedule { kind: ScheduleKind::Cosine, warmup: 0.0, every: 10, factor: 0.1 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduleKind {
+    Constant,
+    Cosine,
+    Step,
+}
+
+/// Random changes to training images, drawn per seed and epoch, the same for every λ.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Augment {
+    /// Mirror left-right with probability ½.
+    pub flip: bool,
+    /// Shift by up to this many pixels each way; what comes in is the training mean.
+    pub shift: usize,
+}

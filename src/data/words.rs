@@ -1,0 +1,177 @@
+//! Documents as counted words, and TF-IDF features of them as scikit-learn computes them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::config::network::Text;
+
+/// Documents as counts of words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Corpus {
+    /// All words of the training and test documents together, in alphabetical order.
+    pub words: Arc<Vec<String>>,
+    /// For each document its words (indices into `words`, ascending) and how often they occur.
+    pub documents: Vec<Vec<(u32, u32)>>,
+}
+
+/// Counts the words of several sets of texts, over one list of words. `strip`: without headers, footers and quoted lines.
+pub fn count<const N: usize>(texts: [Vec<String>; N], strip: bool) -> [Corpus; N] {
+    let tokens = |text: &String| {
+        let text = if strip { without_quotes(without_footer(without_header(text))) } else { text.clone() };
+        let mut counts: HashMap<String, u32> = HashMap::new();
+        words(&text).for_each(|word| *counts.entry(word).or_default() += 1);
+        counts
+    };
+    let counted = texts.map(|texts| texts.par_iter().map(tokens).collect::<Vec<_>>());
+    let mut all: Vec<String> = counted.iter().flatten().flat_map(HashMap::keys).cloned().collect();
+    all.par_sort_unstable();
+    all.dedup();
+    let all = Arc::new(all);
+    let index: HashMap<&str, u32> = all.iter().zip(0..).map(|(word, i)| (word.as_str(), i)).collect();
+    counted.map(|documents| {
+        let sparse = |counts: &HashMap<String, u32>| {
+            let mut row: Vec<(u32, u32)> = counts.iter().map(|(word, &n)| (index[word.as_str()], n)).collect();
+            row.sort_unstable();
+            row
+        };
+        Corpus { words: all.clone(), documents: documents.par_iter().map(sparse).collect() }
+    })
+}
+
+/// Runs of at least two letters, digits or underscores, in lower case.
+fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    let lower = text.to_lowercase();
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let all: Vec<String> = lower.split(|c| !is_word(c)).filter(|word| word.chars().nth(1).is_some()).map(str::to_string).collect();
+    all.into_iter()
+}
+
+/// What Python's `str.strip` takes off.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// What comes after the first empty line.
+fn without_header(text: &str) -> &str {
+    text.split_once("\n\n").map_or("", |(_, body)| body)
+}
+
+/// Without what comes after the last line that is empty or made of dashes.
+fn without_footer(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_matches(is_space).split('\n').collect();
+    let rule = |line: &&str| line.trim_matches(is_space).trim_matches('-').is_empty();
+    match lines.iter().rposition(rule) {
+        Some(at) if at > 0 => lines[..at].join("\n"),
+        _ => text.to_string(),
+    }
+}
+
+/// Without quoted lines and those that introduce them.
+fn without_quotes(text: String) -> String {
+    let introduces = ["writes in", "writes:", "wrote:", "says:", "said:"];
+    let starts = ["In article", "Quoted from", "|", ">"];
+    let own = |line: &&str| !introduces.iter().any(|words| line.contains(words)) && !starts.iter().any(|start| line.starts_with(start));
+    text.split('\n').filter(own).collect::<Vec<_>>().join("\n")
+}
+
+/// A vocabulary with its idf, fitted on some documents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vectoriser {
+    /// Column and idf of each of the corpus's words; none outside the vocabulary.
+    columns: Vec<Option<(usize, f64)>>,
+    /// Words in the vocabulary.
+    pub vocabulary: usize,
+    /// Columns of a row, at least as many.
+    pub features: usize,
+}
+
+impl Vectoriser {
+    /// Fits on these rows of a corpus: words in at least `min_df` documents, of these the `features` most frequent (of equally frequent ones
+    /// the first in the alphabet), columns in alphabetical order.
+    pub fn fit(corpus: &Corpus, rows: &[usize], text: &Text) -> Vectoriser {
+        let mut documents = vec![0usize; corpus.words.len()];
+        let mut occurrences = vec![0usize; corpus.words.len()];
+        for &row in rows {
+            for &(word, n) in &corpus.documents[row] {
+                documents[word as usize] += 1;
+                occurrences[word as usize] += n as usize;
+            }
+        }
+        let mut kept: Vec<usize> = (0..corpus.words.len()).filter(|&word| documents[word] >= text.min_df).collect();
+        kept.sort_by_key(|&word| (std::cmp::Reverse(occurrences[word]), word));
+        kept.truncate(text.features);
+        kept.sort_unstable();
+        let mut columns = vec![None; corpus.words.len()];
+        for (column, &word) in kept.iter().enumerate() {
+            let idf = ((1 + rows.len()) as f64 / (1 + documents[word]) as f64).ln() + 1.0;
+            columns[word] = Some((column, idf));
+        }
+        Vectoriser { columns, vocabulary: kept.len(), features: text.features }
+    }
+
+    /// The vocabulary, as indices into the corpus's words, in the order of the columns.
+    pub fn words(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.columns.len()).filter(|&word| self.columns[word].is_some())
+    }
+
+    /// A document's columns that are not 0: count times idf, of length 1 together.
+    pub fn row(&self, document: &[(u32, u32)]) -> Vec<(usize, f64)> {
+        let known = document.iter().filter_map(|&(word, n)| self.columns[word as usize].map(|(column, idf)| (column, f64::from(n) * idf)));
+        let mut row: Vec<(usize, f64)> = known.collect();
+        let length = row.iter().map(|(_, value)| value * value).sum::<f64>().sqrt();
+        row.iter_mut().for_each(|(_, value)| *value /= length);
+        row
+    }
+
+    /// Rows of a corpus as dense features, one after another.
+    pub fn dense(&self, corpus: &Corpus, rows: &[usize]) -> Vec<f32> {
+        let mut out = vec![0.0; rows.len() * self.features];
+        out.par_chunks_mut(self.features.max(1)).zip(rows).for_each(|(out, &row)| {
+            self.row(&corpus.documents[row]).into_iter().for_each(|(column, value)| out[column] = value as f32);
+        });
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strips_what_scikit_learn_strips() {
+        let text = "From: a\nSubject: b\n\nJoe writes:\n> old\nNew words\n\nMore\n--\nsignature\n";
+        let body = without_header(text);
+        assert!(body.starts_with("Joe"));
+        assert_eq!(without_footer(body), "Joe writes:\n> old\nNew words\n\nMore");
+        assert_eq!(without_quotes(without_footer(body)), "New words\n\nMore");
+        assert_eq!(without_footer("one line"), "one line");
+        assert_eq!(without_header("no empty line"), "");
+    }
+
+    #[test]
+    fn words_are_in_lower_case_and_of_two_letters_at_least() {
+        let all: Vec<String> = words("A cat's DOG_1, x² é éé").collect();
+        assert_eq!(all, ["cat", "dog_1", "x²", "éé"]);
+    }
+
+    #[test]
+    fn features_by_hand() {
+        let texts = ["apple apple pear", "pear plum", "plum plum plum fig"].map(String::from).to_vec();
+        let [corpus] = count([texts], false);
+        assert_eq!(*corpus.words, ["apple", "fig", "pear", "plum"]);
+        let text = Text { features: 2, min_df: 1, ..Text::default() };
+        // Fitted on the first two: pear occurs twice, apple twice, plum once.
+        let fitted = Vectoriser::fit(&corpus, &[0, 1], &text);
+        assert_eq!(fitted.vocabulary, 2);
+        let (apple, pear) = (2.0 * ((3.0f64 / 2.0).ln() + 1.0), (3.0f64 / 3.0).ln() + 1.0);
+        let length = apple.hypot(pear);
+        let row = fitted.row(&corpus.documents[0]);
+        assert_eq!(row.iter().map(|(column, _)| *column).collect::<Vec<_>>(), [0, 1]);
+        assert!((row[0].1 - apple / length).abs() < 1e-15 && (row[1].1 - pear / length).abs() < 1e-15);
+        assert!(fitted.row(&corpus.documents[2]).is_empty(), "no word of the vocabulary");
+        assert_eq!(fitted.dense(&corpus, &[2, 1]), [0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(Vectoriser::fit(&corpus, &[0, 1, 2], &Text { min_df: 2, ..Text::default() }).vocabulary, 2);
+    }
+}

@@ -1,0 +1,143 @@
+//! What a study's model is made of: its blocks with their sizes, without libtorch. The planner counts them, `model::Architecture` computes them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::network::{Model, ModelKind};
+
+/// A square convolution of `height` × `width` images; zero padding of half the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Convolution {
+    pub inputs: i64,
+    pub outputs: i64,
+    pub height: i64,
+    pub width: i64,
+    pub kernel: i64,
+    pub stride: i64,
+}
+
+impl Convolution {
+    /// Height and width of what comes out.
+    pub fn output(&self) -> [i64; 2] {
+        [self.height, self.width].map(|side| (side - 1) / self.stride + 1)
+    }
+}
+
+/// A fully connected map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Linear {
+    pub inputs: i64,
+    pub outputs: i64,
+}
+
+/// One step of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// 3×3 convolution, norm, ReLU, 2×2 max-pooling.
+    Pooled(Convolution),
+    /// 3×3 convolution without bias, norm, ReLU: how a ResNet begins.
+    Stem(Convolution),
+    /// Two 3×3 convolutions without bias, each with norm, ReLU after the first and after the sum with the shortcut: a 1×1 convolution with
+    /// norm where there is one, else every other pixel and channels of zeros where sizes differ (He et al.'s option A).
+    Residual {
+        first: Convolution,
+        second: Convolution,
+        shortcut: Option<Convolution>,
+    },
+    /// The mean over all pixels.
+    GlobalPool,
+    /// A map without bias and without ReLU: on TF-IDF weights, a weighted sum of embeddings.
+    Embedding(Linear),
+    /// Map, norm, ReLU.
+    Hidden(Linear),
+    Head(Linear),
+}
+
+impl Block {
+    pub fn convolutions(&self) -> Vec<Convolution> {
+        match self {
+            Block::Pooled(convolution) | Block::Stem(convolution) => vec![*convolution],
+            Block::Residual { first, second, shortcut } => [Some(*first), Some(*second), *shortcut].into_iter().flatten().collect(),
+            Block::GlobalPool | Block::Embedding(_) | Block::Hidden(_) | Block::Head(_) => vec![],
+        }
+    }
+
+    /// Whether its maps have a bias.
+    pub fn has_bias(&self) -> bool {
+        !matches!(self, Block::Stem(_) | Block::Residual { .. } | Block::Embedding(_))
+    }
+
+    /// Whether its maps are followed by the model's norm.
+    pub fn has_norm(&self) -> bool {
+        !matches!(self, Block::GlobalPool | Block::Embedding(_) | Block::Head(_))
+    }
+}
+
+/// A model's blocks for an input of height, width and channels; the last is the head.
+pub fn blocks(model: &Model, input: [usize; 3], classes: usize) -> Vec<Block> {
+    let [mut height, mut width, mut features] = input.map(|n| n as i64);
+    let mut blocks = vec![];
+    let channels: Vec<i64> = model.channels().into_iter().map(|n| n as i64).collect();
+    match model.kind.residual_blocks() {
+        None => {
+            for outputs in channels {
+                blocks.push(Block::Pooled(Convolution { inputs: features, outputs, height, width, kernel: 3, stride: 1 }));
+                (height, width, features) = (height / 2, width / 2, outputs);
+            }
+        }
+        Some(depth) => {
+            let stem = Convolution { inputs: features, outputs: channels[0], height, width, kernel: 3, stride: 1 };
+            blocks.push(Block::Stem(stem));
+            features = stem.outputs;
+            for (stage, &outputs) in channels.iter().enumerate() {
+                for block in 0..depth {
+                    let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                    let first = Convolution { inputs: features, outputs, height, width, kernel: 3, stride };
+                    let project = model.kind == ModelKind::Resnet18 && (stride > 1 || features != outputs);
+                    let shortcut = project.then_some(Convolution { kernel: 1, ..first });
+                    [height, width] = first.output();
+                    let second = Convolution { inputs: outputs, outputs, height, width, kernel: 3, stride: 1 };
+                    blocks.push(Block::Residual { first, second, shortcut });
+                    features = outputs;
+                }
+            }
+            blocks.push(Block::GlobalPool);
+            (height, width) = (1, 1);
+        }
+    }
+    features *= height * width;
+    if let Some(embedding) = model.embedding() {
+        blocks.push(Block::Embedding(Linear { inputs: features, outputs: embedding as i64 }));
+        features = embedding as i64;
+    }
+    for hidden in model.hidden() {
+        blocks.push(Block::Hidden(Linear { inputs: features, outputs: hidden as i64 }));
+        features = hidden as i64;
+    }
+    blocks.push(Block::Head(Linear { inputs: features, outputs: classes as i64 }));
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::network::Norm;
+
+    #[test]
+    fn resnets_have_the_depth_of_their_name_and_the_published_size() {
+        // He et al. (2016), table 6: 0.27 M, 0.46 M and 0.85 M parameters on CIFAR-10.
+        let kinds = [
+            (ModelKind::Resnet20, 20, 0.27),
+            (ModelKind::Resnet32, 32, 0.46),
+            (ModelKind::Resnet56, 56, 0.85),
+            (ModelKind::Resnet18, 18, 11.17),
+        ];
+        for (kind, depth, millions) in kinds {
+            let model = Model { kind, norm: Norm::Batch, ..Model::default() };
+            let all = blocks(&model, [32, 32, 3], 10);
+            let layers: usize = all.iter().map(|block| block.convolutions().iter().filter(|c| c.kernel == 3).count()).sum();
+            assert_eq!(layers + 1, depth, "{kind:?}");
+            let parameters = crate::plan::parameters(&model, [32, 32, 3], 10) as f64 / 1e6;
+            assert!((parameters - millions).abs() < 0.01, "{kind:?}: {parameters} million parameters");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Ridge regression of the one-hot classes on frozen features: the theory's estimator as a target method, without steps.
+
+use ndarray::{Array1, Array2};
+use tch::{no_grad, Device, Kind, Tensor};
+
+use super::evaluate::{evaluate, Objective};
+use super::pack::{Course, EpochReport, Pack, Start, Trained};
+use crate::model::Role;
+use crate::theory::ridge::{centre, Reduction};
+use crate::theory::TheoryError;
+
+/// Images in one forward pass, over all replicas.
+const CHUNK: i64 = 512;
+
+impl Pack<'_> {
+    /// The head that minimises ½·mean‖y − ŷ‖² + (λ/2)·‖W‖² over the training images, with an intercept that is not penalised: in the theory's
+    /// units the ridge estimate for n·λ, n the number of training images. λ = 0 is the ridgeless solution.
+    ///
+    /// # Errors
+    /// Features that are not finite.
+    pub fn solve(&self, start: Start, lambdas: &[f64]) -> Result<Trained, TheoryError> {
+        let layout = &self.architecture.layout;
+        let (mut theta, buffers, k) = (start.theta, start.buffers, lambdas.len());
+        let backbone: i64 = layout.parameters.iter().filter(|p| p.role == Role::Backbone).map(|p| p.count()).sum();
+        let task = self.task(theta.kind());
+        let rows = self.rows(|replica| &replica.train);
+        let (features, outputs) = no_grad(|| {
+            let parameters = layout.views(&theta);
+            let n = rows.size()[1];
+            let chunk = (CHUNK / k as i64).max(16);
+            let parts = (0..n).step_by(chunk as usize).map(|at| {
+                let (inputs, outputs) = task.gather(self.pool, &rows.narrow(1, at, chunk.min(n - at)));
+                (self.architecture.features(&parameters, &inputs, &buffers), outputs)
+            });
+            let (features, outputs): (Vec<Tensor>, Vec<Tensor>) = parts.unzip();
+            (Tensor::cat(&features, 1), Tensor::cat(&outputs, 1))
+        });
+        let classes = layout.parameters.last().map_or(0, |bias| bias.count()) as usize;
+        for (row, &lambda) in lambdas.iter().enumerate() {
+            let taught = self.replicas[row].taught.clone();
+            let own = |t: &Tensor| t.get(row as i64).to_device(Device::Cpu);
+            let outputs = taught.unwrap_or_else(|| Vec::<i64>::try_from(own(&outputs)).unwrap_or_default());
+            let head = head(&own(&features), &outputs, classes, lambda)?;
+            let head = Tensor::from_slice(&head).to_kind(theta.kind()).to_device(theta.device());
+            no_grad(|| theta.get(row as i64).narrow(0, backbone, head.numel() as i64).copy_(&head));
+        }
+        let of = |rows: &Tensor| evaluate((self.architecture, &theta, &buffers), Objective::SquaredError, &task, self.pool, rows);
+        let (train, validation) = (of(&rows), of(&self.rows(|replica| &replica.validation)));
+        let report = |row: usize| EpochReport {
+            epoch: 1,
+            train_loss: train.loss[row],
+            validation_loss: validation.loss[row],
+            validation_accuracy: validation.accuracy[row],
+            distance: 0.0,
+        };
+        let courses = (0..k).map(|row| Course::of_one(report(row))).collect();
+        theta = theta.detach();
+        Ok(Trained::new(theta, buffers, courses))
+    }
+}
+
+/// Weights [classes × features], then intercepts.
+fn head(features: &Tensor, outputs: &[i64], classes: usize, lambda: f64) -> Result<Vec<f64>, TheoryError> {
+    let (n, p) = (features.size()[0] as usize, features.size()[1] as usize);
+    let values = Vec::<f64>::try_from(features.to_kind(Kind::Double).reshape([-1])).unwrap_or_default();
+    let mut x = Array2::from_shape_vec((n, p), values).unwrap_or_default();
+    let mut y = Array2::from_shape_fn((n, classes), |(i, c)| f64::from(u8::from(outputs[i] == c as i64)));
+    let (x_mean, y_mean) = (centre(&mut x), centre(&mut y));
+    let reduction = Reduction::new(x.view())?;
+    let weights: Vec<Array1<f64>> = y.columns().into_iter().map(|y| reduction.ridge(y, n as f64 * lambda)).collect();
+    let intercepts = weights.iter().zip(&y_mean).map(|(w, mean)| mean - x_mean.dot(w));
+    Ok(weights.iter().flatten().copied().chain(intercepts).collect())
+}
