@@ -200,7 +200,7 @@ impl Setting {
             pool: &self.pool,
             freeze_batchnorm: false,
             frozen: false,
-            objective: Objective::CrossEntropy,
+            objective: Objective::CrossEntropy { smoothing: self.phase.expected_smoothing(self.data.name) },
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use transfergrid::config::Selection;
+use transfergrid::config::{Selection, Strength};
 use transfergrid::report::{against_scratch, rows, AgainstScratch, Answer, Bound, Cell, Edge, Group, Verdict};
 
 /// A group whose validation and test accuracies are given by functions of λ₀ (and λ₁) and the seed.
@@ -32,6 +32,8 @@ fn group(
             .collect(),
     };
     Group {
+        strength: Strength::default(),
+        alignment: Cell::default(),
         axes: vec![],
         lambda0: lambda0.to_vec(),
         lambda1: lambda1.to_vec(),

@@ -52,6 +52,7 @@ impl PlanArgs {
                 "source_stages": count(StageKind::Source),
                 "target_stages": count(StageKind::Target),
                 "scratch_stages": count(StageKind::Scratch),
+                "alignment_stages": count(StageKind::Alignment),
                 "packs_of_16": packs,
                 "images": estimate.images,
                 "operations": estimate.flops,
@@ -69,6 +70,9 @@ impl PlanArgs {
         out.push_str(&format!("source stages   {}  (each shared by all its targets)\n", count(StageKind::Source)));
         out.push_str(&format!("target stages   {}\n", count(StageKind::Target)));
         out.push_str(&format!("scratch stages  {}\n", count(StageKind::Scratch)));
+        if study.alignment {
+            out.push_str(&format!("alignments      {}\n", count(StageKind::Alignment)));
+        }
         out.push_str(&format!("packs           {} on CPU (one stage each), {packs} on CUDA (up to 16 stages each)\n", plan.stages.len()));
         out.push_str(&format!(
             "time on CPU     roughly {} on {cores} core{} (counted: {:.3e} operations at {:.0e} a second and core); CUDA: `sweep` tells after its first stages\n",

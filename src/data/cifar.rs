@@ -53,8 +53,8 @@ impl Form {
 
     fn read(&self, path: &Path) -> Result<(Examples, Examples), DataError> {
         let mut batches = match path.is_dir() {
-            true => self.from_folder(path)?,
-            false => self.from_archive(path)?,
+            true => self.read_folder(path)?,
+            false => self.read_archive(path)?,
         };
         let mut half = |names: &[&str], records: usize| {
             let mut pixels = Vec::with_capacity(names.len() * records * 3 * PLANE);
@@ -78,7 +78,7 @@ impl Form {
         (self.records[0].max(self.records[1]) * self.record() + 1) as u64
     }
 
-    fn from_folder(&self, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
+    fn read_folder(&self, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
         let mut batches = BTreeMap::new();
         for name in self.files() {
             let path = folder.join(name);
@@ -90,7 +90,7 @@ impl Form {
         Ok(batches)
     }
 
-    fn from_archive(&self, path: &Path) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
+    fn read_archive(&self, path: &Path) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
         let broken = |error: std::io::Error| DataError::file(path, format!("not a readable .tar.gz: {error}"));
         let file = File::open(path).map_err(broken)?;
         let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));

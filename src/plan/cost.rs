@@ -64,7 +64,11 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// An alignment counts as nothing: one forward pass over a few hundred images.
     pub fn of(stage: &Stage) -> Cost {
+        if stage.kind == StageKind::Alignment {
+            return Cost::default();
+        }
         let (data, phase) = (stage.settings.data, stage.phase());
         let n = phase.training_images(data).iter().sum::<usize>() as f64;
         let classes = phase.labels(data).len();

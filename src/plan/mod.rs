@@ -30,6 +30,8 @@ pub struct Cell {
     pub target: usize,
     /// One for each of `scratch.lambdas`.
     pub scratch: Vec<usize>,
+    /// Where the study asks for it.
+    pub alignment: Option<usize>,
 }
 
 /// All that a study asks for.
@@ -60,7 +62,9 @@ impl Plan {
                 let target = stages.add(Stage::new(StageKind::Target, &settings, settings.lambda1, seed, Some((source, &key)), &axes));
                 let twin = |&lambda: &f64| stages.add(Stage::new(StageKind::Scratch, &settings, lambda, seed, None, &axes));
                 let scratch = settings.scratch.lambdas.iter().map(twin).collect();
-                cells.push(Cell { axes: axes.clone(), seed, source, target, scratch });
+                let aligned = || Stage::new(StageKind::Alignment, &settings, 0.0, seed, None, &axes);
+                let alignment = study.alignment.then(aligned).map(|stage| stages.add(stage));
+                cells.push(Cell { axes: axes.clone(), seed, source, target, scratch, alignment });
             }
         }
         Ok(Plan { cells, stages: stages.all })

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_yaml::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::network::{Class, DataName, FitOn, Model, Penalty, Phase, Precision, Text, Transfer};
+use crate::config::network::{Class, DataName, FitOn, Head, Model, Penalty, Phase, Precision, Text, Transfer};
 use crate::config::{show, Network};
 
 /// Raised whenever the same settings start to give other numbers, so that older results are not taken for new ones.
@@ -21,6 +21,8 @@ pub enum StageKind {
     Target,
     /// Trains on the target task from a fresh initialisation.
     Scratch,
+    /// Estimates how aligned the two tasks are, on the features of an untrained network.
+    Alignment,
 }
 
 impl StageKind {
@@ -29,6 +31,7 @@ impl StageKind {
             StageKind::Source => "source",
             StageKind::Target => "target",
             StageKind::Scratch => "scratch",
+            StageKind::Alignment => "alignment",
         }
     }
 
@@ -46,6 +49,10 @@ impl StageKind {
             StageKind::Target => !starts(&["scratch"]),
             // The source's images too: they give the input's normalisation.
             StageKind::Scratch => network || images("source") || starts(&["target", "scratch.lr", "scratch.epochs"]),
+            StageKind::Alignment => {
+                let noise = starts(&["source.label_noise", "target.label_noise", "transfer.head"]);
+                noise || images("source") || images("target") || starts(&["data", "text", "model"])
+            }
         }
     }
 }
@@ -100,6 +107,9 @@ struct Content<'a> {
     text: Option<&'a Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     united: Option<Images<'a>>,
+    /// The other task of an alignment, and whether both have the same outputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pair: Option<(Phase, Head)>,
     phase: &'a Phase,
     transfer: Option<&'a Transfer>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,16 +142,19 @@ impl Stage {
             stage.axes.push(("lambda1".into(), Value::from(lambda)));
         }
         let phase = stage.phase();
+        let aligns = kind == StageKind::Alignment;
+        let no_penalty = Penalty::default();
         let mut content = Content {
             version: RESULTS_VERSION,
             kind,
             data: settings.data,
             model: &settings.model,
-            penalty: &settings.penalty,
-            precision: settings.precision,
+            penalty: if aligns { &no_penalty } else { &settings.penalty },
+            precision: if aligns { Precision::Float32 } else { settings.precision },
             normalisation: Images::of(&settings.source),
             text: settings.data.is_text().then_some(&settings.text),
             united: (settings.data.is_text() && settings.text.fit == FitOn::Union).then(|| Images::of(&settings.target)),
+            pair: aligns.then(|| (only_images(&settings.target), settings.transfer.head)),
             phase: &phase,
             transfer: (kind == StageKind::Target).then_some(&settings.transfer),
             source: None,
@@ -166,6 +179,7 @@ impl Stage {
                 phase.schedule.warmup = phase.schedule.warmup.min(phase.epochs as f64);
                 phase
             }
+            StageKind::Alignment => only_images(&self.settings.source),
         }
     }
 
@@ -191,6 +205,12 @@ impl Stage {
             _ => format!("{}_{}", &plain[..120], &hash(&parts)[..12]), // file systems end at 255 bytes
         }
     }
+}
+
+/// A task's images without how it is trained.
+fn only_images(phase: &Phase) -> Phase {
+    let Phase { per_class, total, validation_per_class, label_noise, apart, .. } = *phase;
+    Phase { per_class, total, validation_per_class, label_noise, apart, ..Phase::new(phase.classes.clone(), 1, 1.0) }
 }
 
 /// 80 bits of SHA-256 over the YAML of a value (YAML, since λ₁ may be infinite and JSON has no word for that).

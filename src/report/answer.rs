@@ -292,7 +292,8 @@ impl Answer {
         Some(cell.values(&self.seeds, self.metric.key(test))?.into_iter().map(|v| self.metric.score(v)).collect())
     }
 
-    fn validation_scores(&self, cell: &Cell) -> Option<Vec<f64>> {
+    /// A cell's validation metric by seed, higher is better.
+    pub fn validation_scores(&self, cell: &Cell) -> Option<Vec<f64>> {
         self.scores(cell, false)
     }
 

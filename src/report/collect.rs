@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_yaml::Value;
 
+use super::stats::{mean_interval, Interval};
 use crate::config::{show, Strength, Study};
 use crate::plan::{Cell as PlannedCell, Plan, Stage, StageKind};
 use crate::store::{Record, Records, Status};
@@ -110,6 +111,8 @@ pub struct Group {
     pub target: Vec<Vec<Cell>>,
     /// By the twin's own λ.
     pub scratch: Vec<Cell>,
+    /// How aligned the tasks are, where the study asks for it.
+    pub alignment: Cell,
     /// Accuracy of a source model that has learned nothing: one over its classes.
     pub chance: f64,
 }
@@ -132,6 +135,13 @@ impl Group {
         } else {
             complete
         }
+    }
+
+    /// ρ̂ or its cosine over the seeds that have it.
+    pub fn aligned(&self, key: &str) -> Option<Interval> {
+        let seeds: Vec<usize> =
+            (0..self.seeds.len()).filter(|&seed| self.alignment.by_seed.get(seed).is_some_and(Option::is_some)).collect();
+        Some(mean_interval(&self.alignment.values(&seeds, key)?))
     }
 
     /// `width=64, data=mnist`; empty for the only group.
@@ -167,6 +177,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
                 source: vec![],
                 target: vec![],
                 scratch: vec![],
+                alignment: Cell::default(),
                 chance: 1.0 / stage(cell.source).settings.source.labels(stage(cell.source).settings.data).len() as f64,
             });
             groups.len() - 1
@@ -187,6 +198,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
         let empty = Cell::new(seeds.len());
         group.source = vec![empty.clone(); group.lambda0.len()];
         group.target = vec![vec![empty.clone(); group.lambda1.len()]; group.lambda0.len()];
+        group.alignment = empty.clone();
         group.scratch = vec![empty; group.scratch_lambda.len()];
     }
     for cell in &plan.cells {
@@ -203,6 +215,9 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
         };
         group.source[i].put(seed, record(cell.source));
         group.target[i][j].put(seed, record(cell.target));
+        if let Some(index) = cell.alignment {
+            group.alignment.put(seed, record(index));
+        }
         for &index in &cell.scratch {
             if let Some(k) = find(&group.scratch_lambda, stage(index).lambda) {
                 group.scratch[k].put(seed, record(index));

@@ -4,14 +4,15 @@ use anyhow::Result;
 
 use super::comparison::{Entry, Setting};
 use super::figure;
-use super::section::Report;
+use super::figure::chart::{Axis, Chart, Point, Series};
+use super::section::{Report, Section};
 use crate::config::Study;
 
 /// How the figure of ratios is read.
 const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it is open; hollow: an optimum at the end of its grid.";
 
 /// What figures of a network study are called; with several settings a number follows.
-pub const NAMES: [&str; 4] = ["figure2", "mismatch", "heatmap", "overview"];
+pub const NAMES: [&str; 6] = ["figure2", "mismatch", "heatmap", "overview", "gains", "alignment"];
 
 /// A figure with its file's name and what it shows.
 pub struct Drawing {
@@ -35,11 +36,17 @@ pub fn of_section(study: &Study, report: &Report, i: usize) -> Result<Vec<Drawin
     Ok(all.into_iter().filter_map(drawing).collect())
 }
 
-/// The ratio of the optima in every section; none for a single one.
-pub fn overview(study: &Study, report: &Report) -> Result<Option<Drawing>> {
-    if report.sections.len() < 2 {
-        return Ok(None);
-    }
+/// The figures of all sections together; none of a single one.
+pub fn across(study: &Study, report: &Report) -> Result<Vec<Drawing>> {
+    let all = match report.sections.len() {
+        0 | 1 => [None, None, None],
+        _ => [overview(study, report)?, gains(study, report)?, alignments(study, report)?],
+    };
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// The ratio of the optima in every section.
+fn overview(study: &Study, report: &Report) -> Result<Option<Drawing>> {
     let rows: Vec<figure::Row> = report
         .sections
         .iter()
@@ -51,6 +58,62 @@ pub fn overview(study: &Study, report: &Report) -> Result<Option<Drawing>> {
         .collect();
     let caption = format!("The transfer-optimal over the source-optimal λ₀ in every setting of the study. {FOREST}");
     Ok(figure::forest(&study.name, &rows)?.map(|figure| Drawing { name: "overview".into(), caption, figure }))
+}
+
+/// Whether transfer helps, against the one other axis where that has numbers.
+fn gains(study: &Study, report: &Report) -> Result<Option<Drawing>> {
+    let at = |section: &Section| match section.group.axes.as_slice() {
+        [(path, value)] => Some((path.clone(), value.as_f64()?)),
+        _ => None,
+    };
+    let Some(axis) = at(&report.sections[0]).map(|(path, _)| path) else { return Ok(None) };
+    let metric = report.sections[0].answer.metric;
+    let (unit, scale, _) = metric.unit();
+    let point = |section: &Section| {
+        let (gain, (_, x)) = (section.answer.gain?, at(section)?);
+        let (low, high) = gain.range.unwrap_or((f64::NAN, f64::NAN));
+        Some(Point { x, y: scale * gain.estimate, low: scale * low, high: scale * high, hollow: false })
+    };
+    let points: Vec<Point> = report.sections.iter().filter_map(point).collect();
+    if points.len() < 2 {
+        return Ok(None);
+    }
+    let log = points.iter().all(|p| p.x > 0.0);
+    let chart = Chart {
+        title: format!("{}: does transfer help?", study.name),
+        x: Axis { label: axis.clone(), log },
+        y: Axis { label: format!("gain over scratch ({unit} of {})", metric.name()), log: false },
+        series: vec![Series { line: points.iter().map(|p| (p.x, p.y)).collect(), points, ..Series::default() }],
+        level: Some(0.0),
+        ..Chart::default()
+    };
+    let caption = format!("Target test metric of the best transfer above that of training from scratch, against {axis}; bars: 95% intervals. Above 0 transfer helps.");
+    Ok(Some(Drawing { name: "gains".into(), caption, figure: chart.figure()? }))
+}
+
+/// The ratio of the optima over the theory's axis, the alignment of the tasks.
+fn alignments(study: &Study, report: &Report) -> Result<Option<Drawing>> {
+    let point = |section: &Section| {
+        let (rho, ratio) = (section.group.aligned("rho")?, section.answer.log_ratio?);
+        let (low, high) = ratio.range.unwrap_or((f64::NAN, f64::NAN));
+        let hollow = section.answer.source_edge.or(section.answer.transfer_edge).is_some();
+        Some(Point { x: rho.estimate, y: ratio.estimate.exp(), low: low.exp(), high: high.exp(), hollow })
+    };
+    let points: Vec<Point> = report.sections.iter().filter_map(point).filter(|p| p.y.is_finite() && p.y > 0.0).collect();
+    if points.len() < 2 {
+        return Ok(None);
+    }
+    let chart = Chart {
+        title: format!("{}: λ₀*/λₛ* over the alignment of the tasks", study.name),
+        note: "hollow: an optimum at the end of its grid".into(),
+        x: Axis { label: "estimated alignment ρ̂".into(), log: false },
+        y: Axis { label: "λ₀*/λₛ*".into(), log: true },
+        series: vec![Series { points, ..Series::default() }],
+        level: Some(1.0),
+        ..Chart::default()
+    };
+    let caption = "The transfer-optimal over the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: above 1 where 0 < ρ < 1.";
+    Ok(Some(Drawing { name: "alignment".into(), caption: caption.into(), figure: chart.figure()? }))
 }
 
 /// The ratio of the optima in every setting of several studies.

@@ -1,13 +1,14 @@
 //! From records to the answer: where the source-optimal and the transfer-optimal λ₀ lie, how far apart, how sure that is, and
 //! what using the wrong one costs. Validation chooses, test reports.
 //!
-//! Records are laid out (`collect`), answered (`answer`, `cells`, with `stats`) and gathered (`section`); that is put into words
+//! Records are laid out (`collect`), answered (`answer`, `cells`, `compromise`, with `stats`) and gathered (`section`); that is put into words
 //! (`statement`), tables (`results`, `summary`, `latex`, `comparison`), figures (`figure`, `drawing`) and a page (`page`), and written (`write`).
 
 mod answer;
 mod cells;
 mod collect;
 mod comparison;
+mod compromise;
 mod drawing;
 mod figure;
 mod latex;

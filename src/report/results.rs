@@ -16,10 +16,14 @@ pub fn results(study: &Study, plan: &Plan, records: &Records) -> Table {
     let mut columns: Vec<(&str, Kind)> = vec![("kind", Kind::Text)];
     columns.extend(&axes);
     columns.extend([("seed", Kind::Whole), ("stage", Kind::Text), ("status", Kind::Text)]);
-    columns.extend(METRICS.map(|name| (name, Kind::Number)));
+    let mut metrics = METRICS.to_vec();
+    if study.alignment {
+        metrics.extend(["rho", "cosine"]);
+    }
+    columns.extend(metrics.iter().map(|name| (*name, Kind::Number)));
     columns.push(("error", Kind::Text));
     let mut table = Table::new(columns.into_iter().map(|(name, kind)| (name.to_string(), kind)).collect());
-    for kind in [StageKind::Source, StageKind::Target, StageKind::Scratch] {
+    for kind in [StageKind::Alignment, StageKind::Source, StageKind::Target, StageKind::Scratch] {
         for stage in plan.stages.iter().filter(|stage| stage.kind == kind) {
             let Some(record) = records.by_key.get(&stage.key) else { continue };
             let mut row: Vec<Value> = vec![kind.as_str().into()];
@@ -34,7 +38,7 @@ pub fn results(study: &Study, plan: &Plan, records: &Records) -> Table {
                 });
             }
             row.extend([Value::Whole(stage.seed), stage.key.clone().into(), record.status.as_str().into()]);
-            row.extend(METRICS.map(|name| Value::from(record.metrics.get(name).copied())));
+            row.extend(metrics.iter().map(|name| Value::from(record.metrics.get(*name).copied())));
             row.push(record.error.clone().into());
             table.push(row);
         }

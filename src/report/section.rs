@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::cells::{rows, CellRow};
 use super::collect::{count, groups, Counts, Group, Lacking, Metric};
+use super::compromise::{compromise, Compromise};
 use crate::config::{Selection, Study};
 use crate::plan::Plan;
 use crate::store::Records;
@@ -11,6 +12,8 @@ use crate::store::Records;
 #[derive(Debug, Clone)]
 pub struct Report {
     pub sections: Vec<Section>,
+    /// One λ₀ for all of them, where they are several targets of one source.
+    pub compromise: Option<Compromise>,
     pub counts: Counts,
     /// Stages that diverged, failed or are missing.
     pub lacking: Vec<Lacking>,
@@ -42,6 +45,9 @@ impl Report {
         let groups = groups(study, plan, records);
         let (counts, lacking) = count(plan, records);
         let made_up = records.by_key.values().any(|record| record.engine == "mock");
-        Report { made_up, sections: groups.into_iter().map(|group| Section::new(group, study.selection)).collect(), counts, lacking }
+        let sections = groups.into_iter().map(|group| Section::new(group, study.selection)).collect();
+        let mut report = Report { made_up, sections, compromise: None, counts, lacking };
+        report.compromise = compromise(&report.sections);
+        report
     }
 }

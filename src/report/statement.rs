@@ -3,6 +3,7 @@
 use super::answer::{Answer, Bound, Edge, Verdict, LEAST_SEEDS};
 use super::cells::against_scratch;
 use super::collect::{Cell, Metric};
+use super::compromise::{Choice, Compromise};
 use super::section::{Report, Section};
 use super::stats::{mean, mean_interval, Interval};
 use crate::config::{number, Stronger};
@@ -121,7 +122,11 @@ pub fn statement(report: &Report) -> String {
     match report.sections.len() {
         1 if report.made_up => lines.push("Made-up results of the mock engine:".into()),
         0 | 1 => {}
-        _ => lines.extend([headline(report), String::new()]),
+        _ => {
+            lines.push(headline(report));
+            lines.extend(report.compromise.as_ref().map(compromised));
+            lines.push(String::new());
+        }
     }
     for section in &report.sections {
         if report.sections.len() > 1 {
@@ -132,6 +137,21 @@ pub fn statement(report: &Report) -> String {
     }
     lines.extend(incomplete(report));
     lines.join("\n")
+}
+
+/// One λ₀ for all targets, in words.
+pub fn compromised(compromise: &Compromise) -> String {
+    let of = |choice: &Choice| {
+        let range = choice.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", short(low), short(high)));
+        format!("λ₀ = {}{range}", short(compromise.lambda0[choice.at]))
+    };
+    let source = compromise.source.as_ref().map_or(String::new(), |choice| format!("; the source's own optimum is {}", of(choice)));
+    format!(
+        "One λ₀ for all {} targets, weighing the same: the least mean regret is at {}, the least worst regret at {}{source}.",
+        compromise.mean.costs.len(),
+        of(&compromise.mean),
+        of(&compromise.worst)
+    )
 }
 
 /// What has no result, and what that means.
@@ -198,6 +218,10 @@ pub fn details(section: &Section) -> Vec<(About, String)> {
             short(group.lambda0[t]),
             short(group.lambda1[u]),
         ));
+    }
+    if let Some(rho) = group.aligned("rho") {
+        let cosine = group.aligned("cosine").map_or(String::new(), |cosine| format!(", cosine {}", with_range(cosine)));
+        lines.push(format!("Alignment of the tasks, by ridge on the features of an untrained network: ρ̂ = {}{cosine}.", with_range(rho)));
     }
     let mut all: Vec<(About, String)> = lines.into_iter().map(|line| (About::Answer, line)).collect();
     all.extend(cautions(section).into_iter().map(|line| (About::Caution, line)));

@@ -5,6 +5,7 @@ use serde_json::{json, Map, Value as Json};
 use super::answer::{Answer, Edge, Smooth};
 use super::cells::against_scratch;
 use super::collect::Group;
+use super::compromise::{Choice, Compromise};
 use super::section::{Report, Section};
 use super::statement;
 use super::stats::Interval;
@@ -31,6 +32,9 @@ pub fn summary(study: &Study, report: &Report) -> String {
     }));
     top.push(("stages", json!({"done": counts.done, "diverged": counts.diverged, "failed": counts.failed, "missing": counts.missing})));
     top.push(("results_schema", json!(SCHEMA_VERSION)));
+    if let Some(compromise) = &report.compromise {
+        top.push(("compromise", compromise_json(compromise)));
+    }
     if groups.len() != 1 {
         top.push(("groups", json!(groups)));
     }
@@ -67,6 +71,8 @@ fn section_json(section: Option<&Section>) -> Vec<(&'static str, Json)> {
         ("mismatch_cost_interval", of(&|_, a| interval(a.mismatch_cost))),
         ("transfer_gain", of(&|_, a| interval(a.gain))),
         ("negative_transfer", of(&|_, a| a.gain.filter(|_| a.seeds.len() > 1).map_or(Json::Null, |gain| json!(gain.estimate < 0.0)))),
+        ("alignment", of(&|g, _| interval(g.aligned("rho")))),
+        ("alignment_cosine", of(&|g, _| interval(g.aligned("cosine")))),
         ("cells", section.map_or(Json::Null, cells)),
         ("at_edge", of(&|_, a| json!({"source": edge(a.source_edge), "transfer": edge(a.transfer_edge)}))),
         ("edge", of(&|_, a| json!(a.edges))),
@@ -74,6 +80,18 @@ fn section_json(section: Option<&Section>) -> Vec<(&'static str, Json)> {
         ("seeds", of(&|_, a| json!(a.seeds.len()))),
     ]);
     pairs
+}
+
+fn compromise_json(compromise: &Compromise) -> Json {
+    let choice = |choice: &Choice| {
+        let costs: Vec<Json> = choice.costs.iter().map(|cost| interval(Some(*cost))).collect();
+        json!({"lambda0": lambda(Some(compromise.lambda0[choice.at])), "lambda0_interval": range(choice.range), "costs": costs})
+    };
+    json!({
+        "mean_regret": choice(&compromise.mean),
+        "worst_regret": choice(&compromise.worst),
+        "source_optimal": compromise.source.as_ref().map_or(Json::Null, choice)
+    })
 }
 
 fn cells(section: &Section) -> Json {

@@ -65,13 +65,13 @@ pub fn write(report: &Report, study: &Study, plan: &Plan, records: &Records, pla
     place.put(&mut written, "results.parquet", &results.parquet()?)?;
     place.put(&mut written, "summary.json", summary(study, report).as_bytes())?;
     let drawings: Vec<Vec<Drawing>> = (0..report.sections.len()).map(|i| drawing::of_section(study, report, i)).collect::<Result<_>>()?;
-    let overview = drawing::overview(study, report)?;
-    for drawing in overview.iter().chain(drawings.iter().flatten()) {
+    let across = drawing::across(study, report)?;
+    for drawing in across.iter().chain(drawings.iter().flatten()) {
         place.put(&mut written, &format!("{}.svg", drawing.name), drawing.figure.svg.as_bytes())?;
         place.put(&mut written, &format!("{}.png", drawing.name), &drawing.figure.png)?;
     }
     let about = place.provenance(trained(plan, records), &written);
-    place.put(&mut written, "index.html", page::network(study, report, &drawings, overview.as_ref(), &about).as_bytes())?;
+    place.put(&mut written, "index.html", page::network(study, report, &drawings, &across, &about).as_bytes())?;
     remove_other_figures(&place.out, &drawing::NAMES, &written)?;
     Ok(written)
 }

@@ -14,6 +14,7 @@
 //! | [`targets`] | one source, several targets: weighted and min–max compromises |
 //! | [`sampler`] | Monte Carlo: direct, averaged over the noise, and the bidiagonal chi model |
 //! | [`estimate`] | from draws to risks and optima with intervals |
+//! | [`overlap`] | the alignment of tasks with several outputs |
 //! | [`fit`] | leave-one-out choice of λ for given data, the estimated alignment |
 
 pub mod boundary;
@@ -24,6 +25,7 @@ pub mod fit;
 pub mod isotropic;
 pub mod linalg;
 pub mod optimum;
+pub mod overlap;
 pub mod ridge;
 pub mod sampler;
 pub mod targets;

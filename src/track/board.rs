@@ -117,7 +117,7 @@ impl Board {
     fn end_run(&mut self, stage: &Stage, record: &Record, gain: Option<f64>) -> io::Result<()> {
         let Some(mut file) = self.open.remove(&stage.key) else { return Ok(()) };
         let last = record.history.len();
-        let finals = ["test_loss", "test_acc"].into_iter().filter_map(|name| Some((name, *record.metrics.get(name)?)));
+        let finals = ["test_loss", "test_acc", "rho", "cosine"].into_iter().filter_map(|name| Some((name, *record.metrics.get(name)?)));
         for (name, value) in finals.chain(gain.map(|gain| ("transfer_gain", gain))) {
             file.scalar(&tag(stage, name), value, last)?;
         }
@@ -181,7 +181,7 @@ impl Board {
 
 /// `target/val_acc`; the distance that λ pulls against is named by what it pulls to.
 fn tag(stage: &Stage, name: &str) -> String {
-    let to_source = stage.kind == StageKind::Target && stage.settings.transfer.method == Method::L2sp;
+    let to_source = stage.kind == StageKind::Target && stage.settings.transfer.method != Method::Finetune;
     let name = match name {
         "distance" if to_source => "l2sp_distance",
         "distance" => "backbone_norm",

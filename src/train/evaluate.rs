@@ -6,10 +6,10 @@ use super::batches::{Pool, Task};
 use crate::model::{cross_entropy, squared_error, Architecture, Buffers, Mode};
 
 /// What a task's loss is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Objective {
-    /// Cross-entropy, in nats.
-    CrossEntropy,
+    /// Cross-entropy, in nats, against the class with this label smoothing (0 for none).
+    CrossEntropy { smoothing: f64 },
     /// Half the squared distance to the one-hot class: of ridge on frozen features.
     SquaredError,
 }
@@ -41,7 +41,7 @@ pub fn evaluate(models: Models, objective: Objective, task: &Task, pool: &Pool, 
             let (images, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
             let logits = architecture.forward(&parameters, &images, buffers, Mode::Evaluate, None);
             let each = match objective {
-                Objective::CrossEntropy => cross_entropy(&logits, &outputs, 0.0),
+                Objective::CrossEntropy { smoothing } => cross_entropy(&logits, &outputs, smoothing),
                 Objective::SquaredError => squared_error(&logits, &outputs),
             };
             loss += each.sum_dim_intlist([1i64].as_slice(), false, Kind::Double);

@@ -54,8 +54,8 @@ pub struct Phase {
     /// ε: training targets are 1 − ε on the right class plus ε spread evenly over all classes; 0 ≤ ε < 1. Validation and test are without.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub label_smoothing: f64,
-    /// Share of the training images whose label is replaced by that of another class of the task, drawn with the seed; 0 ≤ share ≤ 1.
-    /// Validation and test keep theirs.
+    /// ν: the task's labels are wrong with this probability, any other class of the task being as likely; 0 ≤ ν ≤ 1. Training images are taught such
+    /// labels, drawn with the seed; validation and test losses are the expected ones under the same noise; accuracies are against the true labels.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub label_noise: f64,
     /// Of the target only: it trains on no image that the source trains on, where both have a class.
@@ -99,6 +99,12 @@ impl Phase {
     }
     fn default_momentum() -> f64 {
         0.9
+    }
+
+    /// Label noise ν is, on average, the label smoothing ε = ν·C/(C − 1) of its C classes.
+    pub fn expected_smoothing(&self, data: DataName) -> f64 {
+        let classes = self.labels(data).len() as f64;
+        self.label_noise * classes / (classes - 1.0).max(1.0)
     }
 
     /// The data set's labels of the task's classes, in the order of the head's outputs.

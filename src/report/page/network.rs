@@ -10,9 +10,10 @@ use crate::report::answer::Verdict;
 use crate::report::cells::CellRow;
 use crate::report::collect::{Lacking, Metric};
 use crate::report::comparison::Setting;
+use crate::report::compromise::{Choice, Compromise};
 use crate::report::drawing::Drawing;
 use crate::report::section::{Report, Section};
-use crate::report::statement::{bound, details, headline, incomplete, of_section, short, About};
+use crate::report::statement::{bound, compromised, details, headline, incomplete, of_section, short, About};
 use crate::report::stats::Interval;
 
 /// Rows of the table of stages without a result; a study that has just begun lacks thousands.
@@ -22,8 +23,8 @@ const METHOD: &str = "Validation chooses, test reports. Intervals are 95%: of me
     by a bootstrap over seeds that makes the choice anew in every draw. With several seeds the gain over scratch is measured on each seed at what the others choose; \
     the cost of λ_S* and the table are at fixed cells.";
 
-/// `drawings`: those of each section, in order; `overview`: of all sections together.
-pub fn network(study: &Study, report: &Report, drawings: &[Vec<Drawing>], overview: Option<&Drawing>, about: &Provenance) -> String {
+/// `drawings`: those of each section, in order; `across`: of all sections together.
+pub fn network(study: &Study, report: &Report, drawings: &[Vec<Drawing>], across: &[Drawing], about: &Provenance) -> String {
     let many = report.sections.len() > 1;
     let content = html! {
         header {
@@ -34,7 +35,8 @@ pub fn network(study: &Study, report: &Report, drawings: &[Vec<Drawing>], overvi
         }
         main {
             @if many {
-                @if let Some(drawing) = overview { (figure(&drawing.figure.svg, &drawing.name, &drawing.caption)) }
+                @for drawing in across { (figure(&drawing.figure.svg, &drawing.name, &drawing.caption)) }
+                @if let Some(compromise) = &report.compromise { (several_targets(report, compromise)) }
                 (all_settings(report))
             }
             @for (i, section) in report.sections.iter().enumerate() {
@@ -170,6 +172,47 @@ fn p_value(p: f64) -> String {
     match p {
         p if p < 1e-4 => "< 0.0001".into(),
         p => format!("{p:.4}"),
+    }
+}
+
+/// What one λ₀ for all targets costs each of them.
+fn several_targets(report: &Report, compromise: &Compromise) -> Markup {
+    let heads = [
+        Head("target", true, "of the study's targets"),
+        Head("own λ₀*", false, "best for this target alone"),
+        Head(
+            "cost at the least mean regret",
+            false,
+            "test metric at the target's own λ₀* above that at the λ₀ of the least mean regret, with its paired 95% interval",
+        ),
+        Head("cost at the least worst regret", false, "the same at the λ₀ of the least worst regret"),
+        Head("cost at λ_S*", false, "the same at the source's own optimum"),
+    ];
+    let cost = |choice: Option<&Choice>, i: usize| {
+        let metric = report.sections[i].answer.metric;
+        let Some(cost) = choice.map(|choice| choice.costs[i]) else { return number_cell("–", None) };
+        let show = |v: f64| metric.difference(v);
+        let range = cost.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", show(low), show(high)));
+        number_cell(&format!("{}{range} {}", show(cost.estimate), metric.unit().0), Some(cost.estimate))
+    };
+    let rows = html! {
+        @for (i, section) in report.sections.iter().enumerate() {
+            @let own = section.answer.transfer.map(|(at, _)| section.group.lambda0[at]);
+            tr {
+                td.words.long { a href=(format!("#group-{}", i + 1)) { (i + 1) ". " (section.group.label()) } }
+                (number_cell(&own.map_or("–".into(), short), own))
+                (cost(Some(&compromise.mean), i))
+                (cost(Some(&compromise.worst), i))
+                (cost(compromise.source.as_ref(), i))
+            }
+        }
+    };
+    html! {
+        section id="several-targets" {
+            h2 { "One λ₀ for all targets" }
+            p { (compromised(compromise)) }
+            (table("targets", &heads, rows))
+        }
     }
 }
 

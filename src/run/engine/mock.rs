@@ -41,6 +41,7 @@ impl Mock {
             StageKind::Source => peak(log(stage.settings.lambda0), -3.0),
             StageKind::Target => 0.8 * peak(log(stage.settings.lambda0), -2.0) * peak(log(stage.lambda), -2.0) + 0.1 * f64::from(start),
             StageKind::Scratch => 0.4 * peak(log(stage.lambda), -3.0),
+            StageKind::Alignment => 0.0,
         };
         let grown = quality * (1.0 - (-(epoch as f64)).exp());
         // The noise belongs to the seed: paired comparisons see the same.
@@ -103,11 +104,13 @@ impl Engine for Mock {
                 let start = match (&job.sources[i], stage.kind) {
                     (Some(source), StageKind::Target) if self.holds(source) => model(source),
                     (Some(source), StageKind::Target) => link.model(source)?[0].values[0],
-                    (None, StageKind::Source | StageKind::Scratch) => 0.0,
+                    (None, StageKind::Source | StageKind::Scratch | StageKind::Alignment) => 0.0,
                     _ => bail!("a target stage starts from a source model, and no other stage does"),
                 };
                 let report = self.epoch(stage, start, epoch);
-                link.epoch(i, &report);
+                if stage.kind != StageKind::Alignment {
+                    link.epoch(i, &report);
+                }
                 histories[i].push(report);
             }
             if link.wants_snapshot() && epoch < epochs {
@@ -125,6 +128,10 @@ impl Mock {
         if chance(&stage.key, "diverge") < self.diverge {
             let error = Some("the loss stopped being finite at epoch 1, step 1 (mock)".to_string());
             return Ok(Ended { status: Status::Diverged, metrics: BTreeMap::new(), history: vec![], error, model: None });
+        }
+        if stage.kind == StageKind::Alignment {
+            let metrics = BTreeMap::from([("rho".to_string(), 0.2 + 0.6 * chance(&stage.key, "rho")), ("cosine".into(), 0.5)]);
+            return Ok(Ended { status: Status::Done, metrics, history: vec![], error: None, model: None });
         }
         let last = history[history.len() - 1].clone();
         let metrics = BTreeMap::from([

@@ -107,7 +107,7 @@ impl Torch {
             pool: &pool,
             freeze_batchnorm: false,
             frozen: stage.kind == StageKind::Target && stage.settings.transfer.method.is_frozen(),
-            objective: Objective::CrossEntropy,
+            objective: Objective::CrossEntropy { smoothing: 0.0 },
         };
         let theta = architecture.layout.initial(&vec![stage.seed; k], pack.task, Kind::Float, device);
         let buffers = architecture.fresh_buffers(k as i64, Kind::Float, device);

@@ -1,6 +1,7 @@
 //! Packs through libtorch. On CPU: one replica per worker, one intra-op thread and one core each. On CUDA: packs of replicas in one
 //! graph, as many and computed as is fastest on the device at hand.
 
+mod alignment;
 mod bench;
 mod calibration;
 mod devices;
@@ -144,7 +145,10 @@ impl Engine for Torch {
     }
 
     fn pack_size(&self, stage: &Stage, stages: usize) -> usize {
-        self.pack.unwrap_or_else(|| self.measured_pack_size(stage, stages))
+        match stage.kind {
+            StageKind::Alignment => 1, // nothing is trained
+            _ => self.pack.unwrap_or_else(|| self.measured_pack_size(stage, stages)),
+        }
     }
 
     fn holds(&self, source: &str) -> bool {
@@ -179,14 +183,20 @@ impl Torch {
         Ok(&data.set)
     }
 
+    /// All training images on a device.
+    fn pool(&self, settings: &Network, device: usize) -> Result<Pool> {
+        let pools = &self.data.get(&source_of(settings)).context("the engine was opened for another plan")?.pools;
+        let pool = pools.get(device).context("documents have no features before their vocabulary is known")?;
+        Ok(pool.lock().map_or_else(|poisoned| poisoned.into_inner().share(), |pool| pool.share()))
+    }
+
     /// What a pack's stages learn from, on a device: the pool, and each replica's rows of it.
     fn prepare(&self, stages: &[Stage], device: usize) -> Result<(Pool, Vec<Replica>)> {
         let data = self.data.get(&source_of(&stages[0].settings)).context("the engine was opened for another plan")?;
         let mut replicas: Vec<Replica> = stages.iter().map(|stage| self.replica(stage, &data.set)).collect();
         ensure!(replicas.iter().all(|r| r.train.len() == replicas[0].train.len()), "the replicas of a pack have equally many images");
-        if let Some(pool) = data.pools.get(device) {
-            let pool = pool.lock().map_or_else(|poisoned| poisoned.into_inner().share(), |pool| pool.share());
-            return Ok((pool, replicas));
+        if !stages[0].settings.data.is_text() {
+            return Ok((self.pool(&stages[0].settings, device)?, replicas));
         }
         let wanted: Vec<_> = replicas
             .iter()
@@ -217,6 +227,10 @@ impl Torch {
 
     fn train(&self, device: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
         let first = &job.stages[0];
+        if first.kind == StageKind::Alignment {
+            let ends = job.stages.iter().map(|stage| self.align(stage, device));
+            return Ok(PackEnd::Finished(ends.collect::<Result<_>>()?));
+        }
         let (settings, phase) = (first.settings.clone(), first.phase());
         self.switch_tf32(first);
         let dataset = self.dataset(&settings)?;
@@ -234,7 +248,10 @@ impl Torch {
             pool: &pool,
             freeze_batchnorm: transfers && (settings.transfer.batchnorm == BatchNormRule::Frozen || settings.transfer.method.is_frozen()),
             frozen: transfers && settings.transfer.method.is_frozen(),
-            objective: if solves(first) { Objective::SquaredError } else { Objective::CrossEntropy },
+            objective: match solves(first) {
+                true => Objective::SquaredError,
+                false => Objective::CrossEntropy { smoothing: phase.expected_smoothing(settings.data) },
+            },
         };
         let start = self.start(self.devices[device], job, link, &architecture)?;
         let mut relay = Relay { link };
@@ -260,22 +277,26 @@ impl Torch {
     fn replica(&self, stage: &Stage, dataset: &Dataset) -> Replica {
         let (settings, phase, seed) = (&stage.settings, stage.phase(), stage.seed);
         let split = match stage.kind {
-            StageKind::Source => Split::of_source(&dataset.train, settings, seed),
+            StageKind::Source | StageKind::Alignment => Split::of_source(&dataset.train, settings, seed),
             StageKind::Target | StageKind::Scratch => Split::of_target(&dataset.train, settings, &phase, seed),
         };
-        let id = stage.preparation();
-        let known = self.preparations.lock().ok().and_then(|known| known.get(&id).cloned());
-        let preparation = known.unwrap_or_else(|| {
-            let fresh = Preparation::of(&dataset.train, settings, seed);
-            if let Ok(mut known) = self.preparations.lock() {
-                known.entry(id).or_insert(fresh).clone()
-            } else {
-                fresh
-            }
-        });
+        let preparation = self.preparation(stage, dataset);
         let task = task_name(stage.kind);
         let taught = (phase.label_noise > 0.0).then(|| taught(&dataset.train, settings.data, &phase, task, &split.train, seed));
         Replica { seed, train: split.train, validation: split.validation, taught, preparation }
+    }
+
+    fn preparation(&self, stage: &Stage, dataset: &Dataset) -> Preparation {
+        let id = stage.preparation();
+        if let Some(known) = self.preparations.lock().ok().and_then(|known| known.get(&id).cloned()) {
+            return known;
+        }
+        // Unlocked: other workers need not wait. Where two compute the same, the first stays.
+        let fresh = Preparation::of(&dataset.train, &stage.settings, stage.seed);
+        match self.preparations.lock() {
+            Ok(mut known) => known.entry(id).or_insert(fresh).clone(),
+            Err(_) => fresh,
+        }
     }
 
     /// Where the pack's replicas start, and what λ pulls them to.
@@ -364,7 +385,7 @@ impl Torch {
 /// Names a stage's streams of random numbers: a from-scratch twin sees what its target sees.
 fn task_name(kind: StageKind) -> &'static str {
     match kind {
-        StageKind::Source => "source",
+        StageKind::Source | StageKind::Alignment => "source",
         StageKind::Target | StageKind::Scratch => "target",
     }
 }

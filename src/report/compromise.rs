@@ -1,0 +1,92 @@
+//! One source for several targets: the λ₀ that serves them best on average, and the one that leaves the worst served best off.
+
+use super::collect::Group;
+use super::section::Section;
+use super::stats::{bootstrap, even, mean_interval, quantile, weighted, Interval};
+
+/// A λ₀ for all targets, chosen on validation images.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// Index into λ₀.
+    pub at: usize,
+    /// 95% interval of the choice over seeds.
+    pub range: Option<(f64, f64)>,
+    /// For each target what it costs: test metric at the target's own optimum above that at this λ₀, each with its best λ₁.
+    pub costs: Vec<Interval>,
+}
+
+/// All targets weigh the same. Regret: what a target's validation metric loses against its own best λ₀.
+#[derive(Debug, Clone)]
+pub struct Compromise {
+    pub lambda0: Vec<f64>,
+    /// Of the least mean regret.
+    pub mean: Choice,
+    /// Of the least worst regret.
+    pub worst: Choice,
+    /// The source's own optimum.
+    pub source: Option<Choice>,
+}
+
+/// Validation scores of each λ₀ by seed, with the λ₁ that is best on average; none where a seed has no result.
+type Curve = Vec<Option<Vec<f64>>>;
+
+/// None unless the settings differ in their target alone, and have a common λ₀ and seeds.
+pub fn compromise(sections: &[Section]) -> Option<Compromise> {
+    let first = sections.first().filter(|_| sections.len() > 1)?;
+    let targets_alone = |group: &Group| group.axes.iter().all(|(path, _)| path.starts_with("target."));
+    let alike = |s: &Section| targets_alone(&s.group) && s.group.lambda0 == first.group.lambda0 && s.answer.seeds == first.answer.seeds;
+    // Sizes of one task are no several targets.
+    let names_tasks = first.group.axes.iter().any(|(path, _)| path == "target.classes");
+    if !names_tasks || !sections.iter().all(alike) || first.answer.seeds.is_empty() {
+        return None;
+    }
+    let curves: Vec<Curve> = sections.iter().map(curve).collect();
+    let n = first.answer.seeds.len();
+    let choose = |weights: &[f64], worst: bool| -> Option<usize> {
+        let regrets: Vec<Vec<Option<f64>>> = curves.iter().map(|curve| regret(curve, weights)).collect();
+        let of = |i: usize| -> Option<f64> {
+            let all: Vec<f64> = regrets.iter().map(|regret| regret[i]).collect::<Option<_>>()?;
+            Some(if worst { all.iter().copied().fold(0.0, f64::max) } else { all.iter().sum::<f64>() / all.len() as f64 })
+        };
+        (0..first.group.lambda0.len()).filter_map(|i| Some((i, of(i)?))).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+    };
+    let choice = |worst: bool| -> Option<Choice> {
+        let at = choose(&even(n), worst)?;
+        let draws: Vec<f64> = bootstrap(n, |w| choose(w, worst)).into_iter().flatten().map(|i| first.group.lambda0[i]).collect();
+        let range = quantile(draws.clone(), 0.025).zip(quantile(draws, 0.975)).filter(|_| n > 1);
+        Some(Choice { at, range, costs: costs(sections, at)? })
+    };
+    let own = |at: usize| Some(Choice { at, range: first.answer.source_range, costs: costs(sections, at)? });
+    Some(Compromise {
+        lambda0: first.group.lambda0.clone(),
+        mean: choice(false)?,
+        worst: choice(true)?,
+        source: first.answer.source.and_then(own),
+    })
+}
+
+fn curve(section: &Section) -> Curve {
+    let answer = &section.answer;
+    let of = |i: usize| {
+        let row = &section.group.target[i];
+        answer.validation_scores(&row[answer.best_lambda1(row)?])
+    };
+    (0..section.group.lambda0.len()).map(of).collect()
+}
+
+fn regret(curve: &Curve, weights: &[f64]) -> Vec<Option<f64>> {
+    let means: Vec<Option<f64>> = curve.iter().map(|scores| scores.as_ref().map(|scores| weighted(scores, weights))).collect();
+    let best = means.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
+    means.into_iter().map(|mean| mean.map(|mean| best - mean)).collect()
+}
+
+fn costs(sections: &[Section], at: usize) -> Option<Vec<Interval>> {
+    let cost = |section: &Section| {
+        let (answer, rows) = (&section.answer, &section.group.target);
+        let (i, j) = answer.transfer?;
+        let own = answer.test_scores(&rows[i][j])?;
+        let here = answer.test_scores(&rows[at][answer.best_lambda1(&rows[at])?])?;
+        Some(mean_interval(&own.iter().zip(here).map(|(a, b)| a - b).collect::<Vec<_>>()))
+    };
+    sections.iter().map(cost).collect()
+}

@@ -1,0 +1,89 @@
+//! How aligned a study's two tasks are, on the features of an untrained network: what the theory's axis ρ is for networks.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use ndarray::Array2;
+use rand_distr::StandardNormal;
+use tch::{no_grad, Kind, Tensor};
+
+use super::Torch;
+use crate::config::network::{Head, Phase};
+use crate::data::{task_labels, taught, Preparation, Split};
+use crate::model::Architecture;
+use crate::plan::{Stage, Stream};
+use crate::run::engine::Ended;
+use crate::store::Status;
+use crate::theory::fit::Data;
+use crate::theory::linalg::product;
+use crate::theory::overlap::overlap;
+use crate::train::{Pool, Task};
+
+/// Images of each class, at most.
+const PER_CLASS: usize = 300;
+/// Features beyond this are projected at random.
+const FEATURES: usize = 128;
+
+impl Torch {
+    /// `rho` and `cosine` of [`crate::theory::overlap`]: the responses are the one-hot classes, with the phases' label noise; the features are what the head of
+    /// the untrained network of this seed gets, projected to 128 dimensions at random where there are more; up to 300 images a class that neither task
+    /// validates on.
+    pub(super) fn align(&self, stage: &Stage, device: usize) -> Result<Ended> {
+        let settings = &stage.settings;
+        let network = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.data).len());
+        let theta = network.layout.initial(&[stage.seed], "source", Kind::Float, self.devices[device]);
+        let source = self.features(stage, device, &network, &theta, &settings.source, "source")?;
+        let target = self.features(stage, device, &network, &theta, &settings.target, "target")?;
+        let found = overlap(&source, &target, settings.transfer.head == Head::Keep).context("the alignment of the tasks")?;
+        let metrics = BTreeMap::from([("rho".to_string(), found.rho), ("cosine".into(), found.cosine)]);
+        Ok(Ended { status: Status::Done, metrics, history: vec![], error: None, model: None })
+    }
+
+    fn features(&self, stage: &Stage, device: usize, network: &Architecture, theta: &Tensor, phase: &Phase, task: &str) -> Result<Data> {
+        let (settings, dataset) = (&stage.settings, self.dataset(&stage.settings)?);
+        let all = Phase { per_class: None, total: None, ..phase.clone() };
+        let pool = Split::draw(&dataset.train, settings.data, &all, stage.seed, &|_| 0).train;
+        let mut rows: Vec<usize> = vec![];
+        for label in phase.labels(settings.data) {
+            rows.extend(pool.iter().filter(|&&row| usize::from(dataset.train.labels[row]) == label).take(PER_CLASS));
+        }
+        Stream::new(&format!("alignment/{task}"), stage.seed, 0).shuffle(&mut rows);
+        let outputs = taught(&dataset.train, settings.data, phase, task, &rows, stage.seed);
+        let preparation = self.preparation(stage, dataset);
+        let (pool, rows) = match &preparation {
+            Preparation::Words(words) => {
+                let (pool, mut places) = Pool::of_words(&dataset.train, &[(words.clone(), rows)], self.devices[device]);
+                (pool, places.remove(0))
+            }
+            Preparation::Pixels(_) => (self.pool(settings, device)?, rows),
+        };
+        let labels = task_labels(settings.data, phase);
+        let rows = Tensor::from_slice(&rows.iter().map(|&row| row as i64).collect::<Vec<_>>()).to_device(self.devices[device]).unsqueeze(0);
+        let features = no_grad(|| {
+            let inputs = Task::new(&[&preparation], &labels, Kind::Float, &pool);
+            let (parameters, buffers) = (network.layout.views(theta), network.fresh_buffers(1, Kind::Float, self.devices[device]));
+            let chunks = (0..rows.size()[1]).step_by(512).map(|at| {
+                let rows = rows.narrow(1, at, 512.min(rows.size()[1] - at));
+                network.features(&parameters, &inputs.gather(&pool, &rows).0, &buffers).get(0)
+            });
+            Tensor::cat(&chunks.collect::<Vec<_>>(), 0).to_device(tch::Device::Cpu).to_kind(Kind::Double)
+        });
+        let (n, p) = (features.size()[0] as usize, features.size()[1] as usize);
+        let values = Vec::<f64>::try_from(features.reshape([-1])).context("features")?;
+        let x = Array2::from_shape_vec((n, p), values).context("features")?;
+        let classes = phase.labels(settings.data).len();
+        let y = Array2::from_shape_fn((n, classes), |(i, c)| f64::from(u8::from(outputs[i] == c as i64)));
+        Ok(Data { x: projected(x, stage.seed), y })
+    }
+}
+
+/// The same projection for both tasks of a seed.
+fn projected(x: Array2<f64>, seed: u64) -> Array2<f64> {
+    if x.ncols() <= FEATURES {
+        return x;
+    }
+    let mut stream = Stream::new("alignment/projection", seed, 0);
+    let scale = 1.0 / (FEATURES as f64).sqrt();
+    let onto = Array2::from_shape_simple_fn((x.ncols(), FEATURES), || scale * stream.sample::<f64>(&StandardNormal));
+    product(x.view(), onto.view())
+}
