@@ -10,7 +10,8 @@ BIN=${BIN:-target/release/transfergrid}
 ALL=(mnist cifar10 newsgroups cifar10-l2sp-vs-finetune cifar10-target-size mnist-target-size implicit-regularisation
     multi-target-networks super-aligned architectures-cifar100 scaling-networks beyond-l2 beyond-l2-dropout beyond-l2-smoothing)
 for study in "${@:-${ALL[@]}}"; do
-    "$BIN" sweep "experiments/$study.yaml" --preset small --out logs
+    # 3: some cells diverged; the rest is complete, and the report says which.
+    "$BIN" sweep "experiments/$study.yaml" --preset small --out logs || [ $? = 3 ]
     out=docs/results/$study
     rm -rf "$out"
     mkdir -p "$out"

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rand_distr::StandardNormal;
-use transfergrid::config::Selection;
+use transfergrid::config::{Selection, Strength};
 use transfergrid::plan::Stream;
 use transfergrid::report::{Answer, Cell, Group};
 
@@ -66,6 +66,8 @@ fn table(shape: &Shape, seeds: usize, number: u64) -> Group {
     let grid = || (0..POINTS).map(|k| k as f64);
     Group {
         axes: vec![],
+        strength: Strength::default(),
+        alignment: Cell::default(),
         lambda0: (0..POINTS).map(lambda).collect(),
         lambda1: vec![0.0, 1.0],
         scratch_lambda: vec![0.0],

@@ -85,6 +85,8 @@ fn cifar_from_the_archive_is_cifar_from_the_folder() {
 #[test]
 fn the_shipped_studies_learn_on_real_images() {
     let cases = [
+        (DataName::Newsgroups, "newsgroups", 0.2, ["source.epochs=5", "source.per_class=100", "target.epochs=5"]),
+        (DataName::Cifar100, "architectures-cifar100", 0.12, ["source.epochs=2", "source.per_class=100", "target.epochs=2"]),
         (DataName::Mnist, "mnist", 0.85, ["source.epochs=3", "source.per_class=200", "target.epochs=5"]),
         (DataName::Cifar10, "cifar10", 0.25, ["source.epochs=4", "source.per_class=200", "target.epochs=5"]),
     ];
@@ -99,6 +101,29 @@ fn the_shipped_studies_learn_on_real_images() {
         for record in records(out.path(), study).iter().filter(|r| r["kind"] == "source") {
             let accuracy = record["metrics"]["test_acc"].as_f64().unwrap();
             assert!(accuracy > least, "{study}: {accuracy} on the source's test images");
+        }
+    }
+}
+
+#[test]
+fn documents_of_several_seeds_share_a_pack() {
+    let Some(folder) = data(DataName::Newsgroups) else { return };
+    let out = tempfile::tempdir().unwrap();
+    let file = repository().join("experiments/newsgroups.yaml");
+    let set = ["text.fit=union", "source.per_class=20", "source.epochs=2", "target.epochs=2", "lambda0=[0, 1e-3]", "lambda1=0.01"];
+    let run_with = |name: &str, pack: &str| {
+        let out = out.path().join(name);
+        let mut more = vec!["--preset", "small", "--seeds", "3", "--device", "cpu", "--pack", pack];
+        set.iter().for_each(|set| more.extend(["--set", *set]));
+        let done = run(sweep(&file, &out, &more).env("TRANSFERGRID_DATA", &folder));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        records(&out, "newsgroups")
+    };
+    for (a, b) in run_with("one", "1").iter().zip(run_with("many", "6")) {
+        assert_eq!(a["key"], b["key"]);
+        for (metric, value) in a["metrics"].as_object().unwrap() {
+            let (a, b) = (value.as_f64().unwrap(), b["metrics"][metric].as_f64().unwrap());
+            assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "{metric}: {a} and {b}");
         }
     }
 }

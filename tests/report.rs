@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use transfergrid::config::{Selection, Strength};
-use transfergrid::report::{against_scratch, rows, AgainstScratch, Answer, Bound, Cell, Edge, Group, Verdict};
+use transfergrid::config::{Selection, Strength, Stronger};
+use transfergrid::report::{against_scratch, compromise, rows, AgainstScratch, Answer, Bound, Cell, Edge, Group, Section, Verdict};
 
 /// A group whose validation and test accuracies are given by functions of λ₀ (and λ₁) and the seed.
 fn group(
@@ -259,4 +259,38 @@ fn many_comparisons_are_corrected() {
     let row = rows.iter().find(|row| row.at == (3, 0)).unwrap();
     assert_eq!((row.lacks.as_deref(), row.test, row.gain, row.p, row.seeds), (Some("diverged for seed 1"), None, None, None, 4));
     assert_eq!(against_scratch(&rows).cells, 59);
+}
+
+#[test]
+fn where_smaller_is_stronger_the_verdict_turns_and_the_ratio_does_not() {
+    let build = |stronger| {
+        let mut group = group(&GRID, &[0.0], 5, |l, s| peak(l, -1.0, s), |l, _, s| peak(l, -3.0, s), |s| peak(0.1, -1.0, s) - 0.2);
+        group.strength = Strength { axis: "source.epochs".into(), stronger };
+        Answer::of(&group, Selection::Accuracy)
+    };
+    let (larger, smaller) = (build(Stronger::Larger), build(Stronger::Smaller));
+    assert_eq!((larger.verdict(), smaller.verdict()), (Verdict::Weaker, Verdict::Stronger));
+    assert_eq!(larger.log_ratio.unwrap().estimate, smaller.log_ratio.unwrap().estimate);
+    assert_eq!((larger.probability_stronger, smaller.probability_stronger), (Some(0.0), Some(1.0)));
+}
+
+#[test]
+fn one_lambda0_for_several_targets_by_mean_and_by_worst_regret() {
+    // Three targets are best at 10⁻⁴, one at 1: on average 10⁻³ loses least, at worst 10⁻².
+    let sections = |path: &str| -> Vec<Section> {
+        let of = |(i, at): (usize, f64)| {
+            let mut group = group(&GRID, &[0.0], 5, |l, s| peak(l, -1.0, s), |l, _, s| peak(l, at, s), |s| peak(0.1, -1.0, s) - 0.2);
+            group.axes = vec![(path.to_string(), serde_yaml::Value::from(i))];
+            Section::new(group, Selection::Accuracy)
+        };
+        [-4.0, -4.0, -4.0, 0.0].into_iter().enumerate().map(of).collect()
+    };
+    let found = compromise(&sections("target.classes")).unwrap();
+    assert_eq!((GRID[found.mean.at], GRID[found.worst.at], GRID[found.source.as_ref().unwrap().at]), (1e-3, 1e-2, 1e-1));
+    // What it costs each target: 0.01·(distance in decades)².
+    let costs: Vec<f64> = found.mean.costs.iter().map(|cost| cost.estimate).collect();
+    assert!(costs.iter().zip([0.01, 0.01, 0.01, 0.09]).all(|(a, b)| (a - b).abs() < 1e-3), "{costs:?}");
+    assert_eq!(found.mean.range, Some((1e-3, 1e-3)), "seeds shift all λ₀ alike");
+    // Sizes of one task, or settings of the source, are no several targets.
+    assert!(compromise(&sections("target.per_class")).is_none() && compromise(&sections("source.lr")).is_none());
 }

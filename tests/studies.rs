@@ -49,6 +49,10 @@ fn every_shipped_study_and_preset_plans() {
                 count(StageKind::Target),
                 count(StageKind::Scratch)
             ));
+            if study.alignment {
+                table.pop();
+                table.push_str(&format!(", {} alignments\n", count(StageKind::Alignment)));
+            }
         }
     }
     insta::assert_snapshot!(table);
@@ -101,6 +105,14 @@ fn each_setting_changes_the_keys_of_the_stages_it_shapes_and_no_others() {
     let by_kind = |plan: &Plan, kind| -> HashSet<String> { plan.stages.iter().filter(|s| s.kind == kind).map(|s| s.key.clone()).collect() };
     let changes = [
         // (what, source, target, scratch) keys change
+        ("source.l1_ratio=0.5", true, true, false),
+        ("source.dropout=0.5", true, true, false),
+        ("source.label_smoothing=0.1", true, true, false),
+        ("source.label_noise=0.1", true, true, false),
+        ("target.dropout=0.5", false, true, true),
+        ("target.apart=true", false, true, true),
+        ("transfer.method=ridge", false, true, false),
+        ("alignment=true", false, false, false),
         ("model.hidden=[8]", true, true, true),
         ("penalty.biases=false", true, true, true),
         ("source.lr=0.2", true, true, false),
@@ -123,6 +135,48 @@ fn each_setting_changes_the_keys_of_the_stages_it_shapes_and_no_others() {
             assert!(if expected { differs } else { same }, "{set}: {}", kind.as_str());
         }
     }
+}
+
+#[test]
+fn documents_settings_are_part_of_the_keys_and_images_keep_theirs() {
+    let text = SMALL.replace("data: digits", "data: newsgroups").replace("[0, 1, 2]", "[sci.*]").replace("[5, 6, 7]", "[rec.*]");
+    let of = |set: &[&str]| {
+        let overrides = Overrides { set: set.iter().map(|s| s.to_string()).collect(), ..Overrides::default() };
+        Plan::new(&study(&text, overrides)).unwrap()
+    };
+    let sources =
+        |plan: &Plan| -> Vec<String> { plan.stages.iter().filter(|s| s.kind == StageKind::Source).map(|s| s.key.clone()).collect() };
+    assert_ne!(sources(&of(&[])), sources(&of(&["text.min_df=3"])));
+    assert_eq!(sources(&of(&[])), sources(&of(&["target.per_class=6"])), "the source's words are its own");
+    let united = |n: &str| sources(&of(&["text.fit=union", n]));
+    assert_ne!(united("target.per_class=5"), united("target.per_class=6"), "unless the target's are among them");
+}
+
+#[test]
+fn keys_stay_so_that_results_on_disk_stay_valid() {
+    let demo = Study::load(&repository().join("experiments/demo.yaml"), &Overrides::default()).unwrap();
+    let stages = Plan::new(&demo).unwrap().stages;
+    let first = |kind| stages.iter().find(|stage| stage.kind == kind).unwrap().key.as_str();
+    // Of the version that had digits, MNIST and CIFAR-10 alone. New settings are not part of a key while they are at their defaults.
+    assert_eq!(first(StageKind::Source), "be5848fd33aa3da726d3");
+    assert_eq!(first(StageKind::Target), "91227fc171c136d0ae87");
+    assert_eq!(first(StageKind::Scratch), "ae384870e8b76777e25e");
+}
+
+#[test]
+fn an_alignment_is_estimated_once_for_each_pair_network_and_seed() {
+    let count = |set: &[&str]| {
+        let mut all = vec!["alignment=true".to_string()];
+        all.extend(set.iter().map(|s| s.to_string()));
+        Plan::new(&study(SMALL, Overrides { set: all, ..Overrides::default() })).unwrap().count(StageKind::Alignment)
+    };
+    assert_eq!(count(&[]), 2);
+    assert_eq!(
+        count(&["target.per_class=[5, 6]", "source.lr=[0.1, 0.2]", "transfer.method=[l2sp, finetune]", "penalty.biases=[true, false]"]),
+        2
+    );
+    assert_eq!(count(&["target.classes=[[5, 6], [6, 7]]"]), 4);
+    assert_eq!(count(&["model.hidden=[[8], [16], [32]]", "source.label_noise=[0, 0.2]"]), 12);
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use std::path::Path;
+
 use common::*;
 
 fn cpu<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -160,6 +162,107 @@ fn convnets_augmentation_and_early_stopping_run_and_learn() {
             assert!(accuracy > 0.7, "{norm}: {accuracy} on three classes");
         }
     }
+}
+
+/// Records of a study by kind.
+fn of_kind(out: &Path, kind: &str) -> Vec<serde_json::Value> {
+    records(out, "small").into_iter().filter(|r| r["kind"] == kind).collect()
+}
+
+fn metric(record: &serde_json::Value, name: &str) -> f64 {
+    record["metrics"][name].as_f64().unwrap_or(f64::NAN)
+}
+
+#[test]
+fn frozen_features_are_probed_by_steps_and_in_closed_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let run_with = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let set = ["--seeds", "1", "--set", "lambda0=[1e-3]", "--set", "source.epochs=20", "--set", "target.per_class=20"];
+        let done = run(&mut sweep(&study, &out, &cpu(&[&set[..], more].concat())));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        of_kind(&out, "target")
+    };
+    for norm in ["none", "batch"] {
+        let norm = format!("model.norm={norm}");
+        let probe = run_with(&format!("probe {norm}"), &["--set", "transfer.method=probe", "--set", &norm, "--set", "target.epochs=200"]);
+        assert!(probe.iter().all(|r| metric(r, "distance") == 0.0 && metric(r, "test_acc") > 0.7), "{probe:?}");
+    }
+    // The closed form has the least ½·mean‖y − ŷ‖² + (λ/2)‖W‖², so its training loss falls with λ; packed or not it is the same.
+    let lambdas = ["--set", "transfer.method=ridge", "--set", "lambda1=[0, 1e-4, 1e-2, 1]"];
+    let ridge = run_with("ridge", &lambdas);
+    let mut by_lambda: Vec<(f64, f64)> = ridge.iter().map(|r| (r["axes"]["lambda1"].as_f64().unwrap(), metric(r, "train_loss"))).collect();
+    by_lambda.sort_by(|a, b| a.0.total_cmp(&b.0));
+    assert!(by_lambda.windows(2).all(|w| w[0].1 <= w[1].1 + 1e-9), "{by_lambda:?}");
+    assert!(ridge.iter().any(|r| metric(r, "test_acc") > 0.8) && ridge.iter().all(|r| metric(r, "epochs") == 1.0));
+    let packed = run_with("packed", &[&lambdas[..], &["--pack", "4"]].concat());
+    for (a, b) in ridge.iter().zip(&packed) {
+        assert!((metric(a, "test_loss") - metric(b, "test_loss")).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn regularisers_of_the_source_do_what_they_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let run_with = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let set = ["--seeds", "1", "--set", "source.epochs=30", "--set", "lambda1=0"];
+        let done = run(&mut sweep(&study, &out, &cpu(&[&set[..], more].concat())));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        of_kind(&out, "source").remove(0)
+    };
+    let plain = run_with("plain", &["--set", "lambda0=0"]);
+    // Each of them costs training loss.
+    for (name, set) in [("dropout", "source.dropout=0.5"), ("noise", "source.label_noise=0.3"), ("smoothing", "source.label_smoothing=0.3")]
+    {
+        let other = run_with(name, &["--set", "lambda0=0", "--set", set]);
+        assert!(metric(&other, "train_loss") > metric(&plain, "train_loss") + 0.01, "{name}");
+    }
+    // Smoothing and noise are measured differently: without, and as expected under the noise.
+    let noisy = run_with("noise", &["--set", "lambda0=0", "--set", "source.label_noise=0.3"]);
+    assert!(metric(&noisy, "test_acc") > 0.7 && metric(&noisy, "test_loss") > 0.5, "{noisy}");
+    let lasso = run_with("lasso", &["--set", "lambda0=1e-3", "--set", "source.l1_ratio=1"]);
+    assert!(metric(&lasso, "weight_norm") < metric(&plain, "weight_norm") && metric(&lasso, "test_acc") > 0.8);
+}
+
+#[test]
+fn an_alignment_is_one_for_the_same_task_and_grows_with_the_sources_noise() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let of = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let set = ["--set", "alignment=true", "--set", "lambda0=0", "--set", "lambda1=0", "--set", "target.classes=[0, 1, 2]"];
+        let done = run(&mut sweep(&study, &out, &cpu(&[&set[..], &["--set", "transfer.head=keep"], more].concat())));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(done.stdout.contains("Alignment of the tasks"), "{}", done.stdout);
+        let all = of_kind(&out, "alignment");
+        assert_eq!(all.len(), 2, "one a seed");
+        all.iter().map(|r| metric(r, "rho")).sum::<f64>() / 2.0
+    };
+    let same = of("same", &[]);
+    assert!((same - 1.0).abs() < 0.05, "{same}");
+    // A third of the labels wrong, two other classes: the signal is halved.
+    let noisy = of("noisy", &["--set", "source.label_noise=0.3333"]);
+    assert!((noisy - 2.0).abs() < 0.3, "{noisy}");
+    let other = of("other", &["--set", "target.classes=[7, 8, 9]"]);
+    assert!(other.abs() < 0.5, "{other}");
+}
+
+#[test]
+fn any_setting_of_the_source_can_take_the_penaltys_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = SMALL.replace("lambda0: [0, 1e-3, 1e-2]", "lambda0: 0\nstrength: {axis: source.epochs, stronger: smaller}");
+    let study = write(folder.path(), "small.yaml", &text.replace("epochs: 4", "epochs: [1, 3, 9]"));
+    let done = run(&mut sweep(&study, folder.path(), &cpu(&["--seeds", "3"])));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stdout.contains("λ₀ stands for `source.epochs`, smaller is stronger"), "{}", done.stdout);
+    let summary = json(&std::fs::read_to_string(folder.path().join("small/report/summary.json")).unwrap());
+    assert!([1.0, 3.0, 9.0].contains(&summary["lambda0_source_optimal"].as_f64().unwrap()), "{summary}");
+    assert_eq!(summary["strength"]["axis"], "source.epochs");
+    let figure = std::fs::read_to_string(folder.path().join("small/report/figure2.svg")).unwrap();
+    assert!(figure.contains("source.epochs (for λ₀)"));
 }
 
 #[test]

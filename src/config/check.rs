@@ -88,6 +88,11 @@ pub fn cell(cell: &Network) -> Result<(), Problem> {
         last_batch(name, task, cell)?;
     }
     shared_classes(cell)?;
+    for (name, task) in [("source", &cell.source), ("target", &cell.target)] {
+        if task.dropout > 0.0 && cell.model.kind == ModelKind::Mlp && cell.model.hidden().is_empty() {
+            return Err(problem(format!("{name}.dropout"), "without a hidden layer there is nothing to drop"));
+        }
+    }
     if let Some(lr) = cell.scratch.lr {
         positive("scratch.lr", lr)?;
     }
@@ -183,6 +188,7 @@ fn transfer(cell: &Network) -> Result<(), Problem> {
         same("l1_ratio", cell.target.l1_ratio)?;
         same("dropout", cell.target.dropout)?;
         same("label_smoothing", cell.target.label_smoothing)?;
+        same("label_noise", cell.target.label_noise)?;
         if cell.target.augment != Augment::default() {
             return Err(problem("target.augment", "has no part in `transfer.method: ridge`, which is solved in closed form"));
         }
@@ -198,13 +204,15 @@ fn apart(cell: &Network) -> Result<(), Problem> {
     if !cell.target.apart {
         return Ok(());
     }
+    if cell.target.per_class.is_none() && cell.target.total.is_none() {
+        return Err(problem("target.apart", "needs `target.per_class` or `target.total`"));
+    }
     let counts = cell.data.training_images();
     let source: Vec<(usize, usize)> = cell.source.labels(cell.data).into_iter().zip(cell.source.training_images(cell.data)).collect();
     for (label, wanted) in cell.target.labels(cell.data).into_iter().zip(cell.target.training_images(cell.data)) {
         let Some((_, taken)) = source.iter().find(|(of, _)| *of == label) else { continue };
         let left = counts[label].saturating_sub(cell.target.validation_per_class + taken);
-        let takes_all = cell.target.per_class.is_none() && cell.target.total.is_none();
-        if left == 0 || (wanted > left && !takes_all) {
+        if wanted > left {
             let name = cell.data.class_names()[label];
             return Err(problem(
                 "target.apart",
@@ -222,16 +230,19 @@ fn text(text: &Text, data: DataName) -> Result<(), Problem> {
     }
     match (text.features, text.min_df) {
         (0, _) => Err(problem("text.features", "must be at least 1")),
-        (n, _) if n > 1 << 18 => Err(problem("text.features", format!("{n} inputs are more than the {} allowed", 1 << 18))),
+        (n, _) if n > 1 << 15 => Err(problem("text.features", format!("{n} inputs are more than the {} allowed", 1 << 15))),
         (_, 0) => Err(problem("text.min_df", "must be at least 1")),
         _ => Ok(()),
     }
 }
 
-/// BatchNorm over a hidden layer has no variance to divide by in a batch of one image.
+/// BatchNorm over a hidden layer, or over a single pixel, has no variance to divide by in a batch of one image.
 fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), Problem> {
     let n: usize = phase.training_images(cell.data).iter().sum();
-    if cell.model.norm == Norm::Batch && !cell.model.hidden().is_empty() && (n % phase.batch_size == 1 || phase.batch_size == 1) {
+    // ResNet-18 halves its images three times.
+    let one_pixel = cell.model.kind == ModelKind::Resnet18 && cell.input()[0] <= 8;
+    let exposed = one_pixel || !cell.model.hidden().is_empty();
+    if cell.model.norm == Norm::Batch && exposed && (n % phase.batch_size == 1 || phase.batch_size == 1) {
         return Err(problem(
             format!("{name}.batch_size"),
             format!("{n} images in batches of {} leave a batch of one, which BatchNorm cannot normalise", phase.batch_size),
@@ -293,7 +304,11 @@ fn model(model: &Model, data: DataName) -> Result<(), Problem> {
         }
         (_, Some(_)) => {
             let usual = Model { channels: None, ..model.clone() }.channels().len();
+            let list = &widths[0].1;
             match blocks == usual {
+                true if model.kind != ModelKind::Resnet18 && list.windows(2).any(|pair| pair[1] < pair[0]) => {
+                    Err(problem("model.channels", "shortcuts without parameters add channels from stage to stage, and take none away"))
+                }
                 true => Ok(()),
                 false => Err(problem("model.channels", format!("`{kind}` has {usual} stages, so {usual} channel counts"))),
             }

@@ -20,6 +20,7 @@ pub use axes::{number, show, Axis};
 pub use error::{nearest, StudyError};
 pub use layers::Path;
 use layers::{Layer, Layers};
+use network::Method;
 pub use network::Network;
 pub use reference::markdown as reference_markdown;
 pub use ridge::Ridge;
@@ -237,6 +238,10 @@ impl Study {
     fn network_at(&self, at: &[usize]) -> Result<Network, check::Problem> {
         let cell: Network = from_tree(&self.tree_at(at))?;
         check::cell(&cell)?;
+        if self.selection == Selection::Loss && cell.transfer.method == Method::Ridge && !cell.scratch.lambdas.is_empty() {
+            let what = "`ridge` has squared errors and its twin cross-entropies, which cannot be compared by loss";
+            return Err(check::problem("transfer.method", what).hint("set `selection: accuracy`, or `scratch: {lambdas: []}`"));
+        }
         Ok(cell)
     }
 
@@ -303,8 +308,13 @@ impl Study {
 
 /// What takes λ₀'s part has to be an axis of the source, with numbers.
 fn strength(strength: &Strength, axes: &[Axis], layers: &Layers) -> Result<(), StudyError> {
-    let Some(path) = strength.stands_for() else { return Ok(()) };
     let error = |what: String| layers.error(&Path::parse("strength.axis"), what);
+    let Some(path) = strength.stands_for() else {
+        return match strength.stronger {
+            Stronger::Larger => Ok(()),
+            Stronger::Smaller => Err(error("a larger λ₀ is stronger".into()).hint("name the axis that takes λ₀'s part")),
+        };
+    };
     let Some(axis) = axes.iter().find(|axis| axis.path == path) else {
         let known: Vec<&str> = axes.iter().map(|axis| axis.path.as_str()).filter(|path| path.starts_with("source.")).collect();
         let error = error(format!("`{path}` is no axis of this study"));

@@ -27,10 +27,13 @@ const OBJECTIVES: &str = "\
 | source objective | mean cross-entropy over the batch + (λ₀/2)·‖θ‖² |
 | target objective | mean cross-entropy + (λ₁/2)·‖θ_b − θ_b⁰‖² + (β/2)·‖θ_h‖²; θ_b the backbone, θ_b⁰ the source's, θ_h the head |
 | from-scratch objective | mean cross-entropy + (λ/2)·‖θ‖², λ from `scratch.lambdas` |
+| with `l1_ratio` α | λ/2·‖u‖² becomes λ(α‖u‖₁ + (1 − α)/2·‖u‖²) in that phase (and in the twin, for the target's) |
+| `transfer.method: probe`, `ridge` | θ_b = θ_b⁰; mean cross-entropy + (λ₁/2)·‖θ_h‖², or ½·mean‖y − ŷ‖² + (λ₁/2)·‖W_h‖² in closed form with an intercept that is not penalised |
 | θ | all parameters; biases and normalisation parameters as `penalty.biases` and `penalty.norm` say |
 | explicit step | g ← ∇loss + λ(θ − θ⁰); v ← μv + g; θ ← θ − lr·v (Nesterov: θ − lr·(g + μv)): PyTorch's SGD with coupled weight decay |
 | proximal step | g ← ∇loss; v ← μv + g; θ′ ← θ − lr·v (or Nesterov); θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)): the same minimum as the explicit step |
 | input | (pixel/255 − mean)/sd per channel, mean and sd over the *source's* training images of the same seed, for source, target and twin |
+| input of documents | TF-IDF rows of length 1; vocabulary and idf from the source's training documents of the same seed, or from those of both tasks |
 | initial weights | uniform in ±1/√fan_in (weights and biases), drawn from the seed |
 
 Replicas that differ only in λ share initialisation, data order and augmentation of their seed. Validation images choose, test images
@@ -45,7 +48,9 @@ pub fn markdown() -> String {
         let shape = Shape::new(kind);
         out.push_str(&format!("## {title}\n\n"));
         out.push_str(&table(&shape.header, ""));
-        out.push_str("\n### Settings\n\n");
+        out.push('\n');
+        out.push_str(&sections(&shape.header, ""));
+        out.push_str("### Settings\n\n");
         let paragraphs = if kind == Kind::Ridge { 2 } else { 1 };
         for doc in shape.settings.doc.split("\n\n").take(paragraphs) {
             out.push_str(&format!("{}\n\n", doc.replace('\n', " ")));

@@ -49,9 +49,11 @@ impl StageKind {
             StageKind::Target => !starts(&["scratch"]),
             // The source's images too: they give the input's normalisation.
             StageKind::Scratch => network || images("source") || starts(&["target", "scratch.lr", "scratch.epochs"]),
+            // The source's images for the input's normalisation.
             StageKind::Alignment => {
-                let noise = starts(&["source.label_noise", "target.label_noise", "transfer.head"]);
-                noise || images("source") || images("target") || starts(&["data", "text", "model"])
+                let tasks =
+                    starts(&["target.classes", "target.validation_per_class", "source.label_noise", "target.label_noise", "transfer.head"]);
+                network || united || images("source") || tasks
             }
         }
     }
@@ -150,11 +152,11 @@ impl Stage {
             data: settings.data,
             model: &settings.model,
             penalty: if aligns { &no_penalty } else { &settings.penalty },
-            precision: if aligns { Precision::Float32 } else { settings.precision },
+            precision: settings.precision,
             normalisation: Images::of(&settings.source),
             text: settings.data.is_text().then_some(&settings.text),
             united: (settings.data.is_text() && settings.text.fit == FitOn::Union).then(|| Images::of(&settings.target)),
-            pair: aligns.then(|| (only_images(&settings.target), settings.transfer.head)),
+            pair: aligns.then(|| (task_alone(&settings.target), settings.transfer.head)),
             phase: &phase,
             transfer: (kind == StageKind::Target).then_some(&settings.transfer),
             source: None,
@@ -179,7 +181,7 @@ impl Stage {
                 phase.schedule.warmup = phase.schedule.warmup.min(phase.epochs as f64);
                 phase
             }
-            StageKind::Alignment => only_images(&self.settings.source),
+            StageKind::Alignment => task_alone(&self.settings.source),
         }
     }
 
@@ -207,10 +209,10 @@ impl Stage {
     }
 }
 
-/// A task's images without how it is trained.
-fn only_images(phase: &Phase) -> Phase {
-    let Phase { per_class, total, validation_per_class, label_noise, apart, .. } = *phase;
-    Phase { per_class, total, validation_per_class, label_noise, apart, ..Phase::new(phase.classes.clone(), 1, 1.0) }
+/// A task without how, and on how much of it, one trains.
+fn task_alone(phase: &Phase) -> Phase {
+    let Phase { validation_per_class, label_noise, .. } = *phase;
+    Phase { validation_per_class, label_noise, ..Phase::new(phase.classes.clone(), 1, 1.0) }
 }
 
 /// 80 bits of SHA-256 over the YAML of a value (YAML, since λ₁ may be infinite and JSON has no word for that).

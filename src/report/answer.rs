@@ -71,7 +71,7 @@ impl Edge {
 /// What the intervals make of the order of the two optima.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// λ₀* > λ_S*: the ratio's interval lies above 1.
+    /// λ₀* regularises more than λ_S*: the ratio's interval lies on that side of 1.
     Stronger,
     Weaker,
     /// Both optima are one point of the grid, in all draws.
@@ -265,7 +265,7 @@ impl Answer {
         self.running.len() == group.lambda0.len()
     }
 
-    /// Whether λ₀* lies above λ_S*, as far as these seeds and this grid say.
+    /// Whether λ₀* regularises more than λ_S*, as far as these seeds and this grid say.
     pub fn verdict(&self) -> Verdict {
         match self.log_ratio.and_then(|r| r.range) {
             _ if self.seeds.len() < LEAST_SEEDS || self.partial || self.running.len() < 2 => Verdict::Open,

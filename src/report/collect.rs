@@ -1,6 +1,6 @@
 //! Records laid out as λ₀ × λ₁ × seed, one layout for each combination of the study's other axes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_yaml::Value;
 
@@ -144,6 +144,14 @@ impl Group {
         Some(mean_interval(&self.alignment.values(&seeds, key)?))
     }
 
+    /// The same with the last part of each key where that names it, for figures.
+    pub fn short_label(&self) -> String {
+        let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_string();
+        let unique = |name: &str| self.axes.iter().filter(|(path, _)| last(path) == name).count() == 1;
+        let name = |path: &String| if unique(&last(path)) { last(path) } else { path.clone() };
+        self.axes.iter().map(|(path, value)| format!("{}={}", name(path), show(value))).collect::<Vec<_>>().join(", ")
+    }
+
     /// `width=64, data=mnist`; empty for the only group.
     pub fn label(&self) -> String {
         self.axes.iter().map(|(path, value)| format!("{path}={}", show(value))).collect::<Vec<_>>().join(", ")
@@ -201,6 +209,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
         group.alignment = empty.clone();
         group.scratch = vec![empty; group.scratch_lambda.len()];
     }
+    let mut aligned: HashMap<(usize, usize), usize> = HashMap::new();
     for cell in &plan.cells {
         let Some(at) = position(&groups, &own_axes(&cell.axes)) else { continue };
         let group = &mut groups[at];
@@ -216,7 +225,11 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
         group.source[i].put(seed, record(cell.source));
         group.target[i][j].put(seed, record(cell.target));
         if let Some(index) = cell.alignment {
-            group.alignment.put(seed, record(index));
+            match aligned.insert((at, seed), index) {
+                // It changes along λ₀ (source.label_noise in its place, say): the setting has no one alignment.
+                Some(other) if other != index => group.alignment = Cell::new(seeds.len()),
+                _ => group.alignment.put(seed, record(index)),
+            }
         }
         for &index in &cell.scratch {
             if let Some(k) = find(&group.scratch_lambda, stage(index).lambda) {

@@ -6,7 +6,7 @@ use super::section::{Report, Section};
 use super::statement::headline;
 use super::stats::Interval;
 use super::table::{Kind, Table, Value};
-use crate::config::Study;
+use crate::config::{Stronger, Study};
 
 /// One study.
 #[derive(Clone)]
@@ -35,6 +35,8 @@ pub struct Setting {
     pub verdict: Option<Verdict>,
     /// An optimal λ₀ is at an end of the grid.
     pub edge: bool,
+    /// Which way of λ₀ is stronger.
+    pub stronger: Stronger,
 }
 
 impl Setting {
@@ -51,6 +53,7 @@ impl Setting {
             gain: answer.gain,
             verdict: answer.log_ratio.map(|_| answer.verdict()),
             edge: answer.source_edge.or(answer.transfer_edge).is_some(),
+            stronger: answer.stronger,
         }
     }
 }

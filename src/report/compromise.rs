@@ -30,14 +30,17 @@ pub struct Compromise {
 /// Validation scores of each λ₀ by seed, with the λ₁ that is best on average; none where a seed has no result.
 type Curve = Vec<Option<Vec<f64>>>;
 
-/// None unless the settings differ in their target alone, and have a common λ₀ and seeds.
+/// None unless the settings differ in the target's classes alone, and have the source models, λ₀ and seeds in common.
 pub fn compromise(sections: &[Section]) -> Option<Compromise> {
     let first = sections.first().filter(|_| sections.len() > 1)?;
-    let targets_alone = |group: &Group| group.axes.iter().all(|(path, _)| path.starts_with("target."));
-    let alike = |s: &Section| targets_alone(&s.group) && s.group.lambda0 == first.group.lambda0 && s.answer.seeds == first.answer.seeds;
-    // Sizes of one task are no several targets.
-    let names_tasks = first.group.axes.iter().any(|(path, _)| path == "target.classes");
-    if !names_tasks || !sections.iter().all(alike) || first.answer.seeds.is_empty() {
+    let targets_alone = |group: &Group| group.axes.len() == 1 && group.axes[0].0 == "target.classes";
+    // Where the targets' words are in the source's vocabulary, each has a source of its own.
+    let one_source = |group: &Group| group.source.iter().zip(&first.group.source).all(|(a, b)| a.by_seed == b.by_seed);
+    let alike = |s: &Section| {
+        let (group, answer) = (&s.group, &s.answer);
+        targets_alone(group) && one_source(group) && group.lambda0 == first.group.lambda0 && answer.seeds == first.answer.seeds
+    };
+    if !sections.iter().all(alike) || first.answer.seeds.is_empty() {
         return None;
     }
     let curves: Vec<Curve> = sections.iter().map(curve).collect();

@@ -6,7 +6,7 @@ use super::comparison::{Entry, Setting};
 use super::figure;
 use super::figure::chart::{Axis, Chart, Point, Series};
 use super::section::{Report, Section};
-use crate::config::Study;
+use crate::config::{show, Stronger, Study};
 
 /// How the figure of ratios is read.
 const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it is open; hollow: an optimum at the end of its grid.";
@@ -52,8 +52,8 @@ fn overview(study: &Study, report: &Report) -> Result<Option<Drawing>> {
         .iter()
         .enumerate()
         .filter_map(|(i, s)| {
-            let setting = Setting::of(s);
-            Some(figure::Row { label: format!("{}. {}", i + 1, setting.label), log_ratio: setting.log_ratio?, edge: setting.edge })
+            let (setting, label) = (Setting::of(s), format!("{}. {}", i + 1, s.group.short_label()));
+            Some(figure::Row { label, log_ratio: setting.log_ratio?, stronger: setting.stronger, edge: setting.edge })
         })
         .collect();
     let caption = format!("The transfer-optimal over the source-optimal λ₀ in every setting of the study. {FOREST}");
@@ -74,10 +74,11 @@ fn gains(study: &Study, report: &Report) -> Result<Option<Drawing>> {
         let (low, high) = gain.range.unwrap_or((f64::NAN, f64::NAN));
         Some(Point { x, y: scale * gain.estimate, low: scale * low, high: scale * high, hollow: false })
     };
-    let points: Vec<Point> = report.sections.iter().filter_map(point).collect();
+    let mut points: Vec<Point> = report.sections.iter().filter_map(point).collect();
     if points.len() < 2 {
         return Ok(None);
     }
+    points.sort_by(|a, b| a.x.total_cmp(&b.x));
     let log = points.iter().all(|p| p.x > 0.0);
     let chart = Chart {
         title: format!("{}: does transfer help?", study.name),
@@ -99,28 +100,43 @@ fn alignments(study: &Study, report: &Report) -> Result<Option<Drawing>> {
         let hollow = section.answer.source_edge.or(section.answer.transfer_edge).is_some();
         Some(Point { x: rho.estimate, y: ratio.estimate.exp(), low: low.exp(), high: high.exp(), hollow })
     };
-    let points: Vec<Point> = report.sections.iter().filter_map(point).filter(|p| p.y.is_finite() && p.y > 0.0).collect();
-    if points.len() < 2 {
+    // A colour for each way of training; tasks differ along the axis.
+    let label = |section: &Section| {
+        let ways = section.group.axes.iter().filter(|(path, _)| !path.starts_with("source.") && !path.starts_with("target."));
+        ways.map(|(path, value)| format!("{path} = {}", show(value))).collect::<Vec<_>>().join(", ")
+    };
+    let mut series: Vec<Series> = vec![];
+    for section in &report.sections {
+        let Some(point) = point(section).filter(|p| p.y.is_finite() && p.y > 0.0) else { continue };
+        let label = label(section);
+        match series.iter_mut().find(|series| series.label == label) {
+            Some(series) => series.points.push(point),
+            None => series.push(Series { label, points: vec![point], ..Series::default() }),
+        }
+    }
+    if series.iter().map(|series| series.points.len()).sum::<usize>() < 2 {
         return Ok(None);
     }
     let chart = Chart {
         title: format!("{}: λ₀*/λₛ* over the alignment of the tasks", study.name),
         note: "hollow: an optimum at the end of its grid".into(),
-        x: Axis { label: "estimated alignment ρ̂".into(), log: false },
+        x: Axis { label: "alignment ρ of the tasks, estimated".into(), log: false },
         y: Axis { label: "λ₀*/λₛ*".into(), log: true },
-        series: vec![Series { points, ..Series::default() }],
+        series,
         level: Some(1.0),
         ..Chart::default()
     };
-    let caption = "The transfer-optimal over the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: above 1 where 0 < ρ < 1.";
-    Ok(Some(Drawing { name: "alignment".into(), caption: caption.into(), figure: chart.figure()? }))
+    let side = if study.strength.stronger == Stronger::Larger { "above" } else { "below" };
+    let caption = format!("The transfer-optimal over the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: {side} 1 where 0 < ρ < 1.");
+    Ok(Some(Drawing { name: "alignment".into(), caption, figure: chart.figure()? }))
 }
 
 /// The ratio of the optima in every setting of several studies.
 pub fn ratios(entries: &[Entry]) -> Result<Option<Drawing>> {
     let settings = entries.iter().flat_map(|entry| entry.settings.iter().map(move |setting| (entry, setting)));
-    let rows: Vec<figure::Row> =
-        settings.filter_map(|(entry, s)| Some(figure::Row { label: entry.label(s), log_ratio: s.log_ratio?, edge: s.edge })).collect();
+    let rows: Vec<figure::Row> = settings
+        .filter_map(|(entry, s)| Some(figure::Row { label: entry.label(s), log_ratio: s.log_ratio?, stronger: s.stronger, edge: s.edge }))
+        .collect();
     let caption = format!("The transfer-optimal over the source-optimal λ₀. {FOREST}");
     Ok(figure::forest("the ratio of the optima, study by study", &rows)?.map(|figure| Drawing { name: "ratios".into(), caption, figure }))
 }

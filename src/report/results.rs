@@ -23,7 +23,7 @@ pub fn results(study: &Study, plan: &Plan, records: &Records) -> Table {
     columns.extend(metrics.iter().map(|name| (*name, Kind::Number)));
     columns.push(("error", Kind::Text));
     let mut table = Table::new(columns.into_iter().map(|(name, kind)| (name.to_string(), kind)).collect());
-    for kind in [StageKind::Alignment, StageKind::Source, StageKind::Target, StageKind::Scratch] {
+    for kind in [StageKind::Source, StageKind::Target, StageKind::Scratch, StageKind::Alignment] {
         for stage in plan.stages.iter().filter(|stage| stage.kind == kind) {
             let Some(record) = records.by_key.get(&stage.key) else { continue };
             let mut row: Vec<Value> = vec![kind.as_str().into()];

@@ -212,8 +212,9 @@ pub fn details(section: &Section) -> Vec<(About, String)> {
     if let (Some(s), Some((t, u))) = (second.source, second.transfer) {
         let ratio = second.log_ratio.map_or(String::new(), |r| format!("; ratio {}", with_range(exponential(r))));
         lines.push(format!(
-            "By validation {} instead: source-optimal λ₀ = {}, transfer-optimal λ₀ = {} (λ₁ = {}){ratio}.",
+            "By validation {} instead: {}; source-optimal λ₀ = {}, transfer-optimal λ₀ = {} (λ₁ = {}){ratio}.",
             second.metric.name(),
+            second.verdict().words(),
             short(group.lambda0[s]),
             short(group.lambda0[t]),
             short(group.lambda1[u]),

@@ -73,6 +73,7 @@ fn section_json(section: Option<&Section>) -> Vec<(&'static str, Json)> {
         ("negative_transfer", of(&|_, a| a.gain.filter(|_| a.seeds.len() > 1).map_or(Json::Null, |gain| json!(gain.estimate < 0.0)))),
         ("alignment", of(&|g, _| interval(g.aligned("rho")))),
         ("alignment_cosine", of(&|g, _| interval(g.aligned("cosine")))),
+        ("by_other_metric", section.map_or(Json::Null, |s| other_metric(&s.group, &s.second))),
         ("cells", section.map_or(Json::Null, cells)),
         ("at_edge", of(&|_, a| json!({"source": edge(a.source_edge), "transfer": edge(a.transfer_edge)}))),
         ("edge", of(&|_, a| json!(a.edges))),
@@ -80,6 +81,17 @@ fn section_json(section: Option<&Section>) -> Vec<(&'static str, Json)> {
         ("seeds", of(&|_, a| json!(a.seeds.len()))),
     ]);
     pairs
+}
+
+/// The order of the optima by the metric that the study does not select by.
+fn other_metric(group: &Group, answer: &Answer) -> Json {
+    json!({
+        "metric": answer.metric.name(),
+        "verdict": answer.log_ratio.map(|_| answer.verdict().key()),
+        "lambda0_source_optimal": lambda(answer.source.map(|i| group.lambda0[i])),
+        "lambda0_transfer_optimal": lambda(answer.transfer.map(|(i, _)| group.lambda0[i])),
+        "log_ratio": interval(answer.log_ratio)
+    })
 }
 
 fn compromise_json(compromise: &Compromise) -> Json {

@@ -31,7 +31,7 @@ pub struct Network {
     pub text: Text,
     /// λ₀, the source penalty; ≥ 0.
     pub lambda0: f64,
-    /// λ₁, the target penalty; ≥ 0, and `.inf` with `penalty.step: proximal` (the backbone stays at the source weights).
+    /// λ₁, the target penalty; ≥ 0, and `.inf` (the backbone stays at the source weights) with `penalty.step: proximal`, `transfer.method: l2sp` and no `target.l1_ratio`.
     pub lambda1: f64,
     /// The network.
     #[serde(default)]

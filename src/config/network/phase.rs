@@ -46,20 +46,25 @@ pub struct Phase {
     /// α, the share of the absolute value in this phase's penalty: λ(α‖u‖₁ + (1 − α)/2·‖u‖²) with u = θ − θ⁰; 0 is L2, 1 is L1, between
     /// them lies the elastic net. The absolute value acts through its proximal map after each step, whatever `penalty.step`.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub l1_ratio: f64,
     /// Probability with which dropout sets an input of the head, or of a hidden layer after another layer, to 0 in a training step;
     /// 0 ≤ dropout < 1. Drawn per seed and step, the same for every λ.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub dropout: f64,
     /// ε: training targets are 1 − ε on the right class plus ε spread evenly over all classes; 0 ≤ ε < 1. Validation and test are without.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub label_smoothing: f64,
     /// ν: the task's labels are wrong with this probability, any other class of the task being as likely; 0 ≤ ν ≤ 1. Training images are taught such
     /// labels, drawn with the seed; validation and test losses are the expected ones under the same noise; accuracies are against the true labels.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub label_noise: f64,
-    /// Of the target only: it trains on no image that the source trains on, where both have a class.
+    /// Of the target only: it trains on no image that the source trains on, where both have a class. Needs `per_class` or `total`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub apart: bool,
 }
 

@@ -60,7 +60,7 @@ pub enum BatchNormRule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scratch {
-    /// Penalties (λ/2)·‖θ‖² to try; the report compares with the one that validation prefers. An empty list: no twin.
+    /// Penalties (λ/2)·‖θ‖² to try (with `target.l1_ratio` as there); the report compares with the one that validation prefers. An empty list: no twin.
     pub lambdas: Vec<f64>,
     /// Learning rate; null: the target's.
     pub lr: Option<f64>,

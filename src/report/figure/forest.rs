@@ -5,12 +5,15 @@ use anyhow::Result;
 use super::axis::Scale;
 use super::canvas::{dashed, line, render, text, Figure, HPos, Step, VPos, BLUE, INK};
 use super::{fitted, GREY};
+use crate::config::Stronger;
 use crate::report::stats::Interval;
 
 /// A setting and its ln(λ₀*/λ_S*).
 pub struct Row {
     pub label: String,
     pub log_ratio: Interval,
+    /// Which way is stronger.
+    pub stronger: Stronger,
     /// An optimum is at the edge of its grid: drawn hollow.
     pub edge: bool,
 }
@@ -30,10 +33,16 @@ pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
     });
     let x = Scale::over(bounds.map(f64::exp).chain([1.0]), true, 0.06, (left, right));
     let mut out = vec![fitted((30.0, 18.0), title, 940.0, INK)];
+    let all = |stronger| rows.iter().all(|row| row.stronger == stronger);
+    let ways = match (all(Stronger::Larger), all(Stronger::Smaller)) {
+        (true, _) => ["← weaker", "stronger →"],
+        (_, true) => ["← stronger", "weaker →"],
+        _ => ["← smaller", "larger →"],
+    };
     if let Some(one) = x.at(1.0) {
         out.extend(dashed((one, top), (one, bottom), GREY, 2.0));
-        out.push(text((one - 14.0, top - 22.0), "← weaker", HPos::Right, VPos::Center, GREY));
-        out.push(text((one + 14.0, top - 22.0), "stronger →", HPos::Left, VPos::Center, GREY));
+        out.push(text((one - 14.0, top - 22.0), ways[0], HPos::Right, VPos::Center, GREY));
+        out.push(text((one + 14.0, top - 22.0), ways[1], HPos::Left, VPos::Center, GREY));
     }
     for (i, row) in rows.iter().enumerate() {
         let y = top + HEIGHT * (i as f64 + 0.5);

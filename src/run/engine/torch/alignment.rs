@@ -43,9 +43,14 @@ impl Torch {
         let (settings, dataset) = (&stage.settings, self.dataset(&stage.settings)?);
         let all = Phase { per_class: None, total: None, ..phase.clone() };
         let pool = Split::draw(&dataset.train, settings.data, &all, stage.seed, &|_| 0).train;
+        let other = if task == "source" { &settings.target } else { &settings.source };
         let mut rows: Vec<usize> = vec![];
         for label in phase.labels(settings.data) {
-            rows.extend(pool.iter().filter(|&&row| usize::from(dataset.train.labels[row]) == label).take(PER_CLASS));
+            // A class of both tasks gives every other image to each: an image in both would make them look alike.
+            let shared = other.labels(settings.data).contains(&label);
+            let own = pool.iter().filter(|&&row| usize::from(dataset.train.labels[row]) == label);
+            let ours = own.enumerate().filter(|(i, _)| !shared || (i % 2 == 0) == (task == "source"));
+            rows.extend(ours.map(|(_, row)| row).take(PER_CLASS));
         }
         Stream::new(&format!("alignment/{task}"), stage.seed, 0).shuffle(&mut rows);
         let outputs = taught(&dataset.train, settings.data, phase, task, &rows, stage.seed);

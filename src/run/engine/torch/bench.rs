@@ -23,7 +23,9 @@ pub fn bench(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf, set
     let engine = Torch::new(choice, plan, roots, measured)?;
     let copy_bytes = engine.together(|worker| Ok(engine.copy_rate(worker)))?.iter().sum();
     let mut shapes: BTreeMap<(StageKind, &str), Vec<&Stage>> = BTreeMap::new();
-    plan.stages.iter().for_each(|stage| shapes.entry((stage.kind, &stage.shape)).or_default().push(stage));
+    // An alignment trains nothing.
+    let trained = plan.stages.iter().filter(|stage| stage.kind != StageKind::Alignment);
+    trained.for_each(|stage| shapes.entry((stage.kind, &stage.shape)).or_default().push(stage));
     let mut tasks = vec![];
     for stages in shapes.into_values() {
         tasks.push(engine.bench_task(stages[0], stages.len(), settings, copy_bytes)?);

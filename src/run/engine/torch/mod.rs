@@ -37,7 +37,7 @@ pub struct Torch {
     workers: usize,
     /// Replicas in a pack; none: as measured.
     pack: Option<usize>,
-    data: HashMap<Source, Data>,
+    data: HashMap<Files, Data>,
     /// A source task's statistics are wanted again by each of its targets.
     preparations: Mutex<HashMap<String, Preparation>>,
     sources: Sources,
@@ -45,9 +45,9 @@ pub struct Torch {
 }
 
 /// A data set as the settings want it read: its name, and whether documents are stripped.
-type Source = (DataName, bool);
+type Files = (DataName, bool);
 
-fn source_of(settings: &Network) -> Source {
+fn files_of(settings: &Network) -> Files {
     (settings.data, settings.data.is_text() && settings.text.strip)
 }
 
@@ -76,8 +76,8 @@ impl Torch {
         };
         set_tf32(plan, devices[0], workers)?;
         let mut data = HashMap::new();
-        let sources: BTreeSet<Source> = plan.stages.iter().map(|stage| source_of(&stage.settings)).collect();
-        for (name, strip) in sources {
+        let files: BTreeSet<Files> = plan.stages.iter().map(|stage| files_of(&stage.settings)).collect();
+        for (name, strip) in files {
             let set = Dataset::load(name, strip, roots)?;
             let pool = |shape| devices.iter().map(|&device| Mutex::new(Pool::new(&set.train, shape, device))).collect();
             let pools = name.image_shape().map_or(vec![], pool);
@@ -179,20 +179,20 @@ impl Torch {
     }
 
     fn dataset(&self, settings: &Network) -> Result<&Dataset> {
-        let data = self.data.get(&source_of(settings)).context("the engine was opened for another plan")?;
+        let data = self.data.get(&files_of(settings)).context("the engine was opened for another plan")?;
         Ok(&data.set)
     }
 
     /// All training images on a device.
     fn pool(&self, settings: &Network, device: usize) -> Result<Pool> {
-        let pools = &self.data.get(&source_of(settings)).context("the engine was opened for another plan")?.pools;
+        let pools = &self.data.get(&files_of(settings)).context("the engine was opened for another plan")?.pools;
         let pool = pools.get(device).context("documents have no features before their vocabulary is known")?;
         Ok(pool.lock().map_or_else(|poisoned| poisoned.into_inner().share(), |pool| pool.share()))
     }
 
     /// What a pack's stages learn from, on a device: the pool, and each replica's rows of it.
     fn prepare(&self, stages: &[Stage], device: usize) -> Result<(Pool, Vec<Replica>)> {
-        let data = self.data.get(&source_of(&stages[0].settings)).context("the engine was opened for another plan")?;
+        let data = self.data.get(&files_of(&stages[0].settings)).context("the engine was opened for another plan")?;
         let mut replicas: Vec<Replica> = stages.iter().map(|stage| self.replica(stage, &data.set)).collect();
         ensure!(replicas.iter().all(|r| r.train.len() == replicas[0].train.len()), "the replicas of a pack have equally many images");
         if !stages[0].settings.data.is_text() {
@@ -205,6 +205,8 @@ impl Torch {
                 Preparation::Pixels(_) => None,
             })
             .collect();
+        let empty = replicas.iter().any(|r| matches!(&r.preparation, Preparation::Words(words) if words.vocabulary == 0));
+        ensure!(!empty, "no word is in text.min_df = {} of the documents that the vocabulary is fitted on", stages[0].settings.text.min_df);
         let (pool, places) = Pool::of_words(&data.set.train, &wanted, self.devices[device]);
         for (replica, mut places) in replicas.iter_mut().zip(places) {
             replica.validation = places.split_off(replica.train.len());
@@ -227,12 +229,12 @@ impl Torch {
 
     fn train(&self, device: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
         let first = &job.stages[0];
+        self.switch_tf32(first);
         if first.kind == StageKind::Alignment {
             let ends = job.stages.iter().map(|stage| self.align(stage, device));
             return Ok(PackEnd::Finished(ends.collect::<Result<_>>()?));
         }
         let (settings, phase) = (first.settings.clone(), first.phase());
-        self.switch_tf32(first);
         let dataset = self.dataset(&settings)?;
         let architecture = self.architecture(first, self.devices[device], job.stages.len());
         let (pool, replicas) = self.prepare(&job.stages, device)?;
