@@ -38,7 +38,7 @@ enum DataCommand {
     List,
     /// Download data sets; goes on where an earlier download broke off
     Fetch {
-        /// digits, mnist, cifar10, cifar100, newsgroups
+        /// digits, mnist, cifar10, cifar100 (also brings cifar100-coarse), newsgroups
         #[arg(required = true)]
         names: Vec<String>,
         /// Ask this server first; the file's name is appended

@@ -137,7 +137,7 @@ impl Study {
             Path::parse(&axis.path).set(&mut settings, Value::Sequence(axis.values.clone()));
         }
         let groups = groups(&axes, &header.zip, &layers)?;
-        strength(&header.strength, &axes, &layers)?;
+        strength(&header.strength, &axes, &header.zip, &layers)?;
         let seeds = if header.kind == Kind::Ridge { vec![] } else { seeds };
         let cells = groups.iter().fold(seeds.len().max(1) as f64, |product, group| product * axes[group[0]].values.len() as f64);
         if cells > MOST_CELLS {
@@ -307,7 +307,7 @@ impl Study {
 }
 
 /// What takes λ₀'s part has to be an axis of the source, with numbers.
-fn strength(strength: &Strength, axes: &[Axis], layers: &Layers) -> Result<(), StudyError> {
+fn strength(strength: &Strength, axes: &[Axis], zip: &[Vec<String>], layers: &Layers) -> Result<(), StudyError> {
     let error = |what: String| layers.error(&Path::parse("strength.axis"), what);
     let Some(path) = strength.stands_for() else {
         return match strength.stronger {
@@ -327,6 +327,10 @@ fn strength(strength: &Strength, axes: &[Axis], layers: &Layers) -> Result<(), S
     if !path.starts_with("source.") {
         return Err(error(format!("`{path}` does not regularise the source alone"))
             .hint("choose a setting below `source`, or leave `strength` out"));
+    }
+    if zip.iter().any(|group| group.iter().any(|name| name == path)) {
+        return Err(error(format!("`{path}` is zipped with another axis, so that each of its values would be a setting by itself"))
+            .hint("leave it out of `zip`"));
     }
     match axis.values.iter().find(|value| value.as_f64().is_none_or(|v| v < 0.0)) {
         Some(value) => Err(error(format!("`{path}` has the value {}, which is no number ≥ 0", show(value)))),

@@ -58,7 +58,7 @@ pub enum Edge {
 
 impl Edge {
     /// Where in an ascending list the values `first` to `last` lie, which are equally good.
-    fn of(list: &[f64], first: f64, last: f64) -> Option<Edge> {
+    pub fn of(list: &[f64], first: f64, last: f64) -> Option<Edge> {
         match list {
             [] | [_] => None,
             [.., end] if last == *end && end.is_finite() => Some(Edge::High),
@@ -393,23 +393,29 @@ impl Answer {
             }
             let (i, j) = scores.pair(&others)?;
             let k = best(scratch, &others)?.first;
-            Some(self.test_scores(&group.target[i][j])?[seed] - self.test_scores(&group.scratch[k])?[seed])
+            // Rounded: equal fractions give 0, not the last bit of a sum.
+            let gain = self.test_scores(&group.target[i][j])?[seed] - self.test_scores(&group.scratch[k])?[seed];
+            Some((gain * 1e12).round() / 1e12)
         };
-        Some(mean_interval(&(0..n).map(of_seed).collect::<Option<Vec<f64>>>()?))
+        let gain = mean_interval(&(0..n).map(of_seed).collect::<Option<Vec<f64>>>()?);
+        let estimate = if gain.estimate.abs() < 1e-12 { 0.0 } else { gain.estimate };
+        Some(Interval { estimate, ..gain })
     }
 
     fn look_at_edges(&mut self, group: &Group, scores: &Scores, scratch: &[Option<Vec<f64>>], all: &[f64]) {
         let mut edges = vec![];
+        let strength = group.strength.axis.as_str();
         let whole = self.is_whole(group);
         let mut note = |name: &str, key: &str, edge: Option<Edge>, value: f64| {
             match edge {
-                Some(edge) if key == "lambda0" && !whole => {
+                Some(edge) if key == strength && !whole => {
                     let which = if edge == Edge::High { "largest" } else { "smallest" };
                     edges.push(format!("{name} the {which} {key} that has results ({}): the best may be one that has none", number(value)));
                 }
                 Some(Edge::High) => edges.push(format!("{name} the largest {key} of the grid ({}): widen it upwards", number(value))),
                 Some(Edge::Low) => {
-                    edges.push(format!("{name} the smallest {key} of the grid ({}): widen it downwards, or add 0", number(value)))
+                    let zero = if key == strength && key != "lambda0" { "" } else { ", or add 0" };
+                    edges.push(format!("{name} the smallest {key} of the grid ({}): widen it downwards{zero}", number(value)))
                 }
                 None => {}
             }
@@ -422,8 +428,8 @@ impl Answer {
             (format!("the {name}-optimal λ₀ {}", if tied { "ties with" } else { "is" }), found.map(|(edge, _)| edge), value)
         };
         let (source, transfer) = (at(of(scores.source(all)), "source"), at(of(scores.transfer(all)), "transfer"));
-        self.source_edge = note(&source.0, "lambda0", source.1, source.2);
-        self.transfer_edge = note(&transfer.0, "lambda0", transfer.1, transfer.2);
+        self.source_edge = note(&source.0, strength, source.1, source.2);
+        self.transfer_edge = note(&transfer.0, strength, transfer.1, transfer.2);
         if let Some((_, j)) = self.transfer {
             let value = group.lambda1[j];
             note("the transfer-optimal λ₁ is", "lambda1", Edge::of(&group.lambda1, value, value), value);

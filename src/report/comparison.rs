@@ -43,7 +43,11 @@ impl Setting {
     pub fn of(section: &Section) -> Setting {
         let (group, answer) = (&section.group, &section.answer);
         Setting {
-            label: group.label(),
+            label: match (group.strength.stands_for(), group.label()) {
+                (None, label) => label,
+                (Some(axis), label) if label.is_empty() => format!("λ₀: {axis}"),
+                (Some(axis), label) => format!("{label} (λ₀: {axis})"),
+            },
             metric: answer.metric,
             seeds: answer.seeds.len(),
             source: answer.source.map(|i| group.lambda0[i]),

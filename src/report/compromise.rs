@@ -1,5 +1,6 @@
 //! One source for several targets: the λ₀ that serves them best on average, and the one that leaves the worst served best off.
 
+use super::answer::Edge;
 use super::collect::Group;
 use super::section::Section;
 use super::stats::{bootstrap, even, mean_interval, quantile, weighted, Interval};
@@ -9,6 +10,10 @@ use super::stats::{bootstrap, even, mean_interval, quantile, weighted, Interval}
 pub struct Choice {
     /// Index into λ₀.
     pub at: usize,
+    /// Others that are as good.
+    pub ties: Vec<usize>,
+    /// It is, or ties with, an end of the grid.
+    pub edge: Option<Edge>,
     /// 95% interval of the choice over seeds.
     pub range: Option<(f64, f64)>,
     /// For each target what it costs: test metric at the target's own optimum above that at this λ₀, each with its best λ₁.
@@ -45,27 +50,32 @@ pub fn compromise(sections: &[Section]) -> Option<Compromise> {
     }
     let curves: Vec<Curve> = sections.iter().map(curve).collect();
     let n = first.answer.seeds.len();
-    let choose = |weights: &[f64], worst: bool| -> Option<usize> {
+    let lambda0 = &first.group.lambda0;
+    // All that are equally good, rounded so that a tie is a tie.
+    let choose = |weights: &[f64], worst: bool| -> Vec<usize> {
         let regrets: Vec<Vec<Option<f64>>> = curves.iter().map(|curve| regret(curve, weights)).collect();
         let of = |i: usize| -> Option<f64> {
             let all: Vec<f64> = regrets.iter().map(|regret| regret[i]).collect::<Option<_>>()?;
             Some(if worst { all.iter().copied().fold(0.0, f64::max) } else { all.iter().sum::<f64>() / all.len() as f64 })
         };
-        (0..first.group.lambda0.len()).filter_map(|i| Some((i, of(i)?))).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+        let all: Vec<(usize, f64)> = (0..lambda0.len()).filter_map(|i| Some((i, (of(i)? * 1e12).round()))).collect();
+        let least = all.iter().map(|(_, regret)| *regret).fold(f64::INFINITY, f64::min);
+        all.into_iter().filter(|(_, regret)| *regret == least).map(|(i, _)| i).collect()
     };
     let choice = |worst: bool| -> Option<Choice> {
-        let at = choose(&even(n), worst)?;
-        let draws: Vec<f64> = bootstrap(n, |w| choose(w, worst)).into_iter().flatten().map(|i| first.group.lambda0[i]).collect();
-        let range = quantile(draws.clone(), 0.025).zip(quantile(draws, 0.975)).filter(|_| n > 1);
-        Some(Choice { at, range, costs: costs(sections, at)? })
+        let best = choose(&even(n), worst);
+        let (at, last) = (*best.first()?, *best.last()?);
+        let draws = bootstrap(n, |w| choose(w, worst));
+        let ends = |of: fn(&[usize]) -> Option<&usize>| draws.iter().filter_map(|best| Some(lambda0[*of(best)?])).collect::<Vec<f64>>();
+        let range = quantile(ends(|best| best.first()), 0.025).zip(quantile(ends(|best| best.last()), 0.975)).filter(|_| n > 1);
+        let edge = Edge::of(lambda0, lambda0[at], lambda0[last]);
+        Some(Choice { at, ties: best[1..].to_vec(), edge, range, costs: costs(sections, at)? })
     };
-    let own = |at: usize| Some(Choice { at, range: first.answer.source_range, costs: costs(sections, at)? });
-    Some(Compromise {
-        lambda0: first.group.lambda0.clone(),
-        mean: choice(false)?,
-        worst: choice(true)?,
-        source: first.answer.source.and_then(own),
-    })
+    let own = |at: usize| {
+        let (edge, range) = (first.answer.source_edge, first.answer.source_range);
+        Some(Choice { at, ties: vec![], edge, range, costs: costs(sections, at)? })
+    };
+    Some(Compromise { lambda0: lambda0.clone(), mean: choice(false)?, worst: choice(true)?, source: first.answer.source.and_then(own) })
 }
 
 fn curve(section: &Section) -> Curve {

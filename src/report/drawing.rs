@@ -26,9 +26,9 @@ pub fn of_section(study: &Study, report: &Report, i: usize) -> Result<Vec<Drawin
     let section = &report.sections[i];
     let suffix = if report.sections.len() > 1 { format!("-{}", i + 1) } else { String::new() };
     let all = [
-        ("figure2", figure::curves(study, section)?, "Source and target test metric against the source penalty λ₀, each target with the λ₁ that validation prefers; bands: 95% intervals of the mean; dashed: the optima, chosen by validation; bars above: their 95% intervals."),
+        ("figure2", figure::curves(study, section)?, "Source and target test metric against λ₀ (or what stands for it), each target with the λ₁ that validation prefers; bands: 95% intervals of the mean; dashed: the optima, chosen by validation; bars above: their 95% intervals."),
         ("mismatch", figure::mismatch(study, section)?, "What other λ₀ cost the target: test metric minus that at λ₀*, paired by seed, so that what a seed does to all λ₀ alike cancels."),
-        ("heatmap", figure::heat_map(study, section)?, "Mean target test metric over both penalties."),
+        ("heatmap", figure::heat_map(study, section)?, "Mean target test metric over λ₀ (or what stands for it) and λ₁."),
     ];
     let drawing = |(name, figure, caption): (&str, Option<figure::Figure>, &str)| {
         Some(Drawing { name: format!("{name}{suffix}"), caption: caption.into(), figure: figure? })

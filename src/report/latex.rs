@@ -14,6 +14,9 @@ pub fn latex(study: &Study, report: &Report) -> String {
     for section in &report.sections {
         let label = if section.group.axes.is_empty() { String::new() } else { format!(", {}", section.group.label()) };
         out.push_str(&format!("% {}{label}\n", study.name));
+        if let Some(axis) = study.strength.stands_for() {
+            out.push_str(&format!("% \\lambda_0 stands for {axis}\n"));
+        }
         out.push_str(&tabular(section));
     }
     out

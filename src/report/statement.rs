@@ -28,8 +28,21 @@ fn answer_of(report: &Report) -> String {
             }
             let strength = &many[0].group.strength;
             let note = strength.stands_for().map_or(String::new(), |axis| format!("{} ", stands_for(axis, strength.stronger)));
-            format!("{note}Against the source-optimal λ₀, the transfer-optimal one is {} of {} settings.", parts.join(", "), many.len())
+            let all = report.compromise.as_ref().map_or(String::new(), |compromise| format!("{} ", compromised(compromise)));
+            let order =
+                format!("Against the source-optimal λ₀, the transfer-optimal one is {} of {} settings.", parts.join(", "), many.len());
+            format!("{note}{all}{order}{}", helps(many))
         }
+    }
+}
+
+/// In how many settings transfer beats training from scratch; nothing where that is not known.
+fn helps(sections: &[Section]) -> String {
+    let gains: Vec<(f64, f64)> = sections.iter().filter_map(|s| s.answer.gain?.range).collect();
+    let (better, worse) = (gains.iter().filter(|g| g.0 > 0.0).count(), gains.iter().filter(|g| g.1 < 0.0).count());
+    match gains.len() - better - worse {
+        _ if gains.is_empty() => String::new(),
+        open => format!(" Transfer beats training from scratch in {better}, loses in {worse}, and is not settled in {open}."),
     }
 }
 
@@ -110,6 +123,7 @@ fn stands_for(axis: &str, stronger: Stronger) -> String {
 /// What stands before a ratio that an optimum at an end of the grid makes a bound.
 pub fn bound(answer: &Answer) -> &'static str {
     match answer.ratio_bound() {
+        _ if answer.log_ratio.is_some_and(|r| r.estimate.is_infinite()) => "",
         Bound::AtLeast => "at least ",
         Bound::AtMost => "at most ",
         Bound::None | Bound::Unknown => "",
@@ -122,11 +136,7 @@ pub fn statement(report: &Report) -> String {
     match report.sections.len() {
         1 if report.made_up => lines.push("Made-up results of the mock engine:".into()),
         0 | 1 => {}
-        _ => {
-            lines.push(headline(report));
-            lines.extend(report.compromise.as_ref().map(compromised));
-            lines.push(String::new());
-        }
+        _ => lines.extend([headline(report), String::new()]),
     }
     for section in &report.sections {
         if report.sections.len() > 1 {
@@ -140,10 +150,17 @@ pub fn statement(report: &Report) -> String {
 }
 
 /// One λ₀ for all targets, in words.
-pub fn compromised(compromise: &Compromise) -> String {
+fn compromised(compromise: &Compromise) -> String {
     let of = |choice: &Choice| {
         let range = choice.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", short(low), short(high)));
-        format!("λ₀ = {}{range}", short(compromise.lambda0[choice.at]))
+        let ties: Vec<String> = choice.ties.iter().map(|&i| short(compromise.lambda0[i])).collect();
+        let ties = if ties.is_empty() { String::new() } else { format!(", as good as {}", ties.join(", ")) };
+        let end = match choice.edge {
+            Some(Edge::Low) => ", the smallest of the grid: widen it",
+            Some(Edge::High) => ", the largest of the grid: widen it",
+            None => "",
+        };
+        format!("λ₀ = {}{end}{ties}{range}", short(compromise.lambda0[choice.at]))
     };
     let source = compromise.source.as_ref().map_or(String::new(), |choice| format!("; the source's own optimum is {}", of(choice)));
     format!(
@@ -320,7 +337,7 @@ fn cautions(section: &Section) -> Vec<String> {
         let low = accuracy.map(|a| a.range.map_or(a.estimate, |(low, _)| low));
         if low.is_some_and(|low| low <= group.chance) {
             lines.push(format!(
-                "At λ₀* the source model itself is not better than chance ({:.1}% of test images, {:.1}% by guessing): what transfers best here has learned next to nothing.",
+                "At λ₀* the source model itself is not shown to be better than chance ({:.1}% of test images, {:.1}% by guessing): what transfers best here may have learned next to nothing.",
                 100.0 * accuracy.map_or(0.0, |a| a.estimate),
                 100.0 * group.chance
             ));

@@ -10,9 +10,7 @@ pub enum DataName {
     Digits,
     Mnist,
     Cifar10,
-    /// The 100 classes.
     Cifar100,
-    /// The same images under their 20 superclasses.
     Cifar100Coarse,
     Newsgroups,
 }

@@ -26,7 +26,9 @@ pub struct Network {
     /// The data set: `digits` (8×8 grey, embedded), `mnist` (28×28 grey), `cifar10` (32×32 colour), `cifar100` (its 100 classes),
     /// `cifar100-coarse` (the same images under their 20 superclasses) or `newsgroups` (20 Newsgroups, bydate, as TF-IDF features).
     pub data: DataName,
-    /// How documents become features (`newsgroups` only).
+    /// How documents become features (`newsgroups` only): TF-IDF as scikit-learn's TfidfVectorizer computes it. Words of two or more letters, digits or
+    /// underscores, in lower case; of those in enough documents the most frequent ones; idf = ln((1 + n)/(1 + df)) + 1; rows of length 1. Never fitted on
+    /// validation or test documents.
     #[serde(default, skip_serializing_if = "Text::is_default")]
     pub text: Text,
     /// λ₀, the source penalty; ≥ 0.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
     /// `convnet`: a block per entry of `channels` (3×3 convolution, norm, ReLU, 2×2 max-pooling), then the `hidden` layers.
-    /// `mlp`: the `hidden` layers alone. `bag`: the mean of word embeddings, each weighted by its TF-IDF (a linear map without bias to
+    /// `mlp`: the `hidden` layers alone. `bag`: the sum of word embeddings, each weighted by its TF-IDF (a linear map without bias to
     /// `embedding` numbers), then the `hidden` layers. `resnet20`, `resnet32`, `resnet56`: the CIFAR family of He et al. (2016), shortcuts
     /// without parameters. `resnet18`: four stages of two blocks, shortcuts by 1×1 convolutions, with a 3×3 stem as is usual for small images.
     pub kind: ModelKind,

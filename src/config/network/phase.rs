@@ -62,7 +62,7 @@ pub struct Phase {
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(extend("default" = 0))]
     pub label_noise: f64,
-    /// Of the target only: it trains on no image that the source trains on, where both have a class. Needs `per_class` or `total`.
+    /// For the target only: where both tasks have a class, the target trains on other images of it than the source does. Needs `per_class` or `total`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
     pub apart: bool,

@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// TF-IDF features, as scikit-learn's TfidfVectorizer computes them: words of two or more letters, digits or underscores, in lower case; the `features` words
-/// that occur most often in the documents that it is fitted on; idf = ln((1 + n)/(1 + df)) + 1; rows of length 1. Never fitted on validation or test documents.
+/// See `Network::text`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Text {

@@ -13,7 +13,7 @@ use crate::report::comparison::Setting;
 use crate::report::compromise::{Choice, Compromise};
 use crate::report::drawing::Drawing;
 use crate::report::section::{Report, Section};
-use crate::report::statement::{bound, compromised, details, headline, incomplete, of_section, short, About};
+use crate::report::statement::{bound, details, headline, incomplete, of_section, short, About};
 use crate::report::stats::Interval;
 
 /// Rows of the table of stages without a result; a study that has just begun lacks thousands.
@@ -210,7 +210,6 @@ fn several_targets(report: &Report, compromise: &Compromise) -> Markup {
     html! {
         section id="several-targets" {
             h2 { "One λ₀ for all targets" }
-            p { (compromised(compromise)) }
             (table("targets", &heads, rows))
         }
     }
