@@ -59,6 +59,34 @@ fn every_shipped_study_and_preset_plans() {
 }
 
 #[test]
+fn every_study_of_networks_has_its_results_with_a_verdict() {
+    let read = |path: PathBuf| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let verdicts = read(repository().join("docs/results/README.md"));
+    let script = read(repository().join("scripts/results.sh"));
+    for path in shipped() {
+        let small = Overrides { preset: Some("small".into()), ..Overrides::default() };
+        let study = match Study::load(&path, &small) {
+            Err(error) if error.what.contains("has no preset") => continue,
+            other => other.unwrap(),
+        };
+        if study.name == "demo" {
+            continue;
+        }
+        let runs = script.split(|c: char| c.is_whitespace() || "()".contains(c)).any(|word| word == study.name);
+        assert!(runs, "scripts/results.sh runs {}", study.name);
+        assert!(verdicts.contains(&format!("({}/index.html)", study.name)), "docs/results/README.md has a row for {}", study.name);
+        let folder = repository().join("docs/results").join(&study.name);
+        // Of this very study: every stage of its plan has a row.
+        let results = read(folder.join("results.csv"));
+        let missing = Plan::new(&study).unwrap().stages.into_iter().find(|stage| !results.contains(&stage.key));
+        assert!(missing.is_none(), "docs/results/{} is of another version of the study: run scripts/results.sh", study.name);
+        let summary = json(&read(folder.join("summary.json")));
+        assert_eq!((summary["made_up"].as_bool(), summary["stages"]["missing"].as_u64()), (Some(false), Some(0)));
+        assert!(folder.join("manifest.json").exists() && folder.join("index.html").exists());
+    }
+}
+
+#[test]
 fn sources_are_shared_by_all_lambda1() {
     let plan = plan_json(&["experiments/cifar10.yaml"]);
     let n = |key: &str| plan[key].as_u64().unwrap();
