@@ -82,7 +82,7 @@ impl DataArgs {
                 Ok(0)
             }
             DataCommand::Fetch { names, mirror } => {
-                let folder = roots.0[0].clone();
+                let (folder, mut failed) = (roots.0[0].clone(), None);
                 for name in names.iter().map(|name| parse(name)).collect::<Result<Vec<_>>>()? {
                     let sources = Source::of(name, mirror.as_deref());
                     if sources.is_empty() {
@@ -90,12 +90,13 @@ impl DataArgs {
                     } else if verify(name, &roots) == Verdict::Right {
                         print(&format!("{}: already here and right\n", name.as_str()));
                     } else {
-                        for source in &sources {
-                            fetch_one(source, &folder)?;
+                        // What fails does not keep the others away; the last failure is the program's.
+                        if let Err(error) = sources.iter().try_for_each(|source| fetch_one(source, &folder)) {
+                            failed.replace(error).into_iter().for_each(|earlier| complain(&format!("error: {earlier:#}")));
                         }
                     }
                 }
-                Ok(0)
+                failed.map_or(Ok(0), Err)
             }
             DataCommand::Verify { names } => {
                 let chosen = match names.is_empty() {

@@ -10,6 +10,7 @@ pub mod network;
 mod reference;
 pub mod ridge;
 mod schema;
+mod strength;
 
 use std::path::{Path as FilePath, PathBuf};
 
@@ -24,8 +25,9 @@ use network::Method;
 pub use network::Network;
 pub use reference::markdown as reference_markdown;
 pub use ridge::Ridge;
-pub use schema::{json_schema, Kind, Question, Selection, Strength, Stronger};
+pub use schema::{json_schema, Kind, Question, Selection};
 use schema::{Header, Shape};
+pub use strength::{Strength, Stronger};
 
 /// Beyond this a study is a slip of the keyboard.
 const MOST_CELLS: f64 = 1e6;
@@ -137,7 +139,7 @@ impl Study {
             Path::parse(&axis.path).set(&mut settings, Value::Sequence(axis.values.clone()));
         }
         let groups = groups(&axes, &header.zip, &layers)?;
-        strength(&header.strength, &axes, &header.zip, &layers)?;
+        strength::check(&header.strength, &axes, &header.zip, &layers)?;
         let seeds = if header.kind == Kind::Ridge { vec![] } else { seeds };
         let cells = groups.iter().fold(seeds.len().max(1) as f64, |product, group| product * axes[group[0]].values.len() as f64);
         if cells > MOST_CELLS {
@@ -303,38 +305,6 @@ impl Study {
             map.extend(settings.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         serde_yaml::to_string(&map).unwrap_or_default()
-    }
-}
-
-/// What takes λ₀'s part has to be an axis of the source, with numbers.
-fn strength(strength: &Strength, axes: &[Axis], zip: &[Vec<String>], layers: &Layers) -> Result<(), StudyError> {
-    let error = |what: String| layers.error(&Path::parse("strength.axis"), what);
-    let Some(path) = strength.stands_for() else {
-        return match strength.stronger {
-            Stronger::Larger => Ok(()),
-            Stronger::Smaller => Err(error("a larger λ₀ is stronger".into()).hint("name the axis that takes λ₀'s part")),
-        };
-    };
-    let Some(axis) = axes.iter().find(|axis| axis.path == path) else {
-        let known: Vec<&str> = axes.iter().map(|axis| axis.path.as_str()).filter(|path| path.starts_with("source.")).collect();
-        let error = error(format!("`{path}` is no axis of this study"));
-        return Err(match (nearest(path, known.iter().copied()), known.as_slice()) {
-            (Some(near), _) => error.hint(format!("did you mean `{near}`?")),
-            (None, []) => error.hint("give a setting of the source a list of values, e.g. source: {epochs: [5, 10, 20]}"),
-            (None, known) => error.hint(format!("the source's axes are {}", schema::words(known.iter().copied()))),
-        });
-    };
-    if !path.starts_with("source.") {
-        return Err(error(format!("`{path}` does not regularise the source alone"))
-            .hint("choose a setting below `source`, or leave `strength` out"));
-    }
-    if zip.iter().any(|group| group.iter().any(|name| name == path)) {
-        return Err(error(format!("`{path}` is zipped with another axis, so that each of its values would be a setting by itself"))
-            .hint("leave it out of `zip`"));
-    }
-    match axis.values.iter().find(|value| value.as_f64().is_none_or(|v| v < 0.0)) {
-        Some(value) => Err(error(format!("`{path}` has the value {}, which is no number ≥ 0", show(value)))),
-        None => Ok(()),
     }
 }
 

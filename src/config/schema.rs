@@ -11,6 +11,7 @@ use super::error::nearest;
 use super::layers::{is_grid, Layer, Path};
 use super::network::Network;
 use super::ridge::Ridge;
+use super::strength::Strength;
 use super::StudyError;
 
 /// The keys of a study that are not settings of a cell.
@@ -97,36 +98,6 @@ pub enum Question {
     Cost,
     /// One λ₀ for several targets.
     Targets,
-}
-
-/// The axis of regularisation strength.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Strength {
-    /// An axis of the study with numbers, e.g. `source.epochs` (early stopping), `source.dropout`, `source.label_smoothing` or `source.lr`.
-    pub axis: String,
-    /// Which end of it regularises more.
-    pub stronger: Stronger,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Stronger {
-    Larger,
-    Smaller,
-}
-
-impl Default for Strength {
-    fn default() -> Self {
-        Strength { axis: "lambda0".into(), stronger: Stronger::Larger }
-    }
-}
-
-impl Strength {
-    /// What λ₀ stands for, where it is not λ₀.
-    pub fn stands_for(&self) -> Option<&str> {
-        (self.axis != "lambda0").then_some(self.axis.as_str())
-    }
 }
 
 /// The metric that optima are chosen by.

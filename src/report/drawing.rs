@@ -14,6 +14,9 @@ const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it
 /// What figures of a network study are called; with several settings a number follows.
 pub const NAMES: [&str; 6] = ["figure2", "mismatch", "heatmap", "overview", "gains", "alignment"];
 
+/// Alignments that differ by less are drawn in no figure.
+const LEAST_SPREAD: f64 = 0.05;
+
 /// A figure with its file's name and what it shows.
 pub struct Drawing {
     pub name: String,
@@ -114,12 +117,15 @@ fn alignments(study: &Study, report: &Report) -> Result<Option<Drawing>> {
             None => series.push(Series { label, points: vec![point], ..Series::default() }),
         }
     }
-    if series.iter().map(|series| series.points.len()).sum::<usize>() < 2 {
+    // Settings of one pair of tasks say nothing about alignment.
+    let all: Vec<f64> = series.iter().flat_map(|series| series.points.iter().map(|p| p.x)).collect();
+    let spread = all.iter().copied().fold(f64::NEG_INFINITY, f64::max) - all.iter().copied().fold(f64::INFINITY, f64::min);
+    if all.len() < 2 || spread < LEAST_SPREAD {
         return Ok(None);
     }
     let chart = Chart {
         title: format!("{}: λ₀*/λₛ* over the alignment of the tasks", study.name),
-        note: "hollow: an optimum at the end of its grid".into(),
+        note: "hollow: an optimum at the end of its grid; no bar: the interval is open".into(),
         x: Axis { label: "alignment ρ of the tasks, estimated".into(), log: false },
         y: Axis { label: "λ₀*/λₛ*".into(), log: true },
         series,
