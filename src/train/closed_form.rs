@@ -3,14 +3,11 @@
 use ndarray::{Array1, Array2};
 use tch::{no_grad, Device, Kind, Tensor};
 
-use super::evaluate::{evaluate, Objective};
+use super::evaluate::{evaluate, features, Objective};
 use super::pack::{Course, EpochReport, Pack, Start, Trained};
 use crate::model::Role;
 use crate::theory::ridge::{centre, Reduction};
 use crate::theory::TheoryError;
-
-/// Images in one forward pass, over all replicas.
-const CHUNK: i64 = 512;
 
 impl Pack<'_> {
     /// The head that minimises ½·mean‖y − ŷ‖² + (λ/2)·‖W‖² over the training images, with an intercept that is not penalised: in the theory's
@@ -24,17 +21,7 @@ impl Pack<'_> {
         let backbone: i64 = layout.parameters.iter().filter(|p| p.role == Role::Backbone).map(|p| p.count()).sum();
         let task = self.task(theta.kind());
         let rows = self.rows(|replica| &replica.train);
-        let (features, outputs) = no_grad(|| {
-            let parameters = layout.views(&theta);
-            let n = rows.size()[1];
-            let chunk = (CHUNK / k as i64).max(16);
-            let parts = (0..n).step_by(chunk as usize).map(|at| {
-                let (inputs, outputs) = task.gather(self.pool, &rows.narrow(1, at, chunk.min(n - at)));
-                (self.architecture.features(&parameters, &inputs, &buffers), outputs)
-            });
-            let (features, outputs): (Vec<Tensor>, Vec<Tensor>) = parts.unzip();
-            (Tensor::cat(&features, 1), Tensor::cat(&outputs, 1))
-        });
+        let (features, outputs) = features((self.architecture, &theta, &buffers), &task, self.pool, &rows);
         let classes = layout.parameters.last().map_or(0, |bias| bias.count()) as usize;
         for (row, &lambda) in lambdas.iter().enumerate() {
             let taught = self.replicas[row].taught.clone();

@@ -28,6 +28,26 @@ const CHUNK_CUDA: i64 = 4096;
 /// θ and running statistics of K models.
 pub type Models<'a> = (&'a Architecture, &'a Tensor, &'a Buffers);
 
+/// What the heads of K models get of rows [K, N] of a pool, [K, N, features], and the rows' outputs, [K, N].
+pub fn features(models: Models, task: &Task, pool: &Pool, rows: &Tensor) -> (Tensor, Tensor) {
+    let (architecture, theta, buffers) = models;
+    no_grad(|| {
+        let (parameters, n) = (architecture.layout.views(theta), rows.size()[1]);
+        let chunk = chunk(pool, rows.size()[0]);
+        let parts = (0..n).step_by(chunk as usize).map(|start| {
+            let (inputs, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
+            (architecture.features(&parameters, &inputs, buffers), outputs)
+        });
+        let (features, outputs): (Vec<Tensor>, Vec<Tensor>) = parts.unzip();
+        (Tensor::cat(&features, 1), Tensor::cat(&outputs, 1))
+    })
+}
+
+/// Images of each of `k` replicas in one forward pass.
+fn chunk(pool: &Pool, k: i64) -> i64 {
+    (if pool.device() == Device::Cpu { CHUNK_CPU } else { CHUNK_CUDA } / k).max(16)
+}
+
 /// Evaluates on rows [K, N] of a pool.
 pub fn evaluate(models: Models, objective: Objective, task: &Task, pool: &Pool, rows: &Tensor) -> Evaluation {
     let (architecture, theta, buffers) = models;
@@ -36,7 +56,7 @@ pub fn evaluate(models: Models, objective: Objective, task: &Task, pool: &Pool, 
         let parameters = architecture.layout.views(theta);
         let mut loss = Tensor::zeros([k], (Kind::Double, pool.device()));
         let mut right = Tensor::zeros([k], (Kind::Double, pool.device()));
-        let chunk = (if pool.device() == Device::Cpu { CHUNK_CPU } else { CHUNK_CUDA } / k).max(16);
+        let chunk = chunk(pool, k);
         for start in (0..n).step_by(chunk as usize) {
             let (images, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
             let logits = architecture.forward(&parameters, &images, buffers, Mode::Evaluate, None);

@@ -4,12 +4,14 @@
 mod batches;
 mod closed_form;
 mod evaluate;
+mod named;
 mod optimiser;
 mod pack;
 mod schedule;
 
 pub use batches::{Pool, Task};
-pub use evaluate::{evaluate, Evaluation, Objective};
+pub use evaluate::{evaluate, features, Evaluation, Objective};
+pub use named::{assemble, disassemble};
 pub use optimiser::{Anchor, Optimiser};
-pub use pack::{assemble, disassemble, Course, EpochReport, Observer, Outcome, Pack, Replica, Snapshot, Start, Trained};
+pub use pack::{Course, EpochReport, Observer, Outcome, Pack, Replica, Snapshot, Start, Trained};
 pub use schedule::learning_rate;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use ndarray::Array2;
 use rand_distr::StandardNormal;
-use tch::{no_grad, Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::Torch;
 use crate::config::network::{Head, Phase};
@@ -17,7 +17,7 @@ use crate::store::Status;
 use crate::theory::fit::Data;
 use crate::theory::linalg::product;
 use crate::theory::overlap::overlap;
-use crate::train::{Pool, Task};
+use crate::train::{features, Pool, Task};
 
 /// Images of each class, at most.
 const PER_CLASS: usize = 300;
@@ -64,15 +64,9 @@ impl Torch {
         };
         let labels = task_labels(settings.data, phase);
         let rows = Tensor::from_slice(&rows.iter().map(|&row| row as i64).collect::<Vec<_>>()).to_device(self.devices[device]).unsqueeze(0);
-        let features = no_grad(|| {
-            let inputs = Task::new(&[&preparation], &labels, Kind::Float, &pool);
-            let (parameters, buffers) = (network.layout.views(theta), network.fresh_buffers(1, Kind::Float, self.devices[device]));
-            let chunks = (0..rows.size()[1]).step_by(512).map(|at| {
-                let rows = rows.narrow(1, at, 512.min(rows.size()[1] - at));
-                network.features(&parameters, &inputs.gather(&pool, &rows).0, &buffers).get(0)
-            });
-            Tensor::cat(&chunks.collect::<Vec<_>>(), 0).to_device(tch::Device::Cpu).to_kind(Kind::Double)
-        });
+        let inputs = Task::new(&[&preparation], &labels, Kind::Float, &pool);
+        let buffers = network.fresh_buffers(1, Kind::Float, self.devices[device]);
+        let features = features((network, theta, &buffers), &inputs, &pool, &rows).0.get(0).to_device(Device::Cpu).to_kind(Kind::Double);
         let (n, p) = (features.size()[0] as usize, features.size()[1] as usize);
         let values = Vec::<f64>::try_from(features.reshape([-1])).context("features")?;
         let x = Array2::from_shape_vec((n, p), values).context("features")?;
