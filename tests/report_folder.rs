@@ -304,8 +304,10 @@ fn watching_sees_a_sweep_that_ends_while_the_page_is_written() {
     assert_eq!(run(&mut sweep(&study, folder.path(), &MOCK)).code, Some(0));
     let report = folder.path().join("small/report");
     std::fs::remove_dir_all(&report).unwrap();
-    let lock = std::fs::File::open(folder.path().join("small/study.lock")).unwrap();
-    lock.lock().unwrap();
+    // A process on another machine, as far as its lease tells.
+    let lease = folder.path().join("small/leases/main/9");
+    let holder = r#"{"host":"far","process":1,"boot":"other","namespace":1,"ticks":1,"since":0.0,"records":"main"}"#;
+    std::fs::write(&lease, format!("{holder}\nbeat 000000000001\n")).unwrap();
     let mut watch = spawn(program().arg("report").arg(folder.path().join("small")).args(["--watch", "--every", "1"]));
     let deadline = Instant::now() + Duration::from_secs(60);
     // The first of the files: it has been asked who sweeps, and the figures are still to come.
@@ -313,7 +315,7 @@ fn watching_sees_a_sweep_that_ends_while_the_page_is_written() {
         assert!(Instant::now() < deadline, "no report");
         std::thread::sleep(Duration::from_millis(1));
     }
-    lock.unlock().unwrap();
+    std::fs::write(&lease, format!("{holder}\nreleased         \n")).unwrap();
     ends_before(deadline, &mut watch);
     assert!(!read(report.join("index.html")).contains("http-equiv=\"refresh\""));
 }

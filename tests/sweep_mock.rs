@@ -98,8 +98,21 @@ fn a_torn_last_line_is_cut_and_its_stage_runs_again() {
     assert!(done.stderr.contains("main.jsonl:4: not a record, left out"), "{}", done.stderr);
     assert_eq!(done.code, Some(0));
 
-    // A newer program's record: refused, not guessed at.
-    std::fs::write(&path, text.replacen("\"version\":1", "\"version\":99", 1)).unwrap();
+    // A number that was changed behind its checksum is no result.
+    std::fs::write(&path, text.replacen("\"seed\":0", "\"seed\":1", 1)).unwrap();
+    let done = mock(&study, folder.path(), &[]);
+    assert!(done.stderr.contains("not a record, left out (its checksum does not match)"), "{}", done.stderr);
+
+    // Records from before there were checksums are read; a newer program's record is refused, not guessed at.
+    let unsealed = |version: &str| {
+        let bare = |line: &str| line.split(",\"check\":").next().unwrap().replacen("\"version\":2", version, 1) + "}\n";
+        std::fs::write(&path, text.lines().map(bare).collect::<String>()).unwrap();
+    };
+    unsealed("\"version\":1");
+    assert_eq!(counts(folder.path(), "small"), (20, 0, 0));
+    unsealed("\"version\":2");
+    assert_eq!(counts(folder.path(), "small"), (0, 0, 20));
+    unsealed("\"version\":99");
     let done = mock(&study, folder.path(), &[]);
     assert_eq!(done.code, Some(1));
     assert!(done.stderr.contains("a record of version 99, written by a newer transfergrid"), "{}", done.stderr);

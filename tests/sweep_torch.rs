@@ -69,7 +69,7 @@ fn killed_and_interrupted_in_mid_training_and_resumed() {
         child.kill().unwrap();
         child.wait().unwrap();
         // Between kills also a polite stop, which leaves snapshots of what was in flight.
-        let running = stormy.join("small/running.json");
+        let running = stormy.join("small/running/main.json");
         let _ = std::fs::remove_file(&running);
         let mut child = spawn(&mut sweep(&study, &stormy, &cpu(&[])));
         while !running.exists() && child.try_wait().unwrap().is_none() {

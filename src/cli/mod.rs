@@ -6,6 +6,7 @@ mod doctor;
 mod plan;
 mod report;
 mod schema;
+mod shard;
 mod status;
 mod sweep;
 mod theory;
@@ -19,7 +20,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Kind, Overrides, Study, StudyError};
 use crate::data::DataError;
 use crate::run::{usage, UsageError};
-use crate::store::Folder;
+use crate::store::{Folder, LeaseLost};
 use crate::theory::TheoryError;
 
 pub use crate::track::complain;
@@ -94,8 +95,11 @@ pub fn run() -> Result<u8> {
     }
 }
 
-/// 2 for what the caller can mend (study, flags, data, environment), 1 for the rest.
+/// 2 for what the caller can mend (study, flags, data, environment), 75 where another process goes on with the work, 1 for the rest.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.is::<LeaseLost>()) {
+        return 75;
+    }
     let callers = error
         .chain()
         .any(|cause| cause.is::<StudyError>() || cause.is::<DataError>() || cause.is::<UsageError>() || cause.is::<TheoryError>());

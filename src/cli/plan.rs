@@ -1,15 +1,17 @@
 //! `plan`: what a study would run; nothing runs.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{bytes, duration, print, StudyArgs};
+use super::{bytes, duration, print, status, StudyArgs};
 use crate::config::{show, Kind, Study};
-use crate::plan::{cases, Estimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
+use crate::plan::{cases, Cost, Estimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
 use crate::run::axis_json;
+use crate::store::Folder;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +25,15 @@ Examples:
 pub struct PlanArgs {
     #[command(flatten)]
     study: StudyArgs,
+    /// Show how even N shards would be
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    shards: Option<u32>,
+    /// Show how far the study is, in its folder under --out
+    #[arg(long)]
+    status: bool,
+    /// Where results are
+    #[arg(long, default_value = "logs", value_name = "FOLDER", requires = "status")]
+    out: PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -35,6 +46,12 @@ impl PlanArgs {
             return self.ridge(&study);
         }
         let plan = Plan::new(&study)?;
+        if self.status {
+            let folder = Folder(self.out.join(&study.name));
+            print(&if self.json { status::json(&plan, &folder)? } else { status::text(&study.name, &plan, &folder)? });
+            return Ok(0);
+        }
+        let shards = self.shards.map(|count| Shares::of(&plan, count as usize));
         let estimate = Estimate::of(&plan);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let seconds = estimate.cpu_seconds(cores);
@@ -59,6 +76,7 @@ impl PlanArgs {
                 "cpu_cores": cores,
                 "cpu_seconds": seconds.round(),
                 "disk_bytes": estimate.disk_bytes.round(),
+                "shards": shards.as_ref().map(|shares| shares.json()),
             });
             print(&format!("{text:#}\n"));
             return Ok(0);
@@ -82,6 +100,9 @@ impl PlanArgs {
             CPU_FLOPS_PER_CORE
         ));
         out.push_str(&format!("disk            about {}\n", bytes(estimate.disk_bytes)));
+        if let Some(shares) = &shards {
+            out.push_str(&shares.text());
+        }
         print(&out);
         Ok(0)
     }
@@ -106,6 +127,48 @@ impl PlanArgs {
             print(&format!("{}\n{counts}", opening(study)));
         }
         Ok(0)
+    }
+}
+
+/// How a study falls into shards.
+struct Shares {
+    stages: Vec<usize>,
+    /// On one CPU core.
+    seconds: Vec<f64>,
+}
+
+impl Shares {
+    fn of(plan: &Plan, count: usize) -> Shares {
+        let mut shares = Shares { stages: vec![0; count], seconds: vec![0.0; count] };
+        for (stage, shard) in plan.stages.iter().zip(plan.shards(count)) {
+            shares.stages[shard] += 1;
+            shares.seconds[shard] += Cost::of(stage).cpu_seconds();
+        }
+        shares
+    }
+
+    fn empty(&self) -> usize {
+        self.stages.iter().filter(|&&stages| stages == 0).count()
+    }
+
+    fn json(&self) -> serde_json::Value {
+        self.stages.iter().zip(&self.seconds).map(|(stages, s)| json!({"stages": stages, "cpu_core_seconds": s.round()})).collect()
+    }
+
+    fn text(&self) -> String {
+        let ends = |values: &[f64]| (values.iter().copied().fold(f64::INFINITY, f64::min), values.iter().copied().fold(0.0, f64::max));
+        let stages: Vec<f64> = self.stages.iter().map(|&n| n as f64).collect();
+        let ((least, most), (short, long)) = (ends(&stages), ends(&self.seconds));
+        let empty = match self.empty() {
+            0 => String::new(),
+            n => format!("; {n} of them empty: a source and its targets stay together"),
+        };
+        format!(
+            "shards          {}: {least} to {most} stages each, roughly {} to {} on one CPU core{empty}\n",
+            self.stages.len(),
+            duration(short),
+            duration(long)
+        )
     }
 }
 

@@ -14,7 +14,7 @@ use crate::report::{
     first_sentence, latex, link, real, ridge, statement, summary, tell_apart, write, write_comparison, Entry, Place, Report,
 };
 use crate::run::{stop_flag, usage};
-use crate::store::{ridge_record, Folder, Lock, Records, RidgeRecord, Status};
+use crate::store::{occupants, ridge_record, Folder, Records, RidgeRecord, Status};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -155,7 +155,7 @@ impl ReportArgs {
             out: if several { folder.report() } else { out.clone() },
             refresh: refresh.filter(|_| !complete),
         };
-        let busy = Lock::is_held(folder);
+        let busy = is_busy(folder);
         let name = folder.0.display().to_string();
         match open(folder)? {
             Opened::Network(opened) => {
@@ -258,11 +258,16 @@ impl Mark {
         let time = |path: PathBuf| std::fs::metadata(path).ok()?.modified().ok();
         Mark {
             records: folder.record_bytes(),
-            busy: Lock::is_held(folder),
+            busy: is_busy(folder),
             study: time(folder.study()),
             page: time(folder.report().join("index.html")),
         }
     }
+}
+
+/// Whether someone works in a folder.
+fn is_busy(folder: &Folder) -> bool {
+    occupants(folder).iter().any(|occupant| occupant.works)
 }
 
 /// False where the wait was ended by a signal.

@@ -9,12 +9,14 @@ use serde_json::json;
 use super::print;
 use crate::config::{Overrides, Study};
 use crate::plan::Plan;
-use crate::run::{progress, usage};
+use crate::run::{progress, shares, usage, Progress, Share};
 use crate::store::Folder;
 
 /// Show how many stages of a study are done, running, failed and missing; also while it runs
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  transfergrid status logs/cifar10")]
+#[command(
+    after_help = "Example:\n  transfergrid status logs/cifar10\n\nOf a study that is swept in shards, each is listed with the process that works on it."
+)]
 pub struct StatusArgs {
     /// The study's folder, e.g. logs/cifar10
     folder: PathBuf,
@@ -39,17 +41,44 @@ impl StatusArgs {
         let folder = Folder(self.folder);
         let study = study(&folder)?;
         let plan = Plan::new(&study)?;
-        let progress = progress(&plan, &folder)?;
-        if self.json {
-            let mut json = json!(progress);
-            json["shards"] = json!([progress]);
-            print(&format!("{json:#}\n"));
-        } else {
-            let total = plan.stages.len();
-            let diverged = if progress.diverged > 0 { format!(" ({} diverged)", progress.diverged) } else { String::new() };
-            let counts = format!("{} running, {} failed, {} missing", progress.running, progress.failed, progress.missing);
-            print(&format!("{}: {} of {total} stages done{diverged}, {counts}\n", study.name, progress.done));
-        }
+        print(&match self.json {
+            true => json(&plan, &folder)?,
+            false => text(&study.name, &plan, &folder)?,
+        });
         Ok(0)
     }
+}
+
+pub fn json(plan: &Plan, folder: &Folder) -> Result<String> {
+    let mut json = json!(progress(plan, folder)?);
+    let share = |share: &Share| {
+        let mut json = json!(share.progress);
+        json["shard"] = share.shard.map_or(json!(null), |shard| json!(shard.to_string()));
+        json["holder"] = json!(share.holder);
+        json["works"] = json!(share.works);
+        json
+    };
+    json["shards"] = shares(plan, folder, None)?.iter().map(share).collect();
+    Ok(format!("{json:#}\n"))
+}
+
+/// A line for the study, and where it is swept in shards one for each.
+pub fn text(name: &str, plan: &Plan, folder: &Folder) -> Result<String> {
+    let mut out = format!("{name}: {}\n", words(&progress(plan, folder)?));
+    for share in shares(plan, folder, None)? {
+        let Some(shard) = share.shard else { continue };
+        let who = match (&share.holder, share.works) {
+            (None, _) => "nobody has started it".to_string(),
+            (Some(holder), true) => format!("{holder} works on it"),
+            (Some(holder), false) => format!("last by {holder}"),
+        };
+        out.push_str(&format!("  shard {:<9} {}; {who}\n", shard.to_string(), words(&share.progress)));
+    }
+    Ok(out)
+}
+
+fn words(progress: &Progress) -> String {
+    let diverged = if progress.diverged > 0 { format!(" ({} diverged)", progress.diverged) } else { String::new() };
+    let Progress { done, running, failed, missing, .. } = progress;
+    format!("{done} of {} stages done{diverged}, {running} running, {failed} failed, {missing} missing", progress.total())
 }

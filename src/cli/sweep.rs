@@ -1,20 +1,24 @@
 //! `sweep`: runs a study, goes on where it stopped, ends with the answer.
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
+use super::shard::ShardArg;
 use super::watch::Watch;
 use super::{complain, duration, print, refuse_other_kind, StudyArgs};
 use crate::config::{Kind, Study};
 use crate::data::search_path;
-use crate::plan::{Estimate, Plan};
+use crate::plan::{Estimate, Part, Plan, Shard, Stage};
 use crate::report::{statement, write, Place, Report};
 use crate::run::engine::{self, Choice, Mock};
-use crate::run::{stop_flag, sweep, usage, Tally};
-use crate::store::{free_bytes, write_atomic, Folder, Lock, Manifest, Records};
+use crate::run::{stop_flag, sweep, usage, Order, Tally};
+use crate::store::{free_bytes, occupants, write_atomic, Folder, Held, Lease, Manifest, Records, Status};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,7 +36,7 @@ pub struct SweepArgs {
     #[command(flatten)]
     study: StudyArgs,
     /// auto (CUDA where there is any), cpu, cuda:N, or several: cuda:0,cuda:1
-    #[arg(long, default_value = "auto")]
+    #[arg(long, visible_alias = "devices", default_value = "auto")]
     device: String,
     /// Packs trained at a time [default: one per core on CPU, one per device on CUDA]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -40,6 +44,21 @@ pub struct SweepArgs {
     /// Models trained in one graph, at most [default: 1 on CPU; on CUDA as many as is fastest, measured]
     #[arg(long, value_name = "K", value_parser = at_least_one)]
     pack: Option<usize>,
+    /// Run one part of the study: I/N with I from 0, or auto/N: I from SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX
+    #[arg(long, value_name = "I/N")]
+    shard: Option<ShardArg>,
+    /// Try packs that fail so many times more
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    retries: usize,
+    /// Stop at the first failure
+    #[arg(long)]
+    fail_fast: bool,
+    /// Run only what failed before, and what waits for it
+    #[arg(long, conflicts_with = "fresh")]
+    only_failed: bool,
+    /// Seconds between two checkpoints of a pack in training
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    checkpoint_every: u64,
     /// Results go to a folder of the study's name in this one
     #[arg(long, default_value = "logs", value_name = "FOLDER")]
     out: PathBuf,
@@ -70,6 +89,12 @@ pub struct SweepArgs {
     /// Models that fit into the mock device's memory
     #[arg(long, default_value_t = 4096, hide = true)]
     mock_memory: usize,
+    /// Share of mock packs that fail the first time
+    #[arg(long, default_value_t = 0.0, hide = true)]
+    mock_flaky: f64,
+    /// A mock worker whose device is lost
+    #[arg(long, hide = true)]
+    mock_lost: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,6 +118,7 @@ impl SweepArgs {
         let stop = stop_flag()?; // first, so that a signal never finds the default of dying on the spot
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
+        let shard = self.shard.map(|shard| shard.resolve(|name| std::env::var(name).ok())).transpose()?;
         let folder = Folder(self.out.join(&study.name));
         // Everything that can be refused is refused before anything is discarded.
         let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()), folder.calibration())?;
@@ -102,36 +128,75 @@ impl SweepArgs {
                 "give a folder; results go to one of the study's name in it",
             ));
         }
-        self.check_disk(&plan, &if self.fresh { Records::default() } else { Records::read(&folder)? })?;
         refuse_other_kind(&folder, Kind::Network)?;
+        if shard.is_some() && self.fresh {
+            return Err(usage(
+                "--fresh discards the whole study, --shard is one part of it",
+                "discard first, without --shard; or use another --out",
+            ));
+        }
         folder.create()?;
-        let lock = Lock::take(&folder)?;
+        let (writer, held) = match shard {
+            Some(shard) => (shard.writer(), Held::Wait),
+            None => ("main".into(), Held::Refuse),
+        };
+        let Some(lease) = Lease::take(&folder, &writer, held, &stop, &|text| complain(text))? else {
+            complain("interrupted while waiting; nothing was run");
+            return Ok(75);
+        };
         if self.fresh {
             self.discard(&folder)?;
         }
-        let records = Records::read(&folder)?;
+        let mut part = Part::of(&plan, shard);
+        let keys: HashSet<&str> = part.stages(&plan).map(|(_, stage)| stage.key.as_str()).collect();
+        let records = Records::read_some(&folder, |key| keys.contains(key))?;
         refuse_mixed_engines(&folder, &records, engine.name())?;
+        if self.only_failed {
+            keep_failed(&mut part, &plan, &records);
+        }
+        self.check_disk(&plan, &part, &records)?;
+        refuse_other_study(&folder, &study, &writer)?;
         write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
-        Manifest::add(&folder, engine.name(), &engine.device())?;
+        Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device())?;
 
-        let reused = plan.stages.iter().filter(|stage| records.is_final(&stage.key)).count();
-        let mut watch = Watch::new(&study, &plan, &folder, &records, self.quiet);
+        let mut watch = Watch::new(&study, &plan, &part, &folder, &records, self.quiet);
         if !self.quiet {
             let pack = self.pack.or((!engine.device().starts_with("cuda")).then_some(1));
-            watch.say(&opening(&study, &plan, &folder, reused, engine.as_ref(), pack));
+            watch.say(&opening((&study, &plan, &part), &records, &folder, engine.as_ref(), pack));
         }
-        let tally = sweep(&plan, &folder, engine.as_ref(), &stop, &mut watch)?;
-        watch.finish()?;
-        close(&study, &plan, &folder, tally, lock)
+        drop(records);
+        let order = Order {
+            plan: &plan,
+            part: &part,
+            folder: &folder,
+            lease: &lease,
+            engine: engine.as_ref(),
+            retries: self.retries,
+            fail_fast: self.fail_fast,
+            snapshot_every: Duration::from_secs(self.checkpoint_every),
+        };
+        let tally = sweep(&order, &stop, &mut watch)?;
+        lease.check()?;
+        close((&study, &plan, &part), &folder, tally, lease, &mut watch)
     }
 
     fn choice(&self) -> Choice {
-        let mock = (self.engine == EngineName::Mock).then(|| Mock::new(self.mock_ms, self.mock_fail, self.mock_diverge, self.mock_memory));
+        let mock = (self.engine == EngineName::Mock).then(|| Mock {
+            epoch_ms: self.mock_ms,
+            fail: self.mock_fail,
+            diverge: self.mock_diverge,
+            memory: self.mock_memory,
+            lost: self.mock_lost,
+            flaky: self.mock_flaky,
+            failed: Arc::default(),
+            workers: self.workers,
+            pack: self.pack,
+        });
         Choice { mock, device: self.device.clone(), workers: self.workers, pack: self.pack }
     }
 
-    fn check_disk(&self, plan: &Plan, records: &Records) -> Result<()> {
-        let left = plan.stages.iter().filter(|stage| !records.is_final(&stage.key));
+    fn check_disk(&self, plan: &Plan, part: &Part, records: &Records) -> Result<()> {
+        let left = part.stages(plan).map(|(_, stage)| stage).filter(|stage| !records.is_final(&stage.key));
         let need = Estimate::over(left).disk_bytes + LEAST_FREE;
         match free_bytes(&self.out) {
             Some(free) if (free as f64) < need => Err(usage(
@@ -179,47 +244,118 @@ fn refuse_mixed_engines(folder: &Folder, records: &Records, engine: &str) -> Res
     }
 }
 
-fn opening(study: &Study, plan: &Plan, folder: &Folder, reused: usize, engine: &dyn engine::Engine, pack: Option<usize>) -> String {
+/// A shard that starts with another version of the study than its neighbours would mix two studies.
+fn refuse_other_study(folder: &Folder, study: &Study, writer: &str) -> Result<()> {
+    let others = occupants(folder).into_iter().any(|occupant| occupant.works && occupant.writer != writer);
+    let there = std::fs::read_to_string(folder.study()).ok();
+    match there {
+        Some(there) if others && there != study.to_yaml() => Err(usage(
+            format!("{} is being swept by other processes as a different study (see its study.yaml)", folder.0.display()),
+            "wait until they are done, or give this version of the study another --out",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Leaves in a part what failed, and what waits for that.
+fn keep_failed(part: &mut Part, plan: &Plan, records: &Records) {
+    let failed = |index: usize| records.by_key.get(&plan.stages[index].key).is_some_and(|record| record.status == Status::Failed);
+    for (index, stage) in plan.stages.iter().enumerate() {
+        part.chosen[index] &= failed(index) || (!records.is_final(&stage.key) && stage.source.is_some_and(failed));
+    }
+}
+
+fn opening(
+    (study, plan, part): (&Study, &Plan, &Part),
+    records: &Records,
+    folder: &Folder,
+    engine: &dyn engine::Engine,
+    pack: Option<usize>,
+) -> String {
     let workers = engine.workers();
+    let own: Vec<&Stage> = part.stages(plan).map(|(_, stage)| stage).collect();
+    let what = match part.shard {
+        Some(shard) => format!("shard {shard}: {} of {} stages", own.len(), plan.stages.len()),
+        None if own.len() < plan.stages.len() => format!("{} of {} stages", own.len(), plan.stages.len()),
+        None => format!("{} cells, {} stages", plan.cells.len(), own.len()),
+    };
     let mut text = format!(
-        "{}: {} cells, {} stages on {} ({} worker{}, {}) → {}",
+        "{}: {what} on {} ({} worker{}, {}) → {}",
         study.name,
-        plan.cells.len(),
-        plan.stages.len(),
         engine.device(),
         workers,
         if workers == 1 { "" } else { "s" },
         pack.map_or("packs as large as is fastest here, measured first".into(), |pack| format!("packs of {pack}")),
         folder.0.display()
     );
+    let left: Vec<&Stage> = own.iter().filter(|stage| !records.is_final(&stage.key)).copied().collect();
+    let reused = own.len() - left.len();
     if reused > 0 {
-        text.push_str(&format!("\n{reused} stages are done already and kept; {} to go", plan.stages.len() - reused));
+        text.push_str(&format!("\n{reused} stages are done already and kept; {} to go", left.len()));
     }
-    let left = Estimate::of(plan).cpu_seconds(workers);
-    if engine.device() == "cpu" && reused == 0 && left > 3600.0 {
-        text.push_str(&format!("\nthis will take roughly {} here; a smaller version may do: --preset small", duration(left)));
+    let seconds = Estimate::over(left).cpu_seconds(workers);
+    if engine.device() == "cpu" && reused == 0 && seconds > 3600.0 {
+        text.push_str(&format!("\nthis will take roughly {} here; a smaller version may do: --preset small", duration(seconds)));
     }
     text
 }
 
-fn close(study: &Study, plan: &Plan, folder: &Folder, tally: Tally, lock: Lock) -> Result<u8> {
-    let records = Records::read(folder)?;
-    let report = Report::new(study, plan, &records);
-    let files = write(&report, study, plan, &records, &Place::of(folder));
-    drop(lock);
+/// The report, and the exit code. A shard tells of itself; the one that ends last tells of the study.
+fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Tally, lease: Lease, watch: &mut Watch) -> Result<u8> {
+    let alone = part.shard.is_none_or(|shard| others_ended(folder, shard));
+    let keys: HashSet<&str> = part.stages(plan).map(|(_, stage)| stage.key.as_str()).collect();
+    let records = Records::read_some(folder, |key| alone || keys.contains(key))?;
+    let tells = part.shard.is_none() || plan.stages.iter().all(|stage| records.by_key.contains_key(&stage.key));
+    watch.finish(tells.then_some(&records));
+    let report = tells.then(|| Report::new(study, plan, &records));
+    let files = report.as_ref().map(|report| write(report, study, plan, &records, &Place::of(folder)));
+    drop(lease);
     if tally.interrupted {
         complain(&format!(
             "interrupted: {} of {} stages are done and saved; the same command goes on from here",
             tally.reused + tally.done + tally.diverged,
-            plan.stages.len()
+            keys.len()
         ));
         return Ok(75);
     }
-    print(&format!("{}\n\n", statement(&report)));
-    // The answer stands even where its files cannot be written.
-    files?.iter().for_each(|file| print(&format!("{}\n", file.display())));
-    for record in plan.stages.iter().filter_map(|stage| records.by_key.get(&stage.key)).filter(|record| record.error.is_some()).take(5) {
-        complain(&format!("{} {}: {}", record.kind.as_str(), record.key, record.error.as_deref().unwrap_or_default()));
+    let of_part = || part.stages(plan).map(|(_, stage)| records.by_key.get(&stage.key));
+    let tell_errors = || {
+        for record in of_part().flatten().filter(|record| record.error.is_some()).take(5) {
+            complain(&format!("{} {}: {}", record.kind.as_str(), record.key, record.error.as_deref().unwrap_or_default()));
+        }
+    };
+    if tally.gave_up {
+        tell_errors();
+        complain("stopped at the first failure, as --fail-fast asks; the same command goes on from here");
+        return Ok(1);
     }
-    Ok(if report.lacking.is_empty() { 0 } else { 3 })
+    match &report {
+        Some(report) => print(&format!("{}\n\n", statement(report))),
+        None => print(&format!(
+            "{}{} of its {} stages are done; `transfergrid report {}` merges what all shards have\n",
+            part.shard.map_or(String::new(), |shard| format!("shard {shard}: ")),
+            keys.iter().filter(|key| records.is_final(key)).count(),
+            keys.len(),
+            folder.0.display()
+        )),
+    }
+    // The answer stands even where its files cannot be written.
+    files.transpose()?.into_iter().flatten().for_each(|file| print(&format!("{}\n", file.display())));
+    tell_errors();
+    let sound = match (&report, part.shard) {
+        (Some(report), None) => report.lacking.is_empty(),
+        _ => of_part().all(|record| record.is_some_and(|record| record.status == Status::Done)),
+    };
+    Ok(if sound { 0 } else { 3 })
+}
+
+/// Whether all other shards have been worked on, and no one works on them now: then this one may be the last.
+fn others_ended(folder: &Folder, shard: Shard) -> bool {
+    let others: HashSet<Shard> = occupants(folder)
+        .into_iter()
+        .filter(|occupant| !occupant.works)
+        .filter_map(|occupant| Shard::of_writer(&occupant.writer))
+        .filter(|other| other.count == shard.count && other.index != shard.index)
+        .collect();
+    others.len() + 1 == shard.count
 }

@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-
 use crate::config::{number, Study};
-use crate::plan::{Cost, Plan, Stage, StageKind};
+use crate::plan::{Cost, Part, Plan, Shard, Stage, StageKind};
 use crate::report::{heat_map_rgb, mean, percentile, Cell, Group, Report};
 use crate::run::engine::Epoch;
 use crate::run::Watcher;
@@ -18,10 +16,14 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(20);
 /// How often TensorBoard hears how busy the workers are.
 const PULSE_EVERY: Duration = Duration::from_secs(5);
 
+/// Stages of which the first shard reads all records to show a summary while others work.
+const SHARED_LIMIT: usize = 20_000;
+
 pub struct Watch<'a> {
     study: &'a Study,
     plan: &'a Plan,
     folder: &'a Folder,
+    shard: Option<Shard>,
     board: Board,
     progress: Progress,
     /// The from-scratch twins of each target stage, by the target's key.
@@ -33,16 +35,17 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub fn new(study: &'a Study, plan: &'a Plan, folder: &'a Folder, records: &Records, quiet: bool) -> Watch<'a> {
-        let to_do: Vec<&Stage> = plan.stages.iter().filter(|stage| !records.is_final(&stage.key)).collect();
+    pub fn new(study: &'a Study, plan: &'a Plan, part: &'a Part, folder: &'a Folder, records: &Records, quiet: bool) -> Watch<'a> {
+        let to_do: Vec<&Stage> = part.stages(plan).map(|(_, stage)| stage).filter(|stage| !records.is_final(&stage.key)).collect();
         let work = to_do.iter().map(|stage| Cost::of(stage).flops).sum();
-        let (board, warning) = Board::open(&folder.tensorboard(), study, plan);
+        let (board, warning) = Board::open(&folder.tensorboard(), study, plan, part.shard);
         let key = |index: usize| plan.stages[index].key.as_str();
         let twins = plan.cells.iter().map(|cell| (key(cell.target), cell.scratch.iter().map(|&index| key(index)).collect())).collect();
         let watch = Watch {
             study,
             plan,
             folder,
+            shard: part.shard,
             board,
             progress: Progress::new("stages", "images", to_do.len(), work, quiet),
             twins,
@@ -99,24 +102,36 @@ impl<'a> Watch<'a> {
         self.tell(warning);
     }
 
-    /// The last summary; the runs of the best cells where the study was too large for a run each.
-    pub fn finish(&mut self) -> Result<()> {
+    /// The last summary; the runs of the best cells where the study was too large for a run each. `all`: every record of the study, where this
+    /// process is the one to tell of them.
+    pub fn finish(&mut self, all: Option<&Records>) {
         self.progress.finish();
         let warning = self.board.pulse(&self.progress.pulse());
         self.tell(warning);
-        let records = Records::read(self.folder)?;
-        self.summarise(&records);
+        let Some(records) = all else { return };
+        self.summarise(records);
         if self.plan.stages.len() > RUN_LIMIT {
-            for index in self.best_stages(&records) {
+            for index in self.best_stages(records) {
                 let stage = &self.plan.stages[index];
                 if let Some(record) = records.by_key.get(&stage.key) {
-                    let gain = self.gain(&stage.key, &records);
+                    let gain = self.gain(&stage.key, records);
                     let warning = self.board.replay(stage, record, gain);
                     self.tell(warning);
                 }
             }
         }
-        Ok(())
+    }
+
+    /// While the sweep runs. Of shards the first one tells, of all, unless they are too many to be read every time.
+    fn follow(&mut self, records: &Records) {
+        match self.shard {
+            None => self.summarise(records),
+            Some(shard) if shard.index == 0 && self.plan.stages.len() <= SHARED_LIMIT => match Records::read(self.folder) {
+                Ok(records) => self.summarise(&records),
+                Err(error) => self.tell(Some(format!("no summary for TensorBoard: {error:#}"))),
+            },
+            Some(_) => {}
+        }
     }
 
     /// The target stages of the ten cells with the best validation accuracy, with their sources, in plan order.
@@ -197,7 +212,7 @@ impl Watcher for Watch<'_> {
             self.tell(warning);
         }
         if self.changed && self.summarised.elapsed() > SUMMARY_EVERY {
-            self.summarise(records);
+            self.follow(records);
         }
     }
 

@@ -80,6 +80,11 @@ impl Cost {
         let steps = epochs * ((n / phase.batch_size as f64).ceil() + 1.0);
         Cost { images: n * epochs, flops: forward * (epochs * (3.0 * n + validation) + test), steps }
     }
+
+    /// Seconds on one CPU core, roughly.
+    pub fn cpu_seconds(&self) -> f64 {
+        self.flops / CPU_FLOPS_PER_CORE + self.steps * CPU_SECONDS_PER_STEP
+    }
 }
 
 /// What one image costs in a training step at the least: what `bench` compares with.
@@ -148,7 +153,7 @@ impl Estimate {
 
     /// Seconds on CPU cores that sustain `flops_per_core`.
     pub fn cpu_seconds(&self, cores: usize) -> f64 {
-        (self.flops / CPU_FLOPS_PER_CORE + self.steps * CPU_SECONDS_PER_STEP) / cores as f64
+        Cost { images: self.images, flops: self.flops, steps: self.steps }.cpu_seconds() / cores as f64
     }
 }
 

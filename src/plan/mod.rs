@@ -4,6 +4,7 @@
 mod blocks;
 mod cases;
 mod cost;
+mod shards;
 mod stage;
 mod stream;
 
@@ -17,6 +18,7 @@ use crate::config::{Kind, Study, StudyError};
 pub use blocks::{blocks, Block, Convolution, Linear};
 pub use cases::{cases, Case};
 pub use cost::{forward_flops, parameters, Cost, Estimate, StepCost, CPU_FLOPS_PER_CORE};
+pub use shards::{Part, Shard};
 pub use stage::{hash, Stage, StageKind};
 pub use stream::Stream;
 

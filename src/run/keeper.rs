@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::Result;
 
-use super::worker::{self, Finished, Message};
-use crate::store::{self, Checkpoint, Folder};
+use super::worker::{Finished, Message};
+use crate::store::{Checkpoint, Folder, Lease};
 
 /// Something to write, or to remove.
 pub enum Task {
@@ -18,14 +18,14 @@ pub enum Task {
 }
 
 /// Works until nobody can send tasks any more.
-pub fn keep(keys: &dyn Fn(usize) -> String, folder: &Folder, tasks: &Receiver<Task>, out: &Sender<Message>) {
-    let _guard = worker::PanicGuard { who: "the keeper of checkpoints", out };
+pub fn keep(keys: &dyn Fn(usize) -> String, folder: &Folder, lease: &Lease, tasks: &Receiver<Task>, out: &Sender<Message>) {
+    let _guard = PanicGuard(out);
     for task in tasks {
-        let done = match task {
+        let done = lease.check().and_then(|()| match task {
             Task::Models(mut finished) => write_models(keys, folder, &mut finished).map(|()| Some(Message::Kept(finished))),
-            Task::Snapshot(path, checkpoint) => checkpoint.write(&path).map(|()| None),
-            Task::Forget(path) => store::remove(&path).map(|()| None),
-        };
+            Task::Snapshot(path, checkpoint) => checkpoint.write_next(&path).map(|()| None),
+            Task::Forget(path) => Checkpoint::forget(&path).map(|()| None),
+        });
         // A send fails only when the sweep has given up listening; then there is nobody left to tell.
         match done {
             Ok(None) => {}
@@ -42,4 +42,15 @@ fn write_models(keys: &dyn Fn(usize) -> String, folder: &Folder, finished: &mut 
         }
     }
     Ok(())
+}
+
+/// A keeper that panics (a mistake of ours) ends the sweep; else it would wait for models that nobody writes.
+struct PanicGuard<'a>(&'a Sender<Message>);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.send(Message::Trouble(anyhow::anyhow!("the keeper of checkpoints panicked")));
+        }
+    }
 }

@@ -10,24 +10,25 @@ pub mod ridge;
 mod signals;
 mod worker;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use serde_json::{json, Value as Json};
 
 use crate::config::number;
-use crate::plan::{Plan, Stage};
-use crate::store::{self, Checkpoint, Folder, Record, Records, Status, Writer, RECORD_VERSION};
+use crate::plan::{Part, Plan, Stage};
+use crate::store::{self, Checkpoint, Folder, Lease, Record, Records, Status, Writer, RECORD_VERSION};
 use engine::{Ended, Engine, Epoch};
 use keeper::Task;
 use queue::Queue;
 use worker::{Finished, Message, Worker};
 
-pub use progress::{progress, Progress};
+pub use progress::{progress, shares, Progress, Share};
 pub use signals::stop_flag;
 
 /// A mistake of the caller: flags, environment. Exit code 2.
@@ -57,7 +58,29 @@ pub trait Watcher {
     fn warn(&mut self, message: &str);
 }
 
-/// How a sweep went.
+/// What is to be run, and how.
+pub struct Order<'a> {
+    pub plan: &'a Plan,
+    /// The stages that are this process's. A source stage that is wanted by one of its targets and has no result must be one of them.
+    pub part: &'a Part,
+    pub folder: &'a Folder,
+    pub lease: &'a Lease,
+    pub engine: &'a dyn Engine,
+    /// How often a pack that failed is tried again.
+    pub retries: usize,
+    /// Whether the first failure ends the sweep.
+    pub fail_fast: bool,
+    /// Between two snapshots of a running pack.
+    pub snapshot_every: Duration,
+}
+
+impl Order<'_> {
+    fn stages(&self) -> impl Iterator<Item = (usize, &Stage)> {
+        self.part.stages(self.plan)
+    }
+}
+
+/// How a sweep went; numbers of the chosen stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
     /// Stages whose record was there already.
@@ -69,43 +92,53 @@ pub struct Tally {
     pub missing: usize,
     /// A signal ended the sweep.
     pub interrupted: bool,
+    /// A failure ended the sweep, as [`Order::fail_fast`] wants it.
+    pub gave_up: bool,
 }
-
-/// Seconds between two snapshots of a running pack.
-const SNAPSHOT_SECONDS: u64 = 60;
 
 /// Checkpoints that may wait for the disk; with more, training waits.
 const WRITES_WAITING: usize = 64;
 
-/// Sweeps a plan. `stop` set means: finish the current step, write snapshots, return.
-pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -> Result<Tally> {
-    let mut records = Records::read(folder)?;
+/// A pack in whose hands so many workers died is to blame after all.
+const MOST_DEATHS: usize = 2;
+
+/// Sweeps the chosen stages of a plan. `stop` set means: finish the current step, write snapshots, return.
+///
+/// # Errors
+/// The store fails, another process has taken over the lease, or every worker has died.
+pub fn sweep(order: &Order, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -> Result<Tally> {
+    let Order { plan, folder, engine, .. } = *order;
+    let keys: HashSet<&str> = order.stages().map(|(_, stage)| stage.key.as_str()).collect();
+    let sources = order.stages().filter_map(|(_, stage)| stage.source);
+    let keys: HashSet<&str> = sources.map(|source| plan.stages[source].key.as_str()).chain(keys.iter().copied()).collect();
+    let mut records = Records::read_some(folder, |key| keys.contains(key))?;
     records.warnings.iter().for_each(|warning| watcher.warn(warning));
-    let mut writer = Writer::open(folder, "main")?;
-    let mut tally = Tally { reused: plan.stages.iter().filter(|stage| records.is_final(&stage.key)).count(), ..Tally::default() };
+    let mut writer = Writer::open(folder, order.lease, &mut |warning| watcher.warn(warning))?;
+    let mut tally = Tally { reused: order.stages().filter(|(_, stage)| records.is_final(&stage.key)).count(), ..Tally::default() };
 
     // A finished source whose targets are not all done must still have its model; else it is trained once more.
     let mut again = HashSet::new();
     let wanted: BTreeSet<usize> =
-        plan.stages.iter().filter(|stage| !records.is_final(&stage.key)).filter_map(|stage| stage.source).collect();
+        order.stages().filter(|(_, stage)| !records.is_final(&stage.key)).filter_map(|(_, stage)| stage.source).collect();
     for source in wanted {
         let record = records.by_key.get(&plan.stages[source].key);
         if record.is_some_and(|record| record.status == Status::Done) {
-            match Checkpoint::read(&folder.model(&plan.stages[source].key)) {
+            let path = folder.model(&plan.stages[source].key);
+            match Checkpoint::read(&path) {
                 Ok(Some(_)) => {}
                 Ok(None) => {
                     again.insert(source);
                 }
                 Err(error) => {
-                    watcher.warn(&format!("{error:#}; this source is trained again"));
+                    watcher.warn(&format!("{error:#}; {}; this source is trained again", store::set_aside(&path)));
                     again.insert(source);
                 }
             }
         }
     }
 
-    // Sources that diverged take their targets with them.
-    let finished = |index: usize| records.is_final(&plan.stages[index].key) && !again.contains(&index);
+    // Sources that diverged take their targets with them. What is not chosen is nobody's business here.
+    let finished = |index: usize| (!order.part.chosen[index] || records.is_final(&plan.stages[index].key)) && !again.contains(&index);
     let mut queue = Queue::new(plan, engine.workers(), pack_sizes(plan, engine, finished), finished);
     let already: Vec<(usize, String)> = queue.blocked(plan, |source| {
         records.by_key.get(&plan.stages[source].key).filter(|r| r.status == Status::Diverged).and_then(|r| r.error.clone())
@@ -115,37 +148,45 @@ pub fn sweep(plan: &Plan, folder: &Folder, engine: &dyn Engine, stop: &Arc<Atomi
         queue.drop_stage(plan, target);
         ending.write(target, &after_divergence(&error), 0.0, 1)?;
     }
-    for warning in resume_packs(plan, folder, &mut queue)? {
+    for warning in resume_packs(order, &mut queue)? {
         ending.watcher.warn(&warning);
     }
 
     let (sender, inbox) = mpsc::channel();
     let (tasks, to_write) = mpsc::sync_channel(WRITES_WAITING);
-    let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), Duration::from_secs(SNAPSHOT_SECONDS));
+    let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), order.snapshot_every);
     let key = |index: usize| plan.stages[index].key.clone();
     let result = std::thread::scope(|scope| {
         let workers = engine.workers().max(1);
         for number in 0..workers {
-            let worker = Worker { number, plan, engine, shared: &shared, out: sender.clone(), keeper: tasks.clone() };
+            let (out, keeper) = (sender.clone(), tasks.clone());
+            let worker = Worker { number, plan, engine, shared: &shared, out, keeper, pack: Cell::default() };
             scope.spawn(move || worker.work());
         }
-        scope.spawn(move || keeper::keep(&key, folder, &to_write, &sender));
+        scope.spawn(move || keeper::keep(&key, folder, order.lease, &to_write, &sender));
         // However this thread leaves, by an error or a panic: the workers wind down, what they still send is not needed.
         let leaving = StopOnDrop(stop);
-        let mut listener = Listener::new(&shared, &mut ending, tasks, workers);
+        let mut listener = Listener::new(order, &shared, &mut ending, tasks, workers);
         let result = listener.listen(&inbox).and_then(|()| listener.ending.writer.sync());
         if result.is_ok() {
             std::mem::forget(leaving);
         } else {
             let _ = listener.ending.writer.sync(); // records before the error are worth keeping; the error itself is told
         }
-        result
+        result.map(|()| listener.death.take())
     });
-    remove_running(folder);
-    result?;
-    tally.missing = plan.stages.iter().filter(|stage| !records.is_final(&stage.key)).count().saturating_sub(tally.failed);
-    tally.interrupted = stop.load(Ordering::SeqCst) && tally.missing > 0;
-    Ok(tally)
+    remove_running(order);
+    let death = result?;
+    tally.missing = order.stages().filter(|(_, stage)| !records.is_final(&stage.key)).count().saturating_sub(tally.failed);
+    let stopped = stop.load(Ordering::SeqCst) && tally.missing > 0;
+    tally.gave_up = order.fail_fast && tally.failed > 0;
+    tally.interrupted = stopped && !tally.gave_up;
+    match death {
+        Some(why) if shared.has_work() && !stopped => {
+            bail!("every worker has died, the last one of: {why}\n  hint: the same command goes on from here")
+        }
+        _ => Ok(tally),
+    }
 }
 
 /// Sets the flag when dropped.
@@ -157,25 +198,27 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// Puts packs that were interrupted together again as they were, since their snapshot holds them together. Snapshots that no longer
-/// fit the study are removed; damaged ones too, and each gives a warning.
-fn resume_packs(plan: &Plan, folder: &Folder, queue: &mut Queue) -> Result<Vec<String>> {
+/// Puts packs that were interrupted together again as they were, since their snapshot holds them together. Where the whole study is swept,
+/// snapshots that no longer fit it are removed; shards leave each other's alone.
+fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
+    let (plan, whole) = (order.plan, order.part.is_whole());
     let mut warnings = vec![];
-    let index_of: HashMap<&str, usize> = plan.stages.iter().enumerate().map(|(index, stage)| (stage.key.as_str(), index)).collect();
-    let Ok(entries) = std::fs::read_dir(folder.checkpoints()) else { return Ok(warnings) };
-    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.sort();
-    for file in files.iter().filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pack-"))) {
-        let read = Checkpoint::read(file).unwrap_or_else(|error| {
-            warnings.push(format!("{error:#}; its pack starts over"));
-            None
-        });
-        let text = read.map(|snapshot| snapshot.text).unwrap_or_default();
-        let json: Json = serde_json::from_str(&text).unwrap_or(Json::Null);
+    let index_of: HashMap<&str, usize> = order.stages().map(|(index, stage)| (stage.key.as_str(), index)).collect();
+    let Ok(entries) = std::fs::read_dir(order.folder.checkpoints()) else { return Ok(warnings) };
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
+    let keys: BTreeSet<String> =
+        entries.filter_map(|entry| Some(name(entry)?.strip_prefix("pack-")?.split('.').next()?.to_string())).collect();
+    for file in keys.iter().map(|key| order.folder.unfinished(key)) {
+        let text = match Checkpoint::text(&file) {
+            // A whole sweep looks closer; a shard leaves to its neighbours what may be theirs.
+            None if whole => Checkpoint::newest(&file, &mut |warning| warnings.push(warning.into())).map(|snapshot| snapshot.text),
+            text => text,
+        };
+        let json: Json = serde_json::from_str(&text.unwrap_or_default()).unwrap_or(Json::Null);
         let stages: Option<Vec<usize>> =
             json["stages"].as_array().and_then(|keys| keys.iter().map(|key| index_of.get(key.as_str()?).copied()).collect());
-        if !stages.is_some_and(|stages| queue.resume(plan, stages)) {
-            store::remove(file)?;
+        if !stages.is_some_and(|stages| queue.resume(plan, stages)) && whole {
+            Checkpoint::forget(&file)?;
         }
     }
     Ok(warnings)
@@ -192,6 +235,7 @@ fn pack_sizes(plan: &Plan, engine: &dyn Engine, finished: impl Fn(usize) -> bool
 
 /// Hears the workers and the keeper, and settles what they have finished.
 struct Listener<'a, 'b> {
+    order: &'a Order<'a>,
     shared: &'a worker::Shared<'a>,
     ending: &'a mut Ending<'b>,
     /// Dropped when nothing more will have to be written; the keeper then goes home too.
@@ -204,6 +248,11 @@ struct Listener<'a, 'b> {
     /// Packs of targets whose sources have no record yet.
     early: Vec<Finished>,
     running: Vec<Vec<usize>>,
+    /// How often each stage was tried in vain, and in how many workers' deaths it was at hand.
+    tries: HashMap<usize, usize>,
+    deaths: HashMap<usize, usize>,
+    /// Why the last worker died.
+    death: Option<String>,
     /// Seconds that workers have trained since `ticked`.
     busy: f64,
     since: Instant,
@@ -212,9 +261,16 @@ struct Listener<'a, 'b> {
 }
 
 impl<'a, 'b> Listener<'a, 'b> {
-    fn new(shared: &'a worker::Shared<'a>, ending: &'a mut Ending<'b>, keeper: SyncSender<Task>, workers: usize) -> Self {
+    fn new(
+        order: &'a Order<'a>,
+        shared: &'a worker::Shared<'a>,
+        ending: &'a mut Ending<'b>,
+        keeper: SyncSender<Task>,
+        workers: usize,
+    ) -> Self {
         let now = Instant::now();
         Listener {
+            order,
             shared,
             ending,
             keeper: Some(keeper),
@@ -223,6 +279,9 @@ impl<'a, 'b> Listener<'a, 'b> {
             unwritten: 0,
             early: vec![],
             running: vec![],
+            tries: HashMap::new(),
+            deaths: HashMap::new(),
+            death: None,
             busy: 0.0,
             since: now,
             ticked: now,
@@ -286,6 +345,7 @@ impl<'a, 'b> Listener<'a, 'b> {
                 let text = format!("{} models in one pack are too many for the device's memory; going on with packs of {size}", pack.len());
                 self.ending.watcher.warn(&text);
             }
+            Message::Died(worker, pack, why) => self.died(worker, pack, why)?,
             Message::Trouble(error) => return Err(error),
             Message::Warning(text) => self.ending.watcher.warn(&text),
             Message::Left => self.here -= 1,
@@ -293,8 +353,51 @@ impl<'a, 'b> Listener<'a, 'b> {
         Ok(())
     }
 
+    /// A worker has died. Its pack goes back to the queue, unless others have died of it before.
+    fn died(&mut self, worker: usize, pack: Vec<usize>, why: String) -> Result<()> {
+        self.running.retain(|running| *running != pack);
+        let deaths = pack.iter().map(|&index| count(&mut self.deaths, index)).max().unwrap_or(0);
+        let left = self.here - 1; // it is about to say that it has left
+        let what =
+            if deaths < MOST_DEATHS { "its pack goes back to the queue" } else { "its pack counts as failed, as others have died of it" };
+        let others = if left == 1 { "1 other worker goes on".into() } else { format!("{left} other workers go on") };
+        self.ending.watcher.warn(&format!("worker {worker} has died ({why}); {what}, {others}"));
+        if deaths < MOST_DEATHS {
+            self.shared.again(&pack, false);
+        } else {
+            let ends = vec![worker::failed(&why); pack.len()];
+            self.settle(Finished { pack, ends, seconds: 0.0, released: false, lost: vec![] })?;
+        }
+        self.death = Some(why);
+        Ok(())
+    }
+
+    /// Whether a pack that failed was put back, to be tried once more.
+    fn tries_again(&mut self, finished: &Finished) -> Result<bool> {
+        let Some(error) = finished.ends.iter().filter(|end| end.status == Status::Failed).find_map(|end| end.error.as_deref()) else {
+            return Ok(false);
+        };
+        if self.shared.is_stopped() {
+            return Ok(false);
+        }
+        let tries = finished.pack.iter().map(|&index| count(&mut self.tries, index)).max().unwrap_or(0);
+        if tries > self.order.retries {
+            return Ok(false);
+        }
+        let first = error.lines().next().unwrap_or_default();
+        self.ending.watcher.warn(&format!("try {tries} of {} failed ({first}); once more", self.order.retries + 1));
+        if finished.pack.len() > 1 {
+            self.forget(&finished.pack, f64::INFINITY)?;
+        }
+        self.shared.again(&finished.pack, true);
+        Ok(true)
+    }
+
     /// A pack has been trained. Its models go to the keeper; where the engine still has them, its targets need not wait for that.
     fn ended(&mut self, mut finished: Finished) -> Result<()> {
+        if self.tries_again(&finished)? {
+            return Ok(());
+        }
         let mut models = finished.pack.iter().zip(&finished.ends).filter(|(_, end)| end.model.is_some()).peekable();
         if models.peek().is_none() {
             if !self.sources_recorded(&finished) {
@@ -329,6 +432,9 @@ impl<'a, 'b> Listener<'a, 'b> {
         for (target, why) in &finished.lost {
             self.ending.write(*target, &after_divergence(why), 0.0, 1)?;
         }
+        if self.order.fail_fast && self.ending.tally.failed > 0 {
+            self.shared.stop();
+        }
         // A failed pack keeps its snapshot: the next sweep goes on from there.
         if finished.ends.iter().all(|end| end.status != Status::Failed) {
             self.forget(&finished.pack, finished.seconds)?;
@@ -350,7 +456,7 @@ impl<'a, 'b> Listener<'a, 'b> {
     /// Removes a pack's snapshot, if it was trained for long enough to have one or an earlier sweep left one.
     fn forget(&mut self, pack: &[usize], seconds: f64) -> Result<()> {
         let path = self.ending.folder.unfinished(&worker::pack_key(self.ending.plan, pack));
-        if seconds >= SNAPSHOT_SECONDS as f64 || path.exists() {
+        if seconds >= self.order.snapshot_every.as_secs_f64() || path.exists() {
             self.ending.writer.sync()?; // the records first
             self.send(Task::Forget(path))?;
         }
@@ -372,13 +478,20 @@ impl<'a, 'b> Listener<'a, 'b> {
             self.told = Some(Instant::now());
             let keys: Vec<&str> = self.running.iter().flatten().map(|&index| self.ending.plan.stages[index].key.as_str()).collect();
             let text = json!({ "host": store::host(), "process": std::process::id(), "stages": keys }).to_string();
-            store::write_hint(&self.ending.folder.0.join("running.json"), text.as_bytes());
+            store::write_hint(&self.order.folder.running(self.order.lease.records()), text.as_bytes());
         }
     }
 }
 
-fn remove_running(folder: &Folder) {
-    let _ = store::remove(&folder.0.join("running.json")); // `status` looks at its age as well
+fn remove_running(order: &Order) {
+    let _ = store::remove(&order.folder.running(order.lease.records())); // `status` looks at its age as well
+}
+
+/// Counts one more; gives how many it is now.
+fn count(counts: &mut HashMap<usize, usize>, index: usize) -> usize {
+    let count = counts.entry(index).or_default();
+    *count += 1;
+    *count
 }
 
 fn after_divergence(error: &str) -> Ended {
@@ -396,7 +509,7 @@ struct Ending<'a> {
     plan: &'a Plan,
     folder: &'a Folder,
     engine: &'a dyn Engine,
-    writer: &'a mut Writer,
+    writer: &'a mut Writer<'a>,
     records: &'a mut Records,
     tally: &'a mut Tally,
     watcher: &'a mut dyn Watcher,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value as Json;
 
-use crate::plan::Plan;
-use crate::store::{self, Folder, Records, Status};
+use crate::plan::{Plan, Shard};
+use crate::store::{occupants, Folder, Occupant, Records, Status};
 
 /// Numbers of stages by what has become of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -21,12 +21,45 @@ pub struct Progress {
     pub missing: usize,
 }
 
-/// What has become of a plan, as far as its folder tells.
+/// What one process has, or had, to do.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// None: the whole study.
+    pub shard: Option<Shard>,
+    pub progress: Progress,
+    /// The process that works on it, or did last; none where none has yet.
+    pub holder: Option<String>,
+    pub works: bool,
+}
+
+/// What has become of the whole plan.
 pub fn progress(plan: &Plan, folder: &Folder) -> Result<Progress> {
+    let shares = shares(plan, folder, None)?;
+    Ok(shares.iter().map(|share| share.progress).fold(Progress::default(), Progress::plus))
+}
+
+/// The same by shares: those of the division that was last worked under, or of `count` shards.
+pub fn shares(plan: &Plan, folder: &Folder, count: Option<usize>) -> Result<Vec<Share>> {
     let records = Records::read(folder)?;
-    let running = running(folder);
-    let mut progress = Progress::default();
-    for stage in &plan.stages {
+    let occupants = occupants(folder);
+    let shard_of = |occupant: &Occupant| Shard::of_writer(&occupant.writer);
+    let last = occupants.iter().max_by_key(|occupant| (occupant.works, occupant.seen));
+    let count = count.or(last.and_then(shard_of).map(|shard| shard.count));
+    let running: HashSet<String> = occupants.iter().filter(|occupant| occupant.works).flat_map(|o| running(folder, o)).collect();
+    let mut shares: Vec<Share> = match count {
+        Some(count) => (0..count).filter_map(|index| Shard::new(index, count).ok()).map(|shard| Share::new(Some(shard))).collect(),
+        None => vec![Share::new(None)],
+    };
+    for share in &mut shares {
+        let own = |occupant: &&Occupant| shard_of(occupant) == share.shard;
+        if let Some(occupant) = occupants.iter().find(own) {
+            share.holder = occupant.holder.as_ref().map(ToString::to_string);
+            share.works = occupant.works;
+        }
+    }
+    let share_of = count.map(|count| plan.shards(count));
+    for (index, stage) in plan.stages.iter().enumerate() {
+        let progress = &mut shares[share_of.as_ref().map_or(0, |of| of[index])].progress;
         match records.by_key.get(&stage.key).map(|record| record.status) {
             Some(status @ (Status::Done | Status::Diverged)) => {
                 progress.done += 1;
@@ -37,20 +70,39 @@ pub fn progress(plan: &Plan, folder: &Folder) -> Result<Progress> {
             None => progress.missing += 1,
         }
     }
-    Ok(progress)
+    Ok(shares)
 }
 
-/// Keys of the stages in work. The sweep says so twice a second; what is older than ten seconds comes from one that died, and so does
-/// what a process of this host said that is no more.
-fn running(folder: &Folder) -> HashSet<String> {
-    let read = || -> Option<HashSet<String>> {
-        let path = folder.0.join("running.json");
+impl Share {
+    fn new(shard: Option<Shard>) -> Share {
+        Share { shard, progress: Progress::default(), holder: None, works: false }
+    }
+}
+
+impl Progress {
+    fn plus(self, other: Progress) -> Progress {
+        Progress {
+            done: self.done + other.done,
+            diverged: self.diverged + other.diverged,
+            running: self.running + other.running,
+            failed: self.failed + other.failed,
+            missing: self.missing + other.missing,
+        }
+    }
+
+    pub fn total(&self) -> usize {
+        self.done + self.running + self.failed + self.missing
+    }
+}
+
+/// Keys of the stages that a process has in work. It says so twice a second; what is older than ten seconds comes from one that died.
+fn running(folder: &Folder, occupant: &Occupant) -> Vec<String> {
+    let read = || -> Option<Vec<String>> {
+        let path = folder.running(&occupant.holder.as_ref()?.records);
         let age = std::fs::metadata(&path).ok()?.modified().ok()?.elapsed().unwrap_or_default();
         let json: Json = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
         let keys = json["stages"].as_array().into_iter().flatten().filter_map(|key| Some(key.as_str()?.to_string()));
-        let here = json["host"].as_str() == Some(store::host().as_str());
-        let gone = here && json["process"].as_u64().is_some_and(|process| !std::path::Path::new(&format!("/proc/{process}")).exists());
-        (age < Duration::from_secs(10) && !gone).then(|| keys.collect())
+        (age < Duration::from_secs(10)).then(|| keys.collect())
     };
     read().unwrap_or_default()
 }

@@ -17,7 +17,7 @@ pub struct Queue {
     sizes: HashMap<String, usize>,
     /// Stages that can start, by shape: a pack is taken from one shape.
     ready: HashMap<String, BTreeSet<usize>>,
-    /// Packs that an earlier run left unfinished; they go on first, as they were.
+    /// Packs that an earlier run or a dead worker left unfinished, or that are tried again; they go first, as they are.
     unfinished: Vec<Vec<usize>>,
     /// Targets that wait, by their source.
     waiting: BTreeMap<usize, BTreeSet<usize>>,
@@ -104,6 +104,12 @@ impl Queue {
         let known = self.sizes.entry(plan.stages[pack[0]].shape.clone()).or_insert(size);
         *known = size.min(*known);
         *known
+    }
+
+    /// A pack is to be tried again, first of all, as it was or in halves.
+    pub fn again(&mut self, pack: &[usize], halves: bool) {
+        let size = if halves { pack.len().div_ceil(2) } else { pack.len() };
+        self.unfinished.extend(pack.chunks(size.max(1)).map(<[usize]>::to_vec));
     }
 
     /// A pack has left its worker.

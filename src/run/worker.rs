@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::engine::{out_of_memory, Ended, Engine, Epoch, Job, Link, PackEnd};
+use super::engine::{device_lost, out_of_memory, Ended, Engine, Epoch, Job, Link, PackEnd};
 use super::keeper::Task;
 use super::queue::Queue;
 use crate::plan::{Plan, Stage};
@@ -27,6 +27,8 @@ pub enum Message {
     Stopped(Vec<usize>),
     /// Too large for the device's memory.
     TooLarge(Vec<usize>),
+    /// A worker can go on no more, and why: its device is lost, or it panicked. Its pack is not to blame.
+    Died(usize, Vec<usize>, String),
     Warning(String),
     /// A worker has gone home.
     Left,
@@ -76,12 +78,35 @@ impl<'a> Shared<'a> {
 
     /// A pack did not fit: it is put back, to be taken in smaller packs. Gives their size.
     pub fn split(&self, pack: &[usize]) -> usize {
+        self.give_back(|queue| queue.split(self.plan, pack))
+    }
+
+    /// A pack is to be tried again: as it was, or in halves, so that one guilty replica does not take the others with it again.
+    pub fn again(&self, pack: &[usize], halves: bool) {
+        self.give_back(|queue| queue.again(pack, halves));
+    }
+
+    fn give_back<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
         let mut queue = self.queue();
-        let size = queue.split(self.plan, pack);
+        let result = change(&mut queue);
         queue.put_down();
         drop(queue);
         self.changed.notify_all();
-        size
+        result
+    }
+
+    /// Asks all to stop, as a signal does.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Whether something is left to be done that could be.
+    pub fn has_work(&self) -> bool {
+        !self.queue().is_over()
     }
 
     /// A pack is wholly dealt with.
@@ -117,25 +142,16 @@ pub struct Worker<'a> {
     pub shared: &'a Shared<'a>,
     pub out: Sender<Message>,
     pub keeper: SyncSender<Task>,
+    /// In work.
+    pub pack: Cell<Option<Vec<usize>>>,
 }
 
-/// A thread of the sweep that panics (a mistake of ours: packs' panics are caught) ends the sweep; else the others would wait for it.
-pub struct PanicGuard<'a> {
-    pub who: &'static str,
-    pub out: &'a Sender<Message>,
-}
-
-impl Drop for PanicGuard<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = self.out.send(Message::Trouble(anyhow::anyhow!("{} panicked", self.who)));
-        }
-    }
-}
-
-/// Says so, however the worker leaves.
+/// Says so, however the worker leaves; a worker that panicked (packs' panics are caught: a mistake of ours) gives its pack back.
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
+        if let Some(pack) = self.pack.take().filter(|_| std::thread::panicking()) {
+            self.send(Message::Died(self.number, pack, "it panicked".into()));
+        }
         self.send(Message::Left);
     }
 }
@@ -145,28 +161,35 @@ impl Worker<'_> {
         let _ = self.out.send(message); // fails only when the sweep has given up listening; then there is nobody left to tell
     }
 
-    /// Works until there is nothing left to do.
+    /// Works until there is nothing left to do, or its device is lost.
     pub fn work(self) {
-        let _guard = PanicGuard { who: "a worker", out: &self.out };
         while let Some(pack) = self.shared.next() {
             self.send(Message::Started(pack.clone()));
+            self.pack.set(Some(pack.clone()));
             let started = Instant::now();
             let outcome = self.run(&pack);
             let finished = |pack, ends| {
                 Message::Ended(Finished { pack, ends, seconds: started.elapsed().as_secs_f64(), released: false, lost: vec![] })
             };
-            self.send(match outcome {
+            let message = match outcome {
                 Ok(Ok(PackEnd::Finished(ends))) => finished(pack, ends),
                 Ok(Ok(PackEnd::Stopped)) => Message::Stopped(pack),
+                Ok(Err(error)) if device_lost(&error) => Message::Died(self.number, pack, format!("{error:#}")),
                 Ok(Err(error)) if pack.len() > 1 && out_of_memory(&error) => Message::TooLarge(pack),
                 Ok(Err(error)) => {
                     let full = out_of_memory(&error);
                     let error = if full { error.context("one model alone is too large for the device's memory") } else { error };
-                    let ends = vec![failed(&error); pack.len()];
+                    let ends = vec![failed(&format!("{error:#}")); pack.len()];
                     finished(pack, ends)
                 }
                 Err(error) => Message::Trouble(error),
-            });
+            };
+            let leaves = matches!(message, Message::Died(..));
+            self.send(message);
+            self.pack.set(None);
+            if leaves {
+                return;
+            }
         }
     }
 
@@ -186,8 +209,8 @@ impl Worker<'_> {
     }
 }
 
-fn failed(error: &anyhow::Error) -> Ended {
-    Ended { status: Status::Failed, metrics: Default::default(), history: vec![], error: Some(format!("{error:#}")), model: None }
+pub fn failed(error: &str) -> Ended {
+    Ended { status: Status::Failed, metrics: Default::default(), history: vec![], error: Some(error.into()), model: None }
 }
 
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -249,10 +272,7 @@ impl Link for Wire<'_> {
 
     fn resume(&self) -> Option<Checkpoint> {
         let path = self.worker.shared.folder.unfinished(self.key);
-        let snapshot = Checkpoint::read(&path).unwrap_or_else(|error| {
-            self.worker.send(Message::Warning(format!("{error:#}; its pack starts over")));
-            None
-        })?;
+        let snapshot = Checkpoint::newest(&path, &mut |warning| self.worker.send(Message::Warning(warning.into())))?;
         let text = serde_json::from_str::<serde_json::Value>(&snapshot.text).ok()?["state"].as_str()?.to_string();
         Some(Checkpoint { text, ..snapshot })
     }

@@ -1,14 +1,16 @@
 //! Checkpoints: named float arrays and a text, as safetensors, written whole, with a checksum.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure, Context, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
-use super::write_atomic;
+use super::{remove, write_atomic};
 
 /// A named array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,47 @@ impl Checkpoint {
         let meta = HashMap::from([("text".to_string(), self.text.clone()), ("sha256".to_string(), self.checksum())]);
         let file = safetensors::serialize(views, Some(meta)).context("a checkpoint could not be packed")?;
         write_atomic(path, &file)
+    }
+
+    /// Writes a file anew and keeps the one before it as `<name>.previous.safetensors`, in case the new one should be damaged.
+    pub fn write_next(&self, path: &Path) -> Result<()> {
+        match std::fs::rename(path, previous(path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot rename {}", path.display()))
+            }
+            _ => self.write(path),
+        }
+    }
+
+    /// The newest of the two that [`Checkpoint::write_next`] keeps that is sound. What is damaged is set aside, and told.
+    pub fn newest(path: &Path, warn: &mut dyn FnMut(&str)) -> Option<Checkpoint> {
+        let then = [(path.to_path_buf(), "the one before it is used, if there is one"), (previous(path), "its pack starts over")];
+        then.into_iter().find_map(|(path, then)| {
+            Checkpoint::read(&path).unwrap_or_else(|error| {
+                warn(&format!("{error:#}; {}; {then}", set_aside(&path)));
+                None
+            })
+        })
+    }
+
+    /// Removes both.
+    pub fn forget(path: &Path) -> Result<()> {
+        remove(path)?;
+        remove(&previous(path))
+    }
+
+    /// The text alone, from the head of the file: cheap, and not checked. None where that cannot be read.
+    pub fn text(path: &Path) -> Option<String> {
+        let mut file = File::open(path).ok()?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).ok()?;
+        let length = u64::from_le_bytes(length).checked_add(8)?;
+        (length <= file.metadata().ok()?.len()).then_some(())?;
+        let mut head = vec![0; usize::try_from(length).ok()?];
+        file.seek(SeekFrom::Start(0)).ok()?;
+        file.read_exact(&mut head).ok()?;
+        let (_, header) = SafeTensors::read_metadata(&head).ok()?;
+        header.metadata().clone()?.remove("text")
     }
 
     /// Reads a file; none where there is none. An error says what is wrong with a file that is there.
@@ -82,6 +125,19 @@ impl Checkpoint {
     }
 }
 
+fn previous(path: &Path) -> PathBuf {
+    path.with_extension("previous.safetensors")
+}
+
+/// Renames a damaged file, for whoever wants to know; says so.
+pub fn set_aside(path: &Path) -> String {
+    let aside = path.with_extension("damaged");
+    match std::fs::rename(path, &aside) {
+        Ok(()) => format!("it is set aside as {}", aside.file_name().unwrap_or_default().to_string_lossy()),
+        Err(error) => format!("it could not be set aside ({error})"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +172,25 @@ mod tests {
             std::fs::write(&path, &bytes[..i]).unwrap();
             assert!(Checkpoint::read(&path).is_err(), "cut at {i}");
         }
+    }
+
+    #[test]
+    fn a_damaged_one_is_set_aside_and_the_one_before_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pack-a.safetensors");
+        let of = |text: &str| Checkpoint { arrays: vec![], text: text.into() };
+        of("first").write_next(&path).unwrap();
+        of("second").write_next(&path).unwrap();
+        let mut warnings = vec![];
+        let mut newest = || Checkpoint::newest(&path, &mut |warning| warnings.push(warning.to_string())).map(|c| c.text);
+        assert_eq!(newest().as_deref(), Some("second"));
+        assert_eq!(Checkpoint::text(&path).as_deref(), Some("second"));
+        std::fs::write(&path, "damage").unwrap();
+        assert_eq!(newest().as_deref(), Some("first"));
+        assert!(folder.path().join("pack-a.damaged").exists() && !path.exists());
+        std::fs::write(previous(&path), "damage").unwrap();
+        assert_eq!((newest(), Checkpoint::text(&previous(&path))), (None, None));
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].contains("is damaged") && warnings[0].contains("set aside as pack-a.damaged"), "{warnings:?}");
     }
 }

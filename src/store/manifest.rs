@@ -1,11 +1,14 @@
 //! What produced a study's folder: versions, commit, device, host, command.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{write_atomic, Folder};
 
-/// `manifest.json`: one entry for each time the study was swept.
+/// `manifest.json`, of a shard `manifests/<shard>.json`: one entry for each time that it was started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     pub runs: Vec<Run>,
@@ -25,18 +28,23 @@ pub struct Run {
 }
 
 impl Manifest {
-    fn path(folder: &Folder) -> std::path::PathBuf {
-        folder.0.join("manifest.json")
-    }
-
-    /// What is there; none where it is missing or damaged.
+    /// All writers' runs, in the order of their starts; none where nothing is there. What is damaged is left out: it is for people.
     pub fn read(folder: &Folder) -> Option<Manifest> {
-        serde_json::from_slice(&std::fs::read(Manifest::path(folder)).ok()?).ok()
+        let shards = fs::read_dir(folder.manifests()).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let files = [folder.0.join("manifest.json")].into_iter().chain(shards);
+        let mut runs: Vec<Run> = files.filter_map(|path| Manifest::of(&path)).flat_map(|manifest| manifest.runs).collect();
+        runs.sort_by(|a, b| a.started.total_cmp(&b.started));
+        (!runs.is_empty()).then_some(Manifest { runs })
     }
 
-    /// Adds this run to the folder's manifest. A damaged manifest is replaced: it is for people, nothing depends on it.
-    pub fn add(folder: &Folder, engine: &str, device: &str) -> Result<()> {
-        let mut manifest = Manifest::read(folder).unwrap_or(Manifest { runs: vec![] });
+    fn of(path: &Path) -> Option<Manifest> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+
+    /// Adds this run; shards do not share a file.
+    pub fn add(folder: &Folder, shard: Option<&str>, engine: &str, device: &str) -> Result<()> {
+        let path = shard.map_or(folder.0.join("manifest.json"), |shard| folder.manifests().join(format!("{shard}.json")));
+        let mut manifest = Manifest::of(&path).unwrap_or(Manifest { runs: vec![] });
         manifest.runs.push(Run {
             program: program().into(),
             commit: commit().into(),
@@ -46,10 +54,7 @@ impl Manifest {
             command: std::env::args().collect(),
             started: now(),
         });
-        write_atomic(
-            &Manifest::path(folder),
-            serde_json::to_string_pretty(&manifest).context("the manifest could not be written as JSON")?.as_bytes(),
-        )
+        write_atomic(&path, serde_json::to_string_pretty(&manifest).context("the manifest could not be written as JSON")?.as_bytes())
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! logs/<study>/
-//!   study.yaml  manifest.json           the resolved study; versions, commit, device, host, command
-//!   study.lock                          held by the process that sweeps
+//!   study.yaml  manifest.json           the resolved study; versions, commit, device, host, command of each run
+//!   manifests/<shard>.json              the same of shards
+//!   leases/<writer>/<n>                 who works as `<writer>`: `main`, or a shard
+//!   running/<writer>.json               the stages in work
 //!   records/<writer>.jsonl              one line per finished stage
 //!   checkpoints/<stage-key>.safetensors source models; pack-<key>.safetensors: unfinished packs
 //!   tb/…  report/…                      written by track/ and report/ through [`write_atomic`]
 //! ```
 
 mod checkpoint;
-mod lock;
+mod lease;
 mod manifest;
 mod record;
 pub mod ridge_record;
@@ -21,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-pub use checkpoint::{Array, Checkpoint};
-pub use lock::Lock;
+pub use checkpoint::{set_aside, Array, Checkpoint};
+pub use lease::{occupants, Held, Lease, LeaseLost, Occupant};
 pub use manifest::{commit, host, now, program, Manifest};
 pub use record::{Record, Records, Status, Writer, RECORD_VERSION};
 pub use ridge_record::RidgeRecord;
@@ -38,6 +40,19 @@ impl Folder {
 
     pub fn records(&self) -> PathBuf {
         self.0.join("records")
+    }
+
+    pub fn leases(&self) -> PathBuf {
+        self.0.join("leases")
+    }
+
+    pub fn manifests(&self) -> PathBuf {
+        self.0.join("manifests")
+    }
+
+    /// What a writer has in work: a hint for people.
+    pub fn running(&self, writer: &str) -> PathBuf {
+        self.0.join("running").join(format!("{writer}.json"))
     }
 
     /// Bytes of all records: more of them are news.
@@ -75,7 +90,7 @@ impl Folder {
 
     /// Makes the folders.
     pub fn create(&self) -> Result<()> {
-        for folder in [self.records(), self.checkpoints()] {
+        for folder in [self.records(), self.checkpoints(), self.0.join("running")] {
             fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         }
         Ok(())
@@ -102,7 +117,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
             fs::create_dir_all(folder)?;
         }
         let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{}.part", std::process::id()));
+        name.push(format!(".{}-{}.part", manifest::host(), std::process::id())); // nobody else's, on whatever machine
         let part = path.with_file_name(name);
         let written = File::create(&part).and_then(|mut file| {
             file.write_all(bytes)?;

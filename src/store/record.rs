@@ -1,19 +1,25 @@
-//! Records: one line of JSON for each finished stage, appended whole and synced.
+//! Records: one line of JSON for each finished stage, appended whole and synced. Its last member, `check`, is the SHA-256 (first 16 digits) of all
+//! that stands before it, so that a damaged number is not taken for a result.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
 
-use super::Folder;
+use super::{Folder, Lease};
 use crate::plan::StageKind;
 
 /// The version this program writes. Newer ones are refused, older ones are read.
-pub const RECORD_VERSION: u32 = 1;
+pub const RECORD_VERSION: u32 = 2;
+
+/// Since this version every line ends with its checksum.
+const SEALED_SINCE: u64 = 2;
 
 /// How a stage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,7 +78,7 @@ pub struct Record {
     pub finished: f64,
 }
 
-/// All records of a folder, by stage key; a later line replaces an earlier one.
+/// All records of a folder, by stage key. Where there are several of one stage, what is final counts, and of those the first; else the last.
 #[derive(Debug, Default)]
 pub struct Records {
     pub by_key: HashMap<String, Record>,
@@ -81,43 +87,24 @@ pub struct Records {
 }
 
 impl Records {
-    /// Reads every `records/*.jsonl`. A torn last line (a process died while writing it) is ignored.
+    /// Reads every `records/*.jsonl`. A torn last line (a process died while writing it, or is writing it now) is ignored.
     pub fn read(folder: &Folder) -> Result<Records> {
-        let mut records = Records::default();
-        let entries = match fs::read_dir(folder.records()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(records),
-            entries => entries.with_context(|| format!("cannot read {}", folder.records().display()))?,
-        };
-        let mut files: Vec<PathBuf> =
-            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect();
-        files.sort();
-        for file in files {
-            records.read_file(&file)?;
-        }
-        Ok(records)
+        Records::read_some(folder, |_| true)
     }
 
-    fn read_file(&mut self, path: &Path) -> Result<()> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
-        for (i, line) in bytes[..whole].split(|&b| b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
-            let at = || format!("{}:{}", path.display(), i + 1);
-            let version = serde_json::from_slice::<Json>(line).ok().and_then(|json| json.get("version").and_then(Json::as_u64));
-            if version.is_some_and(|version| version > u64::from(RECORD_VERSION)) {
-                anyhow::bail!(
-                    "{}: a record of version {}, written by a newer transfergrid (this one reads up to {RECORD_VERSION}); use that one",
-                    at(),
-                    version.unwrap_or(0)
-                );
-            }
-            match serde_json::from_slice::<Record>(line) {
-                Ok(record) => {
-                    self.by_key.insert(record.key.clone(), record);
-                }
-                Err(error) => self.warnings.push(format!("{}: not a record, left out ({error}); its stage counts as missing", at())),
-            }
+    /// Reads the records of some stages; the others' lines are passed over without a look inside.
+    pub fn read_some(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<Records> {
+        let mut records = Records::default();
+        let lines =
+            read_lines(folder, "its stage counts as missing", |line| key_of(line).is_none_or(&wanted), |record| records.add(record));
+        let warnings = lines?;
+        Ok(Records { warnings, ..records })
+    }
+
+    fn add(&mut self, record: Record) {
+        if !self.is_final(&record.key) {
+            self.by_key.insert(record.key.clone(), record);
         }
-        Ok(())
     }
 
     /// Whether a stage need not run again.
@@ -126,35 +113,137 @@ impl Records {
     }
 }
 
-/// Appends records to one file.
+/// A record's key, found without reading the line; none where it is not at its usual place.
+fn key_of(line: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(line.get(..200.min(line.len()))?).ok()?;
+    let (_, rest) = text.split_once("\"key\":\"")?;
+    rest.split_once('"').map(|(key, _)| key)
+}
+
+const SEAL: &str = ",\"check\":\"";
+
+/// Closes a JSON object with its checksum.
+fn seal(mut line: Vec<u8>) -> Vec<u8> {
+    let brace = line.pop();
+    debug_assert_eq!(brace, Some(b'}'));
+    let sum = sum(&line);
+    line.extend_from_slice(format!("{SEAL}{sum}\"}}\n").as_bytes());
+    line
+}
+
+fn sum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a line's checksum holds; none where it has none.
+fn sealed(line: &[u8]) -> Option<bool> {
+    let at = line.len().checked_sub(SEAL.len() + 18)?;
+    let (body, end) = line.split_at(at);
+    (end.starts_with(SEAL.as_bytes()) && end.ends_with(b"\"}")).then(|| sum(body).as_bytes() == &end[SEAL.len()..SEAL.len() + 16])
+}
+
+/// Reads the lines of every `records/*.jsonl` that are `wanted`, in the order of their names; gives warnings of those that cannot be read, with what
+/// `then` comes of it.
+///
+/// # Errors
+/// A file cannot be read, or a newer program wrote a line.
+pub(super) fn read_lines<R: DeserializeOwned>(
+    folder: &Folder,
+    then: &str,
+    wanted: impl Fn(&[u8]) -> bool,
+    mut add: impl FnMut(R),
+) -> Result<Vec<String>> {
+    let mut warnings = vec![];
+    let entries = match fs::read_dir(folder.records()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(warnings),
+        entries => entries.with_context(|| format!("cannot read {}", folder.records().display()))?,
+    };
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect();
+    files.sort();
+    for path in files {
+        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (mut reader, mut line) = (BufReader::with_capacity(1 << 16, file), vec![]);
+        for number in 1.. {
+            line.clear();
+            reader.read_until(b'\n', &mut line).with_context(|| format!("cannot read {}", path.display()))?;
+            if line.pop() != Some(b'\n') {
+                break; // the end, or a torn last line
+            }
+            if line.is_empty() || !wanted(&line) {
+                continue;
+            }
+            match parse(&line).with_context(|| format!("{}:{number}", path.display()))? {
+                Ok(record) => add(record),
+                Err(why) => warnings.push(format!("{}:{number}: not a record, left out ({why}); {then}", path.display())),
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+/// The outer error is a newer program's line, the inner one says what is wrong with a damaged one.
+fn parse<R: DeserializeOwned>(line: &[u8]) -> Result<Result<R, String>> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u64,
+    }
+    let seal = sealed(line);
+    if seal == Some(false) {
+        return Ok(Err("its checksum does not match".into()));
+    }
+    let version = match serde_json::from_slice::<Version>(line) {
+        Ok(Version { version }) => version,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    if version > u64::from(RECORD_VERSION) {
+        bail!("a record of version {version}, written by a newer transfergrid (this one reads up to {RECORD_VERSION}); use that one");
+    }
+    if seal.is_none() && version >= SEALED_SINCE {
+        return Ok(Err("its checksum is missing".into()));
+    }
+    Ok(serde_json::from_slice(line).map_err(|error| error.to_string()))
+}
+
+/// Appends records to a lease's own file, for as long as the lease is held.
 #[derive(Debug)]
-pub struct Writer {
+pub struct Writer<'a> {
+    lease: &'a Lease,
     file: File,
     path: PathBuf,
     unsynced: bool,
 }
 
-impl Writer {
-    /// Opens `records/<name>.jsonl`; a torn last line is cut off first.
-    pub fn open(folder: &Folder, name: &str) -> Result<Writer> {
-        let path = folder.records().join(format!("{name}.jsonl"));
-        let open = || -> std::io::Result<File> {
+impl<'a> Writer<'a> {
+    /// Opens `records/<name>.jsonl` of the lease; a torn last line is cut off first, and told.
+    pub fn open(folder: &Folder, lease: &'a Lease, warn: &mut dyn FnMut(&str)) -> Result<Writer<'a>> {
+        let path = folder.records().join(format!("{}.jsonl", lease.records()));
+        let open = || -> std::io::Result<(File, bool)> {
             let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             let mut bytes = vec![];
             file.read_to_end(&mut bytes)?;
             let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1) as u64;
-            file.set_len(whole)?;
+            let torn = whole < bytes.len() as u64;
+            if torn {
+                file.set_len(whole)?;
+            }
             file.seek(SeekFrom::Start(whole))?;
-            Ok(file)
+            Ok((file, torn))
         };
-        let file = open().with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Writer { file, path, unsynced: false })
+        let (file, torn) = open().with_context(|| format!("cannot open {}", path.display()))?;
+        if torn {
+            warn(&format!("the last line of {} was not written to its end and is left out; its stage counts as missing", path.display()));
+        }
+        Ok(Writer { lease, file, path, unsynced: false })
     }
 
     /// Appends one record whole. [`Writer::sync`] waits until it is on disk.
+    ///
+    /// # Errors
+    /// [`super::LeaseLost`]; a full disk.
     pub fn append(&mut self, record: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(record).context("a record could not be written as JSON")?;
-        line.push(b'\n');
+        self.lease.check()?;
+        let line = seal(serde_json::to_vec(record).context("a record could not be written as JSON")?);
         let before = self.file.stream_position().with_context(|| format!("cannot write {}", self.path.display()))?;
         let written = self.file.write_all(&line);
         self.unsynced = true;

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::record::read_lines;
 use super::Folder;
-
-/// The version this program writes.
-pub const VERSION: u32 = 1;
 
 /// A risk: predicted, and simulated with its standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -137,28 +135,15 @@ impl RidgeRecord {
 
 /// Records of a ridge study by key, with what could not be read.
 pub fn read(folder: &Folder) -> Result<(BTreeMap<String, RidgeRecord>, Vec<String>)> {
-    let path = folder.records().join("ridge.jsonl");
-    let (mut records, mut warnings) = (BTreeMap::new(), vec![]);
-    let bytes = match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((records, warnings)),
-        other => other.with_context(|| format!("cannot read {}", path.display()))?,
-    };
-    // A torn last line (a process died while writing it) is ignored.
-    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
-    for (i, line) in bytes[..whole].split(|&b| b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
-        let at = || format!("{}:{}", path.display(), i + 1);
-        let json: Option<Json> = serde_json::from_slice(line).ok();
-        let version = json.as_ref().and_then(|json| json.get("version")).and_then(Json::as_u64);
-        if version.is_some_and(|version| version > u64::from(VERSION)) {
-            anyhow::bail!("{}: written by a newer transfergrid (this one reads up to version {VERSION}); use that one", at());
-        }
-        match serde_json::from_slice::<RidgeRecord>(line) {
-            Ok(record) => {
-                records.insert(record.key.clone(), record);
-            }
-            Err(error) => warnings.push(format!("{}: not a record, left out ({error}); its case is computed again", at())),
-        }
-    }
+    let mut records = BTreeMap::new();
+    let warnings = read_lines(
+        folder,
+        "its case is computed again",
+        |_| true,
+        |record: RidgeRecord| {
+            records.insert(record.key.clone(), record);
+        },
+    )?;
     Ok((records, warnings))
 }
 

@@ -12,7 +12,7 @@ use super::events::{EventFile, HParam};
 use super::progress::Pulse;
 use crate::config::network::Method;
 use crate::config::{number, show, Study};
-use crate::plan::{Plan, Stage, StageKind};
+use crate::plan::{Plan, Shard, Stage, StageKind};
 use crate::store::{Record, Status};
 
 /// TensorBoard deselects new runs beyond 500: above this many stages only the summary and the best cells have runs.
@@ -28,6 +28,7 @@ pub struct Board {
     folder: PathBuf,
     open: HashMap<String, EventFile>,
     every_stage: bool,
+    shard: Option<Shard>,
     /// Of the run `sweep`, from the first pulse on.
     pulse: Option<EventFile>,
     failed: bool,
@@ -43,13 +44,14 @@ pub struct Summary {
 }
 
 impl Board {
-    /// Declares the experiment: axes with their values, and the metrics.
-    pub fn open(folder: &Path, study: &Study, plan: &Plan) -> (Board, Option<String>) {
+    /// Declares the experiment: axes with their values, and the metrics. Shards write side by side: each has its own runs.
+    pub fn open(folder: &Path, study: &Study, plan: &Plan, shard: Option<Shard>) -> (Board, Option<String>) {
         let mut board = Board {
             study: study.name.clone(),
             folder: folder.to_path_buf(),
             open: HashMap::new(),
             every_stage: plan.stages.len() <= RUN_LIMIT,
+            shard,
             pulse: None,
             failed: false,
         };
@@ -76,6 +78,11 @@ impl Board {
 
     fn run_folder(&self, stage: &Stage) -> PathBuf {
         self.folder.join(stage.kind.as_str()).join(stage.label())
+    }
+
+    fn pulse_folder(&self) -> PathBuf {
+        let sweep = self.folder.join("sweep");
+        self.shard.map_or(sweep.clone(), |shard| sweep.join(shard.writer()))
     }
 
     /// A stage starts: opens its run.
@@ -151,7 +158,7 @@ impl Board {
     pub fn pulse(&mut self, pulse: &Pulse) -> Option<String> {
         self.attempt(|board| {
             if board.pulse.is_none() {
-                board.pulse = Some(EventFile::create(&board.folder.join("sweep"))?);
+                board.pulse = Some(EventFile::create(&board.pulse_folder())?);
             }
             let Some(file) = &mut board.pulse else { return Ok(()) };
             let step = pulse.seconds.round() as usize;

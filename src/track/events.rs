@@ -47,7 +47,11 @@ impl EventFile {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with("events.out.tfevents.") {
-                fs::remove_file(entry.path())?;
+                // Another shard may have been faster.
+                match fs::remove_file(entry.path()) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
         }
         let name = format!("events.out.tfevents.{:010}.{}.{}", now() as u64, host(), std::process::id());

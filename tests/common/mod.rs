@@ -76,7 +76,7 @@ pub fn records(out: &Path, study: &str) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(entry.expect("readable").path()).expect("text");
         for line in text.lines() {
             let mut record = json(line);
-            for key in ["seconds", "finished", "host"] {
+            for key in ["seconds", "finished", "host", "check"] {
                 record.as_object_mut().expect("a map").remove(key);
             }
             all.push(record);

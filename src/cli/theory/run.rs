@@ -15,7 +15,7 @@ use crate::report::ridge::{page, statement, write, Outcome};
 use crate::report::Place;
 use crate::run::ridge::{memory, run, sampler, Listener};
 use crate::run::{stop_flag, usage};
-use crate::store::{ridge_record, write_atomic, Folder, Lock, Manifest, RidgeRecord};
+use crate::store::{ridge_record, write_atomic, Folder, Held, Lease, Manifest, RidgeRecord};
 use crate::track::{Progress, RidgeBoard};
 
 const EXAMPLES: &str = "\
@@ -113,13 +113,13 @@ impl RunArgs {
         }
         refuse_other_kind(&folder, Kind::Ridge)?;
         folder.create()?;
-        let lock = Lock::take(&folder)?;
+        let Some(lease) = Lease::take(&folder, "ridge", Held::Refuse, stop, &|text| complain(text))? else { return Ok(None) };
         if self.fresh {
             folder.clear()?;
             folder.create()?;
         }
         write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
-        Manifest::add(&folder, "theory", "cpu")?;
+        Manifest::add(&folder, None, "theory", "cpu")?;
         let (known, warnings) = ridge_record::read(&folder)?;
         warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
         let left: Vec<&Case> = cases.iter().filter(|case| !known.contains_key(&case.key)).collect();
@@ -140,7 +140,7 @@ impl RunArgs {
         let draws = draws_of(&left);
         let watch =
             Watch { progress: Mutex::new(Progress::new("cases", "draws", left.len(), draws as f64, self.quiet)), board: Mutex::new(board) };
-        let interrupted = run(study, cases, &folder, stop, &watch)?;
+        let interrupted = run(study, cases, &folder, &lease, stop, &watch)?;
         if let Ok(progress) = watch.progress.lock() {
             progress.finish();
         }
@@ -153,7 +153,7 @@ impl RunArgs {
             anyhow::bail!("{} of {} cases have no record in {}", cases.len() - records.len(), cases.len(), folder.0.display());
         }
         let mut outcome = write(study, cases, &records, &Place::of(&folder))?;
-        drop(lock);
+        drop(lease);
         print(&format!("{}\n", statement(&outcome)));
         // What could not be written is told after the answer.
         let files = std::mem::replace(&mut outcome.files, Ok(vec![]))?;
@@ -204,6 +204,12 @@ impl Listener for Watch {
                     progress.say(&format!("warning: {warning}"));
                 }
             }
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        if let Ok(progress) = self.progress.lock() {
+            progress.say(&format!("warning: {message}"));
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Made-up metrics, a function of the stage's key, λ and start: for tests of everything around training, and for planning at scale.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{bail, ensure, Context, Result};
 
-use super::{Choice, Ended, Engine, Epoch, Job, Link, PackEnd};
+use super::{Ended, Engine, Epoch, Job, Link, PackEnd};
 use crate::plan::{Stage, StageKind, Stream};
 use crate::store::{Array, Checkpoint, Status};
 
@@ -20,19 +21,17 @@ pub struct Mock {
     pub diverge: f64,
     /// Models that fit into the made-up device's memory.
     pub memory: usize,
-    workers: Option<usize>,
-    pack: Option<usize>,
+    /// A worker whose device is lost at its first pack.
+    pub lost: Option<usize>,
+    /// Share of packs that fail the first time.
+    pub flaky: f64,
+    /// Those that have.
+    pub failed: Arc<Mutex<HashSet<String>>>,
+    pub workers: Option<usize>,
+    pub pack: Option<usize>,
 }
 
 impl Mock {
-    pub fn new(epoch_ms: u64, fail: f64, diverge: f64, memory: usize) -> Mock {
-        Mock { epoch_ms, fail, diverge, memory, ..Mock::default() }
-    }
-
-    pub(super) fn with(self, choice: &Choice) -> Mock {
-        Mock { workers: choice.workers, pack: choice.pack, ..self }
-    }
-
     /// A stage's made-up course: accuracy peaks at λ = 10⁻³ for sources and at a source λ of 10⁻² for targets.
     fn epoch(&self, stage: &Stage, start: f32, epoch: usize) -> Epoch {
         let log = |lambda: f64| (lambda.min(1e6) + 1e-6).log10();
@@ -83,8 +82,12 @@ impl Engine for Mock {
         chance(source, "held") < 0.5
     }
 
-    fn run(&self, _: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
+    fn run(&self, worker: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
+        ensure!(self.lost != Some(worker), "CUDA error: an illegal memory access was encountered (made up)");
         ensure!(job.stages.len() <= self.memory, "CUDA out of memory (made up)");
+        if chance(&job.key, "flaky") < self.flaky && self.failed.lock().is_ok_and(|mut failed| failed.insert(job.key.clone())) {
+            bail!("the mock engine was asked to fail this pack once");
+        }
         if let Some(stage) = job.stages.iter().find(|stage| chance(&stage.key, "fail") < self.fail) {
             bail!("the mock engine was asked to fail stage {}", stage.key);
         }

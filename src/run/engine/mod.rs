@@ -92,7 +92,7 @@ pub trait Engine: Send + Sync {
     /// Whether targets can start from this finished source stage before its model is on disk.
     fn holds(&self, source: &str) -> bool;
     /// Trains one pack, on the calling thread, for worker `worker` of [`Engine::workers`]. An error (or a panic) fails its stages and
-    /// nothing else; one that is [`out_of_memory`] makes the packs smaller.
+    /// nothing else; one that is [`out_of_memory`] makes the packs smaller, one that is [`device_lost`] sends the worker home and the pack back to the others.
     fn run(&self, worker: usize, job: &Job, link: &dyn Link) -> Result<PackEnd>;
 }
 
@@ -100,6 +100,22 @@ pub trait Engine: Send + Sync {
 pub fn out_of_memory(error: &anyhow::Error) -> bool {
     let text = format!("{error:#}"); // libtorch's words, for CUDA; its errors have no type
     ["out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"].iter().any(|words| text.contains(words))
+}
+
+/// Whether an error says that the device, or this process's use of it, is lost: whatever is tried on it next fails too.
+pub fn device_lost(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}"); // CUDA's words for its sticky errors
+    let words = [
+        "an illegal memory access was encountered",
+        "unspecified launch failure",
+        "device-side assert triggered",
+        "uncorrectable ECC error",
+        "misaligned address",
+        "an illegal instruction was encountered",
+        "GPU is lost",
+        "has fallen off the bus",
+    ];
+    words.iter().any(|words| text.contains(words))
 }
 
 /// Which engine, and on what.
@@ -117,7 +133,7 @@ pub struct Choice {
 /// Makes the engine ready for a plan: finds the device, loads the data. What it measures of the device it keeps in `measured`.
 pub fn open(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
     match &choice.mock {
-        Some(mock) => Ok(Box::new(mock.clone().with(choice))),
+        Some(mock) => Ok(Box::new(mock.clone())),
         None => torch::open(choice, plan, roots, measured),
     }
 }

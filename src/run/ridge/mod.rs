@@ -12,7 +12,7 @@ use crate::config::ridge::SamplerName;
 use crate::config::Study;
 use crate::plan::Case;
 use crate::run::usage;
-use crate::store::{ridge_record, Folder, RidgeRecord, Writer};
+use crate::store::{ridge_record, Folder, Lease, RidgeRecord, Writer};
 use crate::theory::sampler::{self, Draw, Sampler, Setup};
 pub use problem::{cases, Task, Workshop};
 pub use result::objective;
@@ -34,12 +34,13 @@ pub fn sampler(case: &Case, tasks: &[Task]) -> Sampler {
 pub trait Listener: Sync {
     fn drawn(&self);
     fn done(&self, case: &Case, record: &RidgeRecord);
+    fn warn(&self, message: &str);
 }
 
 /// Runs every case that has no record yet; cases that share a design share their draws. True where it was told to stop before the end.
-pub fn run(study: &Study, cases: &[Case], folder: &Folder, stop: &AtomicBool, listener: &impl Listener) -> Result<bool> {
+pub fn run(study: &Study, cases: &[Case], folder: &Folder, lease: &Lease, stop: &AtomicBool, listener: &impl Listener) -> Result<bool> {
     let (known, _) = ridge_record::read(folder)?;
-    let mut writer = Writer::open(folder, "ridge")?;
+    let mut writer = Writer::open(folder, lease, &mut |warning| listener.warn(warning))?;
     let mut workshop = Workshop::new(study);
     let mut done: Vec<bool> = cases.iter().map(|case| known.contains_key(&case.key)).collect();
     for first in 0..cases.len() {

@@ -9,8 +9,8 @@ use super::Task;
 use crate::config::ridge::Objective;
 use crate::plan::Case;
 use crate::run::axis_json;
-use crate::store::ridge_record::{self, AtLambda1, Compromise, Interval, Optimum, RidgeRecord, Risk, Target};
-use crate::store::{commit, host, now, program};
+use crate::store::ridge_record::{AtLambda1, Compromise, Interval, Optimum, RidgeRecord, Risk, Target};
+use crate::store::{commit, host, now, program, RECORD_VERSION};
 use crate::theory::equivalent::Problem;
 use crate::theory::estimate::{self, argmin, at_lambda, mean_error, Argmin, Estimate};
 use crate::theory::optimum::{self, Edge};
@@ -73,7 +73,7 @@ pub fn record(case: &Case, tasks: &[Task], draws: &[Vec<Draw>], how: Sampler, se
         tasks.iter().zip(draws).map(|(task, draws)| target(case, task, draws, &best, found.as_ref())).collect::<Result<_, _>>()?;
     let source: Vec<Risk> = (0..tau0.len()).map(|l| risk(problem.source_risk().risk(tau0[l]), &column(l))).collect();
     Ok(RidgeRecord {
-        version: ridge_record::VERSION,
+        version: RECORD_VERSION,
         kind: "ridge".into(),
         key: case.key.clone(),
         axes: case.axes.iter().map(|(path, value)| (path.clone(), axis_json(value))).collect::<BTreeMap<_, _>>(),

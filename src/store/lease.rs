@@ -1,0 +1,539 @@
+//! Who works in a study's folder: one process for each writer of records.
+//!
+//! A lease is a file `leases/<writer>/<n>` that only one process can have created (`O_EXCL`, which network file systems honour; no
+//! advisory locks are used). Its holder overwrites its second line, a counter, every few seconds. A lease whose counter has stood still for
+//! [`Lease::SECONDS`] as watched by whoever wants it (a duration, so that clocks that jump or differ do not matter), or whose process is
+//! known to be dead, is taken over by creating number n + 1 and removing n. The former holder, should it still be alive (a
+//! suspended machine, a node that lost the network for a while), finds its file gone before it next writes, and stops. It and its successor do not
+//! append to one file: a lease that was taken over from a holder of unknown fate names a records file of its own.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::manifest::{host, now};
+use super::Folder;
+
+/// This process no longer holds its lease: another one goes on with the work.
+#[derive(Debug, thiserror::Error)]
+#[error("another process has taken over the work of `{writer}` in {folder}{by}: this one was taken for dead. Nothing more is written here; the other one goes on")]
+pub struct LeaseLost {
+    writer: String,
+    folder: String,
+    by: String,
+}
+
+/// Who holds a lease: its first line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Holder {
+    pub host: String,
+    pub process: u32,
+    /// Tells this machine from others of its name, and this boot from others.
+    boot: String,
+    /// Process numbers mean something within their namespace (a container's, say) only.
+    namespace: u64,
+    /// When the process started, in the kernel's ticks: numbers are used again.
+    ticks: u64,
+    /// Seconds since 1970; for people.
+    pub since: f64,
+    /// The records file, without its ending.
+    pub records: String,
+}
+
+impl Holder {
+    fn this(records: String) -> Holder {
+        let process = std::process::id();
+        Holder { host: host(), process, boot: boot(), namespace: namespace(), ticks: ticks(process).unwrap_or(0), since: now(), records }
+    }
+
+    /// Whether its process lives; none where that cannot be known from here.
+    fn lives(&self) -> Option<bool> {
+        let near = self.boot == boot() && self.namespace == namespace() && !self.boot.is_empty();
+        near.then(|| ticks(self.process) == Some(self.ticks))
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "process {} on {}", self.process, self.host)
+    }
+}
+
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
+}
+
+fn namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
+}
+
+/// When a process started; none where it is no more (a zombie has ended, too).
+fn ticks(process: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let after_name = stat.rsplit_once(')')?.1;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    (!["Z", "X"].contains(fields.first()?)).then(|| fields.get(19)?.parse().ok())?
+}
+
+/// What a lease's second line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Beat(u64),
+    Released,
+}
+
+impl State {
+    /// Of one width, so that it is overwritten in place.
+    fn line(self) -> String {
+        match self {
+            State::Beat(count) => format!("beat {count:012}\n"),
+            State::Released => format!("{:<17}\n", "released"),
+        }
+    }
+
+    fn parse(line: &str) -> Option<State> {
+        match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["released"] => Some(State::Released),
+            ["beat", count] => Some(State::Beat(count.parse().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+/// A lease file as it was read. One that is damaged, or was just created and not yet written, has no holder and no state.
+#[derive(Debug, Clone, PartialEq)]
+struct Seen {
+    bytes: Vec<u8>,
+    holder: Option<Holder>,
+    state: Option<State>,
+}
+
+impl Seen {
+    fn read(path: &Path) -> io::Result<Seen> {
+        let mut bytes = vec![];
+        File::open(path)?.take(1 << 16).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut lines = text.lines();
+        let holder = lines.next().and_then(|line| serde_json::from_str(line).ok());
+        let state = lines.next().and_then(State::parse);
+        Ok(Seen { bytes, holder, state })
+    }
+
+    /// Its holder has let go, or is known to be dead: its records file can be continued.
+    fn is_free(&self) -> bool {
+        self.state == Some(State::Released) || self.holder.as_ref().and_then(Holder::lives) == Some(false)
+    }
+
+    fn who(&self) -> String {
+        self.holder.as_ref().map_or("a process that left no name".into(), Holder::to_string)
+    }
+}
+
+/// What to do where another process holds the lease and is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    Refuse,
+    /// Until it is free, or a stop is asked for.
+    Wait,
+}
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    folder: Folder,
+    writer: String,
+    file: File,
+    path: PathBuf,
+    holder: Holder,
+    line: String,
+    /// Ends the heartbeat when dropped.
+    beating: Option<(mpsc::Sender<()>, std::thread::JoinHandle<()>)>,
+    count: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Lease {
+    /// A counter that stands still for so long belongs to nobody.
+    pub const SECONDS: u64 = 30;
+    const BEAT: Duration = Duration::from_secs(5);
+    /// How often a waiting process looks.
+    const LOOK: Duration = Duration::from_millis(250);
+
+    /// Takes the lease of `writer`. Says through `tell` what it waits for. None where `stop` was set while it waited. From then on `stop` is set
+    /// when the lease is lost.
+    ///
+    /// # Errors
+    /// Held by a living process (with [`Held::Refuse`]), or a living process works in the folder under another division of the work: the
+    /// whole against shards, or another number of them.
+    pub fn take(folder: &Folder, writer: &str, held: Held, stop: &Arc<AtomicBool>, tell: &dyn Fn(&str)) -> Result<Option<Lease>> {
+        let place = folder.leases().join(writer);
+        fs::create_dir_all(&place).with_context(|| format!("cannot make the folder {}", place.display()))?;
+        let Some(mut lease) = Lease::create(folder, writer, held, stop, tell)? else { return Ok(None) };
+        // After taking it: of two that come at the same time at least one sees the other.
+        for other in writers(folder) {
+            if conflict(writer, &other) && !clear(folder, &other, stop, tell)? {
+                if stop.load(Ordering::SeqCst) {
+                    return Ok(None);
+                }
+                let who = latest(&folder.leases().join(&other)).and_then(|(_, path)| Seen::read(&path).ok());
+                bail!(
+                    "another process is working in {} as `{other}` ({}), this one would be `{writer}`: their shares of the work overlap\n  \
+                     hint: wait for it, stop it, or give this one another --out",
+                    folder.0.display(),
+                    who.map_or("unknown".into(), |seen| seen.who())
+                );
+            }
+        }
+        lease.beat(stop);
+        Ok(Some(lease))
+    }
+
+    fn create(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Option<Lease>> {
+        let place = folder.leases().join(writer);
+        loop {
+            let known = latest(&place);
+            let mut records = writer.to_string();
+            if let Some((number, path)) = &known {
+                match outlast(path, held, stop, &|seen| tell(&waiting(writer, seen)))? {
+                    Fate::Stopped => return Ok(None),
+                    Fate::Lives(seen) => bail!(
+                        "another process is working in {} ({})\n  hint: wait for it, stop it, or give this one another --out",
+                        folder.0.display(),
+                        seen.who()
+                    ),
+                    Fate::Gone => continue,
+                    Fate::Free(holder) => records = holder.map_or(records, |holder| holder.records),
+                    Fate::Stale(seen) => {
+                        tell(&format!("{} gave no sign of life for {} s: its work is taken over", seen.who(), Lease::SECONDS));
+                        records = format!("{writer}-{}", number + 1);
+                    }
+                }
+            }
+            let number = known.map_or(1, |(number, _)| number + 1);
+            if let Some(lease) = Lease::try_create(folder, writer, number, records)? {
+                return Ok(Some(lease));
+            }
+        }
+    }
+
+    /// None where another process was faster.
+    fn try_create(folder: &Folder, writer: &str, number: u64, records: String) -> Result<Option<Lease>> {
+        let place = folder.leases().join(writer);
+        let path = place.join(number.to_string());
+        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            other => other.with_context(|| format!("cannot create {}", path.display()))?,
+        };
+        let holder = Holder::this(records);
+        let line = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n";
+        let text = line.clone() + &State::Beat(0).line();
+        let written = file.write_all_at(text.as_bytes(), 0).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            let _ = fs::remove_file(&path); // the write's own error is the one to tell
+            return Err(error).with_context(|| format!("cannot write {} (is the disk full?)", path.display()));
+        }
+        // A process that was slow may have created a number that others have long gone past.
+        if latest(&place).is_some_and(|(latest, _)| latest > number) {
+            let _ = fs::remove_file(&path);
+            return Ok(None);
+        }
+        for (old, path) in numbers(&place).into_iter().filter(|(old, _)| *old < number) {
+            super::remove(&path).with_context(|| format!("the lease {old} of `{writer}` cannot be ended"))?;
+        }
+        let count = Arc::default();
+        Ok(Some(Lease { folder: folder.clone(), writer: writer.into(), file, path, holder, line, beating: None, count }))
+    }
+
+    /// The name of the file that the holder's records go to.
+    pub fn records(&self) -> &str {
+        &self.holder.records
+    }
+
+    /// To be asked before each write.
+    ///
+    /// # Errors
+    /// [`LeaseLost`].
+    pub fn check(&self) -> Result<()> {
+        check(&self.path, &self.line, &self.writer, &self.folder)
+    }
+
+    /// Counts up in a thread of its own until the lease is dropped or lost.
+    fn beat(&mut self, stop: &Arc<AtomicBool>) {
+        let (end, ended) = mpsc::channel::<()>();
+        let Ok(file) = self.file.try_clone() else { return };
+        let (path, line, writer, folder) = (self.path.clone(), self.line.clone(), self.writer.clone(), self.folder.clone());
+        let (stop, count) = (stop.clone(), self.count.clone());
+        let thread = std::thread::spawn(move || {
+            while ended.recv_timeout(Lease::BEAT) == Err(RecvTimeoutError::Timeout) {
+                let next = count.fetch_add(1, Ordering::SeqCst) + 1;
+                // A beat that cannot be written is tried again at the next; while none can, others will take over.
+                let _ = file.write_all_at(State::Beat(next).line().as_bytes(), line.len() as u64).and_then(|()| file.sync_data());
+                if check(&path, &line, &writer, &folder).is_err_and(|error| error.is::<LeaseLost>()) {
+                    stop.store(true, Ordering::SeqCst);
+                    return;
+                }
+            }
+        });
+        self.beating = Some((end, thread));
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some((end, thread)) = self.beating.take() {
+            drop(end);
+            let _ = thread.join(); // a heartbeat that panicked beats no more either
+        }
+        // Into the open file: should it have been taken over, its name is another's.
+        let _ = self.file.write_all_at(State::Released.line().as_bytes(), self.line.len() as u64).and_then(|()| self.file.sync_data());
+    }
+}
+
+fn check(path: &Path, line: &str, writer: &str, folder: &Folder) -> Result<()> {
+    // Opening asks the server anew on network file systems (close-to-open consistency).
+    let intact = match Seen::read(path) {
+        Ok(seen) => seen.bytes.starts_with(line.as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESTALE) => false,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    if intact {
+        return Ok(());
+    }
+    let by = latest(&folder.leases().join(writer)).and_then(|(_, path)| Seen::read(&path).ok()?.holder);
+    let by = by.map_or(String::new(), |holder| format!(" ({holder})"));
+    Err(LeaseLost { writer: writer.into(), folder: folder.0.display().to_string(), by }.into())
+}
+
+fn waiting(writer: &str, seen: &Seen) -> String {
+    format!(
+        "waiting: {} holds `{writer}`; its work is taken over when it ends, or gives no sign of life for {} s",
+        seen.who(),
+        Lease::SECONDS
+    )
+}
+
+/// What became of a lease that someone had.
+enum Fate {
+    /// Released, or its holder (if known) is dead.
+    Free(Option<Holder>),
+    /// Its counter stood still.
+    Stale(Seen),
+    Lives(Seen),
+    /// The file is no more: another process took it over.
+    Gone,
+    Stopped,
+}
+
+/// Watches a lease until its fate is known.
+fn outlast(path: &Path, held: Held, stop: &AtomicBool, waits: &dyn Fn(&Seen)) -> Result<Fate> {
+    let mut since = Instant::now();
+    let mut before: Option<Seen> = None;
+    let mut told = false;
+    loop {
+        let seen = match Seen::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESTALE) => return Ok(Fate::Gone),
+            other => other.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        if seen.is_free() {
+            return Ok(Fate::Free(seen.holder));
+        }
+        let beats = before.as_ref().is_some_and(|before| *before != seen);
+        // A process that is known to live need not be watched; one that has been stopped is stale all the same when it is waited for.
+        let lives = beats || seen.holder.as_ref().and_then(Holder::lives) == Some(true);
+        if held == Held::Refuse && lives {
+            return Ok(Fate::Lives(seen));
+        }
+        if !told && (held == Held::Wait || since.elapsed() > Duration::from_secs(1)) {
+            waits(&seen);
+            told = true;
+        }
+        if beats || before.is_none() {
+            since = Instant::now();
+        }
+        if since.elapsed() > Duration::from_secs(Lease::SECONDS) {
+            return Ok(Fate::Stale(seen));
+        }
+        before = Some(seen);
+        if stop.load(Ordering::SeqCst) {
+            return Ok(Fate::Stopped);
+        }
+        std::thread::sleep(Lease::LOOK);
+    }
+}
+
+/// Waits until nobody holds another writer's lease; ends one whose holder is dead or stale. False where its holder lives.
+fn clear(folder: &Folder, writer: &str, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<bool> {
+    while let Some((_, path)) = latest(&folder.leases().join(writer)) {
+        match outlast(&path, Held::Refuse, stop, &|seen| tell(&waiting(writer, seen)))? {
+            Fate::Free(_) => return Ok(true),
+            Fate::Stale(_) => super::remove(&path)?,
+            Fate::Gone => {}
+            Fate::Lives(_) | Fate::Stopped => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+/// Whether two writers would do the same work: the whole study and a shard, or shards of different divisions.
+fn conflict(one: &str, other: &str) -> bool {
+    let division = |writer: &str| writer.rsplit_once("-of-").map(|(_, count)| count.to_string());
+    one != other && division(one) != division(other)
+}
+
+/// Whoever ever held a lease here.
+fn writers(folder: &Folder) -> Vec<String> {
+    let entries = fs::read_dir(folder.leases()).into_iter().flatten();
+    let mut all: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    all.sort();
+    all
+}
+
+fn numbers(place: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = fs::read_dir(place).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    entries.filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path))).collect()
+}
+
+/// The lease that counts: the one of the highest number.
+fn latest(place: &Path) -> Option<(u64, PathBuf)> {
+    numbers(place).into_iter().max()
+}
+
+/// A writer of records, as its lease tells from outside, without waiting.
+#[derive(Debug, Clone)]
+pub struct Occupant {
+    pub writer: String,
+    /// None where the file cannot be read.
+    pub holder: Option<Holder>,
+    /// Whether it seems to be at work: by its process where that can be seen, else by the age of its heartbeat as the clocks here and
+    /// there have it.
+    pub works: bool,
+    /// When it last gave a sign of life.
+    pub seen: std::time::SystemTime,
+}
+
+/// Who has worked in this folder, and who does.
+pub fn occupants(folder: &Folder) -> Vec<Occupant> {
+    let of = |writer: String| -> Option<Occupant> {
+        let (_, path) = latest(&folder.leases().join(&writer))?;
+        let seen = fs::metadata(&path).ok()?.modified().ok()?;
+        let lease = Seen::read(&path).ok()?;
+        let age = seen.elapsed().unwrap_or_default(); // a heartbeat from the future is a young one
+        let fresh = age < Duration::from_secs(Lease::SECONDS);
+        let works = lease.state != Some(State::Released) && lease.holder.as_ref().and_then(Holder::lives).unwrap_or(fresh);
+        Some(Occupant { writer, holder: lease.holder, works, seen })
+    };
+    writers(folder).into_iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(folder: &Folder, writer: &str, held: Held) -> Result<Option<Lease>> {
+        Lease::take(folder, writer, held, &Arc::default(), &|_| {})
+    }
+
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder(temporary.path().to_path_buf());
+        (temporary, folder)
+    }
+
+    #[test]
+    fn one_holds_it_and_what_is_released_is_continued() {
+        let (_temporary, folder) = folder();
+        let lease = take(&folder, "main", Held::Refuse).unwrap().unwrap();
+        lease.check().unwrap();
+        let refused = take(&folder, "main", Held::Refuse).unwrap_err().to_string();
+        assert!(refused.contains("another process is working in") && refused.contains(&format!("process {}", std::process::id())));
+        assert!(occupants(&folder)[0].works);
+        drop(lease);
+        assert!(!occupants(&folder)[0].works);
+        let again = take(&folder, "main", Held::Refuse).unwrap().unwrap();
+        assert_eq!(again.records(), "main");
+        assert_eq!(numbers(&folder.leases().join("main")).len(), 1, "old numbers are removed");
+    }
+
+    #[test]
+    fn shares_that_overlap_are_refused_and_others_are_not() {
+        let (_temporary, folder) = folder();
+        let shard = take(&folder, "shard-0-of-4", Held::Wait).unwrap().unwrap();
+        let neighbour = take(&folder, "shard-1-of-4", Held::Wait).unwrap().unwrap();
+        for other in ["main", "shard-0-of-8"] {
+            let refused = take(&folder, other, Held::Wait).unwrap_err().to_string();
+            assert!(refused.contains("their shares of the work overlap"), "{refused}");
+        }
+        drop((shard, neighbour));
+        assert!(take(&folder, "main", Held::Wait).unwrap().is_some());
+    }
+
+    /// What a process on another machine, or a dead one, would have left.
+    fn leave(folder: &Folder, writer: &str, change: impl Fn(&mut Holder)) {
+        let place = folder.leases().join(writer);
+        fs::create_dir_all(&place).unwrap();
+        let mut holder = Holder::this(writer.into());
+        change(&mut holder);
+        let text = serde_json::to_string(&holder).unwrap() + "\n" + &State::Beat(7).line();
+        fs::write(place.join("3"), text).unwrap();
+    }
+
+    #[test]
+    fn the_dead_are_known_at_once_and_their_file_is_continued() {
+        let (_temporary, folder) = folder();
+        leave(&folder, "main", |holder| holder.ticks += 1); // the number is another process's by now
+        let started = Instant::now();
+        let lease = take(&folder, "main", Held::Refuse).unwrap().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert_eq!((lease.records(), lease.path.file_name().unwrap().to_str()), ("main", Some("4")));
+        // Under another division, too.
+        leave(&folder, "shard-0-of-2", |holder| holder.ticks += 1);
+        drop(lease);
+        assert!(take(&folder, "main", Held::Refuse).unwrap().is_some());
+    }
+
+    #[test]
+    fn whoever_is_silent_for_long_is_followed_and_notices() {
+        let (_temporary, folder) = folder();
+        leave(&folder, "main", |holder| holder.boot = "another machine".into());
+        let started = Instant::now();
+        let said = std::sync::Mutex::new(vec![]);
+        let lease = Lease::take(&folder, "main", Held::Refuse, &Arc::default(), &|text| said.lock().unwrap().push(text.to_string()));
+        let lease = lease.unwrap().unwrap();
+        assert!(started.elapsed() >= Duration::from_secs(Lease::SECONDS));
+        assert_eq!(lease.records(), "main-4", "the other one may yet write to its own");
+        let said = said.into_inner().unwrap();
+        assert!(said[0].starts_with("waiting: process") && said[1].contains("its work is taken over"), "{said:?}");
+        // And so it fares itself.
+        let place = folder.leases().join("main");
+        fs::remove_file(place.join("4")).unwrap();
+        let lost = lease.check().unwrap_err();
+        assert!(lost.is::<LeaseLost>(), "{lost}");
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait() {
+        let (_temporary, folder) = folder();
+        leave(&folder, "shard-1-of-2", |holder| holder.boot = "another machine".into());
+        let stop = Arc::new(AtomicBool::new(true));
+        assert!(Lease::take(&folder, "shard-1-of-2", Held::Wait, &stop, &|_| {}).unwrap().is_none());
+    }
+
+    #[test]
+    fn damaged_leases_are_waited_out() {
+        for text in ["", "garbage", "{}\nbeat x\n", "\u{0}\u{0}"] {
+            let (_temporary, folder) = folder();
+            let place = folder.leases().join("main");
+            fs::create_dir_all(&place).unwrap();
+            fs::write(place.join("1"), text).unwrap();
+            let seen = Seen::read(&place.join("1")).unwrap();
+            assert!(!seen.is_free() && seen.state.is_none());
+        }
+    }
+}
