@@ -14,11 +14,13 @@
 //! | `train` | batches, the optimiser step with its penalty, one epoch loop (feature `torch`) |
 //! | [`run`] | walks the plan: skip what is done, execute, record |
 //! | [`report`] | records → statistics → tables, figures and the answer |
+//! | [`launch`] | what Slurm and Kubernetes are told |
 //! | [`cli`] | one file per subcommand |
 
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod launch;
 #[cfg(feature = "torch")]
 pub mod model;
 pub mod plan;

@@ -3,6 +3,7 @@
 mod bench;
 mod data;
 mod doctor;
+mod launch;
 mod plan;
 mod report;
 mod schema;
@@ -30,6 +31,7 @@ Examples:
   transfergrid plan experiments/demo.yaml                 what would run, and what it costs
   transfergrid sweep experiments/demo.yaml                run it; again: go on where it stopped
   transfergrid report logs/demo                           the answer once more
+  transfergrid launch slurm STUDY --shards 16 --time 2:00:00    the same on a cluster
   transfergrid theory optimum --gamma 2 --noise 0.5 --rho 0.8   the exact theory, no training
   tensorboard --logdir logs                               watch
 
@@ -49,6 +51,7 @@ enum Command {
     Sweep(sweep::SweepArgs),
     Bench(bench::BenchArgs),
     Status(status::StatusArgs),
+    Launch(launch::LaunchArgs),
     Report(report::ReportArgs),
     Theory(theory::TheoryArgs),
     Data(data::DataArgs),
@@ -86,6 +89,7 @@ pub fn run() -> Result<u8> {
         Command::Sweep(args) => args.run(),
         Command::Bench(args) => args.run(),
         Command::Status(args) => args.run(),
+        Command::Launch(args) => args.run(),
         Command::Report(args) => args.run(),
         Command::Theory(args) => args.run(),
         Command::Data(args) => args.run(),

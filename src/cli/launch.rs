@@ -1,0 +1,389 @@
+//! `launch`: writes what a scheduler needs to run a study in shards, and submits it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use k8s_openapi::api::core::v1::Toleration;
+
+use super::{complain, duration, print, StudyArgs};
+use crate::config::Study;
+use crate::launch::container::{self, Container};
+use crate::launch::{kubernetes, slurm, Task};
+use crate::plan::{Estimate, Plan, StageKind};
+use crate::run::usage;
+use crate::store::{write_atomic, Folder};
+
+const EXAMPLES: &str = "\
+Examples:
+  transfergrid launch slurm experiments/cifar10.yaml --shards 16 --time 2:00:00 --partition gpu --gres gpu:1
+  transfergrid launch slurm experiments/cifar10.yaml --shards 16 --time 2:00:00 --dry-run
+  transfergrid launch kubernetes experiments/cifar10.yaml --shards 16 --image registry/transfergrid:0.1.0 --pvc work --gpus 1 | kubectl apply -f -
+
+docs/cluster.md walks through both.";
+
+/// Run a study in shards on a cluster: a Slurm job array, or a Kubernetes Indexed Job
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct LaunchArgs {
+    #[command(subcommand)]
+    scheduler: Scheduler,
+}
+
+#[derive(Debug, Subcommand)]
+enum Scheduler {
+    Slurm(Box<SlurmArgs>),
+    Kubernetes(Box<KubernetesArgs>),
+    /// Print the template of the Slurm script, to be changed and given to --template
+    Template,
+}
+
+/// What both ask.
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    study: StudyArgs,
+    /// Parts of the study; each is a task of its own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    shards: u32,
+    /// Passed on to `sweep`: auto, cpu, cuda:0, …
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Passed on to `sweep`
+    #[arg(long, value_name = "N")]
+    workers: Option<u32>,
+    /// Passed on to `sweep`
+    #[arg(long, value_name = "N")]
+    retries: Option<u32>,
+    /// One more word for `sweep`; may be repeated
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    sweep_arg: Vec<String>,
+}
+
+/// Write a job array for Slurm and submit it
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  transfergrid launch slurm experiments/cifar10.yaml --shards 16 --time 2:00:00 --partition gpu --gres gpu:1\n\n\
+    Scripts, the resolved study and the tasks' logs go to OUT/<study>/launch/. A second job, after all tasks have ended (however), writes the report."
+)]
+struct SlurmArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Time limit of a task, as sbatch takes it; what is not done by then goes on in the next round
+    #[arg(long, value_name = "TIME")]
+    time: String,
+    /// Results go to a folder of the study's name in this one; all nodes must see it
+    #[arg(long, default_value = "logs", value_name = "FOLDER")]
+    out: PathBuf,
+    /// Look for data sets here
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    #[arg(long, help = "As of sbatch")]
+    partition: Option<String>,
+    #[arg(long, help = "As of sbatch, e.g. gpu:1")]
+    gres: Option<String>,
+    #[arg(long, help = "As of sbatch")]
+    account: Option<String>,
+    #[arg(long, help = "As of sbatch")]
+    qos: Option<String>,
+    #[arg(long, help = "As of sbatch", value_name = "N")]
+    cpus_per_task: Option<u32>,
+    #[arg(long, help = "As of sbatch, e.g. 16G", value_name = "SIZE")]
+    mem: Option<String>,
+    #[arg(long, help = "As of sbatch")]
+    constraint: Option<String>,
+    /// Any other option of sbatch, e.g. --sbatch=--exclusive; may be repeated
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    sbatch: Vec<String>,
+    /// Tasks at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    at_a_time: Option<u32>,
+    /// Seconds before the time limit at which tasks are told to save and stop
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=3600))]
+    notice: u64,
+    /// Run the program in a container of --image
+    #[arg(long, value_enum, default_value_t = container::Engine::None, value_name = "ENGINE")]
+    container: container::Engine,
+    /// The image: a name, file or folder, as the container engine wants it
+    #[arg(long)]
+    image: Option<String>,
+    /// The program on the nodes [default: this one]
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+    /// A script with {{names}} in place of the built-in one (`launch template` prints that)
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// Write the scripts, submit nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Print the manifest of an Indexed Job for Kubernetes
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  transfergrid launch kubernetes experiments/cifar10.yaml --shards 16 --image registry/transfergrid:0.1.0 --pvc work --gpus 1 | kubectl apply -f -\n\n\
+    The volume's `logs` folder gets the results, its `data` folder has the data sets. The pod of the last shard to end writes the report."
+)]
+struct KubernetesArgs {
+    #[command(flatten)]
+    common: Common,
+    /// The image, where the cluster's nodes find it
+    #[arg(long)]
+    image: String,
+    /// A PersistentVolumeClaim that all pods can write (ReadWriteMany)
+    #[arg(long, value_name = "NAME")]
+    pvc: String,
+    #[arg(long, value_name = "NAME", help = "The namespace [default: kubectl's]")]
+    namespace: Option<String>,
+    /// Cores of a pod
+    #[arg(long, default_value = "4", value_parser = kubernetes::quantity, value_name = "QUANTITY")]
+    cpu: String,
+    /// Memory of a pod
+    #[arg(long, default_value = "16Gi", value_parser = kubernetes::quantity, value_name = "QUANTITY")]
+    memory: String,
+    /// GPUs of a pod (nvidia.com/gpu)
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=64))]
+    gpus: u32,
+    /// Pods at a time [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    at_a_time: Option<u32>,
+    /// User and group of the pods, who must be able to write the volume
+    #[arg(long, default_value_t = 1000, value_name = "UID", value_parser = clap::value_parser!(i64).range(1..=4_294_967_294))]
+    user: i64,
+    /// KEY=VALUE:EFFECT or KEY:EFFECT; may be repeated
+    #[arg(long, value_name = "TAINT", value_parser = kubernetes::toleration)]
+    toleration: Vec<Toleration>,
+    /// KEY=VALUE of the nodes; may be repeated
+    #[arg(long, value_name = "LABEL")]
+    node_selector: Vec<String>,
+    /// How often a shard is tried again after failures that may pass
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=100))]
+    backoff: i32,
+    /// A YAML file that is laid over the Job: maps merged, lists of named things by name
+    #[arg(long, value_name = "FILE")]
+    overlay: Option<PathBuf>,
+}
+
+impl LaunchArgs {
+    pub fn run(self) -> Result<u8> {
+        match self.scheduler {
+            Scheduler::Slurm(args) => args.run(),
+            Scheduler::Kubernetes(args) => args.run(),
+            Scheduler::Template => {
+                print(slurm::TEMPLATE);
+                Ok(0)
+            }
+        }
+    }
+}
+
+impl Common {
+    /// The study, checked as a sweep would; says where its division is unwise.
+    fn load(&self) -> Result<Study> {
+        let study = self.study.load()?;
+        let plan = Plan::new(&study)?;
+        let (shards, apart) = (self.shards as usize, plan.stages.iter().filter(|stage| stage.source.is_none()).count());
+        let sources = plan.count(StageKind::Source);
+        if shards > apart {
+            complain(&format!(
+                "warning: only {apart} of {shards} shards have anything to do: a source and its targets stay together, and there are {sources} sources"
+            ));
+        }
+        let seconds = Estimate::of(&plan).cpu_seconds(1) / shards as f64;
+        if seconds < 60.0 {
+            complain(&format!(
+                "warning: a shard is roughly {} of work on one CPU core, less than it may wait to start; fewer --shards do",
+                duration(seconds)
+            ));
+        }
+        Ok(study)
+    }
+
+    /// More words for `sweep`.
+    fn more(&self) -> Vec<String> {
+        let mut more = vec![];
+        more.extend(self.device.iter().flat_map(|device| ["--device".into(), device.clone()]));
+        more.extend(self.workers.iter().flat_map(|n| ["--workers".into(), n.to_string()]));
+        more.extend(self.retries.iter().flat_map(|n| ["--retries".into(), n.to_string()]));
+        more.extend(self.sweep_arg.iter().cloned());
+        more
+    }
+}
+
+impl SlurmArgs {
+    fn run(self) -> Result<u8> {
+        let study = self.common.load()?;
+        if let Some(most) = self.max_array_size().filter(|&most| self.common.shards as usize > most) {
+            return Err(usage(
+                format!("--shards {}: this cluster's MaxArraySize is {most}", self.common.shards),
+                format!("--shards {most} or fewer; a shard may hold any number of stages"),
+            ));
+        }
+        let out = absolute(&self.out)?;
+        let data = self.data.as_deref().map(absolute).transpose()?;
+        let folder = format!("{out}/{}/launch", study.name);
+        for text in [&folder].into_iter().chain(&data) {
+            if text.contains(['\n', ' ', '%', ':', ',']) {
+                return Err(usage(
+                    format!("`{text}` has a blank, %, colon or comma, which sbatch and containers misread"),
+                    "use a plainer path",
+                ));
+            }
+        }
+        let container = self.container(&out, &data)?;
+        let inside = container.engine != container::Engine::None;
+        let task = Task {
+            name: study.name.clone(),
+            shards: self.common.shards as usize,
+            study: format!("{}/{}/launch/study.yaml", if inside { container::LOGS } else { &out }, study.name),
+            out: if inside { container::LOGS.into() } else { out.clone() },
+            data: data.map(|data| if inside { container::DATA.into() } else { data }),
+            more: self.common.more(),
+        };
+        let template = match &self.template {
+            Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+            None => slurm::TEMPLATE.into(),
+        };
+        let request = self.request();
+        let script = slurm::script(&template, &task, &container.wrap(&task.sweep()), &request, &folder).map_err(|error| {
+            let name = self.template.as_deref().unwrap_or(Path::new("the template")).display().to_string();
+            usage(format!("{name}: {error}"), "`transfergrid launch template` prints one that works")
+        })?;
+        let report = slurm::report_script(&task, &container.wrap(&task.report()), &request, &folder);
+
+        // The tasks run this version of the study, whatever becomes of its file before the last of them has ended.
+        let place = Folder(PathBuf::from(&folder));
+        let (array, after) = (place.0.join("array.sh"), place.0.join("report.sh"));
+        write_atomic(&place.0.join("study.yaml"), study.to_yaml().as_bytes())?;
+        write_atomic(&array, script.as_bytes())?;
+        write_atomic(&after, report.as_bytes())?;
+        if self.dry_run {
+            print(&script);
+            let (array, after) = (array.display(), after.display());
+            complain(&format!(
+                "nothing was submitted; to do so:\n  id=$(sbatch --parsable {array}) && sbatch --dependency=afterany:$id {after}"
+            ));
+            return Ok(0);
+        }
+        let id = sbatch(&[&array.to_string_lossy()])?;
+        let report = sbatch(&[&format!("--dependency=afterany:{id}"), &after.to_string_lossy()])?;
+        print(&format!("job array {id}, {} tasks; then the report, job {report}\n", task.shards));
+        complain(&format!("  transfergrid status {out}/{name}\n  tail -f {folder}/{id}_0.log", name = study.name));
+        Ok(0)
+    }
+
+    fn request(&self) -> slurm::Request {
+        let number = |n: Option<u32>| n.map(|n| n.to_string());
+        let options = [
+            ("partition", self.partition.clone()),
+            ("gres", self.gres.clone()),
+            ("account", self.account.clone()),
+            ("qos", self.qos.clone()),
+            ("cpus-per-task", number(self.common.workers.filter(|_| self.cpus_per_task.is_none()).or(self.cpus_per_task))),
+            ("mem", self.mem.clone()),
+            ("constraint", self.constraint.clone()),
+        ];
+        slurm::Request {
+            time: self.time.clone(),
+            at_a_time: self.at_a_time.map(|n| n as usize),
+            options: options.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect(),
+            more: self.sbatch.clone(),
+            notice: self.notice,
+        }
+    }
+
+    fn container(&self, out: &str, data: &Option<String>) -> Result<Container> {
+        let image = match (self.container, &self.image) {
+            (container::Engine::None, Some(_)) => {
+                return Err(usage("--image without --container", "say what runs it: --container apptainer, docker, podman or charliecloud"))
+            }
+            (container::Engine::None, None) => {
+                let program =
+                    self.program.clone().map_or_else(std::env::current_exe, Ok).context("where this program lies is not known")?;
+                absolute(&program)?
+            }
+            (_, Some(image)) => image.clone(),
+            (_, None) => return Err(usage("--container needs --image", "e.g. --image transfergrid.sif")),
+        };
+        // SAFETY: these calls cannot fail and touch no memory.
+        let user = unsafe { (libc::getuid(), libc::getgid()) };
+        let cuda = self.common.device.as_deref().is_some_and(|device| device.starts_with("cuda"));
+        let gpu = cuda || self.gres.as_deref().is_some_and(|gres| gres.contains("gpu"));
+        Ok(Container { engine: self.container, image, logs: out.into(), data: data.clone(), gpu, user })
+    }
+
+    /// None where there is no Slurm to ask.
+    fn max_array_size(&self) -> Option<usize> {
+        let output = Command::new("scontrol").args(["show", "config"]).output().ok()?;
+        slurm::max_array_size(&String::from_utf8_lossy(&output.stdout))
+    }
+}
+
+/// Submits; gives the job's number.
+fn sbatch(args: &[&str]) -> Result<String> {
+    let output = match Command::new("sbatch").arg("--parsable").args(args).output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(usage(
+                "there is no `sbatch` here",
+                "run this on a machine that submits jobs, or add --dry-run and submit the script there",
+            ))
+        }
+        other => other.context("sbatch could not be started")?,
+    };
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr).trim().to_string();
+        return Err(usage(format!("sbatch refused the job: {words}"), "the script is kept; --dry-run shows it without submitting"));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.trim().split(';').next().unwrap_or_default().to_string()) // `number;cluster`
+}
+
+fn absolute(path: &Path) -> Result<String> {
+    let path = std::path::absolute(path).with_context(|| format!("`{}` is no path", path.display()))?;
+    path.into_os_string().into_string().map_err(|path| usage(format!("{path:?} is not UTF-8"), "use a plainer path"))
+}
+
+impl KubernetesArgs {
+    fn run(self) -> Result<u8> {
+        let study = self.common.load()?;
+        let mut node_selector = BTreeMap::new();
+        for label in &self.node_selector {
+            let (key, value) = label.split_once('=').ok_or_else(|| usage(format!("--node-selector {label}"), "give KEY=VALUE"))?;
+            node_selector.insert(key.to_string(), value.to_string());
+        }
+        let task = Task {
+            name: study.name.clone(),
+            shards: self.common.shards as usize,
+            study: kubernetes::STUDY_FILE.into(),
+            out: container::LOGS.into(),
+            data: Some(container::DATA.into()),
+            more: self.common.more(),
+        };
+        let request = kubernetes::Request {
+            image: self.image,
+            pvc: self.pvc,
+            namespace: self.namespace,
+            cpu: self.cpu,
+            memory: self.memory,
+            gpus: self.gpus,
+            parallelism: self.at_a_time.map_or(task.shards, |n| n as usize),
+            user: self.user,
+            tolerations: self.toleration,
+            node_selector,
+            backoff: self.backoff,
+        };
+        let overlay = match &self.overlay {
+            Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?),
+            None => None,
+        };
+        let manifest = kubernetes::manifest(&task, &study.to_yaml(), &request, overlay.as_deref());
+        let manifest = manifest.map_err(|error| match &self.overlay {
+            Some(path) => usage(format!("{}: {error:#}", path.display()), "an overlay is a part of a batch/v1 Job, in YAML"),
+            None => usage(format!("{error:#}"), "give the study another `name`"),
+        })?;
+        print(&manifest);
+        Ok(0)
+    }
+}

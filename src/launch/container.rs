@@ -1,0 +1,76 @@
+//! How a program is run in a container: the image's own folders, `/app/logs` and `/app/data`, are mounted, nothing else is written.
+
+use clap::ValueEnum;
+
+/// What runs the image on a cluster's node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The program itself, from a file system that all nodes see
+    None,
+    Apptainer,
+    Docker,
+    Podman,
+    /// An image folder, run by ch-run
+    Charliecloud,
+}
+
+/// Where the image keeps results and data sets.
+pub const LOGS: &str = "/app/logs";
+pub const DATA: &str = "/app/data";
+
+/// What the scheduler tells the program.
+const ENVIRONMENT: [&str; 3] = ["SLURM_ARRAY_TASK_ID", "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"];
+
+/// A container on a node.
+#[derive(Debug, Clone)]
+pub struct Container {
+    pub engine: Engine,
+    /// Name, file or folder of the image.
+    pub image: String,
+    /// The host's folders.
+    pub logs: String,
+    pub data: Option<String>,
+    pub gpu: bool,
+    /// User and group that own what is written.
+    pub user: (u32, u32),
+}
+
+impl Container {
+    /// The words of a command that runs the program with these arguments.
+    pub fn wrap(&self, args: &[String]) -> Vec<String> {
+        let mut mounts = vec![(self.logs.as_str(), LOGS, true)];
+        mounts.extend(self.data.as_deref().map(|data| (data, DATA, false)));
+        let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
+        let access = |writable: bool| if writable { "" } else { ":ro" };
+        let mut command = match self.engine {
+            Engine::None => vec![self.image.clone()],
+            Engine::Apptainer => {
+                let mut command = words("apptainer exec --no-home --pwd /app"); // it hands the environment on
+                command.extend(self.gpu.then(|| "--nv".into()));
+                mounts.iter().for_each(|(from, to, w)| command.extend(["--bind".into(), format!("{from}:{to}{}", access(*w))]));
+                command.extend([self.image.clone(), "transfergrid".into()]);
+                command
+            }
+            Engine::Docker | Engine::Podman => {
+                let docker = self.engine == Engine::Docker;
+                let mut command = words(if docker { "docker run" } else { "podman run --userns=keep-id" });
+                command.extend(words("--rm --read-only --network none"));
+                command.extend(["--user".into(), format!("{}:{}", self.user.0, self.user.1)]);
+                let gpu = if docker { "--gpus all" } else { "--device nvidia.com/gpu=all" };
+                command.extend(self.gpu.then(|| words(gpu)).into_iter().flatten());
+                ENVIRONMENT.iter().for_each(|name| command.extend(["--env".into(), name.to_string()]));
+                mounts.iter().for_each(|(from, to, w)| command.extend(["--volume".into(), format!("{from}:{to}{}", access(*w))]));
+                command.push(self.image.clone());
+                command
+            }
+            Engine::Charliecloud => {
+                let mut command = words("ch-run --cd=/app");
+                mounts.iter().for_each(|(from, to, _)| command.extend(["--bind".into(), format!("{from}:{to}")]));
+                command.extend([self.image.clone(), "--".into(), "transfergrid".into()]);
+                command
+            }
+        };
+        command.extend(args.iter().cloned());
+        command
+    }
+}

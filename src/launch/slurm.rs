@@ -1,0 +1,147 @@
+//! A Slurm job array: its script from a template with `{{names}}`, and the job that reports when all tasks have ended.
+
+use anyhow::Result;
+
+use super::Task;
+
+/// The template that is used where the caller has none.
+pub const TEMPLATE: &str = include_str!("slurm.sh");
+
+/// What the job asks Slurm for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// `HH:MM:SS` or another of Slurm's forms.
+    pub time: String,
+    /// Tasks at a time.
+    pub at_a_time: Option<usize>,
+    /// (option, value) of sbatch, in the order in which they are written.
+    pub options: Vec<(String, String)>,
+    /// Whole options of sbatch, e.g. `--exclusive`.
+    pub more: Vec<String>,
+    /// Seconds between the notice and the time limit.
+    pub notice: u64,
+}
+
+/// A template that cannot be filled.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("line {line}: {{{{{name}}}}} is not known; there are {known}")]
+pub struct TemplateError {
+    pub line: usize,
+    pub name: String,
+    pub known: String,
+}
+
+/// The script of the array. `command`: the words that each task runs; `folder`: where its logs go.
+pub fn script(template: &str, task: &Task, command: &[String], request: &Request, folder: &str) -> Result<String, TemplateError> {
+    let limit = request.at_a_time.map_or(String::new(), |n| format!("%{n}"));
+    let values = [
+        ("name", job_name(&task.name)),
+        ("study", task.name.clone()),
+        ("array", format!("0-{}{limit}", task.shards - 1)),
+        ("shards", task.shards.to_string()),
+        ("log", format!("{folder}/%A_%a.log")),
+        ("notice", request.notice.to_string()),
+        ("directives", directives(request)),
+        ("command", quoted(command)),
+    ];
+    fill(template, &values)
+}
+
+/// The script of the job that reports; it depends on the array. Its memory and cores are the cluster's defaults.
+pub fn report_script(task: &Task, command: &[String], request: &Request, folder: &str) -> String {
+    let kept = ["partition", "account", "qos"];
+    let options = request.options.iter().filter(|(name, _)| kept.contains(&name.as_str())).cloned().collect();
+    let request = Request { time: "30:00".into(), options, ..Request::default() };
+    format!(
+        "#!/bin/bash\n#SBATCH --job-name={}-report\n#SBATCH --output={folder}/report-%j.log\n{}\nexec {}\n",
+        job_name(&task.name),
+        directives(&request),
+        quoted(command)
+    )
+}
+
+/// What `squeue` shows.
+pub fn job_name(study: &str) -> String {
+    format!("tg-{study}")
+}
+
+fn directives(request: &Request) -> String {
+    let time = [format!("--time={}", request.time)];
+    let options = request.options.iter().map(|(name, value)| format!("--{name}={value}"));
+    let all = time.into_iter().chain(options).chain(request.more.iter().cloned());
+    all.map(|option| format!("#SBATCH {option}\n")).collect::<String>().trim_end().to_string()
+}
+
+/// Words for a shell.
+pub fn quoted(words: &[String]) -> String {
+    let quote = |word: &String| shlex::try_quote(word).map_or_else(|_| "''".into(), |word| word.into_owned()); // a NUL: refused before
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+fn fill(template: &str, values: &[(&str, String)]) -> Result<String, TemplateError> {
+    let mut out = String::new();
+    for (number, line) in template.lines().enumerate() {
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let Some((name, after)) = after.split_once("}}") else { break };
+            let Some((_, value)) = values.iter().find(|(known, _)| *known == name.trim()) else {
+                let known = values.iter().map(|(name, _)| format!("{{{{{name}}}}}")).collect::<Vec<_>>().join(", ");
+                return Err(TemplateError { line: number + 1, name: name.trim().into(), known });
+            };
+            out.push_str(before);
+            out.push_str(value);
+            rest = after;
+        }
+        out.push_str(rest);
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+/// Slurm's `MaxArraySize` from `scontrol show config`: task numbers are below it.
+pub fn max_array_size(config: &str) -> Option<usize> {
+    let line = config.lines().find(|line| line.trim_start().starts_with("MaxArraySize"))?;
+    line.split('=').nth(1)?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> Task {
+        let study = "/shared/logs/it's/launch/study.yaml".into();
+        Task { name: "it".into(), shards: 16, study, out: "/shared/logs".into(), data: None, more: vec![] }
+    }
+
+    #[test]
+    fn a_template_is_filled_and_its_mistakes_are_told() {
+        let options = vec![("partition".to_string(), "gpu".to_string()), ("gres".into(), "gpu:1".into())];
+        let request = Request { time: "2:00:00".into(), at_a_time: Some(4), options, more: vec!["--exclusive".into()], notice: 60 };
+        let text = script(TEMPLATE, &task(), &task().sweep(), &request, "/shared/logs/it/launch").unwrap();
+        for line in [
+            "#SBATCH --array=0-15%4",
+            "#SBATCH --time=2:00:00",
+            "#SBATCH --gres=gpu:1",
+            "#SBATCH --exclusive",
+            "#SBATCH --signal=B:USR1@60",
+            "#SBATCH --output=/shared/logs/it/launch/%A_%a.log",
+            "sweep \"/shared/logs/it's/launch/study.yaml\" --shard auto/16 --out /shared/logs &",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} in {text}");
+        }
+        assert!(!text.contains("{{"), "{text}");
+        let wrong = script("a\n{{what}}", &task(), &[], &Request::default(), "");
+        assert!(wrong.unwrap_err().to_string().starts_with("line 2: {{what}} is not known; there are {{name}}, "));
+        let report = report_script(&task(), &task().report(), &request, "/l");
+        assert!(
+            report.contains("--partition=gpu") && !report.contains("gres") && report.contains("exec report /shared/logs/it\n"),
+            "{report}"
+        );
+    }
+
+    #[test]
+    fn the_largest_array_is_read() {
+        assert_eq!(max_array_size("MaxArraySize            = 1001\n"), Some(1001));
+        assert_eq!(max_array_size(""), None);
+    }
+}
