@@ -4,9 +4,12 @@ BIN := target/release/transfergrid
 CARGO := cargo
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test check docs bench bench-study bench-growth bench-overhead bench-report bench-theory image clean-venv
+.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test test-faults fuzz check docs bench bench-study bench-growth bench-overhead bench-report bench-theory image image-test clean-venv
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+DOCKER := docker
+IMAGE := transfergrid
 
 # libtorch: LIBTORCH, or the active Python's PyTorch 2.11, or PyTorch from PyPI in .venv (TORCH=cpu|cuda overrides the choice).
 .PHONY: libtorch
@@ -48,7 +51,15 @@ test: libtorch .venv/tools ## all tests; with TRANSFERGRID_DATA also those on re
 	$(CARGO) test --release
 	$(CARGO) test --release --no-default-features --target-dir target/no-torch
 
-check: libtorch ## what a developer runs before a commit
+# Kills, damage, full disks, races, and a real Slurm where SLURM_CONF names one; one at a time, since they look at the clock.
+test-faults: libtorch ## minutes of kills, damage, full disks and races; a real Slurm, if there is one
+	$(CARGO) test --release --test faults --test slurm -- --ignored --nocapture --test-threads=1
+
+fuzz: libtorch ## the readers under mutated input, ten minutes each
+	TRANSFERGRID_FUZZ_SECONDS=600 $(CARGO) test --release --test fuzz -- --nocapture --test-threads=2
+
+check: libtorch .venv/tools ## what a developer runs before a commit
+	.venv/bin/hadolint Dockerfile
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --all-targets -- -D warnings
 	$(CARGO) clippy --release --all-targets --no-default-features --target-dir target/no-torch -- -D warnings
@@ -84,8 +95,12 @@ bench-theory: $(THEORY) ## the ridge module against scikit-learn and NumPy
 	@test -x .venv-bench/bin/python || python3 -m venv .venv-bench
 	.venv-bench/bin/python -m pip install -q -r benches/peers/requirements.txt
 
-image: ## the container image
-	docker build -t transfergrid .
+# TORCH=cuda|cpu|none: with CUDA's libraries, the CPU's alone, or without training.
+image: ## the container image (TORCH=cpu, TORCH=none: smaller)
+	$(DOCKER) build --build-arg TORCH=$(or $(TORCH),cuda) --build-arg COMMIT=$$(git rev-parse --short=12 HEAD) -t $(IMAGE) .
+
+image-test: ## runs the image without root on a read-only file system, stops and resumes it
+	DOCKER=$(DOCKER) scripts/image-test.sh $(IMAGE)
 
 clean-venv: ## forget libtorch, to choose anew
 	rm -rf .venv

@@ -12,7 +12,7 @@ use super::{complain, duration, print, StudyArgs};
 use crate::config::Study;
 use crate::launch::container::{self, Container};
 use crate::launch::{kubernetes, slurm, Task};
-use crate::plan::{Estimate, Plan, StageKind};
+use crate::plan::{hash, Estimate, Plan, StageKind};
 use crate::run::usage;
 use crate::store::{write_atomic, Folder};
 
@@ -233,11 +233,14 @@ impl SlurmArgs {
             }
         }
         let container = self.container(&out, &data)?;
+        // The tasks run this version of the study, whatever becomes of its file before the last of them has ended.
+        let yaml = study.to_yaml();
+        let file = format!("study-{}.yaml", &hash(&yaml)[..8]);
         let inside = container.engine != container::Engine::None;
         let task = Task {
             name: study.name.clone(),
             shards: self.common.shards as usize,
-            study: format!("{}/{}/launch/study.yaml", if inside { container::LOGS } else { &out }, study.name),
+            study: format!("{}/{}/launch/{file}", if inside { container::LOGS } else { &out }, study.name),
             out: if inside { container::LOGS.into() } else { out.clone() },
             data: data.map(|data| if inside { container::DATA.into() } else { data }),
             more: self.common.more(),
@@ -251,12 +254,12 @@ impl SlurmArgs {
             let name = self.template.as_deref().unwrap_or(Path::new("the template")).display().to_string();
             usage(format!("{name}: {error}"), "`transfergrid launch template` prints one that works")
         })?;
-        let report = slurm::report_script(&task, &container.wrap(&task.report()), &request, &folder);
+        let looks = Container { gpu: false, ..container };
+        let report = slurm::report_script(&task, &looks.wrap(&task.report()), &request, &folder);
 
-        // The tasks run this version of the study, whatever becomes of its file before the last of them has ended.
         let place = Folder(PathBuf::from(&folder));
         let (array, after) = (place.0.join("array.sh"), place.0.join("report.sh"));
-        write_atomic(&place.0.join("study.yaml"), study.to_yaml().as_bytes())?;
+        write_atomic(&place.0.join(&file), yaml.as_bytes())?;
         write_atomic(&array, script.as_bytes())?;
         write_atomic(&after, report.as_bytes())?;
         if self.dry_run {
@@ -268,8 +271,10 @@ impl SlurmArgs {
             return Ok(0);
         }
         let id = sbatch(&[&array.to_string_lossy()])?;
-        let report = sbatch(&[&format!("--dependency=afterany:{id}"), &after.to_string_lossy()])?;
-        print(&format!("job array {id}, {} tasks; then the report, job {report}\n", task.shards));
+        print(&format!("job array {id}, {} tasks\n", task.shards));
+        let report = sbatch(&[&format!("--dependency=afterany:{id}"), &after.to_string_lossy()])
+            .with_context(|| format!("array {id} is submitted, the job that would report after it is not"))?;
+        print(&format!("report after it: job {report}\n"));
         complain(&format!("  transfergrid status {out}/{name}\n  tail -f {folder}/{id}_0.log", name = study.name));
         Ok(0)
     }

@@ -162,12 +162,8 @@ impl ReportArgs {
                 let (study, plan, records) = *opened;
                 records.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
                 let report = Report::new(&study, &plan, &records);
-                // A target whose source failed is never run. What failed is tried again by the next sweep, which `busy` waits for.
-                let failed = |stage: &Stage| records.by_key.get(&stage.key).is_some_and(|record| record.status == Status::Failed);
-                let settled = |stage: &Stage| {
-                    records.by_key.contains_key(&stage.key) || stage.source.is_some_and(|source| failed(&plan.stages[source]))
-                };
-                let complete = !busy && plan.stages.iter().all(settled);
+                // What failed is tried again by the next sweep, which `busy` waits for.
+                let complete = !busy && is_settled(&plan, &records);
                 let text = match self.format {
                     Format::Text => statement(&report) + "\n",
                     Format::Json => summary(&study, &report),
@@ -263,6 +259,14 @@ impl Mark {
             page: time(folder.report().join("index.html")),
         }
     }
+}
+
+/// Whether every stage has ended somehow; a target whose source failed is never run.
+pub fn is_settled(plan: &Plan, records: &Records) -> bool {
+    let failed = |stage: &Stage| records.by_key.get(&stage.key).is_some_and(|record| record.status == Status::Failed);
+    let settled =
+        |stage: &Stage| records.by_key.contains_key(&stage.key) || stage.source.is_some_and(|source| failed(&plan.stages[source]));
+    plan.stages.iter().all(settled)
 }
 
 /// Whether someone works in a folder.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
+use super::report::is_settled;
 use super::shard::ShardArg;
 use super::watch::Watch;
 use super::{complain, duration, print, refuse_other_kind, StudyArgs};
@@ -144,13 +145,16 @@ impl SweepArgs {
             complain("interrupted while waiting; nothing was run");
             return Ok(75);
         };
+        if shard.is_none() {
+            folder.remove_parts();
+        }
         if self.fresh {
             self.discard(&folder)?;
         }
         let mut part = Part::of(&plan, shard);
         let keys: HashSet<&str> = part.stages(&plan).map(|(_, stage)| stage.key.as_str()).collect();
         let records = Records::read_some(&folder, |key| keys.contains(key))?;
-        refuse_mixed_engines(&folder, &records, engine.name())?;
+        refuse_mixed_engines(&folder, engine.name())?;
         if self.only_failed {
             keep_failed(&mut part, &plan, &records);
         }
@@ -234,10 +238,10 @@ impl SweepArgs {
 }
 
 /// Made-up and real numbers never share a folder.
-fn refuse_mixed_engines(folder: &Folder, records: &Records, engine: &str) -> Result<()> {
-    match records.by_key.values().find(|record| record.engine != engine) {
-        Some(record) => Err(usage(
-            format!("{} holds results of the engine `{}`, this sweep uses `{engine}`", folder.0.display(), record.engine),
+fn refuse_mixed_engines(folder: &Folder, engine: &str) -> Result<()> {
+    match Records::engines(folder)?.into_iter().find(|other| other != engine) {
+        Some(other) => Err(usage(
+            format!("{} holds results of the engine `{other}`, this sweep uses `{engine}`", folder.0.display()),
             "use another --out, or --fresh to discard them",
         )),
         None => Ok(()),
@@ -262,6 +266,11 @@ fn keep_failed(part: &mut Part, plan: &Plan, records: &Records) {
     let failed = |index: usize| records.by_key.get(&plan.stages[index].key).is_some_and(|record| record.status == Status::Failed);
     for (index, stage) in plan.stages.iter().enumerate() {
         part.chosen[index] &= failed(index) || (!records.is_final(&stage.key) && stage.source.is_some_and(failed));
+    }
+    // A target that failed and whose source has no result (its record was damaged, say) needs that first.
+    for (index, stage) in plan.stages.iter().enumerate().filter(|(_, stage)| stage.source.is_some()) {
+        let source = stage.source.filter(|&source| part.chosen[index] && !records.is_final(&plan.stages[source].key));
+        source.into_iter().for_each(|source| part.chosen[source] = true);
     }
 }
 
@@ -302,14 +311,15 @@ fn opening(
 
 /// The report, and the exit code. A shard tells of itself; the one that ends last tells of the study.
 fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Tally, lease: Lease, watch: &mut Watch) -> Result<u8> {
+    // First: of two shards that end together at least one finds that all others have ended.
+    drop(lease);
     let alone = part.shard.is_none_or(|shard| others_ended(folder, shard));
     let keys: HashSet<&str> = part.stages(plan).map(|(_, stage)| stage.key.as_str()).collect();
     let records = Records::read_some(folder, |key| alone || keys.contains(key))?;
-    let tells = part.shard.is_none() || plan.stages.iter().all(|stage| records.by_key.contains_key(&stage.key));
+    let tells = part.shard.is_none() || (alone && is_settled(plan, &records));
     watch.finish(tells.then_some(&records));
     let report = tells.then(|| Report::new(study, plan, &records));
     let files = report.as_ref().map(|report| write(report, study, plan, &records, &Place::of(folder)));
-    drop(lease);
     if tally.interrupted {
         complain(&format!(
             "interrupted: {} of {} stages are done and saved; the same command goes on from here",
@@ -327,7 +337,7 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
     if tally.gave_up {
         tell_errors();
         complain("stopped at the first failure, as --fail-fast asks; the same command goes on from here");
-        return Ok(1);
+        return Ok(3);
     }
     match &report {
         Some(report) => print(&format!("{}\n\n", statement(report))),
@@ -343,7 +353,7 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
     files.transpose()?.into_iter().flatten().for_each(|file| print(&format!("{}\n", file.display())));
     tell_errors();
     let sound = match (&report, part.shard) {
-        (Some(report), None) => report.lacking.is_empty(),
+        (Some(report), None) if part.is_whole() => report.lacking.is_empty(),
         _ => of_part().all(|record| record.is_some_and(|record| record.status == Status::Done)),
     };
     Ok(if sound { 0 } else { 3 })

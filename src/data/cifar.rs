@@ -57,13 +57,17 @@ impl Form {
             false => self.read_archive(path)?,
         };
         let mut half = |names: &[&str], records: usize| {
-            let mut pixels = Vec::with_capacity(names.len() * records * 3 * PLANE);
-            let mut labels = Vec::with_capacity(names.len() * records);
+            // All there and whole, before memory is taken for them.
+            let mut files = vec![];
             for name in names {
                 let file = path.join(name);
                 let bytes = batches.remove(*name).ok_or_else(|| DataError::file(&file, "this file is missing"))?;
-                self.decode(&file, &bytes, records, &mut pixels, &mut labels)?;
+                self.check_length(&file, bytes.len(), records)?;
+                files.push((file, bytes));
             }
+            let mut pixels = Vec::with_capacity(names.len() * records * 3 * PLANE);
+            let mut labels = Vec::with_capacity(names.len() * records);
+            files.iter().try_for_each(|(file, bytes)| self.decode(file, bytes, &mut pixels, &mut labels))?;
             Ok(Examples::images(pixels, labels, 3 * PLANE))
         };
         Ok((half(self.train, self.records[0])?, half(&[self.test], self.records[1])?))
@@ -107,21 +111,18 @@ impl Form {
         Ok(batches)
     }
 
-    /// The planes' pixels, channels innermost.
-    fn decode(&self, path: &Path, bytes: &[u8], records: usize, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<(), DataError> {
+    fn check_length(&self, path: &Path, found: usize, records: usize) -> Result<(), DataError> {
         let wanted = records * self.record();
-        if bytes.len() != wanted {
-            let what = if bytes.len() < wanted { "truncated" } else { "too long" };
-            return Err(DataError::file(
-                path,
-                format!(
-                    "{what}: a batch has {} bytes, this one {}{}",
-                    wanted,
-                    if what == "too long" { "at least " } else { "" },
-                    bytes.len()
-                ),
-            ));
-        }
+        let (what, least) = match found {
+            n if n < wanted => ("truncated", ""),
+            n if n > wanted => ("too long", "at least "),
+            _ => return Ok(()),
+        };
+        Err(DataError::file(path, format!("{what}: a batch has {wanted} bytes, this one {least}{found}")))
+    }
+
+    /// The planes' pixels, channels innermost.
+    fn decode(&self, path: &Path, bytes: &[u8], pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<(), DataError> {
         for (i, record) in bytes.chunks_exact(self.record()).enumerate() {
             let label = record[self.label];
             if label >= self.classes {

@@ -18,7 +18,9 @@ use ndarray::Array2;
 
 use crate::config::network::DataName;
 
+pub use cifar::{read_cifar10, read_cifar100};
 pub use fetch::{fetch, Source};
+pub use idx::read_idx;
 pub use locate::{search_path, Roots};
 pub use split::{normalisation, task_labels, taught, test_rows, Normalisation, Preparation, Split};
 pub use verify::{verify, Checksum, Verdict};

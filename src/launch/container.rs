@@ -19,7 +19,9 @@ pub const LOGS: &str = "/app/logs";
 pub const DATA: &str = "/app/data";
 
 /// What the scheduler tells the program.
-const ENVIRONMENT: [&str; 3] = ["SLURM_ARRAY_TASK_ID", "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"];
+const ENVIRONMENT: &str = "SLURM_ARRAY_TASK_ID";
+/// What a Docker engine, which lives outside of the job, is told of the job's GPUs: the job's script fills it in.
+pub const GPUS: &str = "$GPUS";
 
 /// A container on a node.
 #[derive(Debug, Clone)]
@@ -56,9 +58,10 @@ impl Container {
                 let mut command = words(if docker { "docker run" } else { "podman run --userns=keep-id" });
                 command.extend(words("--rm --read-only --network none"));
                 command.extend(["--user".into(), format!("{}:{}", self.user.0, self.user.1)]);
-                let gpu = if docker { "--gpus all" } else { "--device nvidia.com/gpu=all" };
-                command.extend(self.gpu.then(|| words(gpu)).into_iter().flatten());
-                ENVIRONMENT.iter().for_each(|name| command.extend(["--env".into(), name.to_string()]));
+                let gpu = if docker { ["--gpus", GPUS] } else { ["--device", "nvidia.com/gpu=all"] };
+                command.extend(gpu.iter().filter(|_| self.gpu).map(|word| word.to_string()));
+                let seen = (self.gpu && !docker).then_some("CUDA_VISIBLE_DEVICES"); // Docker's devices are numbered anew
+                [ENVIRONMENT].into_iter().chain(seen).for_each(|name| command.extend(["--env".into(), name.into()]));
                 mounts.iter().for_each(|(from, to, w)| command.extend(["--volume".into(), format!("{from}:{to}{}", access(*w))]));
                 command.push(self.image.clone());
                 command

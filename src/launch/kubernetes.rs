@@ -17,6 +17,7 @@ use serde_yaml::Value;
 
 use super::container::{DATA, LOGS};
 use super::Task;
+use crate::plan::hash;
 
 /// What the job asks for.
 #[derive(Debug, Clone, Default)]
@@ -59,17 +60,20 @@ pub fn manifest(task: &Task, study: &str, request: &Request, overlay: Option<&st
         labels: Some(labels.clone()),
         ..ObjectMeta::default()
     };
+    // Another version of the study gets another name: pods of an earlier job keep theirs.
+    let config_name = format!("{name}-{}", &hash(&study)[..8]);
     let config = ConfigMap {
-        metadata: meta.clone(),
+        metadata: ObjectMeta { name: Some(config_name.clone()), ..meta.clone() },
+        immutable: Some(true),
         data: Some(BTreeMap::from([("study.yaml".to_string(), study.to_string())])),
         ..ConfigMap::default()
     };
-    let job = Job { metadata: meta, spec: Some(job_spec(task, request, &name, labels)), status: None };
+    let job = Job { metadata: meta, spec: Some(job_spec(task, request, &config_name, labels)), status: None };
     let job = match overlay {
         Some(text) => overlaid(&job, text)?,
         None => job,
     };
-    check(&job)?;
+    check(&job, task)?;
     Ok(format!("{}---\n{}", yaml("v1", "ConfigMap", &config)?, yaml("batch/v1", "Job", &job)?))
 }
 
@@ -80,7 +84,7 @@ fn yaml(api: &str, kind: &str, object: &impl Serialize) -> Result<String> {
     Ok(serde_yaml::to_string(&value)?)
 }
 
-fn job_spec(task: &Task, request: &Request, name: &str, labels: BTreeMap<String, String>) -> JobSpec {
+fn job_spec(task: &Task, request: &Request, config: &str, labels: BTreeMap<String, String>) -> JobSpec {
     let count = i32::try_from(task.shards).unwrap_or(i32::MAX);
     JobSpec {
         completion_mode: Some("Indexed".into()),
@@ -91,7 +95,7 @@ fn job_spec(task: &Task, request: &Request, name: &str, labels: BTreeMap<String,
         pod_failure_policy: Some(failure_policy()),
         template: PodTemplateSpec {
             metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
-            spec: Some(pod(task, request, name)),
+            spec: Some(pod(task, request, config)),
         },
         ..JobSpec::default()
     }
@@ -116,7 +120,7 @@ fn failure_policy() -> PodFailurePolicy {
     }
 }
 
-fn pod(task: &Task, request: &Request, name: &str) -> PodSpec {
+fn pod(task: &Task, request: &Request, config: &str) -> PodSpec {
     let mount = |name: &str, path: &str, sub: Option<&str>, read_only: bool| VolumeMount {
         name: name.into(),
         mount_path: path.into(),
@@ -175,7 +179,7 @@ fn pod(task: &Task, request: &Request, name: &str) -> PodSpec {
             },
             Volume {
                 name: "study".into(),
-                config_map: Some(ConfigMapVolumeSource { name: name.into(), ..ConfigMapVolumeSource::default() }),
+                config_map: Some(ConfigMapVolumeSource { name: config.into(), ..ConfigMapVolumeSource::default() }),
                 ..Volume::default()
             },
             Volume { name: "tmp".into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() },
@@ -220,7 +224,7 @@ pub fn quantity(text: &str) -> Result<String, String> {
     known.then(|| text.to_string()).ok_or_else(|| "a number with a unit of Kubernetes, e.g. 4, 500m, 16Gi".into())
 }
 
-/// Lays a caller's Job over ours: maps are merged, lists of named things by name, other values replaced.
+/// Lays a caller's Job over ours: maps are merged, lists of named things by name (mounts also by their path), other values replaced.
 fn overlaid(job: &Job, text: &str) -> Result<Job> {
     let over: Value = serde_yaml::from_str(text).context("it is not YAML")?;
     let mut merged = serde_yaml::to_value(job)?;
@@ -243,9 +247,11 @@ fn merge(base: &mut Value, over: Value) {
                 }
             }
         }
-        (Value::Sequence(base), Value::Sequence(over)) if over.iter().all(|item| item["name"].is_string()) => {
+        (Value::Sequence(base), Value::Sequence(over)) if !over.is_empty() && over.iter().all(|item| item["name"].is_string()) => {
             for item in over {
-                match base.iter_mut().find(|known| known["name"] == item["name"]) {
+                // One volume may be mounted at several places.
+                let same = |known: &&mut Value| known["name"] == item["name"] && known["mountPath"] == item["mountPath"];
+                match base.iter_mut().find(same) {
                     Some(known) => merge(known, item),
                     None => base.push(item),
                 }
@@ -273,11 +279,11 @@ fn unknown(all: &Value, known: &Value, at: &str) -> Option<String> {
 }
 
 /// What the API's schema does not say, and a cluster would refuse or misunderstand; an overlay may have broken it.
-fn check(job: &Job) -> Result<()> {
+fn check(job: &Job, task: &Task) -> Result<()> {
     let spec = job.spec.as_ref().context("the job has no spec")?;
     let pod = spec.template.spec.as_ref().context("the job's template has no spec")?;
-    if spec.completion_mode.as_deref() != Some("Indexed") || spec.completions.is_none() {
-        bail!("the job must stay Indexed, with `completions`: the index says which shard a pod runs");
+    if spec.completion_mode.as_deref() != Some("Indexed") || spec.completions.map(i64::from) != i64::try_from(task.shards).ok() {
+        bail!("the job must stay Indexed, with {} `completions`: the index says which shard a pod runs", task.shards);
     }
     if pod.restart_policy.as_deref() != Some("Never") {
         bail!("restartPolicy must stay Never: the job's podFailurePolicy depends on it");
@@ -340,6 +346,7 @@ mod tests {
             ("spec: {completions: many}", "gives no batch/v1 Job"),
             ("spec: {template: {spec: {restartPolicy: Always}}}", "must stay Never"),
             ("spec: {completionMode: NonIndexed}", "must stay Indexed"),
+            ("spec: {completions: 8}", "with 16 `completions`"),
             (
                 "spec: {template: {spec: {volumes: [{name: tmp}], containers: [{name: more, volumeMounts: [{name: x, mountPath: /x}]}]}}}",
                 "mounts `x`",

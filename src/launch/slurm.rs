@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::container::GPUS;
 use super::Task;
 
 /// The template that is used where the caller has none.
@@ -40,6 +41,7 @@ pub fn script(template: &str, task: &Task, command: &[String], request: &Request
         ("array", format!("0-{}{limit}", task.shards - 1)),
         ("shards", task.shards.to_string()),
         ("log", format!("{folder}/%A_%a.log")),
+        ("folder", quoted(&[folder.to_string()])),
         ("notice", request.notice.to_string()),
         ("directives", directives(request)),
         ("command", quoted(command)),
@@ -72,10 +74,15 @@ fn directives(request: &Request) -> String {
     all.map(|option| format!("#SBATCH {option}\n")).collect::<String>().trim_end().to_string()
 }
 
-/// Words for a shell.
+/// Words for a shell; [`GPUS`] is left for it to fill in.
 pub fn quoted(words: &[String]) -> String {
-    let quote = |word: &String| shlex::try_quote(word).map_or_else(|_| "''".into(), |word| word.into_owned()); // a NUL: refused before
+    let quote = |word: &String| if word == GPUS { format!("\"{GPUS}\"") } else { plain(word) };
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+fn plain(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| "''".into(), |word| word.into_owned())
+    // a NUL: refused before
 }
 
 fn fill(template: &str, values: &[(&str, String)]) -> Result<String, TemplateError> {

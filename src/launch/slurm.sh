@@ -11,6 +11,8 @@
 echo "$(date +%FT%T) task ${SLURM_ARRAY_TASK_ID:-none} of job ${SLURM_ARRAY_JOB_ID:-none} starts on $(hostname), restart ${SLURM_RESTART_COUNT:-0}"
 
 # Signals of Slurm (time limit, preemption, scancel) come to this shell. It hands them on: the program then saves its work and ends with 75.
+export GPUS=${SLURM_JOB_GPUS:+\"device=$SLURM_JOB_GPUS\"} # for a Docker engine, which does not see what Slurm gave this task
+export GPUS=${GPUS:-all}
 {{command}} &
 child=$!
 trap 'signalled=1; kill -TERM "$child" 2>/dev/null' TERM INT USR1 USR2
@@ -22,12 +24,20 @@ while :; do
 done
 
 echo "$(date +%FT%T) ends with $code"
-# Interrupted, not ended: in the queue again. Slurm itself requeues what it preempts, and what is cancelled shall not come back: only while the job
-# counts as running is that ours to do (a notice of the time limit, or a preemption that left time to save).
-if [[ $code == 75 ]]; then
-    case $(scontrol show job --oneliner "${SLURM_JOB_ID:-}" 2>/dev/null) in
-    *JobState=RUNNING*) scontrol requeue "$SLURM_JOB_ID" || echo "scontrol requeue did not work; by hand: sbatch --array=${SLURM_ARRAY_TASK_ID:-} THIS-FILE" ;;
-    *) echo "Slurm ends this job: it is not requeued from here" ;;
+# In the queue again: what was interrupted (75) always, what died of something else (the kernel's want of memory, a lost file system) twice. Not what
+# running again would not mend (2: a mistake in the study or the data; 3: cells that failed or diverged).
+# Slurm itself requeues what it preempts, and what is cancelled shall not come back: only while the task counts as running is that ours to do.
+task=${SLURM_ARRAY_JOB_ID:-}_${SLURM_ARRAY_TASK_ID:-} # the number of one of the tasks is the array's too
+deaths={{folder}}/deaths-$task
+case $code in
+0 | 2 | 3) again=0 ;;
+75) again=1 ;;
+*) echo "$code" >> "$deaths" && again=$(($(wc -l < "$deaths") <= 2)) ;;
+esac
+if ((again)); then
+    case $(scontrol show job --oneliner "$task") in
+    *JobState=RUNNING*) scontrol requeue "$task" || echo "it could not be requeued; by hand: sbatch --array=$SLURM_ARRAY_TASK_ID THIS-FILE" ;;
+    *) echo "the task does not count as running any more: it is not requeued from here" ;;
     esac
 fi
 exit "$code"

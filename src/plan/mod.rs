@@ -19,6 +19,7 @@ pub use blocks::{blocks, Block, Convolution, Linear};
 pub use cases::{cases, Case};
 pub use cost::{forward_flops, parameters, Cost, Estimate, StepCost, CPU_FLOPS_PER_CORE};
 pub use shards::{Part, Shard};
+use stage::Pattern;
 pub use stage::{hash, Stage, StageKind};
 pub use stream::Stream;
 
@@ -26,7 +27,7 @@ pub use stream::Stream;
 #[derive(Debug, Clone)]
 pub struct Cell {
     /// (key path, value) for every axis of the study.
-    pub axes: Vec<(String, Value)>,
+    pub axes: Arc<[(String, Value)]>,
     pub seed: u64,
     pub source: usize,
     pub target: usize,
@@ -58,14 +59,18 @@ impl Plan {
             let settings = Arc::new(study.cell(&at)?);
             let axes: Vec<(String, Value)> =
                 study.axes.iter().zip(&at).map(|(axis, &i)| (axis.path.clone(), axis.values[i].clone())).collect();
+            let pattern = |kind, lambda| Pattern::new(kind, &settings, lambda, &axes);
+            let of_source = pattern(StageKind::Source, settings.lambda0);
+            let of_target = pattern(StageKind::Target, settings.lambda1);
+            let of_twins: Vec<Pattern> = settings.scratch.lambdas.iter().map(|&lambda| pattern(StageKind::Scratch, lambda)).collect();
+            let of_alignment = study.alignment.then(|| pattern(StageKind::Alignment, 0.0));
+            let axes: Arc<[(String, Value)]> = axes.clone().into();
             for &seed in &study.seeds {
-                let source = stages.add(Stage::new(StageKind::Source, &settings, settings.lambda0, seed, None, &axes));
+                let source = stages.add(of_source.stage(seed, None));
                 let key = stages.all[source].key.clone();
-                let target = stages.add(Stage::new(StageKind::Target, &settings, settings.lambda1, seed, Some((source, &key)), &axes));
-                let twin = |&lambda: &f64| stages.add(Stage::new(StageKind::Scratch, &settings, lambda, seed, None, &axes));
-                let scratch = settings.scratch.lambdas.iter().map(twin).collect();
-                let aligned = || Stage::new(StageKind::Alignment, &settings, 0.0, seed, None, &axes);
-                let alignment = study.alignment.then(aligned).map(|stage| stages.add(stage));
+                let target = stages.add(of_target.stage(seed, Some((source, &key))));
+                let scratch = of_twins.iter().map(|twin| stages.add(twin.stage(seed, None))).collect();
+                let alignment = of_alignment.as_ref().map(|pattern| stages.add(pattern.stage(seed, None)));
                 cells.push(Cell { axes: axes.clone(), seed, source, target, scratch, alignment });
             }
         }
@@ -82,7 +87,7 @@ impl Plan {
         let mut open: HashMap<&str, usize> = HashMap::new();
         let mut packs: Vec<Vec<usize>> = vec![];
         for &index in stages {
-            let shape = self.stages[index].shape.as_str();
+            let shape: &str = &self.stages[index].shape;
             match open.get(shape).filter(|&&pack| packs[pack].len() < size) {
                 Some(&pack) => packs[pack].push(index),
                 None => {

@@ -1,5 +1,6 @@
 //! A stage: one training whose result its content key determines.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -66,7 +67,7 @@ pub struct Stage {
     /// Hash of everything that determines the result.
     pub key: String,
     /// Hash of everything that stages of one pack must share: all but λ and the seed.
-    pub shape: String,
+    pub shape: Arc<str>,
     pub seed: u64,
     pub settings: Arc<Network>,
     /// λ₀ of a source stage, λ₁ of a target stage, the twin's own λ of a scratch stage.
@@ -74,7 +75,7 @@ pub struct Stage {
     /// The source stage that a target stage starts from, as an index into the plan's stages.
     pub source: Option<usize>,
     /// The values of the study's axes that shape this stage; a scratch stage's λ stands under `lambda1`.
-    pub axes: Vec<(String, Value)>,
+    pub axes: Arc<[(String, Value)]>,
 }
 
 /// A task's images: what the input's normalisation, or the vocabulary, is taken from.
@@ -95,7 +96,7 @@ impl<'a> Images<'a> {
     }
 }
 
-/// Everything that determines a stage's result, in the order that is hashed.
+/// What determines a stage's result but for λ, the seed and the source model, in the order that is hashed.
 #[derive(Serialize)]
 struct Content<'a> {
     version: u32,
@@ -114,39 +115,35 @@ struct Content<'a> {
     pair: Option<(Phase, Head)>,
     phase: &'a Phase,
     transfer: Option<&'a Transfer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    own: Option<(f64, u64)>,
 }
 
-impl Stage {
-    /// A stage of a cell. `source` is the index and key of the source stage that a target stage starts from.
-    pub fn new(
-        kind: StageKind,
-        settings: &Arc<Network>,
-        lambda: f64,
-        seed: u64,
-        source: Option<(usize, &str)>,
-        axes: &[(String, Value)],
-    ) -> Stage {
-        let mut stage = Stage {
-            kind,
-            key: String::new(),
-            shape: String::new(),
-            seed,
-            settings: settings.clone(),
-            lambda,
-            source: source.map(|(index, _)| index),
-            axes: axes.iter().filter(|(path, _)| kind.concerns(settings, path)).cloned().collect(),
-        };
-        if kind == StageKind::Scratch {
-            stage.axes.push(("lambda1".into(), Value::from(lambda)));
-        }
+/// The rest; its lines follow those of the content.
+#[derive(Serialize)]
+struct Own<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    own: (f64, u64),
+}
+
+/// Stages of one kind in one combination of the axes: they differ in the seed alone. A study may have a million stages, and their settings are
+/// written out and hashed once for each combination.
+#[derive(Debug)]
+pub struct Pattern {
+    stage: Stage,
+    /// Over the content.
+    hasher: Sha256,
+}
+
+impl Pattern {
+    pub fn new(kind: StageKind, settings: &Arc<Network>, lambda: f64, axes: &[(String, Value)]) -> Pattern {
+        let own = (kind == StageKind::Scratch).then(|| ("lambda1".to_string(), Value::from(lambda)));
+        let axes = axes.iter().filter(|(path, _)| kind.concerns(settings, path)).cloned().chain(own).collect();
+        let mut stage =
+            Stage { kind, key: String::new(), shape: "".into(), seed: 0, settings: settings.clone(), lambda, source: None, axes };
         let phase = stage.phase();
         let aligns = kind == StageKind::Alignment;
         let no_penalty = Penalty::default();
-        let mut content = Content {
+        let content = Content {
             version: RESULTS_VERSION,
             kind,
             data: settings.data,
@@ -159,16 +156,21 @@ impl Stage {
             pair: aligns.then(|| (task_alone(&settings.target), settings.transfer.head)),
             phase: &phase,
             transfer: (kind == StageKind::Target).then_some(&settings.transfer),
-            source: None,
-            own: None,
         };
-        stage.shape = hash(&content);
-        content.source = source.map(|(_, key)| key);
-        content.own = Some((lambda, seed));
-        stage.key = hash(&content);
-        stage
+        let hasher = Sha256::new().chain_update(yaml(&content));
+        stage.shape = short(hasher.clone()).into();
+        Pattern { stage, hasher }
     }
 
+    /// One of the stages. `source` is the index and key of the source stage that a target stage starts from.
+    pub fn stage(&self, seed: u64, source: Option<(usize, &str)>) -> Stage {
+        let own = Own { source: source.map(|(_, key)| key), own: (self.stage.lambda, seed) };
+        let key = short(self.hasher.clone().chain_update(yaml(&own)));
+        Stage { key, seed, source: source.map(|(index, _)| index), ..self.stage.clone() }
+    }
+}
+
+impl Stage {
     /// The task and training of this stage; the twin's own learning rate and epochs filled in.
     pub fn phase(&self) -> Phase {
         match self.kind {
@@ -215,9 +217,19 @@ fn task_alone(phase: &Phase) -> Phase {
     Phase { validation_per_class, label_noise, ..Phase::new(phase.classes.clone(), 1, 1.0) }
 }
 
-/// 80 bits of SHA-256 over the YAML of a value (YAML, since λ₁ may be infinite and JSON has no word for that).
+/// 80 bits of SHA-256 over the YAML of a value.
 pub fn hash(content: &impl Serialize) -> String {
+    short(Sha256::new().chain_update(yaml(content)))
+}
+
+/// YAML, since λ₁ may be infinite and JSON has no word for that.
+fn yaml(content: &impl Serialize) -> String {
     // Serialising plain structs into memory cannot fail; an empty text would only make equal keys, which the tests would see.
-    let text = serde_yaml::to_string(content).unwrap_or_default();
-    Sha256::digest(text.as_bytes())[..10].iter().map(|byte| format!("{byte:02x}")).collect()
+    serde_yaml::to_string(content).unwrap_or_default()
+}
+
+fn short(hasher: Sha256) -> String {
+    let mut text = String::with_capacity(20);
+    hasher.finalize()[..10].iter().for_each(|byte| _ = write!(text, "{byte:02x}")); // into a String: cannot fail
+    text
 }

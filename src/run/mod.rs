@@ -12,6 +12,7 @@ mod worker;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{mpsc, Arc};
@@ -161,9 +162,11 @@ pub fn sweep(order: &Order, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -
         for number in 0..workers {
             let (out, keeper) = (sender.clone(), tasks.clone());
             let worker = Worker { number, plan, engine, shared: &shared, out, keeper, pack: Cell::default() };
-            scope.spawn(move || worker.work());
+            // A worker that panics says so when it is dropped; that is enough.
+            scope.spawn(move || _ = catch_unwind(AssertUnwindSafe(move || worker.work())));
         }
-        scope.spawn(move || keeper::keep(&key, folder, order.lease, &to_write, &sender));
+        let keep = move || keeper::keep(&key, folder, order.lease, &to_write, &sender);
+        scope.spawn(move || _ = catch_unwind(AssertUnwindSafe(keep)));
         // However this thread leaves, by an error or a panic: the workers wind down, what they still send is not needed.
         let leaving = StopOnDrop(stop);
         let mut listener = Listener::new(order, &shared, &mut ending, tasks, workers);
@@ -179,7 +182,7 @@ pub fn sweep(order: &Order, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -
     let death = result?;
     tally.missing = order.stages().filter(|(_, stage)| !records.is_final(&stage.key)).count().saturating_sub(tally.failed);
     let stopped = stop.load(Ordering::SeqCst) && tally.missing > 0;
-    tally.gave_up = order.fail_fast && tally.failed > 0;
+    tally.gave_up = order.fail_fast && tally.failed > 0 && tally.missing > 0;
     tally.interrupted = stopped && !tally.gave_up;
     match death {
         Some(why) if shared.has_work() && !stopped => {
@@ -225,12 +228,12 @@ fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
 }
 
 /// How many replicas a pack of each shape that is still to be trained may have.
-fn pack_sizes(plan: &Plan, engine: &dyn Engine, finished: impl Fn(usize) -> bool) -> HashMap<String, usize> {
-    let mut shapes: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+fn pack_sizes(plan: &Plan, engine: &dyn Engine, finished: impl Fn(usize) -> bool) -> HashMap<Arc<str>, usize> {
+    let mut shapes: BTreeMap<&Arc<str>, (usize, usize)> = BTreeMap::new();
     for (index, stage) in plan.stages.iter().enumerate().filter(|(index, _)| !finished(*index)) {
         shapes.entry(&stage.shape).or_insert((index, 0)).1 += 1;
     }
-    shapes.into_iter().map(|(shape, (first, count))| (shape.to_string(), engine.pack_size(&plan.stages[first], count))).collect()
+    shapes.into_iter().map(|(shape, (first, count))| (shape.clone(), engine.pack_size(&plan.stages[first], count))).collect()
 }
 
 /// Hears the workers and the keeper, and settles what they have finished.
@@ -362,7 +365,9 @@ impl<'a, 'b> Listener<'a, 'b> {
             if deaths < MOST_DEATHS { "its pack goes back to the queue" } else { "its pack counts as failed, as others have died of it" };
         let others = if left == 1 { "1 other worker goes on".into() } else { format!("{left} other workers go on") };
         self.ending.watcher.warn(&format!("worker {worker} has died ({why}); {what}, {others}"));
-        if deaths < MOST_DEATHS {
+        if pack.is_empty() {
+            // It had none in hand.
+        } else if deaths < MOST_DEATHS {
             self.shared.again(&pack, false);
         } else {
             let ends = vec![worker::failed(&why); pack.len()];
@@ -377,17 +382,26 @@ impl<'a, 'b> Listener<'a, 'b> {
         let Some(error) = finished.ends.iter().filter(|end| end.status == Status::Failed).find_map(|end| end.error.as_deref()) else {
             return Ok(false);
         };
-        if self.shared.is_stopped() {
+        // Packs are halved until the guilty one is alone; only then tries are counted.
+        let several = finished.pack.len() > 1;
+        let tries =
+            finished.pack.iter().map(|index| self.tries.get(index).copied().unwrap_or(0)).max().unwrap_or(0) + usize::from(!several);
+        if self.order.retries == 0 || tries > self.order.retries {
             return Ok(false);
         }
-        let tries = finished.pack.iter().map(|&index| count(&mut self.tries, index)).max().unwrap_or(0);
-        if tries > self.order.retries {
-            return Ok(false);
+        if self.shared.is_stopped() {
+            self.shared.put_down(); // for the next sweep
+            return Ok(true);
         }
         let first = error.lines().next().unwrap_or_default();
-        self.ending.watcher.warn(&format!("try {tries} of {} failed ({first}); once more", self.order.retries + 1));
-        if finished.pack.len() > 1 {
+        match several {
+            true => self.ending.watcher.warn(&format!("a pack of {} failed ({first}); once more, in halves", finished.pack.len())),
+            false => self.ending.watcher.warn(&format!("try {tries} of {} failed ({first}); once more", self.order.retries + 1)),
+        }
+        if several {
             self.forget(&finished.pack, f64::INFINITY)?;
+        } else {
+            finished.pack.iter().for_each(|&index| _ = count(&mut self.tries, index));
         }
         self.shared.again(&finished.pack, true);
         Ok(true)
@@ -456,7 +470,7 @@ impl<'a, 'b> Listener<'a, 'b> {
     /// Removes a pack's snapshot, if it was trained for long enough to have one or an earlier sweep left one.
     fn forget(&mut self, pack: &[usize], seconds: f64) -> Result<()> {
         let path = self.ending.folder.unfinished(&worker::pack_key(self.ending.plan, pack));
-        if seconds >= self.order.snapshot_every.as_secs_f64() || path.exists() {
+        if seconds >= self.order.snapshot_every.as_secs_f64() || Checkpoint::exists(&path) {
             self.ending.writer.sync()?; // the records first
             self.send(Task::Forget(path))?;
         }
@@ -520,6 +534,12 @@ impl Ending<'_> {
         let stage = &self.plan.stages[index];
         if self.records.is_final(&stage.key) {
             // A source trained again for its model: its record stands.
+            if end.status == Status::Failed {
+                self.tally.failed += 1;
+                let why = end.error.as_deref().unwrap_or_default();
+                self.watcher
+                    .warn(&format!("source {} could not be trained again for its model, so its targets wait: {why}", stage.label()));
+            }
             self.watcher.ended(stage, &self.records.by_key[&stage.key], self.records);
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::plan::{Cost, Plan, StageKind};
 
@@ -14,22 +15,22 @@ type Rank = (bool, u64, Reverse<usize>);
 pub struct Queue {
     workers: usize,
     /// Replicas in a pack at most, by shape.
-    sizes: HashMap<String, usize>,
+    sizes: HashMap<Arc<str>, usize>,
     /// Stages that can start, by shape: a pack is taken from one shape.
-    ready: HashMap<String, BTreeSet<usize>>,
+    ready: HashMap<Arc<str>, BTreeSet<usize>>,
     /// Packs that an earlier run or a dead worker left unfinished, or that are tried again; they go first, as they are.
     unfinished: Vec<Vec<usize>>,
     /// Targets that wait, by their source.
     waiting: BTreeMap<usize, BTreeSet<usize>>,
     /// How many wait, by shape.
-    coming: HashMap<String, usize>,
+    coming: HashMap<Arc<str>, usize>,
     /// Packs in work.
     working: usize,
 }
 
 impl Queue {
     /// `sizes` has the largest pack of each shape, `finished` says which stages need not run.
-    pub fn new(plan: &Plan, workers: usize, sizes: HashMap<String, usize>, finished: impl Fn(usize) -> bool) -> Queue {
+    pub fn new(plan: &Plan, workers: usize, sizes: HashMap<Arc<str>, usize>, finished: impl Fn(usize) -> bool) -> Queue {
         let mut queue = Queue {
             workers,
             sizes,

@@ -149,8 +149,8 @@ pub struct Worker<'a> {
 /// Says so, however the worker leaves; a worker that panicked (packs' panics are caught: a mistake of ours) gives its pack back.
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
-        if let Some(pack) = self.pack.take().filter(|_| std::thread::panicking()) {
-            self.send(Message::Died(self.number, pack, "it panicked".into()));
+        if std::thread::panicking() {
+            self.send(Message::Died(self.number, self.pack.take().unwrap_or_default(), "it panicked".into()));
         }
         self.send(Message::Left);
     }

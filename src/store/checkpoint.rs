@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
-use super::{remove, write_atomic};
+use super::{remove, write_atomic, write_atomic_after};
 
 /// A named array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,10 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Writes the file whole or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
+        write_atomic(path, &self.pack()?)
+    }
+
+    fn pack(&self) -> Result<Vec<u8>> {
         let bytes: Vec<Vec<u8>> = self.arrays.iter().map(|array| array.values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
         let views: Vec<(String, TensorView)> = self
             .arrays
@@ -40,18 +44,22 @@ impl Checkpoint {
             .collect::<Result<_, safetensors::SafeTensorError>>()
             .context("a checkpoint's arrays do not fit their shapes")?;
         let meta = HashMap::from([("text".to_string(), self.text.clone()), ("sha256".to_string(), self.checksum())]);
-        let file = safetensors::serialize(views, Some(meta)).context("a checkpoint could not be packed")?;
-        write_atomic(path, &file)
+        safetensors::serialize(views, Some(meta)).context("a checkpoint could not be packed")
     }
 
     /// Writes a file anew and keeps the one before it as `<name>.previous.safetensors`, in case the new one should be damaged.
     pub fn write_next(&self, path: &Path) -> Result<()> {
-        match std::fs::rename(path, previous(path)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot rename {}", path.display()))
-            }
-            _ => self.write(path),
-        }
+        let renamed = || match std::fs::rename(path, previous(path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        // The new one is on disk before the old one is moved.
+        write_atomic_after(path, &self.pack()?, renamed)
+    }
+
+    /// Whether there is one of the two.
+    pub fn exists(path: &Path) -> bool {
+        path.exists() || previous(path).exists()
     }
 
     /// The newest of the two that [`Checkpoint::write_next`] keeps that is sound. What is damaged is set aside, and told.
@@ -71,8 +79,12 @@ impl Checkpoint {
         remove(&previous(path))
     }
 
-    /// The text alone, from the head of the file: cheap, and not checked. None where that cannot be read.
+    /// The text alone of the newest of the two, from the head of the file: cheap, and not checked. None where that cannot be read.
     pub fn text(path: &Path) -> Option<String> {
+        Checkpoint::text_of(path).or_else(|| Checkpoint::text_of(&previous(path)))
+    }
+
+    fn text_of(path: &Path) -> Option<String> {
         let mut file = File::open(path).ok()?;
         let mut length = [0; 8];
         file.read_exact(&mut length).ok()?;
@@ -185,6 +197,7 @@ mod tests {
         let mut newest = || Checkpoint::newest(&path, &mut |warning| warnings.push(warning.to_string())).map(|c| c.text);
         assert_eq!(newest().as_deref(), Some("second"));
         assert_eq!(Checkpoint::text(&path).as_deref(), Some("second"));
+        assert!(Checkpoint::exists(&path));
         std::fs::write(&path, "damage").unwrap();
         assert_eq!(newest().as_deref(), Some("first"));
         assert!(folder.path().join("pack-a.damaged").exists() && !path.exists());

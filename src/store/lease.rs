@@ -1,7 +1,7 @@
 //! Who works in a study's folder: one process for each writer of records.
 //!
-//! A lease is a file `leases/<writer>/<n>` that only one process can have created (`O_EXCL`, which network file systems honour; no
-//! advisory locks are used). Its holder overwrites its second line, a counter, every few seconds. A lease whose counter has stood still for
+//! A lease is a file `leases/<writer>/<n>` that only one process can have created (by a hard link, or `O_EXCL`, which network file
+//! systems honour; no advisory locks are used). Its holder overwrites its second line, a counter, every few seconds. A lease whose counter has stood still for
 //! [`Lease::SECONDS`] as watched by whoever wants it (a duration, so that clocks that jump or differ do not matter), or whose process is
 //! known to be dead, is taken over by creating number n + 1 and removing n. The former holder, should it still be alive (a
 //! suspended machine, a node that lost the network for a while), finds its file gone before it next writes, and stops. It and its successor do not
@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
@@ -24,7 +24,7 @@ use super::Folder;
 
 /// This process no longer holds its lease: another one goes on with the work.
 #[derive(Debug, thiserror::Error)]
-#[error("another process has taken over the work of `{writer}` in {folder}{by}: this one was taken for dead. Nothing more is written here; the other one goes on")]
+#[error("another process has taken over the work of `{writer}` in {folder}{by}, as this one was taken for dead, or its lease was damaged: nothing more is written here; the other one goes on")]
 pub struct LeaseLost {
     writer: String,
     folder: String,
@@ -50,14 +50,20 @@ pub struct Holder {
 
 impl Holder {
     fn this(records: String) -> Holder {
-        let process = std::process::id();
-        Holder { host: host(), process, boot: boot(), namespace: namespace(), ticks: ticks(process).unwrap_or(0), since: now(), records }
+        let number = std::process::id();
+        let ticks = if let Process::Started(ticks) = process(number) { ticks } else { 0 };
+        Holder { host: host(), process: number, boot: boot(), namespace: namespace(), ticks, since: now(), records }
     }
 
     /// Whether its process lives; none where that cannot be known from here.
     fn lives(&self) -> Option<bool> {
         let near = self.boot == boot() && self.namespace == namespace() && !self.boot.is_empty();
-        near.then(|| ticks(self.process) == Some(self.ticks))
+        match process(self.process) {
+            _ if !near => None,
+            Process::Started(ticks) => Some(ticks == self.ticks),
+            Process::Ended => Some(false),
+            Process::Hidden => None,
+        }
     }
 }
 
@@ -75,12 +81,55 @@ fn namespace() -> u64 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
 }
 
-/// When a process started; none where it is no more (a zombie has ended, too).
-fn ticks(process: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let after_name = stat.rsplit_once(')')?.1;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    (!["Z", "X"].contains(fields.first()?)).then(|| fields.get(19)?.parse().ok())?
+/// What can be seen of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Process {
+    /// In the kernel's ticks since its start.
+    Started(u64),
+    Ended,
+    /// It may be another user's, on a system that hides those.
+    Hidden,
+}
+
+fn process(number: u32) -> Process {
+    let fields = || -> Option<Process> {
+        let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        // A zombie has ended, too.
+        Some(if ["Z", "X"].contains(fields.first()?) { Process::Ended } else { Process::Started(fields.get(19)?.parse().ok()?) })
+    };
+    fields().unwrap_or_else(|| {
+        // SAFETY: signal 0 only asks.
+        let gone = unsafe { libc::kill(number as i32, 0) } != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+        if gone {
+            Process::Ended
+        } else {
+            Process::Hidden
+        }
+    })
+}
+
+/// Creates a file with its content, both at once; fails where it exists.
+fn create(path: &Path, content: &[u8]) -> io::Result<File> {
+    // Another name is given to a file that is whole: a process that is killed here leaves no lease without a holder.
+    let own = path.with_file_name(format!("new-{}-{}", host(), std::process::id()));
+    let _ = fs::remove_file(&own); // of a process of this number before: it may be the other name of a lease
+    let write = |file: File| file.write_all_at(content, 0).and_then(|()| file.sync_all()).map(|()| file);
+    let named = OpenOptions::new().write(true).create_new(true).open(&own).and_then(write).and_then(|file| {
+        // A server that is asked twice, as the first answer was lost, says that it exists; two names tell that it is ours.
+        fs::hard_link(&own, path).or_else(|error| if file.metadata()?.nlink() == 2 { Ok(()) } else { Err(error) })?;
+        Ok(file)
+    });
+    let _ = fs::remove_file(&own); // left over, it would be in nobody's way
+    match named {
+        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::StorageFull) => Err(error),
+        // File systems without hard links; after a kill in here the empty lease is waited out.
+        Err(_) => {
+            let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+            write(file).inspect_err(|_| _ = fs::remove_file(path))
+        }
+        named => named,
+    }
 }
 
 /// What a lease's second line says.
@@ -118,8 +167,11 @@ struct Seen {
 
 impl Seen {
     fn read(path: &Path) -> io::Result<Seen> {
-        let mut bytes = vec![];
-        File::open(path)?.take(1 << 16).read_to_end(&mut bytes)?;
+        let (file, mut bytes) = (File::open(path)?, vec![]);
+        if file.metadata()?.nlink() == 0 {
+            return Err(io::ErrorKind::NotFound.into()); // a name that a network file system has not forgotten yet
+        }
+        file.take(1 << 16).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let mut lines = text.lines();
         let holder = lines.next().and_then(|line| serde_json::from_str(line).ok());
@@ -172,30 +224,39 @@ impl Lease {
     /// # Errors
     /// Held by a living process (with [`Held::Refuse`]), or a living process works in the folder under another division of the work: the
     /// whole against shards, or another number of them.
-    pub fn take(folder: &Folder, writer: &str, held: Held, stop: &Arc<AtomicBool>, tell: &dyn Fn(&str)) -> Result<Option<Lease>> {
+    pub fn take(folder: &Folder, writer: &str, held: Held, stop: &Arc<AtomicBool>, tell: &(dyn Fn(&str) + Sync)) -> Result<Option<Lease>> {
         let place = folder.leases().join(writer);
         fs::create_dir_all(&place).with_context(|| format!("cannot make the folder {}", place.display()))?;
         let Some(mut lease) = Lease::create(folder, writer, held, stop, tell)? else { return Ok(None) };
-        // After taking it: of two that come at the same time at least one sees the other.
-        for other in writers(folder) {
-            if conflict(writer, &other) && !clear(folder, &other, stop, tell)? {
-                if stop.load(Ordering::SeqCst) {
-                    return Ok(None);
-                }
-                let who = latest(&folder.leases().join(&other)).and_then(|(_, path)| Seen::read(&path).ok());
-                bail!(
-                    "another process is working in {} as `{other}` ({}), this one would be `{writer}`: their shares of the work overlap\n  \
-                     hint: wait for it, stop it, or give this one another --out",
-                    folder.0.display(),
-                    who.map_or("unknown".into(), |seen| seen.who())
-                );
-            }
-        }
         lease.beat(stop);
+        // After taking it: of two that come at the same time at least one sees the other. All are watched at once.
+        let others: Vec<String> = writers(folder).into_iter().filter(|other| conflict(writer, other)).collect();
+        let tell = std::sync::Mutex::new(tell);
+        let say = |text: &str| tell.lock().unwrap_or_else(PoisonError::into_inner)(text);
+        let clear = |other: &String| clear(folder, other, stop, &say);
+        let free: Vec<Result<bool>> = std::thread::scope(|scope| {
+            let watching: Vec<_> = others.iter().map(|other| scope.spawn(move || clear(other))).collect();
+            watching.into_iter().map(|thread| thread.join().unwrap_or(Ok(false))).collect()
+        });
+        for (other, free) in others.iter().zip(free) {
+            if free? {
+                continue;
+            }
+            if stop.load(Ordering::SeqCst) {
+                return Ok(None);
+            }
+            let who = latest(&folder.leases().join(other)).and_then(|(_, path)| Seen::read(&path).ok());
+            bail!(
+                "another process is working in {} as `{other}` ({}), this one would be `{writer}`: their shares of the work overlap\n  \
+                 hint: wait for it, stop it, or give this one another --out",
+                folder.0.display(),
+                who.map_or("unknown".into(), |seen| seen.who())
+            );
+        }
         Ok(Some(lease))
     }
 
-    fn create(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Option<Lease>> {
+    fn create(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &(dyn Fn(&str) + Sync)) -> Result<Option<Lease>> {
         let place = folder.leases().join(writer);
         loop {
             let known = latest(&place);
@@ -208,7 +269,10 @@ impl Lease {
                         folder.0.display(),
                         seen.who()
                     ),
-                    Fate::Gone => continue,
+                    Fate::Gone => {
+                        std::thread::sleep(Lease::LOOK);
+                        continue;
+                    }
                     Fate::Free(holder) => records = holder.map_or(records, |holder| holder.records),
                     Fate::Stale(seen) => {
                         tell(&format!("{} gave no sign of life for {} s: its work is taken over", seen.who(), Lease::SECONDS));
@@ -227,18 +291,13 @@ impl Lease {
     fn try_create(folder: &Folder, writer: &str, number: u64, records: String) -> Result<Option<Lease>> {
         let place = folder.leases().join(writer);
         let path = place.join(number.to_string());
-        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            other => other.with_context(|| format!("cannot create {}", path.display()))?,
-        };
         let holder = Holder::this(records);
         let line = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n";
         let text = line.clone() + &State::Beat(0).line();
-        let written = file.write_all_at(text.as_bytes(), 0).and_then(|()| file.sync_all());
-        if let Err(error) = written {
-            let _ = fs::remove_file(&path); // the write's own error is the one to tell
-            return Err(error).with_context(|| format!("cannot write {} (is the disk full?)", path.display()));
-        }
+        let file = match create(&path, text.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            other => other.with_context(|| format!("cannot write {} (is the disk full?)", path.display()))?,
+        };
         // A process that was slow may have created a number that others have long gone past.
         if latest(&place).is_some_and(|(latest, _)| latest > number) {
             let _ = fs::remove_file(&path);
@@ -333,7 +392,8 @@ enum Fate {
 
 /// Watches a lease until its fate is known.
 fn outlast(path: &Path, held: Held, stop: &AtomicBool, waits: &dyn Fn(&Seen)) -> Result<Fate> {
-    let mut since = Instant::now();
+    // Time in which this process could not look (a server that did not answer, say) is no silence.
+    let (mut silence, mut looked) = (Duration::ZERO, Instant::now());
     let mut before: Option<Seen> = None;
     let mut told = false;
     loop {
@@ -350,14 +410,16 @@ fn outlast(path: &Path, held: Held, stop: &AtomicBool, waits: &dyn Fn(&Seen)) ->
         if held == Held::Refuse && lives {
             return Ok(Fate::Lives(seen));
         }
-        if !told && (held == Held::Wait || since.elapsed() > Duration::from_secs(1)) {
+        silence += looked.elapsed().min(4 * Lease::LOOK);
+        looked = Instant::now();
+        if !told && (held == Held::Wait || silence > Duration::from_secs(1)) {
             waits(&seen);
             told = true;
         }
         if beats || before.is_none() {
-            since = Instant::now();
+            silence = Duration::ZERO;
         }
-        if since.elapsed() > Duration::from_secs(Lease::SECONDS) {
+        if silence > Duration::from_secs(Lease::SECONDS) {
             return Ok(Fate::Stale(seen));
         }
         before = Some(seen);
@@ -369,16 +431,27 @@ fn outlast(path: &Path, held: Held, stop: &AtomicBool, waits: &dyn Fn(&Seen)) ->
 }
 
 /// Waits until nobody holds another writer's lease; ends one whose holder is dead or stale. False where its holder lives.
-fn clear(folder: &Folder, writer: &str, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<bool> {
-    while let Some((_, path)) = latest(&folder.leases().join(writer)) {
+fn clear(folder: &Folder, writer: &str, stop: &AtomicBool, tell: &(dyn Fn(&str) + Sync)) -> Result<bool> {
+    while let Some((number, path)) = latest(&folder.leases().join(writer)) {
         match outlast(&path, Held::Refuse, stop, &|seen| tell(&waiting(writer, seen)))? {
             Fate::Free(_) => return Ok(true),
-            Fate::Stale(_) => super::remove(&path)?,
+            Fate::Stale(_) => retire(&path, number, writer)?,
             Fate::Gone => {}
             Fate::Lives(_) | Fate::Stopped => return Ok(false),
         }
     }
     Ok(true)
+}
+
+/// Ends a stale lease by a successor that nobody holds: should its holder live, it will notice, and whoever comes next writes elsewhere.
+fn retire(path: &Path, number: u64, writer: &str) -> Result<()> {
+    let holder = Holder::this(format!("{writer}-{}", number + 1));
+    let text = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n" + &State::Released.line();
+    match create(&path.with_file_name((number + 1).to_string()), text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()), // another one was faster
+        Err(error) => Err(error).with_context(|| format!("cannot write beside {}", path.display())),
+        Ok(_) => super::remove(path),
+    }
 }
 
 /// Whether two writers would do the same work: the whole study and a shard, or shards of different divisions.

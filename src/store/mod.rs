@@ -96,6 +96,16 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes what processes that died in mid-write have left; for the only one that works here.
+    pub fn remove_parts(&self) {
+        for folder in [self.0.clone(), self.checkpoints()] {
+            let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+            for path in entries.filter(|path| path.extension().is_some_and(|e| e == "part")) {
+                let _ = fs::remove_file(path); // they are in nobody's way
+            }
+        }
+    }
+
     /// Removes what a sweep of this study has written; nothing else.
     pub fn clear(&self) -> Result<()> {
         for folder in [self.records(), self.checkpoints(), self.tensorboard(), self.report()] {
@@ -112,6 +122,11 @@ impl Folder {
 
 /// Writes a file whole or not at all: a neighbour, synced, then renamed over it.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic_after(path, bytes, || Ok(()))
+}
+
+/// The same, with something to do between the writing and the renaming.
+fn write_atomic_after(path: &Path, bytes: &[u8], between: impl FnOnce() -> io::Result<()>) -> Result<()> {
     let write = || -> io::Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -123,7 +138,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
             file.write_all(bytes)?;
             file.sync_all()
         });
-        written.and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
+        written.and_then(|()| between()).and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
             let _ = fs::remove_file(&part); // the write's own error is the one to tell
         })?;
         // The new name is on disk only when the folder is; file systems that cannot sync a folder need no telling.
@@ -137,7 +152,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes a file that only helps people along: whole or not at all, but not waited for, and a failure is no matter.
 pub fn write_hint(path: &Path, bytes: &[u8]) {
-    let part = path.with_extension("part");
+    let part = path.with_extension(format!("{}-{}.part", manifest::host(), std::process::id()));
     let _ = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
 }
 

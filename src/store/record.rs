@@ -1,7 +1,7 @@
 //! Records: one line of JSON for each finished stage, appended whole and synced. Its last member, `check`, is the SHA-256 (first 16 digits) of all
 //! that stands before it, so that a damaged number is not taken for a result.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -92,13 +92,30 @@ impl Records {
         Records::read_some(folder, |_| true)
     }
 
-    /// Reads the records of some stages; the others' lines are passed over without a look inside.
+    /// Reads the records of some stages; of the others' lines only the checksums.
     pub fn read_some(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<Records> {
         let mut records = Records::default();
-        let lines =
-            read_lines(folder, "its stage counts as missing", |line| key_of(line).is_none_or(&wanted), |record| records.add(record));
+        let lines = read_lines(
+            folder,
+            "its stage counts as missing",
+            |line| key_of(line).is_none_or(&wanted) || sealed(line) == Some(false),
+            |record| records.add(record),
+        );
         let warnings = lines?;
         Ok(Records { warnings, ..records })
+    }
+
+    /// The engines that wrote records here, by the first line of each file.
+    pub fn engines(folder: &Folder) -> Result<BTreeSet<String>> {
+        let mut engines = BTreeSet::new();
+        for path in files(folder)? {
+            let mut line = vec![];
+            let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            BufReader::new(file).read_until(b'\n', &mut line).with_context(|| format!("cannot read {}", path.display()))?;
+            let json: Json = serde_json::from_slice(&line).unwrap_or(Json::Null); // a torn or damaged line tells nothing
+            engines.extend(json["engine"].as_str().map(str::to_string));
+        }
+        Ok(engines)
     }
 
     fn add(&mut self, record: Record) {
@@ -154,14 +171,7 @@ pub(super) fn read_lines<R: DeserializeOwned>(
     mut add: impl FnMut(R),
 ) -> Result<Vec<String>> {
     let mut warnings = vec![];
-    let entries = match fs::read_dir(folder.records()) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(warnings),
-        entries => entries.with_context(|| format!("cannot read {}", folder.records().display()))?,
-    };
-    let mut files: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect();
-    files.sort();
-    for path in files {
+    for path in files(folder)? {
         let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let (mut reader, mut line) = (BufReader::with_capacity(1 << 16, file), vec![]);
         for number in 1.. {
@@ -180,6 +190,18 @@ pub(super) fn read_lines<R: DeserializeOwned>(
         }
     }
     Ok(warnings)
+}
+
+/// Every `records/*.jsonl`, in the order of their names.
+fn files(folder: &Folder) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder.records()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries.with_context(|| format!("cannot read {}", folder.records().display()))?,
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut files: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|e| e == "jsonl")).collect();
+    files.sort();
+    Ok(files)
 }
 
 /// The outer error is a newer program's line, the inner one says what is wrong with a damaged one.

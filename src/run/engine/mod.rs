@@ -112,6 +112,13 @@ pub fn device_lost(error: &anyhow::Error) -> bool {
         "uncorrectable ECC error",
         "misaligned address",
         "an illegal instruction was encountered",
+        "invalid program counter",
+        "hardware stack error",
+        "the launch timed out and was terminated",
+        "CUDA error: unknown error",
+        "busy or unavailable",
+        "CUDNN_STATUS_EXECUTION_FAILED",
+        "CUBLAS_STATUS_EXECUTION_FAILED",
         "GPU is lost",
         "has fallen off the bus",
     ];

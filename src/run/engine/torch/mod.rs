@@ -375,7 +375,9 @@ impl Torch {
             let model = (stage.kind == StageKind::Source).then(|| {
                 let named = disassemble(&pack.architecture.layout, &trained.theta, &trained.buffers, k);
                 let arrays = named.iter().map(|(name, tensor)| to_array(name, tensor)).collect();
-                self.sources.keep(&stage.key, named);
+                // Of several devices one may be lost: what it holds is lost with it.
+                let host = |(name, tensor): (String, Tensor)| (name, tensor.to_device(Device::Cpu));
+                self.sources.keep(&stage.key, if self.devices.len() > 1 { named.into_iter().map(host).collect() } else { named });
                 arrays
             });
             Ended { status: Status::Done, metrics, history, error: None, model }

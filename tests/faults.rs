@@ -1,0 +1,323 @@
+//! Kills, damage, full disks and races: whatever happens, a study goes on and ends with the same records.
+//!
+//! Minutes long, so not part of a plain `cargo test`: `make test-faults`. Every choice comes from a seed that failures name.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::*;
+
+const MOCK: [&str; 5] = ["--engine", "mock", "--quiet", "--mock-ms", "4"];
+const SLOW: [&str; 5] = ["--engine", "mock", "--quiet", "--mock-ms", "20"];
+
+/// SplitMix64: small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+
+    fn up_to(&mut self, time: Duration) -> Duration {
+        time.mul_f64((self.next() >> 11) as f64 / (1u64 << 53) as f64)
+    }
+}
+
+/// A study's end: its records without times, and its table.
+fn outcome(out: &Path) -> (Vec<serde_json::Value>, String) {
+    (records(out, "small"), results(out, "small"))
+}
+
+fn no_stage_twice(out: &Path, what: &str) {
+    let all = records(out, "small");
+    let keys: BTreeSet<&str> = all.iter().map(|record| record["key"].as_str().unwrap()).collect();
+    assert_eq!(all.len(), keys.len(), "{what}: a stage has two records");
+}
+
+/// Kills a sweep at random moments of its course and starts it again until it ends; `kills` times in all, over as many studies as that takes.
+fn kill_and_resume(name: &str, text: &str, kills: usize, args: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", text);
+    let calm = folder.path().join("calm");
+    let started = Instant::now();
+    assert_eq!(run(sweep(&study, &calm, &[]).args(args)).code, Some(0));
+    let whole = started.elapsed();
+    let expected = outcome(&calm);
+    let (mut killed, mut studies) = (0, 0);
+    while killed < kills {
+        studies += 1;
+        let mut random = Random(studies as u64);
+        let out = folder.path().join(format!("{studies}"));
+        for attempt in 0.. {
+            let mut child = spawn(sweep(&study, &out, &[]).args(args));
+            let pause = random.up_to(whole.mul_f64(0.8));
+            let end = Instant::now() + pause;
+            let mut ended = None;
+            while ended.is_none() && Instant::now() < end {
+                ended = child.try_wait().unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if let Some(status) = ended {
+                assert_eq!(status.code(), Some(0), "{name}, study {studies}, attempt {attempt}");
+                break;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            killed += 1;
+            assert!(attempt < 200, "{name}, study {studies}: no end after {attempt} kills");
+        }
+        assert_eq!(outcome(&out), expected, "{name}, study {studies}");
+        let left: Vec<_> =
+            std::fs::read_dir(out.join("small/checkpoints")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(
+            !left.iter().any(|file| file.contains("damaged") || (file.starts_with("pack-") && file.ends_with(".safetensors"))),
+            "{left:?}"
+        );
+        std::fs::remove_dir_all(&out).unwrap();
+    }
+    println!("{name}: {killed} kills over {studies} studies, each resumed to the same records");
+}
+
+#[test]
+#[ignore = "minutes: make test-faults"]
+fn two_hundred_kills_of_the_mock_engine() {
+    kill_and_resume("mock", SMALL, 200, &MOCK);
+}
+
+#[test]
+#[ignore = "minutes: make test-faults"]
+#[cfg(feature = "torch")]
+fn two_hundred_kills_in_mid_training() {
+    let text =
+        SMALL.replace("epochs: 4", "epochs: 40").replace("epochs: 3", "epochs: 40").replace("hidden: [16]", "hidden: [32], norm: batch");
+    kill_and_resume("torch", &text, 200, &["--device", "cpu", "--quiet", "--checkpoint-every", "1"]);
+}
+
+/// Every file that a flip can do harm to.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = vec![];
+    for part in ["records", "checkpoints", "leases/main", "."] {
+        let entries = std::fs::read_dir(folder.join(part)).unwrap().map(|entry| entry.unwrap().path());
+        all.extend(entries.filter(|path| path.is_file() && !path.ends_with("study.yaml")));
+    }
+    all.sort();
+    all
+}
+
+#[test]
+#[ignore = "minutes: make test-faults"]
+fn fifty_damages_are_told_and_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let calm = folder.path().join("calm");
+    assert_eq!(run(sweep(&study, &calm, &MOCK).args(["--workers", "1"])).code, Some(0));
+    let expected = outcome(&calm);
+    let mut told = 0;
+    for damage in 0..50u64 {
+        let mut random = Random(1000 + damage);
+        let out = folder.path().join(format!("{damage}"));
+        // A study that was interrupted half-way, so that there are snapshots too.
+        let mut child = spawn(sweep(&study, &out, &SLOW).args(["--workers", "1"]));
+        std::thread::sleep(Duration::from_millis(300) + random.up_to(Duration::from_millis(300)));
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(75));
+        let files = files(&out.join("small"));
+        let path = &files[random.below(files.len())];
+        let mut bytes = std::fs::read(path).unwrap();
+        let what = match (random.below(3), bytes.len()) {
+            (_, 0) => continue,
+            (0, n) => {
+                let at = random.below(n);
+                bytes.truncate(at);
+                format!("damage {damage}: {} cut at {at} of {n}", path.display())
+            }
+            (_, n) => {
+                let (at, bit) = (random.below(n), random.below(8));
+                bytes[at] ^= 1 << bit;
+                format!("damage {damage}: bit {bit} of byte {at} of {n} in {}", path.display())
+            }
+        };
+        std::fs::write(path, &bytes).unwrap();
+        // Those who only read say what they can read, and do not fall over (`run` looks for panics).
+        for command in ["status", "report"] {
+            let seen = run(program().arg(command).arg(out.join("small")));
+            assert!(matches!(seen.code, Some(0)), "{what}: {command} {}", seen.stderr);
+        }
+        let done = run(sweep(&study, &out, &["--engine", "mock", "--workers", "1"]).args(["--mock-ms", "4"]));
+        assert_eq!(done.code, Some(0), "{what}: {}", done.stderr);
+        told += usize::from(["damaged", "left out", "left no name", "is taken over"].iter().any(|word| done.stderr.contains(word)));
+        // A record line that was damaged stays where it is and is left out; what counts is read here as the program reads it.
+        assert_eq!(results(&out, "small"), expected.1, "{what}");
+        std::fs::remove_dir_all(&out).unwrap();
+    }
+    println!("50 damages: {told} told of by the next sweep; the others hit what is not needed any more, or whole lines");
+    assert!(told >= 25, "{told} of 50 damages were told");
+}
+
+#[test]
+#[ignore = "minutes: make test-faults"]
+fn fifty_races_for_one_shard() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let calm = folder.path().join("calm");
+    assert_eq!(run(&mut sweep(&study, &calm, &MOCK)).code, Some(0));
+    let expected = outcome(&calm);
+    for race in 0..50u64 {
+        let mut random = Random(2000 + race);
+        let out = folder.path().join(format!("{race}"));
+        let start = || spawn(sweep(&study, &out, &MOCK).args(["--shard", "0/1"]));
+        let mut first = start();
+        std::thread::sleep(random.up_to(Duration::from_millis(20)));
+        let mut second = start();
+        // In every other race one of the two dies on the way.
+        if race % 2 == 1 {
+            std::thread::sleep(random.up_to(Duration::from_millis(120)));
+            if random.below(2) == 0 { &mut first } else { &mut second }.kill().unwrap();
+        }
+        let codes = [first.wait().unwrap().code(), second.wait().unwrap().code()];
+        assert!(codes.iter().any(|code| *code == Some(0)), "race {race}: {codes:?}");
+        assert!(codes.iter().all(|code| code.is_none() || *code == Some(0)), "race {race}: {codes:?}");
+        no_stage_twice(&out, &format!("race {race}"));
+        assert_eq!(outcome(&out), expected, "race {race}");
+        std::fs::remove_dir_all(&out).unwrap();
+    }
+}
+
+/// Runs a line of bash as root of a mount namespace of its own.
+fn with_mounts(line: &str) -> Done {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--map-root-user", "--user", "bash", "-euc", line])
+        .env("NO_COLOR", "1")
+        .env_remove("TRANSFERGRID_DATA")
+        .stdin(Stdio::null());
+    run(&mut command)
+}
+
+#[test]
+#[ignore = "minutes: make test-faults"]
+fn a_full_disk_ends_the_sweep_with_a_message_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let calm = folder.path().join("calm");
+    assert_eq!(run(&mut sweep(&study, &calm, &MOCK)).code, Some(0));
+    let small = folder.path().join("disk");
+    let mut stopped = 0;
+    for (index, kilobytes) in [40, 80, 120, 160, 240, 400].into_iter().enumerate() {
+        let out = folder.path().join(format!("out{index}"));
+        for path in [&small, &out] {
+            std::fs::create_dir_all(path).unwrap();
+        }
+        // The check before the start is passed over by filling the disk after it: a file takes all but a few kilobytes.
+        let line = format!(
+            "mount -t tmpfs -o size=80m none {disk}; mkdir {disk}/logs; \
+             ( while [[ ! -e {disk}/logs/small/records/main.jsonl ]]; do sleep 0.005; done; \
+               dd if=/dev/zero of={disk}/fill bs=1k count=$(( 80 * 1024 - {kilobytes} - $(du -sk {disk}/logs | cut -f1) )) 2> /dev/null ) & \
+             code=0; {program} sweep {study} --out {disk}/logs --engine mock --quiet --mock-ms 40 || code=$?; wait; \
+             rm -f {disk}/fill; cp -a {disk}/logs {out}/; exit $code",
+            disk = small.display(),
+            program = env!("CARGO_BIN_EXE_transfergrid"),
+            study = study.display(),
+            out = out.display()
+        );
+        let done = with_mounts(&line);
+        assert!(matches!(done.code, Some(0 | 1)), "{kilobytes} kB: {:?} {}", done.code, done.stderr);
+        if done.code == Some(1) {
+            stopped += 1;
+            assert!(
+                done.stderr.contains("error: cannot write") && done.stderr.to_lowercase().contains("no space left"),
+                "{kilobytes} kB: {}",
+                done.stderr
+            );
+        }
+        let logs = out.join("logs");
+        assert_eq!(run(&mut sweep(&study, &logs, &MOCK)).code, Some(0));
+        assert_eq!(outcome(&logs), outcome(&calm), "{kilobytes} kB");
+    }
+    assert!(stopped >= 2, "the disk was full in {stopped} of 6 sweeps only");
+}
+
+#[test]
+#[ignore = "minutes: make test-faults"]
+fn a_read_only_folder_is_refused_with_a_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let out = folder.path().join("logs");
+    let sweep_line = |arguments: &str| {
+        let (program, study, out) = (env!("CARGO_BIN_EXE_transfergrid"), study.display(), out.display());
+        format!(
+            "mount --bind {out} {out}; mount -o remount,bind,ro {out}; {program} {} --engine mock {arguments}",
+            format_args!("sweep {study} --out {out}")
+        )
+    };
+    std::fs::create_dir(&out).unwrap();
+    // Nothing there yet; then a finished study, and half of one.
+    let empty = with_mounts(&sweep_line(""));
+    assert_eq!(empty.code, Some(1), "{}", empty.stderr);
+    assert!(empty.stderr.contains("cannot make the folder") && empty.stderr.contains("Read-only file system"), "{}", empty.stderr);
+    assert_eq!(run(sweep(&study, &out, &MOCK).args(["--shard", "0/2"])).code, Some(0));
+    let half = with_mounts(&sweep_line("--shard 1/2"));
+    assert_eq!(half.code, Some(1), "{}", half.stderr);
+    assert!(half.stderr.contains("Read-only file system"), "{}", half.stderr);
+    // To look is allowed.
+    let look = with_mounts(&format!(
+        "mount --bind {0} {0}; mount -o remount,bind,ro {0}; {1} status {0}/small",
+        out.display(),
+        env!("CARGO_BIN_EXE_transfergrid")
+    ));
+    assert_eq!(look.code, Some(0), "{}", look.stderr);
+    assert!(look.stdout.contains("shard 1/2"), "{}", look.stdout);
+}
+
+/// How long a sweep takes to stop, from the signal to its end; told, and far below what schedulers allow.
+#[test]
+#[ignore = "minutes: make test-faults"]
+#[cfg(feature = "torch")]
+fn a_signal_is_obeyed_within_five_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "\
+name: small
+data: digits
+seeds: 2
+lambda0: [0, 1e-3]
+lambda1: [0]
+model: {kind: convnet, channels: [64, 128]}
+source: {classes: [0, 1, 2, 3, 4], per_class: 100, validation_per_class: 10, epochs: 2000, batch_size: 128, lr: 0.01}
+target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, batch_size: 8, lr: 0.05}
+";
+    let study = write(folder.path(), "small.yaml", text);
+    let mut waits = vec![];
+    for signal in ["-TERM", "-INT", "-USR1", "-USR2"].iter().cycle().take(12) {
+        let mut child = spawn(&mut sweep(&study, folder.path(), &["--device", "cpu", "--quiet"]));
+        let running = folder.path().join("small/running/main.json");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !std::fs::read_to_string(&running).is_ok_and(|text| !text.contains("\"stages\":[]")) {
+            assert!(Instant::now() < deadline, "nothing runs");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let process = child.id().to_string();
+        let kill = || assert!(Command::new("kill").args([signal, process.as_str()]).status().unwrap().success());
+        kill();
+        let told = Instant::now();
+        if *signal != "-INT" {
+            kill(); // the same again changes nothing
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(75), "{signal}");
+        waits.push(told.elapsed().as_secs_f64());
+    }
+    waits.sort_by(f64::total_cmp);
+    println!("from signal to exit, 12 times: median {:.3} s, longest {:.3} s", waits[6], waits[11]);
+    assert!(waits[11] < 5.0, "{waits:?}");
+}
