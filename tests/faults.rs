@@ -129,7 +129,12 @@ fn fifty_damages_are_told_and_mended() {
         let out = folder.path().join(format!("{damage}"));
         // A study that was interrupted half-way, so that there are snapshots too.
         let mut child = spawn(sweep(&study, &out, &SLOW).args(["--workers", "1"]));
-        std::thread::sleep(Duration::from_millis(300) + random.up_to(Duration::from_millis(300)));
+        let records = out.join("small/records/main.jsonl");
+        while !std::fs::metadata(&records).is_ok_and(|file| file.len() > 0) {
+            assert!(child.try_wait().unwrap().is_none(), "damage {damage}: the sweep ended too early");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::thread::sleep(random.up_to(Duration::from_millis(300)));
         Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(75));
         let files = files(&out.join("small"));
