@@ -11,8 +11,9 @@ use crate::run::Watcher;
 use crate::store::{Folder, Record, Records, Status};
 use crate::track::{Board, Progress, Summary, RUN_LIMIT};
 
-/// How often the summary is computed anew.
+/// How often the summary is computed anew, at most; where that takes long, a twentieth of the time is spent on it.
 const SUMMARY_EVERY: Duration = Duration::from_secs(20);
+const SUMMARY_SHARE: u32 = 20;
 /// How often TensorBoard hears how busy the workers are.
 const PULSE_EVERY: Duration = Duration::from_secs(5);
 
@@ -29,6 +30,8 @@ pub struct Watch<'a> {
     /// The from-scratch twins of each target stage, by the target's key.
     twins: HashMap<&'a str, Vec<&'a str>>,
     summarised: Instant,
+    /// How long it took.
+    summary_took: Duration,
     /// When TensorBoard last heard how the sweep itself fares.
     pulse: Instant,
     changed: bool,
@@ -50,6 +53,7 @@ impl<'a> Watch<'a> {
             progress: Progress::new("stages", "images", to_do.len(), work, quiet),
             twins,
             summarised: Instant::now(),
+            summary_took: Duration::ZERO,
             pulse: Instant::now(),
             changed: false,
         };
@@ -211,8 +215,10 @@ impl Watcher for Watch<'_> {
             let warning = self.board.pulse(&self.progress.pulse());
             self.tell(warning);
         }
-        if self.changed && self.summarised.elapsed() > SUMMARY_EVERY {
+        if self.changed && self.summarised.elapsed() > SUMMARY_EVERY.max(SUMMARY_SHARE * self.summary_took) {
+            let started = Instant::now();
             self.follow(records);
+            (self.summarised, self.summary_took) = (Instant::now(), started.elapsed());
         }
     }
 

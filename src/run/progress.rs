@@ -40,7 +40,7 @@ pub fn progress(plan: &Plan, folder: &Folder) -> Result<Progress> {
 
 /// The same by shares: those of the division that was last worked under, or of `count` shards.
 pub fn shares(plan: &Plan, folder: &Folder, count: Option<usize>) -> Result<Vec<Share>> {
-    let records = Records::read(folder)?;
+    let statuses = Records::statuses(folder)?;
     let occupants = occupants(folder);
     let shard_of = |occupant: &Occupant| Shard::of_writer(&occupant.writer);
     let last = occupants.iter().max_by_key(|occupant| (occupant.works, occupant.seen));
@@ -60,7 +60,7 @@ pub fn shares(plan: &Plan, folder: &Folder, count: Option<usize>) -> Result<Vec<
     let share_of = count.map(|count| plan.shards(count));
     for (index, stage) in plan.stages.iter().enumerate() {
         let progress = &mut shares[share_of.as_ref().map_or(0, |of| of[index])].progress;
-        match records.by_key.get(&stage.key).map(|record| record.status) {
+        match statuses.get(&stage.key).copied() {
             Some(status @ (Status::Done | Status::Diverged)) => {
                 progress.done += 1;
                 progress.diverged += usize::from(status == Status::Diverged);

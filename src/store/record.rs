@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{bail, Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
@@ -43,7 +44,7 @@ impl Status {
 }
 
 /// The result of one stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     pub version: u32,
     pub kind: StageKind,
@@ -60,10 +61,11 @@ pub struct Record {
     /// Why not done: what went wrong, at which epoch and step.
     #[serde(default)]
     pub error: Option<String>,
-    /// One entry an epoch.
+    /// One entry an epoch, as it stands in the file: few are ever looked at.
     #[serde(default)]
-    pub history: Vec<Json>,
-    /// Everything that determined the result: the whole settings, λ written out.
+    pub history: Vec<Box<RawValue>>,
+    /// Everything that determined the result: the whole settings, λ written out. For whoever reads the file; not kept in memory when it is read.
+    #[serde(skip_deserializing)]
     pub settings: Json,
     /// Seconds of training, as measured; with the pack's size.
     pub seconds: f64,
@@ -103,6 +105,28 @@ impl Records {
         );
         let warnings = lines?;
         Ok(Records { warnings, ..records })
+    }
+
+    /// How each stage ended, and nothing else of its record: a million of them are 100 MB.
+    pub fn statuses(folder: &Folder) -> Result<HashMap<String, Status>> {
+        #[derive(Deserialize)]
+        struct Brief {
+            key: String,
+            status: Status,
+        }
+        let mut statuses: HashMap<String, Status> = HashMap::new();
+        read_lines(
+            folder,
+            "its stage counts as missing",
+            |_| true,
+            |Brief { key, status }| {
+                let known = statuses.entry(key).or_insert(status);
+                if *known == Status::Failed {
+                    *known = status;
+                }
+            },
+        )?;
+        Ok(statuses)
     }
 
     /// The engines that wrote records here, by the first line of each file.

@@ -143,6 +143,7 @@ impl Board {
             board.start_run(stage)?;
             if let Some(file) = board.open.get_mut(&stage.key) {
                 for (i, entry) in record.history.iter().enumerate() {
+                    let entry: serde_json::Value = serde_json::from_str(entry.get())?;
                     for (name, value) in entry.as_object().into_iter().flatten() {
                         if let Some(value) = value.as_f64().filter(|_| name != "epoch") {
                             file.scalar(&tag(stage, name), value, i + 1)?;
