@@ -191,7 +191,7 @@ fn fifty_races_for_one_shard() {
             if random.below(2) == 0 { &mut first } else { &mut second }.kill().unwrap();
         }
         let codes = [first.wait().unwrap().code(), second.wait().unwrap().code()];
-        assert!(codes.iter().any(|code| *code == Some(0)), "race {race}: {codes:?}");
+        assert!(codes.contains(&Some(0)), "race {race}: {codes:?}");
         assert!(codes.iter().all(|code| code.is_none() || *code == Some(0)), "race {race}: {codes:?}");
         no_stage_twice(&out, &format!("race {race}"));
         assert_eq!(outcome(&out), expected, "race {race}");

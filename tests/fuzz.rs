@@ -275,7 +275,7 @@ fn tables() {
     let place = Place::new();
     let header = |text: &str| -> Vec<u8> {
         let mut padded = text.as_bytes().to_vec();
-        while (10 + padded.len() + 1) % 64 != 0 {
+        while !(10 + padded.len() + 1).is_multiple_of(64) {
             padded.push(b' ');
         }
         padded.push(b'\n');

@@ -157,18 +157,17 @@ fn a_driver_that_obeys_the_policy_finishes_the_study() {
         ])
     };
     let mut indices: Vec<Index> = (0..4).map(|_| Index::default()).collect();
-    for at in 0..4 {
-        while !indices[at].succeeded && !indices[at].failed {
+    for (at, index) in indices.iter_mut().enumerate() {
+        while !index.succeeded && !index.failed {
             // Index 1 is interrupted once; index 2 has a mistake in its study; index 3 is killed once, as by the kernel for want of memory.
             let mut child = pod(&job, at, &mounts(if at == 2 { &broken } else { &sound }));
-            let first = indices[at].codes.is_empty();
+            let first = index.codes.is_empty();
             if first && (at == 1 || at == 3) {
                 std::thread::sleep(Duration::from_millis(250));
                 let signal = if at == 1 { "-TERM" } else { "-KILL" };
                 Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
             }
             let code = child.wait().unwrap().code().unwrap_or(137);
-            let index = &mut indices[at];
             index.codes.push(code);
             match (code, action(&job, code).as_str()) {
                 (0, _) => index.succeeded = true,
