@@ -96,7 +96,7 @@ fn a_study_on_two_nodes() {
 
     // More tasks than the cluster allows.
     let mut command = program();
-    let done = run(command.args(["launch", "slurm"]).arg(&study).args(["--out"]).arg(&four).args(["--shards", "5000", "--time", "1"]));
+    let done = run(command.args(["launch", "slurm"]).arg(&study).args(["--out"]).arg(&four).args(["--shards", "5000", "--time", "5"]));
     assert_eq!(done.code, Some(2));
     assert!(done.stderr.contains("this cluster's MaxArraySize is"), "{}", done.stderr);
     let mut command = program();
@@ -104,7 +104,7 @@ fn a_study_on_two_nodes() {
         "--shards",
         "2",
         "--time",
-        "1",
+        "5",
         "--partition",
         "nowhere",
     ]));

@@ -221,6 +221,12 @@ impl SlurmArgs {
                 format!("--shards {most} or fewer; a shard may hold any number of stages"),
             ));
         }
+        if slurm::seconds(&self.time).is_some_and(|time| time <= self.notice) {
+            return Err(usage(
+                format!("--time {} is no longer than --notice {} s: tasks would be told to stop as they start", self.time, self.notice),
+                "a longer --time, or a shorter --notice (5 s are enough on CPU)",
+            ));
+        }
         let out = absolute(&self.out)?;
         let data = self.data.as_deref().map(absolute).transpose()?;
         let folder = format!("{out}/{}/launch", study.name);

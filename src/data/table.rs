@@ -1,7 +1,7 @@
 //! Tables of numbers from `.npy`, `.npz`, CSV (also `;` and tabs) and Parquet: for covariances and for `theory fit`.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use ndarray::{Array2, ArrayD, Axis, Ix2, IxDyn, OwnedRepr};
@@ -136,7 +136,22 @@ fn npy(path: &Path) -> Result<ArrayD<f64>, DataError> {
     fn any(path: &Path) -> Result<ArrayD<f64>, String> {
         real_numbers!(of(path), ReadNpyError::WrongDescriptor(_), f64 f32 i64 i32 i16 i8 u64 u32 u16 u8)
     }
-    any(path).map_err(|what| wrong(path, what, KINDS))
+    whole_header(path).and_then(|()| any(path)).map_err(|what| wrong(path, what, KINDS))
+}
+
+/// The reader takes memory for as long a header as the file says that it has, up to 4 GB: a damaged length must not get that far.
+fn whole_header(path: &Path) -> Result<(), String> {
+    let (mut start, mut file) = (vec![], File::open(path).map_err(|error| error.to_string())?);
+    (&mut file).take(12).read_to_end(&mut start).map_err(|error| error.to_string())?;
+    let length = match start.get(6) {
+        Some(1) => start.get(8..10).map(|b| 10 + u64::from(u16::from_le_bytes([b[0], b[1]]))),
+        _ => start.get(8..12).map(|b| 12 + u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+    };
+    let size = file.metadata().map_err(|error| error.to_string())?.len();
+    match length {
+        Some(length) if length > size => Err(format!("its header would end at byte {length}, the file has {size}: truncated or damaged")),
+        _ => Ok(()), // what is shorter, the reader refuses
+    }
 }
 
 fn npz(path: &Path, responses: &[String]) -> Result<(Vec<String>, Array2<f64>), DataError> {

@@ -25,11 +25,11 @@ pub struct Request {
 
 /// A template that cannot be filled.
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error("line {line}: {{{{{name}}}}} is not known; there are {known}")]
-pub struct TemplateError {
-    pub line: usize,
-    pub name: String,
-    pub known: String,
+pub enum TemplateError {
+    #[error("line {line}: {{{{{name}}}}} is not known; there are {known}")]
+    Unknown { line: usize, name: String, known: String },
+    #[error("it has no {{{{command}}}}: its tasks would do nothing")]
+    NoCommand,
 }
 
 /// The script of the array. `command`: the words that each task runs; `folder`: where its logs go.
@@ -86,6 +86,9 @@ fn plain(word: &str) -> String {
 }
 
 fn fill(template: &str, values: &[(&str, String)]) -> Result<String, TemplateError> {
+    if !template.contains("{{command}}") {
+        return Err(TemplateError::NoCommand);
+    }
     let mut out = String::new();
     for (number, line) in template.lines().enumerate() {
         let mut rest = line;
@@ -93,7 +96,7 @@ fn fill(template: &str, values: &[(&str, String)]) -> Result<String, TemplateErr
             let Some((name, after)) = after.split_once("}}") else { break };
             let Some((_, value)) = values.iter().find(|(known, _)| *known == name.trim()) else {
                 let known = values.iter().map(|(name, _)| format!("{{{{{name}}}}}")).collect::<Vec<_>>().join(", ");
-                return Err(TemplateError { line: number + 1, name: name.trim().into(), known });
+                return Err(TemplateError::Unknown { line: number + 1, name: name.trim().into(), known });
             };
             out.push_str(before);
             out.push_str(value);
@@ -103,6 +106,17 @@ fn fill(template: &str, values: &[(&str, String)]) -> Result<String, TemplateErr
         out.push('\n');
     }
     Ok(out)
+}
+
+/// Seconds of a time limit: `minutes`, `minutes:seconds`, `hours:minutes:seconds`; none of Slurm's other forms, which are longer.
+pub fn seconds(time: &str) -> Option<u64> {
+    let parts: Vec<u64> = time.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    match parts[..] {
+        [minutes] => Some(60 * minutes),
+        [minutes, seconds] => Some(60 * minutes + seconds),
+        [hours, minutes, seconds] => Some(3600 * hours + 60 * minutes + seconds),
+        _ => None,
+    }
 }
 
 /// Slurm's `MaxArraySize` from `scontrol show config`: task numbers are below it.
@@ -137,7 +151,8 @@ mod tests {
             assert!(text.lines().any(|known| known == line), "{line} in {text}");
         }
         assert!(!text.contains("{{"), "{text}");
-        let wrong = script("a\n{{what}}", &task(), &[], &Request::default(), "");
+        assert_eq!(script("hello", &task(), &[], &Request::default(), ""), Err(TemplateError::NoCommand));
+        let wrong = script("{{command}}\n{{what}}", &task(), &[], &Request::default(), "");
         assert!(wrong.unwrap_err().to_string().starts_with("line 2: {{what}} is not known; there are {{name}}, "));
         let report = report_script(&task(), &task().report(), &request, "/l");
         assert!(
@@ -150,5 +165,6 @@ mod tests {
     fn the_largest_array_is_read() {
         assert_eq!(max_array_size("MaxArraySize            = 1001\n"), Some(1001));
         assert_eq!(max_array_size(""), None);
+        assert_eq!(["5", "1:30", "2:00:00", "1-00", "x"].map(seconds), [Some(300), Some(90), Some(7200), None, None]);
     }
 }

@@ -258,7 +258,13 @@ impl Lease {
 
     fn create(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &(dyn Fn(&str) + Sync)) -> Result<Option<Lease>> {
         let place = folder.leases().join(writer);
-        loop {
+        for attempt in 0.. {
+            if attempt > 0 {
+                std::thread::sleep(Lease::LOOK); // another process was faster; a signal ends this, too
+                if stop.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
             let known = latest(&place);
             let mut records = writer.to_string();
             if let Some((number, path)) = &known {
@@ -269,10 +275,7 @@ impl Lease {
                         folder.0.display(),
                         seen.who()
                     ),
-                    Fate::Gone => {
-                        std::thread::sleep(Lease::LOOK);
-                        continue;
-                    }
+                    Fate::Gone => continue,
                     Fate::Free(holder) => records = holder.map_or(records, |holder| holder.records),
                     Fate::Stale(seen) => {
                         tell(&format!("{} gave no sign of life for {} s: its work is taken over", seen.who(), Lease::SECONDS));
@@ -285,6 +288,7 @@ impl Lease {
                 return Ok(Some(lease));
             }
         }
+        Ok(None)
     }
 
     /// None where another process was faster.
@@ -468,9 +472,13 @@ fn writers(folder: &Folder) -> Vec<String> {
     all
 }
 
+/// A name that is a larger number is no lease: nobody has taken one so often.
+const MOST_LEASES: u64 = 1 << 48;
+
 fn numbers(place: &Path) -> Vec<(u64, PathBuf)> {
     let entries = fs::read_dir(place).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    entries.filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path))).collect()
+    let numbered = entries.filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path)));
+    numbered.filter(|(number, _)| *number < MOST_LEASES).collect()
 }
 
 /// The lease that counts: the one of the highest number.
@@ -600,6 +608,12 @@ mod tests {
 
     #[test]
     fn damaged_leases_are_waited_out() {
+        {
+            let (_temporary, folder) = folder();
+            fs::create_dir_all(folder.leases().join("main")).unwrap();
+            fs::write(folder.leases().join("main").join(u64::MAX.to_string()), "x").unwrap();
+            assert!(take(&folder, "main", Held::Refuse).unwrap().is_some(), "a stray file is no lease");
+        }
         for text in ["", "garbage", "{}\nbeat x\n", "\u{0}\u{0}"] {
             let (_temporary, folder) = folder();
             let place = folder.leases().join("main");
