@@ -63,11 +63,12 @@ impl Form {
                 let file = path.join(name);
                 let bytes = batches.remove(*name).ok_or_else(|| DataError::file(&file, "this file is missing"))?;
                 self.check_length(&file, bytes.len(), records)?;
-                files.push((file, bytes));
+                self.check_labels(&file, &bytes)?;
+                files.push(bytes);
             }
             let mut pixels = Vec::with_capacity(names.len() * records * 3 * PLANE);
             let mut labels = Vec::with_capacity(names.len() * records);
-            files.iter().try_for_each(|(file, bytes)| self.decode(file, bytes, &mut pixels, &mut labels))?;
+            files.iter().for_each(|bytes| self.decode(bytes, &mut pixels, &mut labels));
             Ok(Examples::images(pixels, labels, 3 * PLANE))
         };
         Ok((half(self.train, self.records[0])?, half(&[self.test], self.records[1])?))
@@ -121,20 +122,23 @@ impl Form {
         Err(DataError::file(path, format!("{what}: a batch has {wanted} bytes, this one {least}{found}")))
     }
 
+    fn check_labels(&self, path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+        let mut labels = bytes.chunks_exact(self.record()).map(|record| record[self.label]).enumerate();
+        match labels.find(|(_, label)| *label >= self.classes) {
+            None => Ok(()),
+            Some((i, label)) => Err(DataError::file(
+                path,
+                format!("label {label} of image {i} is not a class of {} (is this another data set's file?)", self.name),
+            )),
+        }
+    }
+
     /// The planes' pixels, channels innermost.
-    fn decode(&self, path: &Path, bytes: &[u8], pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<(), DataError> {
-        for (i, record) in bytes.chunks_exact(self.record()).enumerate() {
-            let label = record[self.label];
-            if label >= self.classes {
-                return Err(DataError::file(
-                    path,
-                    format!("label {label} of image {i} is not a class of {} (is this another data set's file?)", self.name),
-                ));
-            }
-            labels.push(label);
+    fn decode(&self, bytes: &[u8], pixels: &mut Vec<u8>, labels: &mut Vec<u8>) {
+        for record in bytes.chunks_exact(self.record()) {
+            labels.push(record[self.label]);
             let planes = &record[self.label_bytes..];
             pixels.extend((0..PLANE).flat_map(|p| [planes[p], planes[PLANE + p], planes[2 * PLANE + p]]));
         }
-        Ok(())
     }
 }
