@@ -203,6 +203,8 @@ fn wrong_flags_get_a_message() {
         (&["--shards", "2", "--memory", "16GB"], "a number with a unit of Kubernetes"),
         (&["--shards", "2", "--toleration", "a"], "KEY=VALUE:EFFECT"),
         (&["--shards", "2", "--node-selector", "a"], "give KEY=VALUE"),
+        (&["--shards", "2", "--sweep-arg=--retrys"], "`sweep` would refuse its arguments: unexpected argument '--retrys'"),
+        (&["--shards", "2", "--workers", "0"], "`sweep` would refuse its arguments: invalid value '0' for '--workers <N>'"),
         (&["--shards", "2", "--overlay", wrong.to_str().unwrap()], "`spec.complitions` is not a field of a batch/v1 Job"),
         (&["--shards", "2", "--overlay", "/nowhere.yaml"], "cannot read /nowhere.yaml"),
     ] {

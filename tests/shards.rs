@@ -193,7 +193,7 @@ fn failures_are_retried_or_end_the_sweep_as_asked() {
     let out = folder.path().join("lasting");
     let done = mock(&study, &out, &["--mock-fail", "0.3", "--retries", "2"]);
     assert_eq!(done.code, Some(3));
-    assert!(done.stderr.contains("try 2 of 3 failed") && !done.stderr.contains("try 3 of 3"), "{}", done.stderr);
+    assert!(done.stderr.contains("seed=0: try 2 of 3 failed") && !done.stderr.contains("try 3 of 3"), "{}", done.stderr);
 
     let out = folder.path().join("fast");
     let done = mock(&study, &out, &["--mock-fail", "0.3", "--fail-fast", "--workers", "1"]);
@@ -209,6 +209,8 @@ fn only_what_failed_is_run_again() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     let out = folder.path();
+    let none = mock(&study, &out.join("none"), &["--only-failed"]);
+    assert!(none.stderr.contains("nothing has failed here, so nothing is run again; 20 stages are missing"), "{}", none.stderr);
     assert_eq!(mock(&study, out, &["--mock-fail", "0.3"]).code, Some(3));
     let before = records(out, "small");
     let failed = before.iter().filter(|record| record["status"] == "failed").count();

@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use common::*;
@@ -94,6 +95,8 @@ fn a_torn_last_line_is_cut_and_its_stage_runs_again() {
     let mut lines: Vec<&str> = text.lines().collect();
     lines[3] = "{\"version\":1,\"kind\":\"sou";
     std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let looked = run(program().arg("status").arg(folder.path().join("small")));
+    assert!(looked.stderr.contains("main.jsonl:4: not a record, left out") && looked.stdout.contains("1 missing"), "{}", looked.stderr);
     let done = mock(&study, folder.path(), &[]);
     assert!(done.stderr.contains("main.jsonl:4: not a record, left out"), "{}", done.stderr);
     assert_eq!(done.code, Some(0));
@@ -235,12 +238,15 @@ fn interrupted_packs_go_on_as_they_were() {
     };
     let mut found = 0;
     for _ in 0..12 {
-        let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(packs));
+        let mut child = sweep(&study, folder.path(), &MOCK).args(packs).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(330));
         std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
         if child.wait().unwrap().code() == Some(0) {
             break;
         }
+        assert_eq!(said.matches("stopping: ").count(), 1, "{said}");
         found = found.max(snapshots());
         assert!(snapshots() <= 1, "one worker leaves one snapshot, and it is taken up again");
     }

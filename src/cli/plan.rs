@@ -47,8 +47,7 @@ impl PlanArgs {
         }
         let plan = Plan::new(&study)?;
         if self.status {
-            let folder = Folder(self.out.join(&study.name));
-            print(&if self.json { status::json(&plan, &folder)? } else { status::text(&study.name, &plan, &folder)? });
+            status::show(&study.name, &plan, &Folder(self.out.join(&study.name)), self.json)?;
             return Ok(0);
         }
         let shards = self.shards.map(|count| Shares::of(&plan, count as usize));

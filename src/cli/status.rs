@@ -6,10 +6,10 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::print;
+use super::{complain, print};
 use crate::config::{Overrides, Study};
 use crate::plan::Plan;
-use crate::run::{progress, shares, usage, Progress, Share};
+use crate::run::{shares, usage, Progress, Share};
 use crate::store::Folder;
 
 /// Show how many stages of a study are done, running, failed and missing; also while it runs
@@ -40,32 +40,40 @@ impl StatusArgs {
     pub fn run(self) -> Result<u8> {
         let folder = Folder(self.folder);
         let study = study(&folder)?;
-        let plan = Plan::new(&study)?;
-        print(&match self.json {
-            true => json(&plan, &folder)?,
-            false => text(&study.name, &plan, &folder)?,
-        });
+        show(&study.name, &Plan::new(&study)?, &folder, self.json)?;
         Ok(0)
     }
 }
 
-pub fn json(plan: &Plan, folder: &Folder) -> Result<String> {
-    let mut json = json!(progress(plan, folder)?);
+/// Prints how far a plan is, in its folder.
+pub fn show(name: &str, plan: &Plan, folder: &Folder, as_json: bool) -> Result<()> {
+    let (shares, warnings) = shares(plan, folder)?;
+    warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+    print(&if as_json { json(&shares) } else { text(name, &shares) });
+    Ok(())
+}
+
+fn whole(shares: &[Share]) -> Progress {
+    shares.iter().map(|share| share.progress).sum()
+}
+
+fn json(shares: &[Share]) -> String {
     let share = |share: &Share| {
         let mut json = json!(share.progress);
-        json["shard"] = share.shard.map_or(json!(null), |shard| json!(shard.to_string()));
+        json["shard"] = json!(share.shard.map(|shard| shard.to_string()));
         json["holder"] = json!(share.holder);
         json["works"] = json!(share.works);
         json
     };
-    json["shards"] = shares(plan, folder, None)?.iter().map(share).collect();
-    Ok(format!("{json:#}\n"))
+    let mut json = json!(whole(shares));
+    json["shards"] = shares.iter().map(share).collect();
+    format!("{json:#}\n")
 }
 
 /// A line for the study, and where it is swept in shards one for each.
-pub fn text(name: &str, plan: &Plan, folder: &Folder) -> Result<String> {
-    let mut out = format!("{name}: {}\n", words(&progress(plan, folder)?));
-    for share in shares(plan, folder, None)? {
+fn text(name: &str, shares: &[Share]) -> String {
+    let mut out = format!("{name}: {}\n", words(&whole(shares)));
+    for share in shares {
         let Some(shard) = share.shard else { continue };
         let who = match (&share.holder, share.works) {
             (None, _) => "nobody has started it".to_string(),
@@ -74,7 +82,7 @@ pub fn text(name: &str, plan: &Plan, folder: &Folder) -> Result<String> {
         };
         out.push_str(&format!("  shard {:<9} {}; {who}\n", shard.to_string(), words(&share.progress)));
     }
-    Ok(out)
+    out
 }
 
 fn words(progress: &Progress) -> String {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::{Args, ValueEnum};
 
 use super::report::is_settled;
@@ -111,6 +111,9 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Of what failed or diverged, the first few are told at the end.
+const ERRORS_TOLD: usize = 5;
+
 /// Below this much free space a sweep does not start.
 const LEAST_FREE: f64 = 64e6;
 
@@ -148,18 +151,27 @@ impl SweepArgs {
         if shard.is_none() {
             folder.remove_parts();
         }
-        if self.fresh {
-            self.discard(&folder)?;
-        }
         let mut part = Part::of(&plan, shard);
         let keys: HashSet<&str> = part.stages(&plan).map(|(_, stage)| stage.key.as_str()).collect();
-        let records = Records::read_some(&folder, |key| keys.contains(key))?;
-        refuse_mixed_engines(&folder, engine.name())?;
+        // With --fresh as if there were none.
+        let records = if self.fresh { Records::default() } else { Records::read_some(&folder, |key| keys.contains(key))? };
+        if !self.fresh {
+            refuse_mixed_engines(&folder, engine.name())?;
+        }
         if self.only_failed {
             keep_failed(&mut part, &plan, &records);
+            if part.stages(&plan).next().is_none() {
+                let missing = keys.iter().filter(|key| !records.is_final(key)).count();
+                complain(&format!(
+                    "nothing has failed here, so nothing is run again; {missing} stages are missing: without --only-failed they are run"
+                ));
+            }
         }
         self.check_disk(&plan, &part, &records)?;
         refuse_other_study(&folder, &study, &writer)?;
+        if self.fresh {
+            self.discard(&folder)?;
+        }
         write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
         Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device())?;
 
@@ -201,17 +213,16 @@ impl SweepArgs {
 
     fn check_disk(&self, plan: &Plan, part: &Part, records: &Records) -> Result<()> {
         let left = part.stages(plan).map(|(_, stage)| stage).filter(|stage| !records.is_final(&stage.key));
-        let need = Estimate::over(left).disk_bytes + LEAST_FREE;
+        let need = Estimate::over(left).disk_bytes;
         match free_bytes(&self.out) {
-            Some(free) if (free as f64) < need => Err(usage(
-                format!(
-                    "{} has {} free; what is left of this study needs about {}",
-                    self.out.display(),
-                    super::bytes(free as f64),
-                    super::bytes(need)
-                ),
-                "free some space, or choose another disk with --out",
-            )),
+            // Not a mistake of the caller: it may pass, and then the same command works.
+            Some(free) if (free as f64) < need + LEAST_FREE => bail!(
+                "{} has {} free; what is left of this study needs about {}, and {} are kept free\n  hint: free some space, or choose another disk with --out",
+                self.out.display(),
+                super::bytes(free as f64),
+                super::bytes(need),
+                super::bytes(LEAST_FREE)
+            ),
             _ => Ok(()),
         }
     }
@@ -330,8 +341,11 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
     }
     let of_part = || part.stages(plan).map(|(_, stage)| records.by_key.get(&stage.key));
     let tell_errors = || {
-        for record in of_part().flatten().filter(|record| record.error.is_some()).take(5) {
-            complain(&format!("{} {}: {}", record.kind.as_str(), record.key, record.error.as_deref().unwrap_or_default()));
+        let stages = part.stages(plan).filter_map(|(_, stage)| Some((stage, records.by_key.get(&stage.key)?.error.as_deref()?)));
+        let errors: Vec<String> = stages.map(|(stage, error)| format!("{} {}: {error}", stage.kind.as_str(), stage.label())).collect();
+        errors.iter().take(ERRORS_TOLD).for_each(|error| complain(error));
+        if errors.len() > ERRORS_TOLD {
+            complain(&format!("… and {} more; the report lists all", errors.len() - ERRORS_TOLD));
         }
     };
     if tally.gave_up {

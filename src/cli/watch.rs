@@ -222,6 +222,10 @@ impl Watcher for Watch<'_> {
         }
     }
 
+    fn stopping(&mut self) {
+        self.progress.say("stopping: the steps at hand are finished, what they trained is saved");
+    }
+
     fn warn(&mut self, message: &str) {
         self.progress.say(&format!("warning: {message}"));
     }

@@ -27,7 +27,7 @@ pub const GPUS: &str = "$GPUS";
 #[derive(Debug, Clone)]
 pub struct Container {
     pub engine: Engine,
-    /// Name, file or folder of the image.
+    /// Name, file or folder of the image; without a container the program's own path.
     pub image: String,
     /// The host's folders.
     pub logs: String,

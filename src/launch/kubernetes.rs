@@ -12,7 +12,6 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Serialize;
 use serde_yaml::Value;
 
 use super::container::{DATA, LOGS};
@@ -74,14 +73,7 @@ pub fn manifest(task: &Task, study: &str, request: &Request, overlay: Option<&st
         None => job,
     };
     check(&job, task)?;
-    Ok(format!("{}---\n{}", yaml("v1", "ConfigMap", &config)?, yaml("batch/v1", "Job", &job)?))
-}
-
-/// Serialises an object; the crate's types write their own `apiVersion` and `kind`.
-fn yaml(api: &str, kind: &str, object: &impl Serialize) -> Result<String> {
-    let value = serde_yaml::to_value(object)?;
-    debug_assert!(value["apiVersion"] == api && value["kind"] == kind);
-    Ok(serde_yaml::to_string(&value)?)
+    Ok(format!("{}---\n{}", serde_yaml::to_string(&config)?, serde_yaml::to_string(&job)?))
 }
 
 fn job_spec(task: &Task, request: &Request, config: &str, labels: BTreeMap<String, String>) -> JobSpec {

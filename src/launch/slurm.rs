@@ -81,8 +81,8 @@ pub fn quoted(words: &[String]) -> String {
 }
 
 fn plain(word: &str) -> String {
+    // An error is a NUL, which no argument of a program can have.
     shlex::try_quote(word).map_or_else(|_| "''".into(), |word| word.into_owned())
-    // a NUL: refused before
 }
 
 fn fill(template: &str, values: &[(&str, String)]) -> Result<String, TemplateError> {

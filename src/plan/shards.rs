@@ -79,7 +79,7 @@ impl Part {
         Part { chosen, shard }
     }
 
-    pub fn stages<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (usize, &'a Stage)> {
+    pub fn stages<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = (usize, &'p Stage)> + use<'_, 'p> {
         plan.stages.iter().enumerate().filter(|(index, _)| self.chosen[*index])
     }
 

@@ -32,19 +32,13 @@ pub struct Share {
     pub works: bool,
 }
 
-/// What has become of the whole plan.
-pub fn progress(plan: &Plan, folder: &Folder) -> Result<Progress> {
-    let shares = shares(plan, folder, None)?;
-    Ok(shares.iter().map(|share| share.progress).fold(Progress::default(), Progress::plus))
-}
-
-/// The same by shares: those of the division that was last worked under, or of `count` shards.
-pub fn shares(plan: &Plan, folder: &Folder, count: Option<usize>) -> Result<Vec<Share>> {
-    let statuses = Records::statuses(folder)?;
+/// What has become of a plan, by the shares of the division that was last worked under; with the records that could not be read.
+pub fn shares(plan: &Plan, folder: &Folder) -> Result<(Vec<Share>, Vec<String>)> {
+    let (statuses, warnings) = Records::statuses(folder)?;
     let occupants = occupants(folder);
     let shard_of = |occupant: &Occupant| Shard::of_writer(&occupant.writer);
     let last = occupants.iter().max_by_key(|occupant| (occupant.works, occupant.seen));
-    let count = count.or(last.and_then(shard_of).map(|shard| shard.count));
+    let count = last.and_then(shard_of).map(|shard| shard.count);
     let running: HashSet<String> = occupants.iter().filter(|occupant| occupant.works).flat_map(|o| running(folder, o)).collect();
     let mut shares: Vec<Share> = match count {
         Some(count) => (0..count).filter_map(|index| Shard::new(index, count).ok()).map(|shard| Share::new(Some(shard))).collect(),
@@ -70,7 +64,7 @@ pub fn shares(plan: &Plan, folder: &Folder, count: Option<usize>) -> Result<Vec<
             None => progress.missing += 1,
         }
     }
-    Ok(shares)
+    Ok((shares, warnings))
 }
 
 impl Share {
@@ -79,17 +73,19 @@ impl Share {
     }
 }
 
-impl Progress {
-    fn plus(self, other: Progress) -> Progress {
-        Progress {
-            done: self.done + other.done,
-            diverged: self.diverged + other.diverged,
-            running: self.running + other.running,
-            failed: self.failed + other.failed,
-            missing: self.missing + other.missing,
-        }
+impl std::iter::Sum for Progress {
+    fn sum<I: Iterator<Item = Progress>>(all: I) -> Progress {
+        all.fold(Progress::default(), |sum, other| Progress {
+            done: sum.done + other.done,
+            diverged: sum.diverged + other.diverged,
+            running: sum.running + other.running,
+            failed: sum.failed + other.failed,
+            missing: sum.missing + other.missing,
+        })
     }
+}
 
+impl Progress {
     pub fn total(&self) -> usize {
         self.done + self.running + self.failed + self.missing
     }

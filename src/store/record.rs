@@ -108,14 +108,14 @@ impl Records {
     }
 
     /// How each stage ended, and nothing else of its record: a million of them are 100 MB.
-    pub fn statuses(folder: &Folder) -> Result<HashMap<String, Status>> {
+    pub fn statuses(folder: &Folder) -> Result<(HashMap<String, Status>, Vec<String>)> {
         #[derive(Deserialize)]
         struct Brief {
             key: String,
             status: Status,
         }
         let mut statuses: HashMap<String, Status> = HashMap::new();
-        read_lines(
+        let warnings = read_lines(
             folder,
             "its stage counts as missing",
             |_| true,
@@ -126,7 +126,7 @@ impl Records {
                 }
             },
         )?;
-        Ok(statuses)
+        Ok((statuses, warnings))
     }
 
     /// The engines that wrote records here, by the first line of each file.

@@ -7,9 +7,12 @@
 //! suspended machine, a node that lost the network for a while), finds its file gone before it next writes, and stops. It and its successor do not
 //! append to one file: a lease that was taken over from a holder of unknown fate names a records file of its own.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+mod file;
+mod holder;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -17,10 +20,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
-use serde::{Deserialize, Serialize};
 
-use super::manifest::{host, now};
 use super::Folder;
+use file::{create, latest, numbers, writers, Seen, State};
+pub use holder::Holder;
 
 /// This process no longer holds its lease: another one goes on with the work.
 #[derive(Debug, thiserror::Error)]
@@ -31,164 +34,6 @@ pub struct LeaseLost {
     by: String,
 }
 
-/// Who holds a lease: its first line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Holder {
-    pub host: String,
-    pub process: u32,
-    /// Tells this machine from others of its name, and this boot from others.
-    boot: String,
-    /// Process numbers mean something within their namespace (a container's, say) only.
-    namespace: u64,
-    /// When the process started, in the kernel's ticks: numbers are used again.
-    ticks: u64,
-    /// Seconds since 1970; for people.
-    pub since: f64,
-    /// The records file, without its ending.
-    pub records: String,
-}
-
-impl Holder {
-    fn this(records: String) -> Holder {
-        let number = std::process::id();
-        let ticks = if let Process::Started(ticks) = process(number) { ticks } else { 0 };
-        Holder { host: host(), process: number, boot: boot(), namespace: namespace(), ticks, since: now(), records }
-    }
-
-    /// Whether its process lives; none where that cannot be known from here.
-    fn lives(&self) -> Option<bool> {
-        let near = self.boot == boot() && self.namespace == namespace() && !self.boot.is_empty();
-        match process(self.process) {
-            _ if !near => None,
-            Process::Started(ticks) => Some(ticks == self.ticks),
-            Process::Ended => Some(false),
-            Process::Hidden => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "process {} on {}", self.process, self.host)
-    }
-}
-
-fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()
-}
-
-fn namespace() -> u64 {
-    fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
-}
-
-/// What can be seen of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Process {
-    /// In the kernel's ticks since its start.
-    Started(u64),
-    Ended,
-    /// It may be another user's, on a system that hides those.
-    Hidden,
-}
-
-fn process(number: u32) -> Process {
-    let fields = || -> Option<Process> {
-        let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        // A zombie has ended, too.
-        Some(if ["Z", "X"].contains(fields.first()?) { Process::Ended } else { Process::Started(fields.get(19)?.parse().ok()?) })
-    };
-    fields().unwrap_or_else(|| {
-        // SAFETY: signal 0 only asks.
-        let gone = unsafe { libc::kill(number as i32, 0) } != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
-        if gone {
-            Process::Ended
-        } else {
-            Process::Hidden
-        }
-    })
-}
-
-/// Creates a file with its content, both at once; fails where it exists.
-fn create(path: &Path, content: &[u8]) -> io::Result<File> {
-    // Another name is given to a file that is whole: a process that is killed here leaves no lease without a holder.
-    let own = path.with_file_name(format!("new-{}-{}", host(), std::process::id()));
-    let _ = fs::remove_file(&own); // of a process of this number before: it may be the other name of a lease
-    let write = |file: File| file.write_all_at(content, 0).and_then(|()| file.sync_all()).map(|()| file);
-    let named = OpenOptions::new().write(true).create_new(true).open(&own).and_then(write).and_then(|file| {
-        // A server that is asked twice, as the first answer was lost, says that it exists; two names tell that it is ours.
-        fs::hard_link(&own, path).or_else(|error| if file.metadata()?.nlink() == 2 { Ok(()) } else { Err(error) })?;
-        Ok(file)
-    });
-    let _ = fs::remove_file(&own); // left over, it would be in nobody's way
-    match named {
-        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::StorageFull) => Err(error),
-        // File systems without hard links; after a kill in here the empty lease is waited out.
-        Err(_) => {
-            let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-            write(file).inspect_err(|_| _ = fs::remove_file(path))
-        }
-        named => named,
-    }
-}
-
-/// What a lease's second line says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Beat(u64),
-    Released,
-}
-
-impl State {
-    /// Of one width, so that it is overwritten in place.
-    fn line(self) -> String {
-        match self {
-            State::Beat(count) => format!("beat {count:012}\n"),
-            State::Released => format!("{:<17}\n", "released"),
-        }
-    }
-
-    fn parse(line: &str) -> Option<State> {
-        match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["released"] => Some(State::Released),
-            ["beat", count] => Some(State::Beat(count.parse().ok()?)),
-            _ => None,
-        }
-    }
-}
-
-/// A lease file as it was read. One that is damaged, or was just created and not yet written, has no holder and no state.
-#[derive(Debug, Clone, PartialEq)]
-struct Seen {
-    bytes: Vec<u8>,
-    holder: Option<Holder>,
-    state: Option<State>,
-}
-
-impl Seen {
-    fn read(path: &Path) -> io::Result<Seen> {
-        let (file, mut bytes) = (File::open(path)?, vec![]);
-        if file.metadata()?.nlink() == 0 {
-            return Err(io::ErrorKind::NotFound.into()); // a name that a network file system has not forgotten yet
-        }
-        file.take(1 << 16).read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let mut lines = text.lines();
-        let holder = lines.next().and_then(|line| serde_json::from_str(line).ok());
-        let state = lines.next().and_then(State::parse);
-        Ok(Seen { bytes, holder, state })
-    }
-
-    /// Its holder has let go, or is known to be dead: its records file can be continued.
-    fn is_free(&self) -> bool {
-        self.state == Some(State::Released) || self.holder.as_ref().and_then(Holder::lives) == Some(false)
-    }
-
-    fn who(&self) -> String {
-        self.holder.as_ref().map_or("a process that left no name".into(), Holder::to_string)
-    }
-}
-
 /// What to do where another process holds the lease and is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
@@ -197,18 +42,42 @@ pub enum Held {
     Wait,
 }
 
-/// Held until it is dropped.
+/// What the holder and its heartbeat know of the lease.
 #[derive(Debug)]
-pub struct Lease {
+struct Claim {
     folder: Folder,
     writer: String,
     file: File,
     path: PathBuf,
     holder: Holder,
+    /// The first line, as it was written.
     line: String,
+}
+
+impl Claim {
+    /// Into the open file: should it have been taken over, its name is another's.
+    fn write(&self, state: State) -> io::Result<()> {
+        self.file.write_all_at(state.line().as_bytes(), self.line.len() as u64)?;
+        self.file.sync_data()
+    }
+
+    fn check(&self) -> Result<()> {
+        let seen = Seen::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        if seen.is_some_and(|seen| seen.bytes.starts_with(self.line.as_bytes())) {
+            return Ok(());
+        }
+        let by =
+            latest_seen(&self.folder, &self.writer).and_then(|seen| seen.holder).map_or(String::new(), |holder| format!(" ({holder})"));
+        Err(LeaseLost { writer: self.writer.clone(), folder: self.folder.0.display().to_string(), by }.into())
+    }
+}
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    claim: Arc<Claim>,
     /// Ends the heartbeat when dropped.
     beating: Option<(mpsc::Sender<()>, std::thread::JoinHandle<()>)>,
-    count: Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Lease {
@@ -227,8 +96,8 @@ impl Lease {
     pub fn take(folder: &Folder, writer: &str, held: Held, stop: &Arc<AtomicBool>, tell: &(dyn Fn(&str) + Sync)) -> Result<Option<Lease>> {
         let place = folder.leases().join(writer);
         fs::create_dir_all(&place).with_context(|| format!("cannot make the folder {}", place.display()))?;
-        let Some(mut lease) = Lease::create(folder, writer, held, stop, tell)? else { return Ok(None) };
-        lease.beat(stop);
+        let Some(claim) = claim(folder, writer, held, stop, tell)? else { return Ok(None) };
+        let lease = Lease::beating(claim, stop);
         // After taking it: of two that come at the same time at least one sees the other. All are watched at once.
         let others: Vec<String> = writers(folder).into_iter().filter(|other| conflict(writer, other)).collect();
         let tell = std::sync::Mutex::new(tell);
@@ -245,78 +114,19 @@ impl Lease {
             if stop.load(Ordering::SeqCst) {
                 return Ok(None);
             }
-            let who = latest(&folder.leases().join(other)).and_then(|(_, path)| Seen::read(&path).ok());
             bail!(
                 "another process is working in {} as `{other}` ({}), this one would be `{writer}`: their shares of the work overlap\n  \
                  hint: wait for it, stop it, or give this one another --out",
                 folder.0.display(),
-                who.map_or("unknown".into(), |seen| seen.who())
+                latest_seen(folder, other).map_or("unknown".into(), |seen| seen.who())
             );
         }
         Ok(Some(lease))
     }
 
-    fn create(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &(dyn Fn(&str) + Sync)) -> Result<Option<Lease>> {
-        let place = folder.leases().join(writer);
-        for attempt in 0.. {
-            if attempt > 0 {
-                std::thread::sleep(Lease::LOOK); // another process was faster; a signal ends this, too
-                if stop.load(Ordering::SeqCst) {
-                    break;
-                }
-            }
-            let known = latest(&place);
-            let mut records = writer.to_string();
-            if let Some((number, path)) = &known {
-                match outlast(path, held, stop, &|seen| tell(&waiting(writer, seen)))? {
-                    Fate::Stopped => return Ok(None),
-                    Fate::Lives(seen) => bail!(
-                        "another process is working in {} ({})\n  hint: wait for it, stop it, or give this one another --out",
-                        folder.0.display(),
-                        seen.who()
-                    ),
-                    Fate::Gone => continue,
-                    Fate::Free(holder) => records = holder.map_or(records, |holder| holder.records),
-                    Fate::Stale(seen) => {
-                        tell(&format!("{} gave no sign of life for {} s: its work is taken over", seen.who(), Lease::SECONDS));
-                        records = format!("{writer}-{}", number + 1);
-                    }
-                }
-            }
-            let number = known.map_or(1, |(number, _)| number + 1);
-            if let Some(lease) = Lease::try_create(folder, writer, number, records)? {
-                return Ok(Some(lease));
-            }
-        }
-        Ok(None)
-    }
-
-    /// None where another process was faster.
-    fn try_create(folder: &Folder, writer: &str, number: u64, records: String) -> Result<Option<Lease>> {
-        let place = folder.leases().join(writer);
-        let path = place.join(number.to_string());
-        let holder = Holder::this(records);
-        let line = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n";
-        let text = line.clone() + &State::Beat(0).line();
-        let file = match create(&path, text.as_bytes()) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            other => other.with_context(|| format!("cannot write {} (is the disk full?)", path.display()))?,
-        };
-        // A process that was slow may have created a number that others have long gone past.
-        if latest(&place).is_some_and(|(latest, _)| latest > number) {
-            let _ = fs::remove_file(&path);
-            return Ok(None);
-        }
-        for (old, path) in numbers(&place).into_iter().filter(|(old, _)| *old < number) {
-            super::remove(&path).with_context(|| format!("the lease {old} of `{writer}` cannot be ended"))?;
-        }
-        let count = Arc::default();
-        Ok(Some(Lease { folder: folder.clone(), writer: writer.into(), file, path, holder, line, beating: None, count }))
-    }
-
     /// The name of the file that the holder's records go to.
     pub fn records(&self) -> &str {
-        &self.holder.records
+        &self.claim.holder.records
     }
 
     /// To be asked before each write.
@@ -324,27 +134,27 @@ impl Lease {
     /// # Errors
     /// [`LeaseLost`].
     pub fn check(&self) -> Result<()> {
-        check(&self.path, &self.line, &self.writer, &self.folder)
+        self.claim.check()
     }
 
     /// Counts up in a thread of its own until the lease is dropped or lost.
-    fn beat(&mut self, stop: &Arc<AtomicBool>) {
+    fn beating(claim: Claim, stop: &Arc<AtomicBool>) -> Lease {
         let (end, ended) = mpsc::channel::<()>();
-        let Ok(file) = self.file.try_clone() else { return };
-        let (path, line, writer, folder) = (self.path.clone(), self.line.clone(), self.writer.clone(), self.folder.clone());
-        let (stop, count) = (stop.clone(), self.count.clone());
+        let claim = Arc::new(claim);
+        let (own, stop) = (claim.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
-            while ended.recv_timeout(Lease::BEAT) == Err(RecvTimeoutError::Timeout) {
-                let next = count.fetch_add(1, Ordering::SeqCst) + 1;
-                // A beat that cannot be written is tried again at the next; while none can, others will take over.
-                let _ = file.write_all_at(State::Beat(next).line().as_bytes(), line.len() as u64).and_then(|()| file.sync_data());
-                if check(&path, &line, &writer, &folder).is_err_and(|error| error.is::<LeaseLost>()) {
+            for count in 1.. {
+                if ended.recv_timeout(Lease::BEAT) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                let _ = own.write(State::Beat(count)); // tried again at the next beat; while it cannot be written, others will take over
+                if own.check().is_err_and(|error| error.is::<LeaseLost>()) {
                     stop.store(true, Ordering::SeqCst);
                     return;
                 }
             }
         });
-        self.beating = Some((end, thread));
+        Lease { claim, beating: Some((end, thread)) }
     }
 }
 
@@ -354,24 +164,66 @@ impl Drop for Lease {
             drop(end);
             let _ = thread.join(); // a heartbeat that panicked beats no more either
         }
-        // Into the open file: should it have been taken over, its name is another's.
-        let _ = self.file.write_all_at(State::Released.line().as_bytes(), self.line.len() as u64).and_then(|()| self.file.sync_data());
+        let _ = self.claim.write(State::Released); // unwritten, it is found dead or silent
     }
 }
 
-fn check(path: &Path, line: &str, writer: &str, folder: &Folder) -> Result<()> {
-    // Opening asks the server anew on network file systems (close-to-open consistency).
-    let intact = match Seen::read(path) {
-        Ok(seen) => seen.bytes.starts_with(line.as_bytes()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESTALE) => false,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    if intact {
-        return Ok(());
+/// Creates the next lease of a writer once nobody holds the one before it. None where `stop` was set.
+fn claim(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &(dyn Fn(&str) + Sync)) -> Result<Option<Claim>> {
+    let place = folder.leases().join(writer);
+    for attempt in 0.. {
+        if attempt > 0 {
+            std::thread::sleep(Lease::LOOK); // another process was faster; a signal ends this, too
+            if stop.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        let known = latest(&place);
+        let mut records = writer.to_string();
+        if let Some((number, path)) = &known {
+            match outlast(path, held, stop, &|seen| tell(&waiting(writer, seen)))? {
+                Fate::Stopped => return Ok(None),
+                Fate::Lives(seen) => bail!(
+                    "another process is working in {} ({})\n  hint: wait for it, stop it, or give this one another --out",
+                    folder.0.display(),
+                    seen.who()
+                ),
+                Fate::Gone => continue,
+                Fate::Free(holder) => records = holder.map_or(records, |holder| holder.records),
+                Fate::Stale(seen) => {
+                    tell(&format!("{} gave no sign of life for {} s: its work is taken over", seen.who(), Lease::SECONDS));
+                    records = format!("{writer}-{}", number + 1);
+                }
+            }
+        }
+        let number = known.map_or(1, |(number, _)| number + 1);
+        if let Some(claim) = try_claim(folder, writer, number, records)? {
+            return Ok(Some(claim));
+        }
     }
-    let by = latest(&folder.leases().join(writer)).and_then(|(_, path)| Seen::read(&path).ok()?.holder);
-    let by = by.map_or(String::new(), |holder| format!(" ({holder})"));
-    Err(LeaseLost { writer: writer.into(), folder: folder.0.display().to_string(), by }.into())
+    Ok(None)
+}
+
+/// None where another process was faster.
+fn try_claim(folder: &Folder, writer: &str, number: u64, records: String) -> Result<Option<Claim>> {
+    let place = folder.leases().join(writer);
+    let path = place.join(number.to_string());
+    let holder = Holder::this(records);
+    let line = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n";
+    let text = line.clone() + &State::Beat(0).line();
+    let file = match create(&path, text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+        other => other.with_context(|| format!("cannot write {} (is the disk full?)", path.display()))?,
+    };
+    // A process that was slow may have created a number that others have long gone past.
+    if latest(&place).is_some_and(|(latest, _)| latest > number) {
+        let _ = fs::remove_file(&path);
+        return Ok(None);
+    }
+    for (old, path) in numbers(&place).into_iter().filter(|(old, _)| *old < number) {
+        super::remove(&path).with_context(|| format!("the lease {old} of `{writer}` cannot be ended"))?;
+    }
+    Ok(Some(Claim { folder: folder.clone(), writer: writer.into(), file, path, holder, line }))
 }
 
 fn waiting(writer: &str, seen: &Seen) -> String {
@@ -401,10 +253,8 @@ fn outlast(path: &Path, held: Held, stop: &AtomicBool, waits: &dyn Fn(&Seen)) ->
     let mut before: Option<Seen> = None;
     let mut told = false;
     loop {
-        let seen = match Seen::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESTALE) => return Ok(Fate::Gone),
-            other => other.with_context(|| format!("cannot read {}", path.display()))?,
-        };
+        let seen = Seen::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let Some(seen) = seen else { return Ok(Fate::Gone) };
         if seen.is_free() {
             return Ok(Fate::Free(seen.holder));
         }
@@ -464,26 +314,8 @@ fn conflict(one: &str, other: &str) -> bool {
     one != other && division(one) != division(other)
 }
 
-/// Whoever ever held a lease here.
-fn writers(folder: &Folder) -> Vec<String> {
-    let entries = fs::read_dir(folder.leases()).into_iter().flatten();
-    let mut all: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    all.sort();
-    all
-}
-
-/// A name that is a larger number is no lease: nobody has taken one so often.
-const MOST_LEASES: u64 = 1 << 48;
-
-fn numbers(place: &Path) -> Vec<(u64, PathBuf)> {
-    let entries = fs::read_dir(place).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let numbered = entries.filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path)));
-    numbered.filter(|(number, _)| *number < MOST_LEASES).collect()
-}
-
-/// The lease that counts: the one of the highest number.
-fn latest(place: &Path) -> Option<(u64, PathBuf)> {
-    numbers(place).into_iter().max()
+fn latest_seen(folder: &Folder, writer: &str) -> Option<Seen> {
+    Seen::read(&latest(&folder.leases().join(writer))?.1).ok()?
 }
 
 /// A writer of records, as its lease tells from outside, without waiting.
@@ -504,7 +336,7 @@ pub fn occupants(folder: &Folder) -> Vec<Occupant> {
     let of = |writer: String| -> Option<Occupant> {
         let (_, path) = latest(&folder.leases().join(&writer))?;
         let seen = fs::metadata(&path).ok()?.modified().ok()?;
-        let lease = Seen::read(&path).ok()?;
+        let lease = Seen::read(&path).ok()??;
         let age = seen.elapsed().unwrap_or_default(); // a heartbeat from the future is a young one
         let fresh = age < Duration::from_secs(Lease::SECONDS);
         let works = lease.state != Some(State::Released) && lease.holder.as_ref().and_then(Holder::lives).unwrap_or(fresh);
@@ -572,7 +404,7 @@ mod tests {
         let started = Instant::now();
         let lease = take(&folder, "main", Held::Refuse).unwrap().unwrap();
         assert!(started.elapsed() < Duration::from_secs(5));
-        assert_eq!((lease.records(), lease.path.file_name().unwrap().to_str()), ("main", Some("4")));
+        assert_eq!((lease.records(), lease.claim.path.file_name().unwrap().to_str()), ("main", Some("4")));
         // Under another division, too.
         leave(&folder, "shard-0-of-2", |holder| holder.ticks += 1);
         drop(lease);
@@ -607,20 +439,18 @@ mod tests {
     }
 
     #[test]
-    fn damaged_leases_are_waited_out() {
-        {
-            let (_temporary, folder) = folder();
-            fs::create_dir_all(folder.leases().join("main")).unwrap();
-            fs::write(folder.leases().join("main").join(u64::MAX.to_string()), "x").unwrap();
-            assert!(take(&folder, "main", Held::Refuse).unwrap().is_some(), "a stray file is no lease");
-        }
+    fn damaged_leases_are_watched_like_others_and_stray_files_are_none() {
         for text in ["", "garbage", "{}\nbeat x\n", "\u{0}\u{0}"] {
             let (_temporary, folder) = folder();
             let place = folder.leases().join("main");
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join("1"), text).unwrap();
-            let seen = Seen::read(&place.join("1")).unwrap();
-            assert!(!seen.is_free() && seen.state.is_none());
+            let stop = AtomicBool::new(true); // at once, so that the test need not watch it for long
+            assert!(matches!(outlast(&place.join("1"), Held::Refuse, &stop, &|_| {}).unwrap(), Fate::Stopped), "{text}");
         }
+        let (_temporary, folder) = folder();
+        fs::create_dir_all(folder.leases().join("main")).unwrap();
+        fs::write(folder.leases().join("main").join(u64::MAX.to_string()), "x").unwrap();
+        assert!(take(&folder, "main", Held::Refuse).unwrap().is_some());
     }
 }
