@@ -97,6 +97,13 @@ fn manifests_make_sense() {
     for mount in pod["containers"][0]["volumeMounts"].as_sequence().unwrap() {
         assert!(volumes.contains(&mount["name"].as_str().unwrap()), "{mount:?}");
     }
+    // Disruptions (drained nodes, preemption) are no failures, whatever the exit code: the first rule that matches counts.
+    let first = &spec["podFailurePolicy"]["rules"][0];
+    let condition = &first["onPodConditions"][0];
+    assert_eq!(
+        (first["action"].as_str(), condition["type"].as_str(), condition["status"].as_str()),
+        (Some("Ignore"), Some("DisruptionTarget"), Some("True"))
+    );
     // The study that is carried is the study.
     let study: Value = serde_yaml::from_str(config["data"]["study.yaml"].as_str().unwrap()).unwrap();
     assert_eq!(study["name"].as_str(), Some("cifar10"));
@@ -163,7 +170,11 @@ fn a_driver_that_obeys_the_policy_finishes_the_study() {
             let mut child = pod(&job, at, &mounts(if at == 2 { &broken } else { &sound }));
             let first = index.codes.is_empty();
             if first && (at == 1 || at == 3) {
-                std::thread::sleep(Duration::from_millis(250));
+                let records = logs.join(format!("small/records/shard-{at}-of-4.jsonl"));
+                while !std::fs::metadata(&records).is_ok_and(|file| file.len() > 0) {
+                    assert!(child.try_wait().unwrap().is_none(), "index {at} ended before it was disturbed");
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 let signal = if at == 1 { "-TERM" } else { "-KILL" };
                 Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
             }
@@ -204,6 +215,8 @@ fn wrong_flags_get_a_message() {
         (&["--shards", "2", "--toleration", "a"], "KEY=VALUE:EFFECT"),
         (&["--shards", "2", "--node-selector", "a"], "give KEY=VALUE"),
         (&["--shards", "2", "--sweep-arg=--retrys"], "`sweep` would refuse its arguments: unexpected argument '--retrys'"),
+        (&["--shards", "2", "--sweep-arg=--out", "--sweep-arg=x"], "the argument '--out <FOLDER>' cannot be used multiple times"),
+        (&["--shards", "2", "--sweep-arg=--fresh"], "--fresh discards the whole study"),
         (&["--shards", "2", "--workers", "0"], "`sweep` would refuse its arguments: invalid value '0' for '--workers <N>'"),
         (&["--shards", "2", "--overlay", wrong.to_str().unwrap()], "`spec.complitions` is not a field of a batch/v1 Job"),
         (&["--shards", "2", "--overlay", "/nowhere.yaml"], "cannot read /nowhere.yaml"),

@@ -120,8 +120,8 @@ fn the_same_shard_twice_waits_and_other_divisions_are_refused() {
     }
     // Another version of the study beside it.
     let refused = mock(&study, folder.path(), &["--shard", "1/2", "--set", "source.epochs=5"]);
-    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
-    assert!(refused.stderr.contains("as a different study"), "{}", refused.stderr);
+    assert_eq!(refused.code, Some(1), "it may be tried again later: {}", refused.stderr);
+    assert!(refused.stderr.contains("as another version of this study"), "{}", refused.stderr);
     let second = run(sweep(&study, folder.path(), &MOCK).args(slow));
     assert_eq!(second.code, Some(0), "{}", second.stderr);
     assert!(second.stderr.contains("waiting: process"), "{}", second.stderr);
@@ -165,7 +165,7 @@ fn a_dead_worker_leaves_its_pack_to_the_others() {
     let done = run(&mut sweep(&study, &hurt, &["--engine", "mock", "--workers", "3", "--mock-ms", "10", "--mock-lost", "1"]));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(done.stderr.contains("worker 1 has died (CUDA error"), "{}", done.stderr);
-    assert!(done.stderr.contains("its pack goes back to the queue, 2 other workers go on"), "{}", done.stderr);
+    assert!(done.stderr.contains("its pack goes back to the queue, to its end, 2 other workers go on"), "{}", done.stderr);
     assert_eq!(results(&calm, "small"), results(&hurt, "small"));
     // With nobody left the sweep fails, and nothing is recorded as failed.
     let alone = folder.path().join("alone");
@@ -175,6 +175,50 @@ fn a_dead_worker_leaves_its_pack_to_the_others() {
     assert_eq!(records(&alone, "small").len(), 0);
     assert_eq!(mock(&study, &alone, &[]).code, Some(0));
     assert_eq!(results(&calm, "small"), results(&alone, "small"));
+}
+
+#[test]
+fn a_pack_that_kills_every_device_counts_as_failed_and_the_rest_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let out = folder.path();
+    // One worker, as a task with one GPU has: each death ends the process, and the scheduler starts the next.
+    let start = || mock(&study, out, &["--workers", "1", "--mock-deadly", "0.095"]); // two stages, as it happens
+    let deaths = || -> usize {
+        let files = std::fs::read_dir(out.join("small/checkpoints")).unwrap().map(|entry| entry.unwrap().path());
+        let lines = files.filter(|path| path.extension().is_some_and(|e| e == "deaths"));
+        lines.map(|path| std::fs::read_to_string(path).unwrap().lines().count()).sum()
+    };
+    let mut said = String::new();
+    for (tries, failed) in [(1, 0), (2, 0), (3, 1), (4, 2)] {
+        let done = start();
+        assert_eq!((done.code, deaths(), status(out)["failed"].as_u64()), (Some(1), tries, Some(failed)), "{}", done.stderr);
+        said += &done.stderr;
+    }
+    assert!(said.contains("its pack goes back to the queue, to its end, no worker is left"), "{said}");
+    assert!(said.contains("its pack counts as failed, as others have died of it"), "{said}");
+    assert_eq!(status(out)["missing"], 0, "all others are done");
+    // What was to blame is no longer: its history is forgotten.
+    let calm = out.join("calm");
+    mock(&study, &calm, &[]);
+    assert_eq!((mock(&study, out, &[]).code, deaths()), (Some(0), 0));
+    assert_eq!(results(&calm, "small"), results(out, "small"));
+}
+
+#[test]
+fn shards_of_a_changed_study_that_start_together_do_not_refuse_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    assert_eq!(mock(&study, folder.path(), &[]).code, Some(0));
+    let shards: Vec<_> = (0..4)
+        .map(|index| {
+            let shard = format!("{index}/4");
+            spawn(sweep(&study, folder.path(), &MOCK).args(["--shard", &shard, "--seeds", "6", "--mock-ms", "5"]))
+        })
+        .collect();
+    let codes: Vec<Option<i32>> = shards.into_iter().map(|mut shard| shard.wait().unwrap().code()).collect();
+    assert_eq!(codes, [Some(0); 4]);
+    assert_eq!(status(folder.path())["missing"], 0);
 }
 
 #[test]

@@ -202,21 +202,14 @@ impl Common {
         Ok(study)
     }
 
-    /// More words for `sweep`, which it understands: better told here than in every task's log.
-    fn more(&self) -> Result<Vec<String>> {
+    /// More words for `sweep`.
+    fn more(&self) -> Vec<String> {
         let mut more = vec![];
         more.extend(self.device.iter().flat_map(|device| ["--device".into(), device.clone()]));
         more.extend(self.workers.iter().flat_map(|n| ["--workers".into(), n.to_string()]));
         more.extend(self.retries.iter().flat_map(|n| ["--retries".into(), n.to_string()]));
         more.extend(self.sweep_arg.iter().cloned());
-        let words = [self.study.study.to_string_lossy().into()].into_iter().chain(more.clone());
-        let sweep = SweepArgs::augment_args(clap::Command::new("sweep").no_binary_name(true));
-        sweep.try_get_matches_from(words).map_err(|error| {
-            let text = error.to_string();
-            let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
-            usage(format!("`sweep` would refuse its arguments: {what}"), "`transfergrid sweep --help` lists them")
-        })?;
-        Ok(more)
+        more
     }
 }
 
@@ -257,8 +250,9 @@ impl SlurmArgs {
             study: format!("{}/{}/launch/{file}", if inside { container::LOGS } else { &out }, study.name),
             out: if inside { container::LOGS.into() } else { out.clone() },
             data: data.map(|data| if inside { container::DATA.into() } else { data }),
-            more: self.common.more()?,
+            more: self.common.more(),
         };
+        SweepArgs::check_shard(&task.sweep()[1..])?; // better here than in every task's log
         let template = match &self.template {
             Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
             None => slurm::TEMPLATE.into(),
@@ -378,8 +372,9 @@ impl KubernetesArgs {
             study: kubernetes::STUDY_FILE.into(),
             out: container::LOGS.into(),
             data: Some(container::DATA.into()),
-            more: self.common.more()?,
+            more: self.common.more(),
         };
+        SweepArgs::check_shard(&task.sweep()[1..])?;
         let request = kubernetes::Request {
             image: self.image,
             pvc: self.pvc,

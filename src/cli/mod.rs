@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Kind, Overrides, Study, StudyError};
 use crate::data::DataError;
 use crate::run::{usage, UsageError};
-use crate::store::{Folder, LeaseLost};
+use crate::store::{Folder, LeaseLost, NewerRecord};
 use crate::theory::TheoryError;
 
 pub use crate::track::complain;
@@ -104,9 +104,10 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(|cause| cause.is::<LeaseLost>()) {
         return 75;
     }
-    let callers = error
-        .chain()
-        .any(|cause| cause.is::<StudyError>() || cause.is::<DataError>() || cause.is::<UsageError>() || cause.is::<TheoryError>());
+    let callers = error.chain().any(|cause| {
+        let input = cause.is::<StudyError>() || cause.is::<DataError>() || cause.is::<TheoryError>();
+        input || cause.is::<UsageError>() || cause.is::<NewerRecord>()
+    });
     if callers {
         2
     } else {

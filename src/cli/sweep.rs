@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, FromArgMatches, ValueEnum};
 
 use super::report::is_settled;
 use super::shard::ShardArg;
@@ -15,7 +15,7 @@ use super::watch::Watch;
 use super::{complain, duration, print, refuse_other_kind, StudyArgs};
 use crate::config::{Kind, Study};
 use crate::data::search_path;
-use crate::plan::{Estimate, Part, Plan, Shard, Stage};
+use crate::plan::{hash, Estimate, Part, Plan, Shard, Stage};
 use crate::report::{statement, write, Place, Report};
 use crate::run::engine::{self, Choice, Mock};
 use crate::run::{stop_flag, sweep, usage, Order, Tally};
@@ -54,7 +54,7 @@ pub struct SweepArgs {
     /// Stop at the first failure
     #[arg(long)]
     fail_fast: bool,
-    /// Run only what failed before, and what waits for it
+    /// Run only what failed before, and what waits for it; the exit code is of these
     #[arg(long, conflicts_with = "fresh")]
     only_failed: bool,
     /// Seconds between two checkpoints of a pack in training
@@ -93,6 +93,9 @@ pub struct SweepArgs {
     /// Share of mock packs that fail the first time
     #[arg(long, default_value_t = 0.0, hide = true)]
     mock_flaky: f64,
+    /// Share of mock stages that lose their device
+    #[arg(long, default_value_t = 0.0, hide = true)]
+    mock_deadly: f64,
     /// A mock worker whose device is lost
     #[arg(long, hide = true)]
     mock_lost: Option<usize>,
@@ -118,8 +121,32 @@ const ERRORS_TOLD: usize = 5;
 const LEAST_FREE: f64 = 64e6;
 
 impl SweepArgs {
+    /// Whether a shard would take these words, without the subcommand itself.
+    ///
+    /// # Errors
+    /// A [`crate::run::UsageError`], as the sweep itself would give.
+    pub fn check_shard(words: &[String]) -> Result<()> {
+        let command = SweepArgs::augment_args(clap::Command::new("sweep").no_binary_name(true));
+        let args = command.try_get_matches_from(words).and_then(|matches| SweepArgs::from_arg_matches(&matches)).map_err(|error| {
+            let text = error.to_string();
+            let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
+            usage(format!("`sweep` would refuse its arguments: {what}"), "`transfergrid sweep --help` lists them")
+        })?;
+        args.refuse_fresh_shard()
+    }
+
+    fn refuse_fresh_shard(&self) -> Result<()> {
+        match self.shard.is_some() && self.fresh {
+            true => Err(usage(
+                "--fresh discards the whole study, --shard is one part of it",
+                "discard first, without --shard; or use another --out",
+            )),
+            false => Ok(()),
+        }
+    }
+
     pub fn run(self) -> Result<u8> {
-        let stop = stop_flag()?; // first, so that a signal never finds the default of dying on the spot
+        let stop = stop_flag()?; // first: before this, while the program loads, a signal ends it on the spot
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
         let shard = self.shard.map(|shard| shard.resolve(|name| std::env::var(name).ok())).transpose()?;
@@ -133,18 +160,14 @@ impl SweepArgs {
             ));
         }
         refuse_other_kind(&folder, Kind::Network)?;
-        if shard.is_some() && self.fresh {
-            return Err(usage(
-                "--fresh discards the whole study, --shard is one part of it",
-                "discard first, without --shard; or use another --out",
-            ));
-        }
+        self.refuse_fresh_shard()?;
         folder.create()?;
         let (writer, held) = match shard {
             Some(shard) => (shard.writer(), Held::Wait),
             None => ("main".into(), Held::Refuse),
         };
-        let Some(lease) = Lease::take(&folder, &writer, held, &stop, &|text| complain(text))? else {
+        let yaml = study.to_yaml();
+        let Some(lease) = Lease::take(&folder, &writer, &hash(&yaml), held, &stop, &|text| complain(text))? else {
             complain("interrupted while waiting; nothing was run");
             return Ok(75);
         };
@@ -168,11 +191,10 @@ impl SweepArgs {
             }
         }
         self.check_disk(&plan, &part, &records)?;
-        refuse_other_study(&folder, &study, &writer)?;
         if self.fresh {
             self.discard(&folder)?;
         }
-        write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
+        write_atomic(&folder.study(), yaml.as_bytes())?;
         Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device())?;
 
         let mut watch = Watch::new(&study, &plan, &part, &folder, &records, self.quiet);
@@ -180,7 +202,6 @@ impl SweepArgs {
             let pack = self.pack.or((!engine.device().starts_with("cuda")).then_some(1));
             watch.say(&opening((&study, &plan, &part), &records, &folder, engine.as_ref(), pack));
         }
-        drop(records);
         let order = Order {
             plan: &plan,
             part: &part,
@@ -191,7 +212,7 @@ impl SweepArgs {
             fail_fast: self.fail_fast,
             snapshot_every: Duration::from_secs(self.checkpoint_every),
         };
-        let tally = sweep(&order, &stop, &mut watch)?;
+        let tally = sweep(&order, records, &stop, &mut watch)?;
         lease.check()?;
         close((&study, &plan, &part), &folder, tally, lease, &mut watch)
     }
@@ -203,6 +224,7 @@ impl SweepArgs {
             diverge: self.mock_diverge,
             memory: self.mock_memory,
             lost: self.mock_lost,
+            deadly: self.mock_deadly,
             flaky: self.mock_flaky,
             failed: Arc::default(),
             workers: self.workers,
@@ -256,19 +278,6 @@ fn refuse_mixed_engines(folder: &Folder, engine: &str) -> Result<()> {
             "use another --out, or --fresh to discard them",
         )),
         None => Ok(()),
-    }
-}
-
-/// A shard that starts with another version of the study than its neighbours would mix two studies.
-fn refuse_other_study(folder: &Folder, study: &Study, writer: &str) -> Result<()> {
-    let others = occupants(folder).into_iter().any(|occupant| occupant.works && occupant.writer != writer);
-    let there = std::fs::read_to_string(folder.study()).ok();
-    match there {
-        Some(there) if others && there != study.to_yaml() => Err(usage(
-            format!("{} is being swept by other processes as a different study (see its study.yaml)", folder.0.display()),
-            "wait until they are done, or give this version of the study another --out",
-        )),
-        _ => Ok(()),
     }
 }
 
@@ -328,6 +337,9 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
     let keys: HashSet<&str> = part.stages(plan).map(|(_, stage)| stage.key.as_str()).collect();
     let records = Records::read_some(folder, |key| alone || keys.contains(key))?;
     let tells = part.shard.is_none() || (alone && is_settled(plan, &records));
+    if tells {
+        folder.remove_parts();
+    }
     watch.finish(tells.then_some(&records));
     let report = tells.then(|| Report::new(study, plan, &records));
     let files = report.as_ref().map(|report| write(report, study, plan, &records, &Place::of(folder)));

@@ -15,7 +15,8 @@ export GPUS=${SLURM_JOB_GPUS:+\"device=$SLURM_JOB_GPUS\"} # for a Docker engine,
 export GPUS=${GPUS:-all}
 {{command}} &
 child=$!
-trap 'signalled=1; kill -TERM "$child" 2>/dev/null' TERM INT USR1 USR2
+stopping=
+trap 'signalled=1; stopping=1; kill -TERM "$child" 2>/dev/null' TERM INT USR1 USR2
 while :; do
     signalled=
     wait "$child"
@@ -29,15 +30,31 @@ echo "$(date +%FT%T) ends with $code"
 # Slurm itself requeues what it preempts, and what is cancelled shall not come back: only while the task counts as running is that ours to do.
 task=${SLURM_ARRAY_JOB_ID:-}_${SLURM_ARRAY_TASK_ID:-} # the number of one of the tasks is the array's too
 deaths={{folder}}/deaths-$task
+again=1
 case $code in
 0 | 2 | 3) again=0 ;;
-75) again=1 ;;
-*) echo "$code" >> "$deaths" && again=$(($(wc -l < "$deaths") <= 2)) ;;
+75) ;;
+143) [[ -n $stopping ]] || again=death ;; # told to stop while it was still loading: interrupted as well
+*) again=death ;;
 esac
+if [[ $again == death ]]; then
+    if echo "$code" >> "$deaths"; then
+        again=$(($(wc -l < "$deaths") <= 2))
+        ((again)) || echo "it has died often enough: it is not requeued"
+    else
+        again=0
+        echo "how often it died cannot be written: it is not requeued; by hand: sbatch --array=${SLURM_ARRAY_TASK_ID:-} THIS-FILE"
+    fi
+fi
 if ((again)); then
-    case $(scontrol show job --oneliner "$task") in
-    *JobState=RUNNING*) scontrol requeue "$task" || echo "it could not be requeued; by hand: sbatch --array=$SLURM_ARRAY_TASK_ID THIS-FILE" ;;
-    *) echo "the task does not count as running any more: it is not requeued from here" ;;
-    esac
+    # The controller may be busy: all tasks of an array meet their time limit together.
+    for pause in 1 2 4 8 16 0; do
+        case $(scontrol show job --oneliner "$task") in
+        *JobState=RUNNING*) scontrol requeue "$task" && exit "$code" ;;
+        *JobState=*) echo "the task does not count as running any more: it is not requeued from here" && exit "$code" ;;
+        esac
+        sleep "$pause"
+    done
+    echo "Slurm's controller does not answer: it is not requeued; by hand: sbatch --array=${SLURM_ARRAY_TASK_ID:-} THIS-FILE"
 fi
 exit "$code"

@@ -12,7 +12,7 @@ use super::engine::Ended;
 use super::keeper::Task;
 use super::worker::{self, Finished, Message};
 use super::Order;
-use crate::store::{self, Checkpoint, Status};
+use crate::store::{self, Checkpoint, Deaths, Status};
 
 /// A pack in whose hands so many workers died is to blame after all.
 const MOST_DEATHS: usize = 2;
@@ -32,9 +32,9 @@ pub struct Listener<'a, 'b> {
     /// Packs of targets whose sources have no record yet.
     early: Vec<Finished>,
     running: Vec<Vec<usize>>,
-    /// How often each stage was tried in vain, and in how many workers' deaths it was at hand.
+    /// How often each stage was tried in vain.
     tries: HashMap<usize, usize>,
-    deaths: HashMap<usize, usize>,
+    deaths: Deaths,
     /// Why the last worker died.
     pub death: Option<String>,
     /// A failure ended the sweep, as [`Order::fail_fast`] wants it.
@@ -54,6 +54,7 @@ impl<'a, 'b> Listener<'a, 'b> {
         ending: &'a mut Ending<'b>,
         keeper: SyncSender<Task>,
         workers: usize,
+        deaths: Deaths,
     ) -> Self {
         let now = Instant::now();
         Listener {
@@ -67,7 +68,7 @@ impl<'a, 'b> Listener<'a, 'b> {
             early: vec![],
             running: vec![],
             tries: HashMap::new(),
-            deaths: HashMap::new(),
+            deaths,
             death: None,
             gave_up: false,
             busy: 0.0,
@@ -142,13 +143,18 @@ impl<'a, 'b> Listener<'a, 'b> {
         Ok(())
     }
 
-    /// A worker has died. Its pack goes back to the queue, unless others have died of it before.
+    /// A worker has died. Its pack goes back to the end of the queue, unless others have died of it before.
     fn died(&mut self, worker: usize, pack: Vec<usize>, why: String) -> Result<()> {
         self.running.retain(|running| *running != pack);
-        let deaths = pack.iter().map(|&index| count(&mut self.deaths, index)).max().unwrap_or(0);
+        let mut deaths = 0;
+        for &index in &pack {
+            let key = &self.ending.plan.stages[index].key;
+            self.deaths.add(key, &why)?;
+            deaths = deaths.max(self.deaths.of(key));
+        }
         let what = match (pack.len(), deaths) {
             (0, _) => "it had no pack in hand",
-            (_, n) if n < MOST_DEATHS => "its pack goes back to the queue",
+            (_, n) if n < MOST_DEATHS => "its pack goes back to the queue, to its end",
             _ => "its pack counts as failed, as others have died of it",
         };
         // It is about to say that it has left.
@@ -162,7 +168,7 @@ impl<'a, 'b> Listener<'a, 'b> {
             let ends = vec![worker::failed(&why); pack.len()];
             self.settle(Finished { pack, ends, seconds: 0.0, released: false, lost: vec![] })?;
         } else if !pack.is_empty() {
-            self.shared.again(&pack, false);
+            self.shared.distrust(&pack);
         }
         self.death = Some(why);
         Ok(())
@@ -207,7 +213,7 @@ impl<'a, 'b> Listener<'a, 'b> {
         } else {
             finished.pack.iter().for_each(|&index| _ = count(&mut self.tries, index));
         }
-        self.shared.again(&finished.pack, true);
+        self.shared.again(&finished.pack);
         Ok(true)
     }
 
@@ -251,6 +257,7 @@ impl<'a, 'b> Listener<'a, 'b> {
             self.ending.write(*target, &after_divergence(why), 0.0, 1)?;
         }
         if finished.ends.iter().all(|end| end.status != Status::Failed) {
+            finished.pack.iter().try_for_each(|&index| self.deaths.forget(&self.ending.plan.stages[index].key))?;
             self.forget(&finished.pack, finished.seconds)?;
         } else if self.order.fail_fast {
             // A failed pack keeps its snapshot: the next sweep goes on from there.

@@ -26,7 +26,7 @@ use serde_json::{json, Value as Json};
 
 use crate::config::number;
 use crate::plan::{Part, Plan, Stage};
-use crate::store::{self, Checkpoint, Folder, Lease, Record, Records, Status, Writer};
+use crate::store::{self, Checkpoint, Deaths, Folder, Lease, Record, Records, Status, Writer};
 use ending::{after_divergence, Ending};
 use engine::{Engine, Epoch};
 use listener::Listener;
@@ -111,16 +111,12 @@ pub struct Tally {
 /// Checkpoints that may wait for the disk; with more, training waits.
 const WRITES_WAITING: usize = 64;
 
-/// Sweeps the chosen stages of a plan. `stop` set means: finish the current step, write snapshots, return.
+/// Sweeps the chosen stages of a plan, of which `records` has what is there, and of their sources. `stop` set means: finish the current step, write snapshots, return.
 ///
 /// # Errors
 /// The store fails, another process has taken over the lease, or every worker has died.
-pub fn sweep(order: &Order, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -> Result<Tally> {
+pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -> Result<Tally> {
     let Order { plan, folder, engine, .. } = *order;
-    let own = order.stages().map(|(_, stage)| stage.key.as_str());
-    let sources = order.stages().filter_map(|(_, stage)| Some(plan.stages[stage.source?].key.as_str()));
-    let keys: HashSet<&str> = own.chain(sources).collect();
-    let mut records = Records::read_some(folder, |key| keys.contains(key))?;
     records.warnings.iter().for_each(|warning| watcher.warn(warning));
     let mut writer = Writer::open(folder, order.lease, &mut |warning| watcher.warn(warning))?;
     let mut tally = Tally { reused: order.stages().filter(|(_, stage)| records.is_final(&stage.key)).count(), ..Tally::default() };
@@ -133,22 +129,17 @@ pub fn sweep(order: &Order, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -
         let record = records.by_key.get(&plan.stages[source].key);
         if record.is_some_and(|record| record.status == Status::Done) {
             let path = folder.model(&plan.stages[source].key);
-            match Checkpoint::read(&path) {
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    again.insert(source);
-                }
-                Err(error) => {
-                    watcher.warn(&format!("{error:#}; {}; this source is trained again", store::set_aside(&path)));
-                    again.insert(source);
-                }
+            if Checkpoint::read_sound(&path, "this source is trained again", &mut |warning| watcher.warn(warning))?.is_none() {
+                again.insert(source);
             }
         }
     }
 
     // Sources that diverged take their targets with them. What is not chosen is nobody's business here.
     let finished = |index: usize| (!order.part.chosen[index] || records.is_final(&plan.stages[index].key)) && !again.contains(&index);
-    let mut queue = Queue::new(plan, engine.workers(), pack_sizes(plan, engine, finished), finished);
+    let deaths = Deaths::read(folder)?;
+    let suspects = order.stages().map(|(index, stage)| (index, deaths.of(&stage.key))).filter(|&(_, deaths)| deaths > 0).collect();
+    let mut queue = Queue::new(plan, engine.workers(), pack_sizes(plan, engine, finished), suspects, finished);
     let already: Vec<(usize, String)> = queue.blocked(plan, |source| {
         records.by_key.get(&plan.stages[source].key).filter(|r| r.status == Status::Diverged).and_then(|r| r.error.clone())
     });
@@ -177,7 +168,7 @@ pub fn sweep(order: &Order, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -
         scope.spawn(move || _ = catch_unwind(AssertUnwindSafe(keep)));
         // However this thread leaves, by an error or a panic: the workers wind down, what they still send is not needed.
         let leaving = StopOnDrop(stop);
-        let mut listener = Listener::new(order, &shared, &mut ending, tasks, workers);
+        let mut listener = Listener::new(order, &shared, &mut ending, tasks, workers, deaths);
         let result = listener.listen(&inbox).and_then(|()| listener.ending.writer.sync());
         if result.is_ok() {
             std::mem::forget(leaving);

@@ -18,8 +18,11 @@ pub struct Queue {
     sizes: HashMap<Arc<str>, usize>,
     /// Stages that can start, by shape: a pack is taken from one shape.
     ready: HashMap<Arc<str>, BTreeSet<usize>>,
-    /// Packs that an earlier run or a dead worker left unfinished, or that are tried again; they go first, as they are.
+    /// Packs that an earlier run left unfinished, or that are tried again; they go first, as they are.
     unfinished: Vec<Vec<usize>>,
+    /// In how many workers' deaths a stage was at hand; such stages go last, the least suspect first.
+    deaths: HashMap<usize, usize>,
+    distrusted: Vec<Vec<usize>>,
     /// Targets that wait, by their source.
     waiting: BTreeMap<usize, BTreeSet<usize>>,
     /// How many wait, by shape.
@@ -29,13 +32,21 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// `sizes` has the largest pack of each shape, `finished` says which stages need not run.
-    pub fn new(plan: &Plan, workers: usize, sizes: HashMap<Arc<str>, usize>, finished: impl Fn(usize) -> bool) -> Queue {
+    /// `sizes` has the largest pack of each shape, `deaths` how many workers died with a stage in hand, `finished` says which stages need not run.
+    pub fn new(
+        plan: &Plan,
+        workers: usize,
+        sizes: HashMap<Arc<str>, usize>,
+        deaths: HashMap<usize, usize>,
+        finished: impl Fn(usize) -> bool,
+    ) -> Queue {
         let mut queue = Queue {
             workers,
             sizes,
             ready: HashMap::new(),
             unfinished: vec![],
+            deaths,
+            distrusted: vec![],
             waiting: BTreeMap::new(),
             coming: HashMap::new(),
             working: 0,
@@ -53,49 +64,71 @@ impl Queue {
     }
 
     fn add(&mut self, plan: &Plan, index: usize) {
+        if self.deaths.contains_key(&index) {
+            return self.distrusted.push(vec![index]);
+        }
         self.ready.entry(plan.stages[index].shape.clone()).or_default().insert(index);
     }
 
     /// Ready stages whose source `reason` speaks against, with its words.
     pub fn blocked(&self, plan: &Plan, reason: impl Fn(usize) -> Option<String>) -> Vec<(usize, String)> {
-        let ready: BTreeSet<usize> = self.ready.values().flatten().copied().collect();
+        let ready: BTreeSet<usize> = self.ready.values().flatten().chain(self.distrusted.iter().flatten()).copied().collect();
         ready.into_iter().filter_map(|index| plan.stages[index].source.and_then(&reason).map(|why| (index, why))).collect()
     }
 
     /// Takes a ready stage out; whether it was there.
     pub fn drop_stage(&mut self, plan: &Plan, index: usize) -> bool {
-        self.ready.get_mut(&plan.stages[index].shape).is_some_and(|stages| stages.remove(&index))
+        let distrusted = self.distrusted.iter().position(|pack| *pack == [index]);
+        distrusted.map(|at| self.distrusted.remove(at)).is_some()
+            || self.ready.get_mut(&plan.stages[index].shape).is_some_and(|stages| stages.remove(&index))
+    }
+
+    fn is_ready(&self, plan: &Plan, index: usize) -> bool {
+        self.ready.get(&plan.stages[index].shape).is_some_and(|stages| stages.contains(&index)) || self.distrusted.contains(&vec![index])
     }
 
     /// Puts an unfinished pack together again, if all its stages are ready; whether it was.
     pub fn resume(&mut self, plan: &Plan, pack: Vec<usize>) -> bool {
-        let ready =
-            !pack.is_empty() && pack.iter().all(|index| self.ready.get(&plan.stages[*index].shape).is_some_and(|s| s.contains(index)));
+        let ready = !pack.is_empty() && pack.iter().all(|&index| self.is_ready(plan, index));
         if ready {
             pack.iter().for_each(|&index| _ = self.drop_stage(plan, index));
-            self.unfinished.push(pack);
+            match self.suspicion(&pack) {
+                0 => self.unfinished.push(pack),
+                _ => self.distrusted.push(pack),
+            }
         }
         ready
     }
 
     /// The next pack.
     pub fn take(&mut self, plan: &Plan) -> Option<Vec<usize>> {
-        let pack = self.unfinished.pop().or_else(|| {
-            let rank = |stages: &BTreeSet<usize>| -> Option<Rank> {
-                let first = &plan.stages[*stages.first()?];
-                Some((first.kind != StageKind::Target, Cost::of(first).flops as u64, Reverse(*stages.first()?)))
-            };
-            let (shape, stages) = self.ready.iter_mut().max_by_key(|(_, stages)| rank(stages))?;
-            let size = self.sizes.get(shape).copied().unwrap_or(1);
-            // While more are coming a full pack loses nothing; the last ones are shared evenly.
-            let more = self.coming.get(shape).is_some_and(|&coming| coming > 0);
-            let count = if more { size } else { share(stages.len(), size, self.workers) };
-            let pack: Vec<usize> = stages.iter().copied().take(count).collect();
-            pack.iter().for_each(|index| _ = stages.remove(index));
-            (!pack.is_empty()).then_some(pack)
+        let pack = self.unfinished.pop().or_else(|| self.best(plan)).or_else(|| {
+            let least = (0..self.distrusted.len()).min_by_key(|&at| self.suspicion(&self.distrusted[at]))?;
+            Some(self.distrusted.remove(least))
         })?;
         self.working += 1;
         Some(pack)
+    }
+
+    /// A pack of the ready stages of the highest rank.
+    fn best(&mut self, plan: &Plan) -> Option<Vec<usize>> {
+        let rank = |stages: &BTreeSet<usize>| -> Option<Rank> {
+            let first = &plan.stages[*stages.first()?];
+            Some((first.kind != StageKind::Target, Cost::of(first).flops as u64, Reverse(*stages.first()?)))
+        };
+        let (shape, stages) = self.ready.iter_mut().max_by_key(|(_, stages)| rank(stages))?;
+        let size = self.sizes.get(shape).copied().unwrap_or(1);
+        // While more are coming a full pack loses nothing; the last ones are shared evenly.
+        let more = self.coming.get(shape).is_some_and(|&coming| coming > 0);
+        let count = if more { size } else { share(stages.len(), size, self.workers) };
+        let pack: Vec<usize> = stages.iter().copied().take(count).collect();
+        pack.iter().for_each(|index| _ = stages.remove(index));
+        (!pack.is_empty()).then_some(pack)
+    }
+
+    /// The deaths of workers that a pack's stages have seen.
+    fn suspicion(&self, pack: &[usize]) -> usize {
+        pack.iter().filter_map(|index| self.deaths.get(index)).copied().max().unwrap_or(0)
     }
 
     /// A pack that was too large for the device: its stages are ready again, and packs of their shape have half the size. Gives that.
@@ -107,10 +140,15 @@ impl Queue {
         *known
     }
 
-    /// A pack is to be tried again, first of all, as it was or in halves.
-    pub fn again(&mut self, pack: &[usize], halves: bool) {
-        let size = if halves { pack.len().div_ceil(2) } else { pack.len() };
-        self.unfinished.extend(pack.chunks(size.max(1)).map(<[usize]>::to_vec));
+    /// A pack is to be tried again, first of all, in halves.
+    pub fn again(&mut self, pack: &[usize]) {
+        self.unfinished.extend(pack.chunks(pack.len().div_ceil(2).max(1)).map(<[usize]>::to_vec));
+    }
+
+    /// A worker died of a pack, or with it: it is tried again as it was, when nothing else is left.
+    pub fn distrust(&mut self, pack: &[usize]) {
+        pack.iter().for_each(|&index| *self.deaths.entry(index).or_default() += 1);
+        self.distrusted.push(pack.to_vec());
     }
 
     /// A pack has left its worker.
@@ -120,7 +158,7 @@ impl Queue {
 
     /// Nothing is ready, and nothing that could make something ready is in work.
     pub fn is_over(&self) -> bool {
-        self.unfinished.is_empty() && self.working == 0 && self.ready.values().all(BTreeSet::is_empty)
+        self.unfinished.is_empty() && self.distrusted.is_empty() && self.working == 0 && self.ready.values().all(BTreeSet::is_empty)
     }
 
     /// A stage has ended. Its targets become ready if it is done; else they are lost, and returned.

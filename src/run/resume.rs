@@ -19,16 +19,18 @@ pub fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
     let keys: BTreeSet<String> =
         entries.filter_map(|entry| Some(name(entry)?.strip_prefix("pack-")?.split('.').next()?.to_string())).collect();
+    let stages = |text: &str| -> Option<Vec<usize>> {
+        let json: Json = serde_json::from_str(text).ok()?;
+        json["stages"].as_array()?.iter().map(|key| index_of.get(key.as_str()?).copied()).collect()
+    };
     for file in keys.iter().map(|key| order.folder.unfinished(key)) {
-        let text = match Checkpoint::text(&file) {
-            // A whole sweep looks closer; a shard leaves to its neighbours what may be theirs.
-            None if whole => Checkpoint::newest(&file, &mut |warning| warnings.push(warning.into())).map(|snapshot| snapshot.text),
-            text => text,
-        };
-        let json: Json = serde_json::from_str(&text.unwrap_or_default()).unwrap_or(Json::Null);
-        let stages: Option<Vec<usize>> =
-            json["stages"].as_array().and_then(|keys| keys.iter().map(|key| index_of.get(key.as_str()?).copied()).collect());
-        if !stages.is_some_and(|stages| queue.resume(plan, stages)) && whole {
+        let mut pack = Checkpoint::text(&file).and_then(|text| stages(&text));
+        if pack.is_none() && whole {
+            // It may be damaged, and the one before it sound. A shard leaves to its neighbours what may be theirs.
+            let sound = Checkpoint::newest(&file, &mut |warning| warnings.push(warning.into()))?;
+            pack = sound.and_then(|snapshot| stages(&snapshot.text));
+        }
+        if !pack.is_some_and(|pack| queue.resume(plan, pack)) && whole {
             Checkpoint::forget(&file)?;
         }
     }

@@ -81,9 +81,14 @@ impl<'a> Shared<'a> {
         self.give_back(|queue| queue.split(self.plan, pack))
     }
 
-    /// A pack is to be tried again: as it was, or in halves, so that one guilty replica does not take the others with it again.
-    pub fn again(&self, pack: &[usize], halves: bool) {
-        self.give_back(|queue| queue.again(pack, halves));
+    /// A pack failed and is to be tried again: in halves, so that one guilty replica does not take the others with it again.
+    pub fn again(&self, pack: &[usize]) {
+        self.give_back(|queue| queue.again(pack));
+    }
+
+    /// A pack in whose hands a worker died.
+    pub fn distrust(&self, pack: &[usize]) {
+        self.give_back(|queue| queue.distrust(pack));
     }
 
     fn give_back<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
@@ -260,20 +265,26 @@ impl Link for Wire<'_> {
     fn model(&self, source: &str) -> Result<Vec<Array>> {
         let path = self.worker.shared.folder.model(source);
         let read = Checkpoint::read(&path).and_then(|model| model.with_context(|| format!("{} has gone", path.display())));
-        match read {
-            Ok(model) => Ok(model.arrays),
-            Err(error) => {
-                let text = format!("{error:#}");
-                self.trouble.set(Some(error));
-                anyhow::bail!(text)
-            }
-        }
+        Ok(self.or_trouble(read)?.arrays)
     }
 
-    fn resume(&self) -> Option<Checkpoint> {
+    fn resume(&self) -> Result<Option<Checkpoint>> {
         let path = self.worker.shared.folder.unfinished(self.key);
-        let snapshot = Checkpoint::newest(&path, &mut |warning| self.worker.send(Message::Warning(warning.into())))?;
-        let text = serde_json::from_str::<serde_json::Value>(&snapshot.text).ok()?["state"].as_str()?.to_string();
-        Some(Checkpoint { text, ..snapshot })
+        let read = Checkpoint::newest(&path, &mut |warning| self.worker.send(Message::Warning(warning.into())));
+        Ok(self.or_trouble(read)?.and_then(|snapshot| {
+            let text = serde_json::from_str::<serde_json::Value>(&snapshot.text).ok()?["state"].as_str()?.to_string();
+            Some(Checkpoint { text, ..snapshot })
+        }))
+    }
+}
+
+impl Wire<'_> {
+    /// An error of the store is the sweep's: the pack is not to blame.
+    fn or_trouble<T>(&self, read: Result<T>) -> Result<T> {
+        read.map_err(|error| {
+            let text = format!("{error:#}");
+            self.trouble.set(Some(error));
+            anyhow::anyhow!(text)
+        })
     }
 }

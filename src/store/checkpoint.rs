@@ -20,6 +20,11 @@ pub struct Array {
     pub values: Vec<f32>,
 }
 
+/// A checkpoint file whose content is not what was written.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is damaged")]
+pub struct Damaged(String);
+
 /// What a checkpoint file holds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Checkpoint {
@@ -63,14 +68,29 @@ impl Checkpoint {
     }
 
     /// The newest of the two that [`Checkpoint::write_next`] keeps that is sound. What is damaged is set aside, and told.
-    pub fn newest(path: &Path, warn: &mut dyn FnMut(&str)) -> Option<Checkpoint> {
+    ///
+    /// # Errors
+    /// A file that is there cannot be read.
+    pub fn newest(path: &Path, warn: &mut dyn FnMut(&str)) -> Result<Option<Checkpoint>> {
         let then = [(path.to_path_buf(), "the one before it is used, if there is one"), (previous(path), "its pack starts over")];
-        then.into_iter().find_map(|(path, then)| {
-            Checkpoint::read(&path).unwrap_or_else(|error| {
-                warn(&format!("{error:#}; {}; {then}", set_aside(&path)));
-                None
-            })
-        })
+        for (path, then) in then {
+            if let Some(checkpoint) = Checkpoint::read_sound(&path, then, warn)? {
+                return Ok(Some(checkpoint));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a file; none where there is none, or a damaged one, which is set aside and told, with what comes of it. A file that cannot be read may
+    /// be sound: that is an error.
+    pub fn read_sound(path: &Path, then: &str, warn: &mut dyn FnMut(&str)) -> Result<Option<Checkpoint>> {
+        match Checkpoint::read(path) {
+            Err(error) if error.is::<Damaged>() => {
+                warn(&format!("{error:#}; {}; {then}", set_aside(path)));
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     /// Removes both.
@@ -97,13 +117,16 @@ impl Checkpoint {
         header.metadata().clone()?.remove("text")
     }
 
-    /// Reads a file; none where there is none. An error says what is wrong with a file that is there.
+    /// Reads a file; none where there is none.
+    ///
+    /// # Errors
+    /// [`Damaged`]; it cannot be read.
     pub fn read(path: &Path) -> Result<Option<Checkpoint>> {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        Self::parse(&bytes).map(Some).with_context(|| format!("{} is damaged", path.display()))
+        Self::parse(&bytes).map(Some).with_context(|| Damaged(path.display().to_string()))
     }
 
     fn parse(bytes: &[u8]) -> Result<Checkpoint> {
@@ -142,7 +165,7 @@ fn previous(path: &Path) -> PathBuf {
 }
 
 /// Renames a damaged file, for whoever wants to know; says so.
-pub fn set_aside(path: &Path) -> String {
+fn set_aside(path: &Path) -> String {
     let aside = path.with_extension("damaged");
     match std::fs::rename(path, &aside) {
         Ok(()) => format!("it is set aside as {}", aside.file_name().unwrap_or_default().to_string_lossy()),
@@ -194,7 +217,7 @@ mod tests {
         of("first").write_next(&path).unwrap();
         of("second").write_next(&path).unwrap();
         let mut warnings = vec![];
-        let mut newest = || Checkpoint::newest(&path, &mut |warning| warnings.push(warning.to_string())).map(|c| c.text);
+        let mut newest = || Checkpoint::newest(&path, &mut |warning| warnings.push(warning.to_string())).unwrap().map(|c| c.text);
         assert_eq!(newest().as_deref(), Some("second"));
         assert_eq!(Checkpoint::text(&path).as_deref(), Some("second"));
         assert!(Checkpoint::exists(&path));
@@ -204,6 +227,10 @@ mod tests {
         std::fs::write(previous(&path), "damage").unwrap();
         assert_eq!((newest(), Checkpoint::text(&previous(&path))), (None, None));
         assert_eq!(warnings.len(), 2, "{warnings:?}");
+        // A folder in its place cannot be read: that says nothing of what was written.
+        std::fs::create_dir(&path).unwrap();
+        let unread = Checkpoint::newest(&path, &mut |warning| panic!("{warning}")).unwrap_err();
+        assert!(format!("{unread:#}").contains("cannot read") && path.exists(), "{unread:#}");
         assert!(warnings[0].contains("is damaged") && warnings[0].contains("set aside as pack-a.damaged"), "{warnings:?}");
     }
 }

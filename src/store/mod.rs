@@ -7,26 +7,31 @@
 //!   leases/<writer>/<n>                 who works as `<writer>`: `main`, or a shard
 //!   running/<writer>.json               the stages in work
 //!   records/<writer>.jsonl              one line per finished stage
-//!   checkpoints/<stage-key>.safetensors source models; pack-<key>.safetensors: unfinished packs
+//!   checkpoints/<stage-key>.safetensors source models; pack-<key>.safetensors: unfinished packs; <stage-key>.deaths: of workers
 //!   tb/…  report/…                      written by track/ and report/ through [`write_atomic`]
 //! ```
 
 mod checkpoint;
+mod deaths;
 mod lease;
 mod manifest;
 mod record;
 pub mod ridge_record;
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
-pub use checkpoint::{set_aside, Array, Checkpoint};
+pub use checkpoint::{Array, Checkpoint};
+pub use deaths::Deaths;
 pub use lease::{occupants, Held, Lease, LeaseLost, Occupant};
 pub use manifest::{commit, host, now, program, Manifest};
-pub use record::{Record, Records, Status, Writer, RECORD_VERSION};
+pub use record::{NewerRecord, Record, Records, Status, Writer, RECORD_VERSION};
 pub use ridge_record::RidgeRecord;
 
 /// The folder of one study.
@@ -120,6 +125,15 @@ impl Folder {
     }
 }
 
+/// A name that no other process has, on whatever machine. Host and process number would not do: all pods of one index have the same.
+fn this_process() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let random = RandomState::new().build_hasher().finish(); // keys from the system's entropy
+        format!("{}-{}-{random:016x}", manifest::host(), std::process::id())
+    })
+}
+
 /// Writes a file whole or not at all: a neighbour, synced, then renamed over it.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic_after(path, bytes, || Ok(()))
@@ -132,7 +146,7 @@ fn write_atomic_after(path: &Path, bytes: &[u8], between: impl FnOnce() -> io::R
             fs::create_dir_all(folder)?;
         }
         let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{}-{}.part", manifest::host(), std::process::id())); // nobody else's, on whatever machine
+        name.push(format!(".{}.part", this_process()));
         let part = path.with_file_name(name);
         let written = File::create(&part).and_then(|mut file| {
             file.write_all(bytes)?;
@@ -152,7 +166,7 @@ fn write_atomic_after(path: &Path, bytes: &[u8], between: impl FnOnce() -> io::R
 
 /// Writes a file that only helps people along: whole or not at all, but not waited for, and a failure is no matter.
 pub fn write_hint(path: &Path, bytes: &[u8]) {
-    let part = path.with_extension(format!("{}-{}.part", manifest::host(), std::process::id()));
+    let part = path.with_extension(format!("{}.part", this_process()));
     let _ = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
 }
 

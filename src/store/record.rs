@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -79,6 +79,11 @@ pub struct Record {
     /// Seconds since 1970.
     pub finished: f64,
 }
+
+/// A record that only a newer program can read.
+#[derive(Debug, thiserror::Error)]
+#[error("a record of version {0}, written by a newer transfergrid (this one reads up to {RECORD_VERSION}); use that one")]
+pub struct NewerRecord(u64);
 
 /// All records of a folder, by stage key. Where there are several of one stage, what is final counts, and of those the first; else the last.
 #[derive(Debug, Default)]
@@ -243,7 +248,7 @@ fn parse<R: DeserializeOwned>(line: &[u8]) -> Result<Result<R, String>> {
         Err(error) => return Ok(Err(error.to_string())),
     };
     if version > u64::from(RECORD_VERSION) {
-        bail!("a record of version {version}, written by a newer transfergrid (this one reads up to {RECORD_VERSION}); use that one");
+        return Err(NewerRecord(version).into());
     }
     if seal.is_none() && version >= SEALED_SINCE {
         return Ok(Err("its checksum is missing".into()));

@@ -10,7 +10,7 @@ use clap::Args;
 use super::load;
 use crate::cli::{complain, print, refuse_other_kind};
 use crate::config::{Kind, Study};
-use crate::plan::Case;
+use crate::plan::{hash, Case};
 use crate::report::ridge::{page, statement, write, Outcome};
 use crate::report::Place;
 use crate::run::ridge::{memory, run, sampler, Listener};
@@ -113,7 +113,8 @@ impl RunArgs {
         }
         refuse_other_kind(&folder, Kind::Ridge)?;
         folder.create()?;
-        let Some(lease) = Lease::take(&folder, "ridge", Held::Refuse, stop, &|text| complain(text))? else { return Ok(None) };
+        let version = hash(&study.to_yaml());
+        let Some(lease) = Lease::take(&folder, "ridge", &version, Held::Refuse, stop, &|text| complain(text))? else { return Ok(None) };
         if self.fresh {
             folder.clear()?;
             folder.create()?;

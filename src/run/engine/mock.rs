@@ -23,6 +23,8 @@ pub struct Mock {
     pub memory: usize,
     /// A worker whose device is lost at its first pack.
     pub lost: Option<usize>,
+    /// Share of stages that lose the device they are trained on, by key.
+    pub deadly: f64,
     /// Share of packs that fail the first time.
     pub flaky: f64,
     /// Those that have.
@@ -84,6 +86,8 @@ impl Engine for Mock {
 
     fn run(&self, worker: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
         ensure!(self.lost != Some(worker), "CUDA error: an illegal memory access was encountered (made up)");
+        let deadly = job.stages.iter().any(|stage| chance(&stage.key, "deadly") < self.deadly);
+        ensure!(!deadly, "CUDA error: an illegal memory access was encountered (made up)");
         ensure!(job.stages.len() <= self.memory, "CUDA out of memory (made up)");
         if chance(&job.key, "flaky") < self.flaky && self.failed.lock().is_ok_and(|mut failed| failed.insert(job.key.clone())) {
             bail!("the mock engine was asked to fail this pack once");
@@ -94,7 +98,7 @@ impl Engine for Mock {
         let epochs = job.stages[0].phase().epochs;
         let mut histories: Vec<Vec<Epoch>> = vec![vec![]; job.stages.len()];
         let done: usize =
-            link.resume().map_or(Ok(0), |snapshot| snapshot.text.parse()).context("the mock engine's snapshot is a number of epochs")?;
+            link.resume()?.map_or(Ok(0), |snapshot| snapshot.text.parse()).context("the mock engine's snapshot is a number of epochs")?;
         for epoch in 1..=epochs {
             if link.stop() && epoch > done {
                 link.snapshot(Checkpoint { arrays: vec![], text: (epoch - 1).to_string() });

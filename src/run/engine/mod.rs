@@ -77,7 +77,7 @@ pub trait Link {
     /// The model of a finished source stage, from disk.
     fn model(&self, source: &str) -> Result<Vec<Array>>;
     /// Where an earlier run of the same pack left off.
-    fn resume(&self) -> Option<Checkpoint>;
+    fn resume(&self) -> Result<Option<Checkpoint>>;
 }
 
 /// Executes packs, several at a time from different threads.

@@ -6,8 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::holder::Holder;
-use crate::store::manifest::host;
-use crate::store::Folder;
+use crate::store::{this_process, Folder};
 
 /// What a lease's second line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +75,7 @@ impl Seen {
 /// Creates a file with its content, both at once; fails where it exists.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<File> {
     // Another name is given to a file that is whole: a process that is killed here leaves no lease without a holder.
-    let own = path.with_file_name(format!("new-{}-{}", host(), std::process::id()));
-    let _ = fs::remove_file(&own); // of a process of this number before: it may be the other name of a lease
+    let own = path.with_file_name(format!("new-{}", this_process()));
     let write = |file: File| file.write_all_at(content, 0).and_then(|()| file.sync_all()).map(|()| file);
     let named = OpenOptions::new().write(true).create_new(true).open(&own).and_then(write).and_then(|file| {
         // A server that is asked twice, as the first answer was lost, says that it exists; two names tell that it is ours.

@@ -23,13 +23,16 @@ pub struct Holder {
     pub since: f64,
     /// The records file, without its ending.
     pub records: String,
+    /// Which version of the study it works on: a hash of that.
+    #[serde(default)]
+    pub study: String,
 }
 
 impl Holder {
-    pub(super) fn this(records: String) -> Holder {
+    pub(super) fn this(records: String, study: String) -> Holder {
         let number = std::process::id();
         let ticks = if let Process::Started(ticks) = process(number) { ticks } else { 0 };
-        Holder { host: host(), process: number, boot: boot(), namespace: namespace(), ticks, since: now(), records }
+        Holder { host: host(), process: number, boot: boot(), namespace: namespace(), ticks, since: now(), records, study }
     }
 
     /// Whether its process lives; none where that cannot be known from here.

@@ -16,7 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
@@ -87,30 +87,27 @@ impl Lease {
     /// How often a waiting process looks.
     const LOOK: Duration = Duration::from_millis(250);
 
-    /// Takes the lease of `writer`. Says through `tell` what it waits for. None where `stop` was set while it waited. From then on `stop` is set
+    /// Takes the lease of `writer`, to work on the version of the study whose hash is `study`. Says through `tell` what it waits for. None where `stop` was set while it waited. From then on `stop` is set
     /// when the lease is lost.
     ///
     /// # Errors
-    /// Held by a living process (with [`Held::Refuse`]), or a living process works in the folder under another division of the work: the
-    /// whole against shards, or another number of them.
-    pub fn take(folder: &Folder, writer: &str, held: Held, stop: &Arc<AtomicBool>, tell: &(dyn Fn(&str) + Sync)) -> Result<Option<Lease>> {
+    /// Held by a living process (with [`Held::Refuse`]), or a living process works in the folder on another version of the study, or under another
+    /// division of the work: the whole against shards, or another number of them.
+    pub fn take(
+        folder: &Folder,
+        writer: &str,
+        study: &str,
+        held: Held,
+        stop: &Arc<AtomicBool>,
+        tell: &dyn Fn(&str),
+    ) -> Result<Option<Lease>> {
         let place = folder.leases().join(writer);
         fs::create_dir_all(&place).with_context(|| format!("cannot make the folder {}", place.display()))?;
-        let Some(claim) = claim(folder, writer, held, stop, tell)? else { return Ok(None) };
+        let Some(claim) = claim(folder, writer, study, held, stop, tell)? else { return Ok(None) };
         let lease = Lease::beating(claim, stop);
         // After taking it: of two that come at the same time at least one sees the other. All are watched at once.
         let others: Vec<String> = writers(folder).into_iter().filter(|other| conflict(writer, other)).collect();
-        let tell = std::sync::Mutex::new(tell);
-        let say = |text: &str| tell.lock().unwrap_or_else(PoisonError::into_inner)(text);
-        let clear = |other: &String| clear(folder, other, stop, &say);
-        let free: Vec<Result<bool>> = std::thread::scope(|scope| {
-            let watching: Vec<_> = others.iter().map(|other| scope.spawn(move || clear(other))).collect();
-            watching.into_iter().map(|thread| thread.join().unwrap_or(Ok(false))).collect()
-        });
-        for (other, free) in others.iter().zip(free) {
-            if free? {
-                continue;
-            }
+        if let Some(other) = clear(folder, others, stop, tell)? {
             if stop.load(Ordering::SeqCst) {
                 return Ok(None);
             }
@@ -118,7 +115,16 @@ impl Lease {
                 "another process is working in {} as `{other}` ({}), this one would be `{writer}`: their shares of the work overlap\n  \
                  hint: wait for it, stop it, or give this one another --out",
                 folder.0.display(),
-                latest_seen(folder, other).map_or("unknown".into(), |seen| seen.who())
+                latest_seen(folder, &other).map_or("unknown".into(), |seen| seen.who())
+            );
+        }
+        let differs = |holder: &Holder| !holder.study.is_empty() && holder.study != study;
+        let others = occupants(folder).into_iter().filter(|other| other.works && other.writer != writer);
+        if let Some(holder) = others.filter_map(|other| other.holder).find(differs) {
+            bail!(
+                "{holder} sweeps {} as another version of this study (its study.yaml tells which)\n  \
+                 hint: wait until it is done, or give this version another --out",
+                folder.0.display()
             );
         }
         Ok(Some(lease))
@@ -169,7 +175,7 @@ impl Drop for Lease {
 }
 
 /// Creates the next lease of a writer once nobody holds the one before it. None where `stop` was set.
-fn claim(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &(dyn Fn(&str) + Sync)) -> Result<Option<Claim>> {
+fn claim(folder: &Folder, writer: &str, study: &str, held: Held, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Option<Claim>> {
     let place = folder.leases().join(writer);
     for attempt in 0.. {
         if attempt > 0 {
@@ -181,8 +187,8 @@ fn claim(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &(d
         let known = latest(&place);
         let mut records = writer.to_string();
         if let Some((number, path)) = &known {
-            match outlast(path, held, stop, &|seen| tell(&waiting(writer, seen)))? {
-                Fate::Stopped => return Ok(None),
+            let Some(fate) = outlast(path, held, stop, &|seen| tell(&waiting(writer, seen)))? else { return Ok(None) };
+            match fate {
                 Fate::Lives(seen) => bail!(
                     "another process is working in {} ({})\n  hint: wait for it, stop it, or give this one another --out",
                     folder.0.display(),
@@ -197,7 +203,7 @@ fn claim(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &(d
             }
         }
         let number = known.map_or(1, |(number, _)| number + 1);
-        if let Some(claim) = try_claim(folder, writer, number, records)? {
+        if let Some(claim) = try_claim(folder, writer, number, Holder::this(records, study.into()))? {
             return Ok(Some(claim));
         }
     }
@@ -205,10 +211,9 @@ fn claim(folder: &Folder, writer: &str, held: Held, stop: &AtomicBool, tell: &(d
 }
 
 /// None where another process was faster.
-fn try_claim(folder: &Folder, writer: &str, number: u64, records: String) -> Result<Option<Claim>> {
+fn try_claim(folder: &Folder, writer: &str, number: u64, holder: Holder) -> Result<Option<Claim>> {
     let place = folder.leases().join(writer);
     let path = place.join(number.to_string());
-    let holder = Holder::this(records);
     let line = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n";
     let text = line.clone() + &State::Beat(0).line();
     let file = match create(&path, text.as_bytes()) {
@@ -243,63 +248,98 @@ enum Fate {
     Lives(Seen),
     /// The file is no more: another process took it over.
     Gone,
-    Stopped,
 }
 
-/// Watches a lease until its fate is known.
-fn outlast(path: &Path, held: Held, stop: &AtomicBool, waits: &dyn Fn(&Seen)) -> Result<Fate> {
-    // Time in which this process could not look (a server that did not answer, say) is no silence.
-    let (mut silence, mut looked) = (Duration::ZERO, Instant::now());
-    let mut before: Option<Seen> = None;
-    let mut told = false;
-    loop {
-        let seen = Seen::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let Some(seen) = seen else { return Ok(Fate::Gone) };
+/// A lease that is being watched, until its fate is known.
+struct Vigil {
+    path: PathBuf,
+    /// For how long its counter has stood still. Time in which this process could not look (a server that did not answer, say) is no silence.
+    silence: Duration,
+    looked: Instant,
+    before: Option<Seen>,
+    told: bool,
+}
+
+impl Vigil {
+    fn new(path: PathBuf) -> Vigil {
+        Vigil { path, silence: Duration::ZERO, looked: Instant::now(), before: None, told: false }
+    }
+
+    /// One look; its fate, if that is known by now. Says once, through `waits`, that there is something to wait for.
+    fn look(&mut self, held: Held, waits: &dyn Fn(&Seen)) -> Result<Option<Fate>> {
+        let seen = Seen::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        let Some(seen) = seen else { return Ok(Some(Fate::Gone)) };
         if seen.is_free() {
-            return Ok(Fate::Free(seen.holder));
+            return Ok(Some(Fate::Free(seen.holder)));
         }
-        let beats = before.as_ref().is_some_and(|before| *before != seen);
+        let beats = self.before.as_ref().is_some_and(|before| *before != seen);
         // A process that is known to live need not be watched; one that has been stopped is stale all the same when it is waited for.
         let lives = beats || seen.holder.as_ref().and_then(Holder::lives) == Some(true);
         if held == Held::Refuse && lives {
-            return Ok(Fate::Lives(seen));
+            return Ok(Some(Fate::Lives(seen)));
         }
-        silence += looked.elapsed().min(4 * Lease::LOOK);
-        looked = Instant::now();
-        if !told && (held == Held::Wait || silence > Duration::from_secs(1)) {
+        self.silence += self.looked.elapsed().min(4 * Lease::LOOK);
+        self.looked = Instant::now();
+        if !self.told && (held == Held::Wait || self.silence > Duration::from_secs(1)) {
             waits(&seen);
-            told = true;
+            self.told = true;
         }
-        if beats || before.is_none() {
-            silence = Duration::ZERO;
+        if beats || self.before.is_none() {
+            self.silence = Duration::ZERO;
         }
-        if silence > Duration::from_secs(Lease::SECONDS) {
-            return Ok(Fate::Stale(seen));
+        if self.silence > Duration::from_secs(Lease::SECONDS) {
+            return Ok(Some(Fate::Stale(seen)));
         }
-        before = Some(seen);
-        if stop.load(Ordering::SeqCst) {
-            return Ok(Fate::Stopped);
+        self.before = Some(seen);
+        Ok(None)
+    }
+}
+
+/// Watches one lease until its fate is known; none where `stop` was set.
+fn outlast(path: &Path, held: Held, stop: &AtomicBool, waits: &dyn Fn(&Seen)) -> Result<Option<Fate>> {
+    let mut vigil = Vigil::new(path.into());
+    loop {
+        let fate = vigil.look(held, waits)?;
+        if fate.is_some() || stop.load(Ordering::SeqCst) {
+            return Ok(fate);
         }
         std::thread::sleep(Lease::LOOK);
     }
 }
 
-/// Waits until nobody holds another writer's lease; ends one whose holder is dead or stale. False where its holder lives.
-fn clear(folder: &Folder, writer: &str, stop: &AtomicBool, tell: &(dyn Fn(&str) + Sync)) -> Result<bool> {
-    while let Some((number, path)) = latest(&folder.leases().join(writer)) {
-        match outlast(&path, Held::Refuse, stop, &|seen| tell(&waiting(writer, seen)))? {
-            Fate::Free(_) => return Ok(true),
-            Fate::Stale(_) => retire(&path, number, writer)?,
-            Fate::Gone => {}
-            Fate::Lives(_) | Fate::Stopped => return Ok(false),
+/// Waits until nobody holds any of these writers' leases; ends those whose holder is dead or stale. All are watched at once. Gives one whose holder
+/// lives, or whose fate was not known when `stop` was set.
+fn clear(folder: &Folder, writers: Vec<String>, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Option<String>> {
+    let mut watched: Vec<(String, Option<(u64, Vigil)>)> = writers.into_iter().map(|writer| (writer, None)).collect();
+    loop {
+        let mut left = vec![];
+        for (writer, vigil) in watched {
+            let vigil = vigil.or_else(|| latest(&folder.leases().join(&writer)).map(|(number, path)| (number, Vigil::new(path))));
+            let Some((number, mut vigil)) = vigil else { continue };
+            match vigil.look(Held::Refuse, &|seen| tell(&waiting(&writer, seen)))? {
+                Some(Fate::Free(_)) => {}
+                Some(Fate::Lives(_)) => return Ok(Some(writer)),
+                Some(Fate::Gone) => left.push((writer, None)),
+                Some(Fate::Stale(_)) => {
+                    retire(&vigil.path, number, &writer)?;
+                    left.push((writer, None));
+                }
+                None => left.push((writer, Some((number, vigil)))),
+            }
         }
+        let Some((first, _)) = left.first() else { return Ok(None) };
+        if stop.load(Ordering::SeqCst) {
+            return Ok(Some(first.clone()));
+        }
+        // A thousand shards that wait for a thousand others are to leave the file server some time.
+        std::thread::sleep((Lease::LOOK * left.len() as u32 / 50).clamp(Lease::LOOK, 4 * Lease::LOOK));
+        watched = left;
     }
-    Ok(true)
 }
 
 /// Ends a stale lease by a successor that nobody holds: should its holder live, it will notice, and whoever comes next writes elsewhere.
 fn retire(path: &Path, number: u64, writer: &str) -> Result<()> {
-    let holder = Holder::this(format!("{writer}-{}", number + 1));
+    let holder = Holder::this(format!("{writer}-{}", number + 1), String::new());
     let text = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n" + &State::Released.line();
     match create(&path.with_file_name((number + 1).to_string()), text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()), // another one was faster
@@ -350,7 +390,7 @@ mod tests {
     use super::*;
 
     fn take(folder: &Folder, writer: &str, held: Held) -> Result<Option<Lease>> {
-        Lease::take(folder, writer, held, &Arc::default(), &|_| {})
+        Lease::take(folder, writer, "a study", held, &Arc::default(), &|_| {})
     }
 
     fn folder() -> (tempfile::TempDir, Folder) {
@@ -391,7 +431,7 @@ mod tests {
     fn leave(folder: &Folder, writer: &str, change: impl Fn(&mut Holder)) {
         let place = folder.leases().join(writer);
         fs::create_dir_all(&place).unwrap();
-        let mut holder = Holder::this(writer.into());
+        let mut holder = Holder::this(writer.into(), "a study".into());
         change(&mut holder);
         let text = serde_json::to_string(&holder).unwrap() + "\n" + &State::Beat(7).line();
         fs::write(place.join("3"), text).unwrap();
@@ -416,12 +456,13 @@ mod tests {
         let (_temporary, folder) = folder();
         leave(&folder, "main", |holder| holder.boot = "another machine".into());
         let started = Instant::now();
-        let said = std::sync::Mutex::new(vec![]);
-        let lease = Lease::take(&folder, "main", Held::Refuse, &Arc::default(), &|text| said.lock().unwrap().push(text.to_string()));
+        let said = std::cell::RefCell::new(vec![]);
+        let lease =
+            Lease::take(&folder, "main", "a study", Held::Refuse, &Arc::default(), &|text| said.borrow_mut().push(text.to_string()));
         let lease = lease.unwrap().unwrap();
         assert!(started.elapsed() >= Duration::from_secs(Lease::SECONDS));
         assert_eq!(lease.records(), "main-4", "the other one may yet write to its own");
-        let said = said.into_inner().unwrap();
+        let said = said.into_inner();
         assert!(said[0].starts_with("waiting: process") && said[1].contains("its work is taken over"), "{said:?}");
         // And so it fares itself.
         let place = folder.leases().join("main");
@@ -431,11 +472,32 @@ mod tests {
     }
 
     #[test]
+    fn two_versions_of_a_study_do_not_share_a_folder() {
+        let (_temporary, folder) = folder();
+        let _first = take(&folder, "shard-0-of-2", Held::Wait).unwrap().unwrap();
+        let other = Lease::take(&folder, "shard-1-of-2", "another", Held::Wait, &Arc::default(), &|_| {}).unwrap_err().to_string();
+        assert!(other.contains("as another version of this study"), "{other}");
+        assert!(take(&folder, "shard-1-of-2", Held::Wait).unwrap().is_some());
+    }
+
+    #[test]
+    fn many_silent_ones_are_outlasted_together() {
+        let (_temporary, folder) = folder();
+        for index in 0..300 {
+            leave(&folder, &format!("shard-{index}-of-300"), |holder| holder.boot = "another machine".into());
+        }
+        let started = Instant::now();
+        assert!(take(&folder, "shard-0-of-2", Held::Wait).unwrap().is_some());
+        assert!(started.elapsed() < Duration::from_secs(2 * Lease::SECONDS));
+        assert!(occupants(&folder).iter().all(|occupant| !occupant.works), "all were ended");
+    }
+
+    #[test]
     fn a_stop_ends_the_wait() {
         let (_temporary, folder) = folder();
         leave(&folder, "shard-1-of-2", |holder| holder.boot = "another machine".into());
         let stop = Arc::new(AtomicBool::new(true));
-        assert!(Lease::take(&folder, "shard-1-of-2", Held::Wait, &stop, &|_| {}).unwrap().is_none());
+        assert!(Lease::take(&folder, "shard-1-of-2", "a study", Held::Wait, &stop, &|_| {}).unwrap().is_none());
     }
 
     #[test]
@@ -446,7 +508,7 @@ mod tests {
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join("1"), text).unwrap();
             let stop = AtomicBool::new(true); // at once, so that the test need not watch it for long
-            assert!(matches!(outlast(&place.join("1"), Held::Refuse, &stop, &|_| {}).unwrap(), Fate::Stopped), "{text}");
+            assert!(matches!(outlast(&place.join("1"), Held::Refuse, &stop, &|_| {}).unwrap(), None), "{text}");
         }
         let (_temporary, folder) = folder();
         fs::create_dir_all(folder.leases().join("main")).unwrap();

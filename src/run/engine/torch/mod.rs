@@ -264,7 +264,7 @@ impl Torch {
                 relay.epoch(&solved.courses.iter().enumerate().filter_map(|(k, c)| Some((k, c.result()?.clone()))).collect::<Vec<_>>());
                 Outcome::Trained(solved)
             }
-            false => pack.train(start, link.resume().map(to_snapshot), &mut relay),
+            false => pack.train(start, link.resume()?.map(to_snapshot), &mut relay),
         };
         match outcome {
             Outcome::Stopped => Ok(PackEnd::Stopped),
