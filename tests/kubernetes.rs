@@ -220,10 +220,12 @@ fn wrong_flags_get_a_message() {
         (&["--shards", "2", "--workers", "0"], "`sweep` would refuse its arguments: invalid value '0' for '--workers <N>'"),
         (&["--shards", "2", "--overlay", wrong.to_str().unwrap()], "`spec.complitions` is not a field of a batch/v1 Job"),
         (&["--shards", "2", "--overlay", "/nowhere.yaml"], "cannot read /nowhere.yaml"),
+        (&["--shards", "2", "--namespace", "A B"], "lower-case letters"),
+        (&["--shards", "2", "--sweep-arg=--preset=x"], "give them to `launch` itself"),
     ] {
         let done = launch(more);
         assert!(done.stderr.contains(says), "{more:?}: {}", done.stderr);
-        assert!(matches!(done.code, Some(1 | 2)) && done.stdout.is_empty(), "{more:?}: {:?}", done.code);
+        assert!(done.code == Some(2) && done.stdout.is_empty(), "{more:?}: {:?}", done.code);
     }
     let many = launch(&["--shards", "90"]);
     assert!(many.stderr.contains("only 8 of 90 shards have anything to do"), "{}", many.stderr);

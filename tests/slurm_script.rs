@@ -91,6 +91,25 @@ fn a_signal_is_handed_on_and_one_that_comes_too_early_is_an_interruption() {
 }
 
 #[test]
+fn wrong_flags_get_a_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let bare = write(folder.path(), "bare.sh", "#!/bin/bash\n{{command}}\n");
+    for (more, says) in [
+        (&["--time", "2 hours"][..], "minutes, hours:minutes:seconds or days-hours:minutes:seconds"),
+        (&["--time", "1"], "--time 1 is no longer than --notice 60 s"),
+        (&["--time", "5", "--template", "/nowhere.sh"], "cannot read /nowhere.sh"),
+        (&["--time", "5", "--template", bare.to_str().unwrap()], "bare.sh: it has no {{array}}: it would be one task"),
+        (&["--time", "5", "--container", "docker"], "--container needs --image"),
+    ] {
+        let mut launch = program();
+        let out = folder.path().join("out");
+        let done = run(launch.args(["launch", "slurm", "--shards", "2", "--dry-run", "--out"]).arg(out).arg(&study).args(more));
+        assert!(done.code == Some(2) && done.stderr.contains(says) && done.stdout.is_empty(), "{more:?}: {:?} {}", done.code, done.stderr);
+    }
+}
+
+#[test]
 fn containers_are_called_as_their_engines_want_it() {
     let folder = tempfile::tempdir().unwrap();
     let line = |engine: &str| {

@@ -320,6 +320,16 @@ fn a_second_process_is_refused_and_signals_mean_exit_75() {
 }
 
 #[test]
+fn paths_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let odd = folder.path().join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+    assert_eq!(mock(&study, &odd, &[]).code, Some(0));
+    assert_eq!(counts(&odd, "small"), (20, 0, 0));
+}
+
+#[test]
 fn fresh_asks_and_engines_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);

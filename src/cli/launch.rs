@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::{Args, Subcommand};
 use k8s_openapi::api::core::v1::Toleration;
 
@@ -73,7 +73,7 @@ struct SlurmArgs {
     #[command(flatten)]
     common: Common,
     /// Time limit of a task, as sbatch takes it; what is not done by then goes on in the next round
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = slurm::limit)]
     time: String,
     /// Results go to a folder of the study's name in this one; all nodes must see it
     #[arg(long, default_value = "logs", value_name = "FOLDER")]
@@ -131,12 +131,12 @@ struct KubernetesArgs {
     #[command(flatten)]
     common: Common,
     /// The image, where the cluster's nodes find it
-    #[arg(long)]
+    #[arg(long, value_parser = kubernetes::image)]
     image: String,
     /// A PersistentVolumeClaim that all pods can write (ReadWriteMany)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = kubernetes::object)]
     pvc: String,
-    #[arg(long, value_name = "NAME", help = "The namespace [default: kubectl's]")]
+    #[arg(long, value_name = "NAME", value_parser = kubernetes::object, help = "The namespace [default: kubectl's]")]
     namespace: Option<String>,
     /// Cores of a pod
     #[arg(long, default_value = "4", value_parser = kubernetes::quantity, value_name = "QUANTITY")]
@@ -254,7 +254,7 @@ impl SlurmArgs {
         };
         SweepArgs::check_shard(&task.sweep()[1..])?; // better here than in every task's log
         let template = match &self.template {
-            Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+            Some(path) => text_of(path, "`transfergrid launch template` prints a template that works")?,
             None => slurm::TEMPLATE.into(),
         };
         let request = self.request();
@@ -347,10 +347,18 @@ fn sbatch(args: &[&str]) -> Result<String> {
     };
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr).trim().to_string();
+        let away = ["Unable to contact", "Could not establish", "timed out", "Connection"].iter().any(|sign| words.contains(sign));
+        if away {
+            bail!("sbatch found no controller: {words}\n  hint: the script is kept; try again when `sinfo` answers");
+        }
         return Err(usage(format!("sbatch refused the job: {words}"), "the script is kept; --dry-run shows it without submitting"));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.trim().split(';').next().unwrap_or_default().to_string()) // `number;cluster`
+}
+
+fn text_of(path: &Path, hint: &str) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display()), hint))
 }
 
 fn absolute(path: &Path) -> Result<String> {
@@ -389,7 +397,7 @@ impl KubernetesArgs {
             backoff: self.backoff,
         };
         let overlay = match &self.overlay {
-            Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?),
+            Some(path) => Some(text_of(path, "an overlay is a part of a batch/v1 Job, in YAML")?),
             None => None,
         };
         let manifest = kubernetes::manifest(&task, &study.to_yaml(), &request, overlay.as_deref());

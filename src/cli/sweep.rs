@@ -128,10 +128,16 @@ impl SweepArgs {
     pub fn check_shard(words: &[String]) -> Result<()> {
         let command = SweepArgs::augment_args(clap::Command::new("sweep").no_binary_name(true));
         let args = command.try_get_matches_from(words).and_then(|matches| SweepArgs::from_arg_matches(&matches)).map_err(|error| {
-            let text = error.to_string();
+            let text = error.to_string(); // for --help the help itself
             let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
             usage(format!("`sweep` would refuse its arguments: {what}"), "`transfergrid sweep --help` lists them")
         })?;
+        if args.study.preset.is_some() || args.study.seeds.is_some() || !args.study.set.is_empty() {
+            return Err(usage(
+                "--preset, --seeds and --set change the study",
+                "give them to `launch` itself: all tasks run one version of it",
+            ));
+        }
         args.refuse_fresh_shard()
     }
 
@@ -146,7 +152,10 @@ impl SweepArgs {
     }
 
     pub fn run(self) -> Result<u8> {
-        let stop = stop_flag()?; // first: before this, while the program loads, a signal ends it on the spot
+        if self.fresh && !self.yes {
+            self.ask()?; // before signals are caught: Ctrl-C is an answer, too
+        }
+        let stop = stop_flag()?; // early: before this, while the program loads, a signal ends it on the spot
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
         let shard = self.shard.map(|shard| shard.resolve(|name| std::env::var(name).ok())).transpose()?;
@@ -192,7 +201,8 @@ impl SweepArgs {
         }
         self.check_disk(&plan, &part, &records)?;
         if self.fresh {
-            self.discard(&folder)?;
+            folder.clear()?;
+            folder.create()?;
         }
         write_atomic(&folder.study(), yaml.as_bytes())?;
         Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device())?;
@@ -249,24 +259,26 @@ impl SweepArgs {
         }
     }
 
-    fn discard(&self, folder: &Folder) -> Result<()> {
-        let n = Records::read(folder).map_or(0, |records| records.by_key.len());
-        if n > 0 && !self.yes {
-            if !std::io::stdin().is_terminal() {
-                return Err(usage(
-                    format!("--fresh would discard {n} finished stages in {}", folder.0.display()),
-                    "add --yes to do so without a question",
-                ));
-            }
-            eprint!("Discard {n} finished stages in {}? [y/N] ", folder.0.display());
-            let mut answer = String::new();
-            std::io::stdin().read_line(&mut answer).context("no answer could be read")?;
-            if !["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
-                return Err(usage("nothing was discarded, nothing was run", "leave --fresh out to go on with what is there"));
-            }
+    /// Whether to discard what --fresh would.
+    fn ask(&self) -> Result<()> {
+        let folder = Folder(self.out.join(&self.study.load()?.name));
+        let n = Records::read(&folder).map_or(0, |records| records.by_key.len());
+        if n == 0 {
+            return Ok(());
         }
-        folder.clear()?;
-        folder.create()
+        if !std::io::stdin().is_terminal() {
+            return Err(usage(
+                format!("--fresh would discard {n} finished stages in {}", folder.0.display()),
+                "add --yes to do so without a question",
+            ));
+        }
+        eprint!("Discard {n} finished stages in {}? [y/N] ", folder.0.display());
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).context("no answer could be read")?;
+        match ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+            true => Ok(()),
+            false => Err(usage("nothing was discarded, nothing was run", "leave --fresh out to go on with what is there")),
+        }
     }
 }
 
@@ -355,6 +367,13 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
     let tell_errors = || {
         let stages = part.stages(plan).filter_map(|(_, stage)| Some((stage, records.by_key.get(&stage.key)?.error.as_deref()?)));
         let errors: Vec<String> = stages.map(|(stage, error)| format!("{} {}: {error}", stage.kind.as_str(), stage.label())).collect();
+        if !errors.is_empty() {
+            complain(&format!(
+                "{} of {} stages failed or diverged; the same command tries those that failed again:",
+                errors.len(),
+                keys.len()
+            ));
+        }
         errors.iter().take(ERRORS_TOLD).for_each(|error| complain(error));
         if errors.len() > ERRORS_TOLD {
             complain(&format!("… and {} more; the report lists all", errors.len() - ERRORS_TOLD));

@@ -187,13 +187,16 @@ impl Watcher for Watch<'_> {
         self.tell(warning);
     }
 
-    fn epoch(&mut self, stage: &Stage, epoch: &Epoch) {
+    fn epoch(&mut self, stage: &Stage, epoch: &Epoch, trained: bool) {
         let values =
             [("train_loss", epoch.train_loss), ("val_loss", epoch.val_loss), ("val_acc", epoch.val_acc), ("distance", epoch.distance)];
         let warning = self.board.epoch(stage, epoch.epoch, &values);
         self.tell(warning);
         let (cost, epochs) = (Cost::of(stage), stage.phase().epochs as f64);
-        self.progress.epoch(cost.images / epochs, cost.flops / epochs);
+        match trained {
+            true => self.progress.epoch(cost.images / epochs, cost.flops / epochs),
+            false => self.progress.spare(cost.flops / epochs),
+        }
     }
 
     fn ended(&mut self, stage: &Stage, record: &Record, records: &Records) {

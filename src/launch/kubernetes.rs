@@ -208,6 +208,21 @@ pub fn toleration(text: &str) -> Result<Toleration, String> {
     })
 }
 
+/// A name of a namespace or a claim (RFC 1123).
+pub fn object(text: &str) -> Result<String, String> {
+    let plain = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.');
+    let ends = text.starts_with(['-', '.']) || text.ends_with(['-', '.']);
+    (plain && !ends && (1..=63).contains(&text.len()))
+        .then(|| text.to_string())
+        .ok_or_else(|| "at most 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends".into())
+}
+
+/// An image's reference.
+pub fn image(text: &str) -> Result<String, String> {
+    let sound = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    sound.then(|| text.to_string()).ok_or_else(|| "e.g. registry.example/transfergrid:0.1.0".into())
+}
+
 /// A quantity as Kubernetes writes them: `4`, `500m`, `16Gi`.
 pub fn quantity(text: &str) -> Result<String, String> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

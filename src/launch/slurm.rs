@@ -28,8 +28,10 @@ pub struct Request {
 pub enum TemplateError {
     #[error("line {line}: {{{{{name}}}}} is not known; there are {known}")]
     Unknown { line: usize, name: String, known: String },
-    #[error("it has no {{{{command}}}}: its tasks would do nothing")]
-    NoCommand,
+    #[error("it has no {{{{{0}}}}}: {1}")]
+    Lacks(&'static str, &'static str),
+    #[error("line {line}: sbatch reads no #SBATCH line after the first command, which is at line {command}")]
+    Late { line: usize, command: usize },
 }
 
 /// The script of the array. `command`: the words that each task runs; `folder`: where its logs go.
@@ -86,8 +88,22 @@ fn plain(word: &str) -> String {
 }
 
 fn fill(template: &str, values: &[(&str, String)]) -> Result<String, TemplateError> {
-    if !template.contains("{{command}}") {
-        return Err(TemplateError::NoCommand);
+    let needed = [
+        ("command", "its tasks would do nothing"),
+        ("array", "it would be one task"),
+        ("directives", "--time and all other options would be passed over"),
+        ("notice", "its tasks would be killed at their time limit, without a signal before"),
+    ];
+    if let Some((name, why)) = needed.into_iter().find(|(name, _)| !template.contains(&format!("{{{{{name}}}}}"))) {
+        return Err(TemplateError::Lacks(name, why));
+    }
+    let numbered = || template.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
+    let is_directive = |line: &str| line.starts_with("#SBATCH") || line == "{{directives}}";
+    let command = numbered().find(|(_, line)| !line.is_empty() && !line.starts_with('#') && !is_directive(line)).map(|(line, _)| line);
+    if let (Some(command), Some((line, _))) = (command, numbered().filter(|(_, line)| is_directive(line)).last()) {
+        if line > command {
+            return Err(TemplateError::Late { line, command });
+        }
     }
     let mut out = String::new();
     for (number, line) in template.lines().enumerate() {
@@ -117,6 +133,13 @@ pub fn seconds(time: &str) -> Option<u64> {
         [hours, minutes, seconds] => Some(3600 * hours + 60 * minutes + seconds),
         _ => None,
     }
+}
+
+/// A time limit as sbatch takes it: one of [`seconds`], or `days-hours`, `days-hours:minutes`, `days-hours:minutes:seconds`.
+pub fn limit(text: &str) -> Result<String, String> {
+    let of_days = |(days, rest): (&str, &str)| days.parse::<u64>().is_ok() && seconds(rest).is_some();
+    let known = seconds(text).is_some() || text.split_once('-').is_some_and(of_days);
+    known.then(|| text.to_string()).ok_or_else(|| "minutes, hours:minutes:seconds or days-hours:minutes:seconds, e.g. 2:00:00".into())
 }
 
 /// Slurm's `MaxArraySize` from `scontrol show config`: task numbers are below it.
@@ -151,9 +174,13 @@ mod tests {
             assert!(text.lines().any(|known| known == line), "{line} in {text}");
         }
         assert!(!text.contains("{{"), "{text}");
-        assert_eq!(script("hello", &task(), &[], &Request::default(), ""), Err(TemplateError::NoCommand));
-        let wrong = script("{{command}}\n{{what}}", &task(), &[], &Request::default(), "");
-        assert!(wrong.unwrap_err().to_string().starts_with("line 2: {{what}} is not known; there are {{name}}, "));
+        let wrong = |template: &str| script(template, &task(), &[], &Request::default(), "").unwrap_err().to_string();
+        assert!(wrong("hello").starts_with("it has no {{command}}: "));
+        assert!(wrong("#!/bin/bash\n{{command}}").starts_with("it has no {{array}}: "));
+        let unknown = TEMPLATE.replacen("{{name}}", "{{what}}", 1);
+        assert!(wrong(&unknown).starts_with("line 2: {{what}} is not known; there are {{name}}, "));
+        let late = TEMPLATE.replacen("#!/bin/bash\n", "#!/bin/bash\nmodule load cuda\n", 1);
+        assert_eq!(wrong(&late), "line 9: sbatch reads no #SBATCH line after the first command, which is at line 2");
         let report = report_script(&task(), &task().report(), &request, "/l");
         assert!(
             report.contains("--partition=gpu") && !report.contains("gres") && report.contains("exec report /shared/logs/it\n"),
@@ -166,5 +193,9 @@ mod tests {
         assert_eq!(max_array_size("MaxArraySize            = 1001\n"), Some(1001));
         assert_eq!(max_array_size(""), None);
         assert_eq!(["5", "1:30", "2:00:00", "1-00", "x"].map(seconds), [Some(300), Some(90), Some(7200), None, None]);
+        assert_eq!(
+            ["5", "1-00", "2-3:00:00", "", "2 hours", "1:2:3:4"].map(|text| limit(text).is_ok()),
+            [true, true, true, false, false, false]
+        );
     }
 }

@@ -110,7 +110,7 @@ impl<'a, 'b> Listener<'a, 'b> {
                 pack.iter().for_each(|&index| self.ending.watcher.started(&self.ending.plan.stages[index]));
                 self.running.push(pack);
             }
-            Message::Epoch(index, epoch) => self.ending.watcher.epoch(&self.ending.plan.stages[index], &epoch),
+            Message::Epoch(index, epoch, trained) => self.ending.watcher.epoch(&self.ending.plan.stages[index], &epoch, trained),
             Message::Ended(finished) => {
                 self.running.retain(|pack| *pack != finished.pack);
                 self.ended(finished)?;
@@ -296,7 +296,7 @@ impl<'a, 'b> Listener<'a, 'b> {
     fn tick(&mut self) {
         if self.shared.is_stopped() && !self.stopping {
             self.stopping = true;
-            if self.here > 0 && !self.gave_up {
+            if self.here > 0 && !self.gave_up && self.order.lease.check().is_ok() {
                 self.ending.watcher.stopping();
             }
         }

@@ -53,8 +53,8 @@ pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> anyhow::Error 
 pub trait Watcher {
     /// A stage was handed to a worker.
     fn started(&mut self, stage: &Stage);
-    /// A stage finished an epoch.
-    fn epoch(&mut self, stage: &Stage, epoch: &Epoch);
+    /// A stage finished an epoch: trained just now, or by an earlier sweep from whose snapshot it goes on.
+    fn epoch(&mut self, stage: &Stage, epoch: &Epoch, trained: bool);
     /// A stage ended, and its record is on disk.
     fn ended(&mut self, stage: &Stage, record: &Record, records: &Records);
     /// Called at least a few times a second, with the share of workers that were training since the last call.

@@ -19,7 +19,8 @@ use crate::store::{Array, Checkpoint, Folder, Status};
 /// From a worker to the sweep.
 pub enum Message {
     Started(Vec<usize>),
-    Epoch(usize, Epoch),
+    /// Of a stage; whether it was trained just now.
+    Epoch(usize, Epoch, bool),
     Ended(Finished),
     /// The models of a finished pack are on disk (and no longer in its ends).
     Kept(Finished),
@@ -242,8 +243,8 @@ struct Wire<'a> {
 }
 
 impl Link for Wire<'_> {
-    fn epoch(&self, index: usize, epoch: &Epoch) {
-        self.worker.send(Message::Epoch(self.pack[index], epoch.clone()));
+    fn epoch(&self, index: usize, epoch: &Epoch, trained: bool) {
+        self.worker.send(Message::Epoch(self.pack[index], epoch.clone(), trained));
     }
 
     fn stop(&self) -> bool {

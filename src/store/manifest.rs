@@ -51,7 +51,7 @@ impl Manifest {
             engine: engine.into(),
             device: device.into(),
             host: host(),
-            command: std::env::args().collect(),
+            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             started: now(),
         });
         write_atomic(&path, serde_json::to_string_pretty(&manifest).context("the manifest could not be written as JSON")?.as_bytes())

@@ -104,7 +104,7 @@ impl Records {
         let mut records = Records::default();
         let lines = read_lines(
             folder,
-            "its stage counts as missing",
+            "its stage counts as missing, unless it has run again",
             |line| key_of(line).is_none_or(&wanted) || sealed(line) == Some(false),
             |record| records.add(record),
         );
@@ -122,7 +122,7 @@ impl Records {
         let mut statuses: HashMap<String, Status> = HashMap::new();
         let warnings = read_lines(
             folder,
-            "its stage counts as missing",
+            "its stage counts as missing, unless it has run again",
             |_| true,
             |Brief { key, status }| {
                 let known = statuses.entry(key).or_insert(status);
@@ -188,6 +188,9 @@ fn sealed(line: &[u8]) -> Option<bool> {
     (end.starts_with(SEAL.as_bytes()) && end.ends_with(b"\"}")).then(|| sum(body).as_bytes() == &end[SEAL.len()..SEAL.len() + 16])
 }
 
+/// Damaged lines of one file that are told one by one.
+const MOST_TOLD: usize = 3;
+
 /// Reads the lines of every `records/*.jsonl` that are `wanted`, in the order of their names; gives warnings of those that cannot be read, with what
 /// `then` comes of it.
 ///
@@ -202,7 +205,7 @@ pub(super) fn read_lines<R: DeserializeOwned>(
     let mut warnings = vec![];
     for path in files(folder)? {
         let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let (mut reader, mut line) = (BufReader::with_capacity(1 << 16, file), vec![]);
+        let (mut reader, mut line, mut bad) = (BufReader::with_capacity(1 << 16, file), vec![], 0);
         for number in 1.. {
             line.clear();
             reader.read_until(b'\n', &mut line).with_context(|| format!("cannot read {}", path.display()))?;
@@ -214,8 +217,16 @@ pub(super) fn read_lines<R: DeserializeOwned>(
             }
             match parse(&line).with_context(|| format!("{}:{number}", path.display()))? {
                 Ok(record) => add(record),
-                Err(why) => warnings.push(format!("{}:{number}: not a record, left out ({why}); {then}", path.display())),
+                Err(why) => {
+                    bad += 1;
+                    if bad <= MOST_TOLD {
+                        warnings.push(format!("{}:{number}: not a record, left out ({why}); {then}", path.display()));
+                    }
+                }
             }
+        }
+        if bad > MOST_TOLD {
+            warnings.push(format!("{}: {} more lines are no records; all such lines may be deleted", path.display(), bad - MOST_TOLD));
         }
     }
     Ok(warnings)
@@ -245,7 +256,7 @@ fn parse<R: DeserializeOwned>(line: &[u8]) -> Result<Result<R, String>> {
     }
     let version = match serde_json::from_slice::<Version>(line) {
         Ok(Version { version }) => version,
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(_) => return Ok(Err("it is no JSON object with a version".into())),
     };
     if version > u64::from(RECORD_VERSION) {
         return Err(NewerRecord(version).into());
@@ -302,13 +313,13 @@ impl<'a> Writer<'a> {
             // Half a line must not stay in front of the next one. If this fails too, reading ignores the torn line.
             let _ = self.file.set_len(before).and_then(|()| self.file.seek(SeekFrom::Start(before)).map(|_| ()));
         }
-        written.with_context(|| format!("cannot write {} (is the disk full?)", self.path.display()))
+        written.with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     /// Waits until every record so far is on disk. One wait serves all records that came together.
     pub fn sync(&mut self) -> Result<()> {
         if std::mem::take(&mut self.unsynced) {
-            self.file.sync_data().with_context(|| format!("cannot write {} (is the disk full?)", self.path.display()))?;
+            self.file.sync_data().with_context(|| format!("cannot write {}", self.path.display()))?;
         }
         Ok(())
     }

@@ -88,6 +88,11 @@ impl Progress {
         self.show(false);
     }
 
+    /// Work that an earlier run has done: it says nothing of this one's speed.
+    pub fn spare(&mut self, operations: f64) {
+        self.total = (self.total - operations).max(1.0);
+    }
+
     pub fn stage_ended(&mut self) {
         self.stages_done += 1;
         self.show(self.stages_done == self.stages);
@@ -139,8 +144,9 @@ impl Progress {
             false => "estimating".into(),
         };
         let best = if self.best.is_empty() { String::new() } else { format!(" · {}", self.best) };
-        let busy = if self.watched > 1.0 { format!(" · workers {:.0}% busy", 100.0 * self.busy / self.watched) } else { String::new() };
-        format!("{}/{} {} · {:.0} {}/s{busy} · {eta}{best}", self.stages_done, self.stages, self.noun, rate, self.unit)
+        let busy = if self.watched > 1.0 { format!(" · {:.0}% busy", 100.0 * self.busy / self.watched) } else { String::new() };
+        // The most wanted first: a narrow terminal cuts the end.
+        format!("{}/{} {} · {eta} · {:.0} {}/s{busy}{best}", self.stages_done, self.stages, self.noun, rate, self.unit)
     }
 
     fn show(&mut self, now: bool) {

@@ -75,6 +75,10 @@ pub struct EpochReport {
 pub trait Observer {
     /// An epoch is over; a report for each replica that still learns.
     fn epoch(&mut self, reports: &[(usize, EpochReport)]);
+    /// The same of an epoch that an earlier run trained.
+    fn restored(&mut self, reports: &[(usize, EpochReport)]) {
+        self.epoch(reports);
+    }
     /// A step was made.
     fn step(&self) {}
     /// Asked before every step; where an epoch has only a few, before every epoch.
@@ -218,7 +222,7 @@ impl Pack<'_> {
             for epoch in 1..=state.epoch {
                 let of = |course: &Course| course.history.iter().find(|report| report.epoch == epoch).cloned();
                 let reports: Vec<(usize, EpochReport)> = state.courses.iter().enumerate().filter_map(|(k, c)| Some((k, of(c)?))).collect();
-                observer.epoch(&reports);
+                observer.restored(&reports);
             }
         }
         let state_kind = state.theta.kind();

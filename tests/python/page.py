@@ -37,8 +37,11 @@ def use(page, table):
     assert page.locator(f"#{table} tbody tr:not([hidden])").count() == total
     # What was chosen survives a page that loads itself again.
     filter.fill(first)
+    # Chromium may give the page a new process, and hands it what is stored beside the reload: a person is slower than that.
+    page.wait_for_timeout(500)
     page.reload()
-    assert page.locator(f'input[data-table="{table}"]').input_value() == first
+    kept = page.locator(f'input[data-table="{table}"]').input_value()
+    assert kept == first, (table, kept, first, page.evaluate("JSON.stringify(sessionStorage)"))
     assert page.locator(f"#{table} tbody tr:not([hidden])").count() >= min(total, 1)
     page.locator(f'input[data-table="{table}"]').fill("")
 

@@ -116,7 +116,7 @@ impl Engine for Mock {
                 };
                 let report = self.epoch(stage, start, epoch);
                 if stage.kind != StageKind::Alignment {
-                    link.epoch(i, &report);
+                    link.epoch(i, &report, epoch > done);
                 }
                 histories[i].push(report);
             }

@@ -68,8 +68,8 @@ pub enum PackEnd {
 
 /// An engine's line to the sweep.
 pub trait Link {
-    /// Stage `index` of the job finished an epoch.
-    fn epoch(&self, index: usize, epoch: &Epoch);
+    /// Stage `index` of the job finished an epoch: trained just now, or (with the snapshot that it goes on from) by an earlier run.
+    fn epoch(&self, index: usize, epoch: &Epoch, trained: bool);
     /// Whether to stop at the next step.
     fn stop(&self) -> bool;
     fn wants_snapshot(&self) -> bool;

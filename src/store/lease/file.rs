@@ -67,6 +67,10 @@ impl Seen {
         self.state == Some(State::Released) || self.holder.as_ref().and_then(Holder::lives) == Some(false)
     }
 
+    pub fn is_of(&self, study: &str) -> bool {
+        self.holder.as_ref().is_none_or(|holder| holder.is_of(study))
+    }
+
     pub fn who(&self) -> String {
         self.holder.as_ref().map_or("a process that left no name".into(), Holder::to_string)
     }

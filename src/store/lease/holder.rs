@@ -35,6 +35,11 @@ impl Holder {
         Holder { host: host(), process: number, boot: boot(), namespace: namespace(), ticks, since: now(), records, study }
     }
 
+    /// Whether it works on this version of a study; a holder that did not say so does.
+    pub(super) fn is_of(&self, study: &str) -> bool {
+        self.study.is_empty() || self.study == study
+    }
+
     /// Whether its process lives; none where that cannot be known from here.
     pub(super) fn lives(&self) -> Option<bool> {
         let near = self.boot == boot() && self.namespace == namespace() && !self.boot.is_empty();

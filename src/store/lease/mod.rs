@@ -118,7 +118,7 @@ impl Lease {
                 latest_seen(folder, &other).map_or("unknown".into(), |seen| seen.who())
             );
         }
-        let differs = |holder: &Holder| !holder.study.is_empty() && holder.study != study;
+        let differs = |holder: &Holder| !holder.is_of(study);
         let others = occupants(folder).into_iter().filter(|other| other.works && other.writer != writer);
         if let Some(holder) = others.filter_map(|other| other.holder).find(differs) {
             bail!(
@@ -187,7 +187,8 @@ fn claim(folder: &Folder, writer: &str, study: &str, held: Held, stop: &AtomicBo
         let known = latest(&place);
         let mut records = writer.to_string();
         if let Some((number, path)) = &known {
-            let Some(fate) = outlast(path, held, stop, &|seen| tell(&waiting(writer, seen)))? else { return Ok(None) };
+            let told = |seen: &Seen| tell(&(waiting(writer, seen) + if seen.is_of(study) { "" } else { ANOTHER_VERSION }));
+            let Some(fate) = outlast(path, held, stop, &told)? else { return Ok(None) };
             match fate {
                 Fate::Lives(seen) => bail!(
                     "another process is working in {} ({})\n  hint: wait for it, stop it, or give this one another --out",
@@ -218,7 +219,7 @@ fn try_claim(folder: &Folder, writer: &str, number: u64, holder: Holder) -> Resu
     let text = line.clone() + &State::Beat(0).line();
     let file = match create(&path, text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-        other => other.with_context(|| format!("cannot write {} (is the disk full?)", path.display()))?,
+        other => other.with_context(|| format!("cannot write {}", path.display()))?,
     };
     // A process that was slow may have created a number that others have long gone past.
     if latest(&place).is_some_and(|(latest, _)| latest > number) {
@@ -230,6 +231,8 @@ fn try_claim(folder: &Folder, writer: &str, number: u64, holder: Holder) -> Resu
     }
     Ok(Some(Claim { folder: folder.clone(), writer: writer.into(), file, path, holder, line }))
 }
+
+const ANOTHER_VERSION: &str = "\n  note: it works on another version of this study, this process will go on with its own";
 
 fn waiting(writer: &str, seen: &Seen) -> String {
     format!(
@@ -508,7 +511,7 @@ mod tests {
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join("1"), text).unwrap();
             let stop = AtomicBool::new(true); // at once, so that the test need not watch it for long
-            assert!(matches!(outlast(&place.join("1"), Held::Refuse, &stop, &|_| {}).unwrap(), None), "{text}");
+            assert!(outlast(&place.join("1"), Held::Refuse, &stop, &|_| {}).unwrap().is_none(), "{text}");
         }
         let (_temporary, folder) = folder();
         fs::create_dir_all(folder.leases().join("main")).unwrap();

@@ -406,7 +406,11 @@ struct Relay<'a> {
 
 impl Observer for Relay<'_> {
     fn epoch(&mut self, reports: &[(usize, EpochReport)]) {
-        reports.iter().for_each(|(k, report)| self.link.epoch(*k, &to_epoch(report)));
+        reports.iter().for_each(|(k, report)| self.link.epoch(*k, &to_epoch(report), true));
+    }
+
+    fn restored(&mut self, reports: &[(usize, EpochReport)]) {
+        reports.iter().for_each(|(k, report)| self.link.epoch(*k, &to_epoch(report), false));
     }
 
     fn stop(&self) -> bool {
