@@ -120,7 +120,7 @@ impl Checkpoint {
     /// Reads a file; none where there is none.
     ///
     /// # Errors
-    /// [`Damaged`]; it cannot be read.
+    /// It is damaged, or cannot be read.
     pub fn read(path: &Path) -> Result<Option<Checkpoint>> {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
