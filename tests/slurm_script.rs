@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -123,7 +123,9 @@ fn containers_are_called_as_their_engines_want_it() {
         assert!(docker.contains(word), "{word}: {docker}");
     }
     let podman = line("podman");
-    for word in ["--userns=keep-id", "--device 'nvidia.com/gpu=all'", "--env CUDA_VISIBLE_DEVICES", &logs, "/sets:/app/data:ro"] {
+    let root = std::fs::metadata(folder.path()).unwrap().uid() == 0;
+    assert_eq!(podman.contains("--userns=keep-id"), !root, "{podman}");
+    for word in ["podman run", "--device 'nvidia.com/gpu=all'", "--env CUDA_VISIBLE_DEVICES", &logs, "/sets:/app/data:ro"] {
         assert!(podman.contains(word), "{word}: {podman}");
     }
     let apptainer = line("apptainer");

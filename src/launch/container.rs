@@ -55,7 +55,9 @@ impl Container {
             }
             Engine::Docker | Engine::Podman => {
                 let docker = self.engine == Engine::Docker;
-                let mut command = words(if docker { "docker run" } else { "podman run --userns=keep-id" });
+                let mut command = words(if docker { "docker run" } else { "podman run" });
+                // Without root, users inside are others than outside; root's podman knows no such option.
+                command.extend((!docker && self.user.0 != 0).then(|| "--userns=keep-id".into()));
                 command.extend(words("--rm --read-only --network none"));
                 command.extend(["--user".into(), format!("{}:{}", self.user.0, self.user.1)]);
                 let gpu = if docker { ["--gpus", GPUS] } else { ["--device", "nvidia.com/gpu=all"] };
