@@ -261,6 +261,39 @@ fn interrupted_packs_go_on_as_they_were() {
 }
 
 #[test]
+fn a_snapshot_whose_head_is_damaged_is_told_and_the_one_before_it_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", &SMALL.replace("epochs: 4", "epochs: 100"));
+    let slowly = ["--mock-ms", "40", "--workers", "1", "--checkpoint-every", "1"];
+    let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(slowly));
+    let snapshot = || {
+        let all = std::fs::read_dir(folder.path().join("small/checkpoints")).ok()?.map(|entry| entry.unwrap().path());
+        let all: Vec<_> = all.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
+        let before = all.iter().find(|path| path.to_string_lossy().ends_with(".previous.safetensors"))?;
+        Some(std::path::PathBuf::from(before.to_string_lossy().replace(".previous", "")))
+    };
+    while snapshot().is_none() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before there were two snapshots");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    let path = snapshot().unwrap();
+    // A digit of a stage's key, so that all can be read and the key is nobody's.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = String::from_utf8_lossy(&bytes).find("stages").unwrap() + "stages\\\":[\\\"".len() + 2;
+    assert!(bytes[at].is_ascii_hexdigit());
+    bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+    std::fs::write(&path, bytes).unwrap();
+    let done = mock(&study, folder.path(), &["--workers", "1"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.contains("is damaged") && done.stderr.contains("the one before it is used"), "{}", done.stderr);
+    let calm = folder.path().join("calm");
+    mock(&study, &calm, &[]);
+    assert_eq!(results(folder.path(), "small"), results(&calm, "small"));
+}
+
+#[test]
 fn an_unresolved_failure_is_not_forgotten_by_an_interruption() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
