@@ -8,11 +8,22 @@ use std::process::Command;
 
 use common::*;
 
+/// `launch slurm` where `scontrol` is this line of bash.
+fn launch(folder: &Path, scontrol: &str) -> Command {
+    let tools = folder.join("no-slurm");
+    std::fs::create_dir_all(&tools).unwrap();
+    executable(&tools, "scontrol", &format!("#!/bin/bash\n{scontrol}\n"));
+    let mut launch = program();
+    launch.env("PATH", format!("{}:{}", tools.display(), std::env::var("PATH").unwrap()));
+    launch.args(["launch", "slurm", "--dry-run", "--out"]).arg(folder.join("logs"));
+    launch
+}
+
 /// The script that `launch slurm` writes.
 fn script(folder: &Path, more: &[&str]) -> PathBuf {
     let study = write(folder, "small.yaml", SMALL);
-    let mut launch = program();
-    launch.args(["launch", "slurm", "--shards", "4", "--time", "10:00", "--dry-run", "--out"]).arg(folder.join("logs"));
+    let mut launch = launch(folder, "exit 1");
+    launch.args(["--shards", "4", "--time", "10:00"]);
     let done = run(launch.arg(&study).args(more));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     folder.join("logs/small/launch/array.sh")
@@ -102,11 +113,21 @@ fn wrong_flags_get_a_message() {
         (&["--time", "5", "--template", bare.to_str().unwrap()], "bare.sh: it has no {{array}}: it would be one task"),
         (&["--time", "5", "--container", "docker"], "--container needs --image"),
     ] {
-        let mut launch = program();
-        let out = folder.path().join("out");
-        let done = run(launch.args(["launch", "slurm", "--shards", "2", "--dry-run", "--out"]).arg(out).arg(&study).args(more));
+        let done = run(launch(folder.path(), "exit 1").args(["--shards", "2"]).arg(&study).args(more));
         assert!(done.code == Some(2) && done.stderr.contains(says) && done.stdout.is_empty(), "{more:?}: {:?} {}", done.code, done.stderr);
     }
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let five = |scontrol: &str| run(launch(folder.path(), scontrol).args(["--shards", "5", "--time", "10:00"]).arg(&study));
+    let silent = five("exec sleep 1000");
+    assert_eq!(silent.code, Some(0), "{}", silent.stderr);
+    assert!(silent.stderr.contains("Slurm's controller does not answer"), "{}", silent.stderr);
+    let small = five("echo 'MaxArraySize            = 4'");
+    assert!(small.code == Some(2) && small.stderr.contains("this cluster's MaxArraySize is 4"), "{}", small.stderr);
 }
 
 #[test]

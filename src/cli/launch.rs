@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 use clap::{Args, Subcommand};
@@ -24,6 +25,9 @@ Examples:
   transfergrid launch kubernetes experiments/cifar10.yaml --shards 16 --image registry/transfergrid:0.1.0 --pvc work --gpus 1 | kubectl apply -f -
 
 docs/cluster.md walks through both.";
+
+/// How long `scontrol` may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Run a study in shards on a cluster: a Slurm job array, or a Kubernetes Indexed Job
 #[derive(Debug, Args)]
@@ -327,9 +331,23 @@ impl SlurmArgs {
         Ok(Container { engine: self.container, image, logs: out.into(), data: data.clone(), gpu, user })
     }
 
-    /// None where there is no Slurm to ask.
+    /// None where there is no Slurm to ask, or it does not answer.
     fn max_array_size(&self) -> Option<usize> {
-        let output = Command::new("scontrol").args(["show", "config"]).output().ok()?;
+        let mut asked = Command::new("scontrol");
+        asked.args(["show", "config"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = asked.spawn().ok()?;
+        // Without a configuration it looks for one in the network, for a minute and more.
+        let deadline = Instant::now() + ANSWER;
+        while child.try_wait().ok()?.is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                complain("warning: Slurm's controller does not answer; MaxArraySize is not checked");
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = child.wait_with_output().ok()?; // a few kilobytes: they fit into the pipe
         slurm::max_array_size(&String::from_utf8_lossy(&output.stdout))
     }
 }
