@@ -367,6 +367,9 @@ fn fresh_asks_and_engines_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     mock(&study, folder.path(), &[]);
+    // What can be refused is refused without a question.
+    let shard = mock(&study, folder.path(), &["--fresh", "--shard", "0/2"]);
+    assert!(shard.code == Some(2) && shard.stderr.contains("--fresh discards the whole study"), "{}", shard.stderr);
     let asked = mock(&study, folder.path(), &["--fresh"]);
     assert_eq!(asked.code, Some(2));
     assert!(asked.stderr.contains("--fresh would discard 20 finished stages") && asked.stderr.contains("--yes"), "{}", asked.stderr);

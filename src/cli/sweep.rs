@@ -117,6 +117,9 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
 /// Of what failed or diverged, the first few are told at the end.
 const ERRORS_TOLD: usize = 5;
 
+/// No file takes so long to be written.
+const OLD: Duration = Duration::from_secs(3600);
+
 /// Below this much free space a sweep does not start.
 const LEAST_FREE: f64 = 64e6;
 
@@ -152,6 +155,7 @@ impl SweepArgs {
     }
 
     pub fn run(self) -> Result<u8> {
+        self.refuse_fresh_shard()?;
         if self.fresh && !self.yes {
             self.ask()?; // before signals are caught: Ctrl-C is an answer, too
         }
@@ -169,7 +173,6 @@ impl SweepArgs {
             ));
         }
         refuse_other_kind(&folder, Kind::Network)?;
-        self.refuse_fresh_shard()?;
         folder.create()?;
         let (writer, held) = match shard {
             Some(shard) => (shard.writer(), Held::Wait),
@@ -181,7 +184,7 @@ impl SweepArgs {
             return Ok(75);
         };
         if shard.is_none() {
-            folder.remove_parts();
+            folder.remove_parts(Duration::ZERO); // nobody else works here
         }
         let mut part = Part::of(&plan, shard);
         let keys: HashSet<&str> = part.stages(&plan).map(|(_, stage)| stage.key.as_str()).collect();
@@ -349,8 +352,8 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
     let keys: HashSet<&str> = part.stages(plan).map(|(_, stage)| stage.key.as_str()).collect();
     let records = Records::read_some(folder, |key| alone || keys.contains(key))?;
     let tells = part.shard.is_none() || (alone && is_settled(plan, &records));
-    if tells {
-        folder.remove_parts();
+    if part.shard.is_some() && tells {
+        folder.remove_parts(OLD); // another shard may have been started again by now, and be writing
     }
     watch.finish(tells.then_some(&records));
     let report = tells.then(|| Report::new(study, plan, &records));

@@ -84,7 +84,8 @@ impl Queue {
     }
 
     fn is_ready(&self, plan: &Plan, index: usize) -> bool {
-        self.ready.get(&plan.stages[index].shape).is_some_and(|stages| stages.contains(&index)) || self.distrusted.contains(&vec![index])
+        self.ready.get(&plan.stages[index].shape).is_some_and(|stages| stages.contains(&index))
+            || self.distrusted.iter().any(|pack| *pack == [index])
     }
 
     /// Puts an unfinished pack together again, if all its stages are ready; whether it was.

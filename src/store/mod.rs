@@ -24,6 +24,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -101,11 +102,15 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes what processes that died in mid-write have left; for the only one that works here.
-    pub fn remove_parts(&self) {
+    /// Removes what processes that died in mid-write have left, if it is at least so old.
+    pub fn remove_parts(&self, age: Duration) {
         for folder in [self.0.clone(), self.checkpoints()] {
             let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-            for path in entries.filter(|path| path.extension().is_some_and(|e| e == "part")) {
+            let is_old = |path: &Path| {
+                let written = fs::metadata(path).and_then(|meta| meta.modified());
+                written.is_ok_and(|written| written.elapsed().unwrap_or_default() >= age)
+            };
+            for path in entries.filter(|path| path.extension().is_some_and(|e| e == "part") && is_old(path)) {
                 let _ = fs::remove_file(path); // they are in nobody's way
             }
         }
@@ -206,4 +211,20 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
         (libc::statvfs(name.as_ptr(), &mut stat) == 0).then_some(stat)?
     };
     Some(stat.f_bavail * stat.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_being_written_are_not_taken_for_leftovers() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, part) = (Folder(place.path().into()), place.path().join("study.yaml.host-1-0.part"));
+        fs::write(&part, "half").unwrap();
+        folder.remove_parts(Duration::from_secs(60));
+        assert!(part.exists());
+        folder.remove_parts(Duration::ZERO);
+        assert!(!part.exists());
+    }
 }

@@ -9,6 +9,7 @@
 
 mod file;
 mod holder;
+mod vigil;
 
 use std::fs::{self, File};
 use std::io;
@@ -17,13 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
 use super::Folder;
 use file::{create, latest, numbers, writers, Seen, State};
 pub use holder::Holder;
+use vigil::{outlast, Fate, Vigil};
 
 /// This process no longer holds its lease: another one goes on with the work.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +89,8 @@ impl Lease {
     /// How often a waiting process looks.
     const LOOK: Duration = Duration::from_millis(250);
 
-    /// Takes the lease of `writer`, to work on the version of the study whose hash is `study`. Says through `tell` what it waits for. None where `stop` was set while it waited. From then on `stop` is set
-    /// when the lease is lost.
+    /// Takes the lease of `writer`, to work on the version of the study whose hash is `study`. Says through `tell` what it waits for. None where
+    /// `stop` was set while it waited. From then on `stop` is set when the lease is lost.
     ///
     /// # Errors
     /// Held by a living process (with [`Held::Refuse`]), or a living process works in the folder on another version of the study, or under another
@@ -242,74 +244,6 @@ fn waiting(writer: &str, seen: &Seen) -> String {
     )
 }
 
-/// What became of a lease that someone had.
-enum Fate {
-    /// Released, or its holder (if known) is dead.
-    Free(Option<Holder>),
-    /// Its counter stood still.
-    Stale(Seen),
-    Lives(Seen),
-    /// The file is no more: another process took it over.
-    Gone,
-}
-
-/// A lease that is being watched, until its fate is known.
-struct Vigil {
-    path: PathBuf,
-    /// For how long its counter has stood still. Time in which this process could not look (a server that did not answer, say) is no silence.
-    silence: Duration,
-    looked: Instant,
-    before: Option<Seen>,
-    told: bool,
-}
-
-impl Vigil {
-    fn new(path: PathBuf) -> Vigil {
-        Vigil { path, silence: Duration::ZERO, looked: Instant::now(), before: None, told: false }
-    }
-
-    /// One look; its fate, if that is known by now. Says once, through `waits`, that there is something to wait for.
-    fn look(&mut self, held: Held, waits: &dyn Fn(&Seen)) -> Result<Option<Fate>> {
-        let seen = Seen::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
-        let Some(seen) = seen else { return Ok(Some(Fate::Gone)) };
-        if seen.is_free() {
-            return Ok(Some(Fate::Free(seen.holder)));
-        }
-        let beats = self.before.as_ref().is_some_and(|before| *before != seen);
-        // A process that is known to live need not be watched; one that has been stopped is stale all the same when it is waited for.
-        let lives = beats || seen.holder.as_ref().and_then(Holder::lives) == Some(true);
-        if held == Held::Refuse && lives {
-            return Ok(Some(Fate::Lives(seen)));
-        }
-        self.silence += self.looked.elapsed().min(4 * Lease::LOOK);
-        self.looked = Instant::now();
-        if !self.told && (held == Held::Wait || self.silence > Duration::from_secs(1)) {
-            waits(&seen);
-            self.told = true;
-        }
-        if beats || self.before.is_none() {
-            self.silence = Duration::ZERO;
-        }
-        if self.silence > Duration::from_secs(Lease::SECONDS) {
-            return Ok(Some(Fate::Stale(seen)));
-        }
-        self.before = Some(seen);
-        Ok(None)
-    }
-}
-
-/// Watches one lease until its fate is known; none where `stop` was set.
-fn outlast(path: &Path, held: Held, stop: &AtomicBool, waits: &dyn Fn(&Seen)) -> Result<Option<Fate>> {
-    let mut vigil = Vigil::new(path.into());
-    loop {
-        let fate = vigil.look(held, waits)?;
-        if fate.is_some() || stop.load(Ordering::SeqCst) {
-            return Ok(fate);
-        }
-        std::thread::sleep(Lease::LOOK);
-    }
-}
-
 /// Waits until nobody holds any of these writers' leases; ends those whose holder is dead or stale. All are watched at once. Gives one whose holder
 /// lives, or whose fate was not known when `stop` was set.
 fn clear(folder: &Folder, writers: Vec<String>, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Option<String>> {
@@ -390,6 +324,8 @@ pub fn occupants(folder: &Folder) -> Vec<Occupant> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn take(folder: &Folder, writer: &str, held: Held) -> Result<Option<Lease>> {
