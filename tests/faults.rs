@@ -130,12 +130,12 @@ fn fifty_damages_are_told_and_mended() {
         // A study that was interrupted half-way, so that there are snapshots too.
         let mut child = spawn(sweep(&study, &out, &SLOW).args(["--workers", "1"]));
         let records = out.join("small/records/main.jsonl");
-        while !std::fs::metadata(&records).is_ok_and(|file| file.len() > 0) {
+        until("there is a record", || {
             assert!(child.try_wait().unwrap().is_none(), "damage {damage}: the sweep ended too early");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+            std::fs::metadata(&records).is_ok_and(|file| file.len() > 0)
+        });
         std::thread::sleep(random.up_to(Duration::from_millis(300)));
-        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        signal("-TERM", child.id());
         assert_eq!(child.wait().unwrap().code(), Some(75));
         let files = files(&out.join("small"));
         let path = &files[random.below(files.len())];
@@ -309,23 +309,16 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
 ";
     let study = write(folder.path(), "small.yaml", text);
     let mut waits = vec![];
-    for signal in ["-TERM", "-INT", "-USR1", "-USR2"].iter().cycle().take(12) {
+    for kind in ["-TERM", "-INT", "-USR1", "-USR2"].iter().cycle().take(12) {
         let mut child = spawn(&mut sweep(&study, folder.path(), &["--device", "cpu", "--quiet"]));
-        let running = folder.path().join("small/running/main.json");
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !std::fs::read_to_string(&running).is_ok_and(|text| !text.contains("\"stages\":[]")) {
-            assert!(Instant::now() < deadline, "nothing runs");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until_it_trains(&mut child, folder.path(), "small");
         std::thread::sleep(Duration::from_millis(200));
-        let process = child.id().to_string();
-        let kill = || assert!(Command::new("kill").args([signal, process.as_str()]).status().unwrap().success());
-        kill();
+        signal(kind, child.id());
         let told = Instant::now();
-        if *signal != "-INT" {
-            kill(); // the same again changes nothing
+        if *kind != "-INT" {
+            signal(kind, child.id()); // the same again changes nothing
         }
-        assert_eq!(child.wait().unwrap().code(), Some(75), "{signal}");
+        assert_eq!(child.wait().unwrap().code(), Some(75), "{kind}");
         waits.push(told.elapsed().as_secs_f64());
     }
     waits.sort_by(f64::total_cmp);

@@ -5,7 +5,6 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use common::*;
 use serde_yaml::Value;
@@ -171,12 +170,11 @@ fn a_driver_that_obeys_the_policy_finishes_the_study() {
             let first = index.codes.is_empty();
             if first && (at == 1 || at == 3) {
                 let records = logs.join(format!("small/records/shard-{at}-of-4.jsonl"));
-                while !std::fs::metadata(&records).is_ok_and(|file| file.len() > 0) {
+                until("it trains", || {
                     assert!(child.try_wait().unwrap().is_none(), "index {at} ended before it was disturbed");
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                let signal = if at == 1 { "-TERM" } else { "-KILL" };
-                Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+                    std::fs::metadata(&records).is_ok_and(|file| file.len() > 0)
+                });
+                signal(if at == 1 { "-TERM" } else { "-KILL" }, child.id());
             }
             let code = child.wait().unwrap().code().unwrap_or(137);
             index.codes.push(code);

@@ -270,11 +270,7 @@ fn watching_follows_a_sweep_until_it_is_complete() {
     // Half of it first, so that there is a folder to watch.
     let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(["--mock-ms", "300", "--workers", "1"]));
     let records = folder.path().join("small/records/main.jsonl");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while std::fs::read_to_string(&records).map_or(0, |text| text.lines().count()) < 3 {
-        assert!(Instant::now() < deadline, "no records");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("there are records", || std::fs::read_to_string(&records).is_ok_and(|text| text.lines().count() >= 3));
     let mut watch = program()
         .arg("report")
         .arg(folder.path().join("small"))
@@ -284,13 +280,10 @@ fn watching_follows_a_sweep_until_it_is_complete() {
         .spawn()
         .unwrap();
     let page = folder.path().join("small/report/index.html");
-    while !page.exists() {
-        assert!(Instant::now() < deadline, "no page");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("there is a page", || page.exists());
     assert!(read(page.clone()).contains("http-equiv=\"refresh\" content=\"1\""));
     child.wait().unwrap();
-    ends_before(Instant::now() + Duration::from_secs(60), &mut watch);
+    until_it_ends(&mut watch);
     let done = watch.wait_with_output().unwrap();
     let (text, news) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success() && news.contains("small: 20 results") && text.contains("λ₀* = "), "{text}{news}");
@@ -309,18 +302,16 @@ fn watching_sees_a_sweep_that_ends_while_the_page_is_written() {
     let holder = r#"{"host":"far","process":1,"boot":"other","namespace":1,"ticks":1,"since":0.0,"records":"main"}"#;
     std::fs::write(&lease, format!("{holder}\nbeat 000000000001\n")).unwrap();
     let mut watch = spawn(program().arg("report").arg(folder.path().join("small")).args(["--watch", "--every", "1"]));
-    let deadline = Instant::now() + Duration::from_secs(60);
     // The first of the files: it has been asked who sweeps, and the figures are still to come.
-    while !report.join("results.csv").exists() {
-        assert!(Instant::now() < deadline, "no report");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("there is a report", || report.join("results.csv").exists());
     std::fs::write(&lease, format!("{holder}\nreleased         \n")).unwrap();
-    ends_before(deadline, &mut watch);
+    until_it_ends(&mut watch);
     assert!(!read(report.join("index.html")).contains("http-equiv=\"refresh\""));
 }
 
-fn ends_before(deadline: Instant, watch: &mut Child) {
+/// A watch that does not end is not left behind.
+fn until_it_ends(watch: &mut Child) {
+    let deadline = Instant::now() + Duration::from_secs(60);
     while watch.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
             watch.kill().unwrap();

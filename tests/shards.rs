@@ -4,7 +4,6 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use common::*;
 
@@ -16,19 +15,6 @@ fn mock(study: &Path, out: &Path, more: &[&str]) -> Done {
 
 fn status(out: &Path) -> serde_json::Value {
     json(&run(program().args(["status", "--json"]).arg(out.join("small"))).stdout)
-}
-
-fn kill(signal: &str, process: u32) {
-    assert!(std::process::Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
-}
-
-/// Waits until something holds.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]
@@ -138,11 +124,11 @@ fn a_process_that_was_taken_for_dead_stops_at_its_next_write() {
     let slow = ["--mock-ms", "20", "--shard", "0/1"];
     let mut first = sweep(&study, folder.path(), &MOCK).args(slow).stderr(std::process::Stdio::piped()).spawn().unwrap();
     until("records", || std::fs::read(folder.path().join("small/records/shard-0-of-1.jsonl")).is_ok_and(|text| !text.is_empty()));
-    kill("-STOP", first.id());
+    signal("-STOP", first.id());
     let second = run(sweep(&study, folder.path(), &["--engine", "mock"]).args(slow));
     assert_eq!(second.code, Some(0), "{}", second.stderr);
     assert!(second.stderr.contains("gave no sign of life for 30 s: its work is taken over"), "{}", second.stderr);
-    kill("-CONT", first.id());
+    signal("-CONT", first.id());
     assert_eq!(first.wait().unwrap().code(), Some(75));
     let mut said = String::new();
     std::io::Read::read_to_string(&mut first.stderr.take().unwrap(), &mut said).unwrap();

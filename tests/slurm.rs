@@ -9,7 +9,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::*;
 
@@ -35,12 +35,17 @@ fn queue() -> Vec<(String, String)> {
     text.lines().filter_map(|line| line.split_once(' ')).map(|(id, state)| (id.to_string(), state.to_string())).collect()
 }
 
-fn until(what: &str, seconds: u64, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
-    while !holds() {
-        assert!(Instant::now() < deadline, "in vain for {seconds} s: {what}; {:?}", queue());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+fn until(seconds: u64, what: &str, mut holds: impl FnMut() -> bool) {
+    until_within(
+        seconds,
+        what,
+        || format!("{:?}", queue()),
+        || {
+            // Slurm's programs are not asked without a pause.
+            std::thread::sleep(Duration::from_millis(200));
+            holds()
+        },
+    );
 }
 
 fn is_running(task: &str) -> bool {
@@ -69,12 +74,29 @@ fn logs(out: &Path) -> String {
     logs.map(|path| format!("== {}\n{}", path.display(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Processes of this study's shard.
+/// Processes of this study's shard that are alive.
 fn processes(out: &Path, shard: usize) -> Vec<String> {
     let lease = std::fs::read_dir(out.join(format!("small/leases/shard-{shard}-of-4"))).into_iter().flatten();
     let text = lease.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok());
     let holders = text.filter_map(|text| serde_json::from_str::<serde_json::Value>(text.lines().next()?).ok());
-    holders.filter_map(|holder| Some(holder["process"].as_u64()?.to_string())).collect()
+    let processes = holders.filter_map(|holder| Some(holder["process"].as_u64()?.to_string()));
+    processes.filter(|process| Path::new("/proc").join(process).exists()).collect()
+}
+
+/// Kills a shard's process outright. Slurm may tell a task of its time limit a minute early, so the process may be about to end by itself:
+/// then the next one is killed.
+fn kill(out: &Path, shard: usize, log: &str) {
+    let path = out.join("small/launch").join(log);
+    let ends = |code: &str| std::fs::read_to_string(&path).unwrap_or_default().matches(&format!("ends with {code}")).count();
+    until(300, "a process is killed outright", || {
+        let before = ends("");
+        for process in processes(out, shard) {
+            // Nothing is killed where the process has ended since.
+            run(Command::new("kill").args(["-KILL", &process]));
+            until(60, "the script tells of its process's end", || ends("") > before);
+        }
+        ends("137") > 0
+    });
 }
 
 #[test]
@@ -88,7 +110,7 @@ fn a_study_on_two_nodes() {
     let study = write(folder.path(), "small.yaml", SMALL);
     assert_eq!(run(&mut sweep(&study, &one, &["--device", "cpu", "--quiet"])).code, Some(0));
     let array = launch(&study, &four, &["--time", "10:00"]);
-    until("the array and its report end", 120, || queue().is_empty());
+    until(120, "the array and its report end", || queue().is_empty());
     assert_eq!(results(&one, "small"), results(&four, "small"), "{}", logs(&four));
     no_stage_twice(&four, 20);
     assert!(logs(&four).contains(&format!("task 3 of job {array} starts")) && logs(&four).contains("ends with 0"), "{}", logs(&four));
@@ -128,22 +150,21 @@ fn disturbed_in_every_way_and_the_same_in_the_end() {
     let array = launch(&study, &four, &["--time", "1", "--notice", "45", "--sweep-arg=--checkpoint-every", "--sweep-arg=2"]);
     let task = |index: usize| format!("{array}_{index}");
 
-    until("two tasks work", 60, || processes(&four, 0).len() + processes(&four, 1).len() == 2);
-    std::thread::sleep(Duration::from_secs(4));
+    until(60, "two tasks work", || (0..2).all(|shard| !processes(&four, shard).is_empty()));
     // Killed outright: the script has it requeued.
-    for process in processes(&four, 0) {
-        Command::new("kill").args(["-KILL", &process]).status().unwrap();
-    }
-    // Requeued by hand.
-    slurm("scontrol", &["requeue", &task(1)]);
+    kill(&four, 0, &format!("{}.log", task(0)));
+    // Requeued by hand, which Slurm refuses between two runs of a task.
+    until(300, "a running task is requeued by hand", || {
+        is_running(&task(1)) && run(Command::new("scontrol").args(["requeue", &task(1)])).code == Some(0)
+    });
     // A node that goes down under a task: Slurm requeues it.
-    until("another task works", 120, || (0..4).any(|index| is_running(&task(index))));
+    until(120, "another task works", || (0..4).any(|index| is_running(&task(index))));
     std::thread::sleep(Duration::from_secs(6));
     slurm("scontrol", &["update", "nodename=n2", "state=down", "reason=test"]);
     std::thread::sleep(Duration::from_secs(8));
     // It may have come back by itself, which Slurm then calls an invalid state.
     run(Command::new("scontrol").args(["update", "nodename=n2", "state=resume"]));
-    until("all tasks and the report end", 900, || queue().is_empty());
+    until(900, "all tasks and the report end", || queue().is_empty());
 
     let logs = logs(&four);
     assert!(logs.contains("ends with 137"), "a kill: {logs}");

@@ -239,8 +239,9 @@ fn interrupted_packs_go_on_as_they_were() {
     let mut found = 0;
     for _ in 0..12 {
         let mut child = sweep(&study, folder.path(), &MOCK).args(packs).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(330));
-        std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        until_it_trains(&mut child, folder.path(), "small");
+        std::thread::sleep(Duration::from_millis(200));
+        signal("-TERM", child.id());
         let mut said = String::new();
         std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
         if child.wait().unwrap().code() == Some(0) {
@@ -272,11 +273,11 @@ fn a_snapshot_whose_head_is_damaged_is_told_and_the_one_before_it_used() {
         let before = all.iter().find(|path| path.to_string_lossy().ends_with(".previous.safetensors"))?;
         Some(std::path::PathBuf::from(before.to_string_lossy().replace(".previous", "")))
     };
-    while snapshot().is_none() {
+    until("there are two snapshots", || {
         assert!(child.try_wait().unwrap().is_none(), "it ended before there were two snapshots");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        snapshot().is_some()
+    });
+    signal("-TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(75));
     let path = snapshot().unwrap();
     // A digit of a stage's key, so that all can be read and the key is nobody's.
@@ -299,8 +300,8 @@ fn an_unresolved_failure_is_not_forgotten_by_an_interruption() {
     let study = write(folder.path(), "small.yaml", SMALL);
     assert_eq!(mock(&study, folder.path(), &["--mock-fail", "0.3"]).code, Some(3));
     let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(["--mock-ms", "300"]));
-    std::thread::sleep(Duration::from_millis(500));
-    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    until_it_trains(&mut child, folder.path(), "small");
+    signal("-TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(75));
 }
 
@@ -323,9 +324,10 @@ fn a_second_process_is_refused_and_signals_mean_exit_75() {
     let folder = tempfile::tempdir().unwrap();
     // Forty epochs: whenever the signal comes, both workers are in the middle of a stage.
     let study = write(folder.path(), "small.yaml", &SMALL.replace("epochs: 4", "epochs: 40"));
-    for signal in ["-TERM", "-INT", "-USR1", "-USR2"] {
+    for kind in ["-TERM", "-INT", "-USR1", "-USR2"] {
         let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(["--mock-ms", "200", "--fresh", "--yes"]));
-        std::thread::sleep(Duration::from_millis(700));
+        let status = || run(program().arg("status").arg(folder.path().join("small"))).stdout;
+        until("status sees what is running", || status().contains("2 running"));
         let second = mock(&study, folder.path(), &[]);
         assert_eq!(second.code, Some(1));
         assert!(
@@ -333,13 +335,8 @@ fn a_second_process_is_refused_and_signals_mean_exit_75() {
             "{}",
             second.stderr
         );
-        let running = (0..50).any(|_| {
-            std::thread::sleep(Duration::from_millis(50));
-            run(program().arg("status").arg(folder.path().join("small"))).stdout.contains("2 running")
-        });
-        assert!(running, "status sees what is running");
-        std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(75), "{signal}");
+        signal(kind, child.id());
+        assert_eq!(child.wait().unwrap().code(), Some(75), "{kind}");
     }
     // What was in flight left a snapshot, and the rest goes on from there.
     let snapshots = std::fs::read_dir(folder.path().join("small/checkpoints"))

@@ -72,11 +72,9 @@ fn killed_and_interrupted_in_mid_training_and_resumed() {
         let running = stormy.join("small/running/main.json");
         let _ = std::fs::remove_file(&running);
         let mut child = spawn(&mut sweep(&study, &stormy, &cpu(&[])));
-        while !running.exists() && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until_it_trains(&mut child, &stormy, "small");
         std::thread::sleep(Duration::from_millis(100));
-        std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        signal("-TERM", child.id());
         let code = child.wait().unwrap().code();
         assert!(code == Some(75) || code == Some(0), "{code:?}");
     }

@@ -128,9 +128,9 @@ fn a_run_that_is_told_to_stop_saves_and_says_so() {
     let long = STUDY.replace("draws: 40", "draws: 200000").replace("p: 40", "p: 150");
     write(here.path(), "study.yaml", &long);
     let mut child = spawn(program().current_dir(here.path()).args(["theory", "run", "study.yaml", "--out", "logs"]));
-    std::thread::sleep(std::time::Duration::from_millis(700));
-    // SAFETY: the process is our own child, still running.
-    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    let folder = here.path().join("logs/little/study.yaml");
+    until("it draws", || folder.exists());
+    signal("-TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(75));
 }
 

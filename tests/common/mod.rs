@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// The program, away from the caller's settings.
 pub fn program() -> Command {
@@ -34,6 +35,32 @@ pub fn sweep(study: &Path, out: &Path, more: &[&str]) -> Command {
 
 pub fn spawn(command: &mut Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
+}
+
+/// Waits until something holds: a test that waits for what it needs, not for a time, does not fail on a busy machine.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    until_within(60, what, String::new, &mut holds);
+}
+
+/// The same within so many seconds; `state` says in what state it did not hold.
+pub fn until_within(seconds: u64, what: &str, state: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    while !holds() {
+        assert!(Instant::now() < deadline, "in vain for {seconds} s: {what} {}", state());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until an unsharded sweep into OUT trains (from before then on it catches signals) or has ended.
+pub fn until_it_trains(sweep: &mut Child, out: &Path, study: &str) {
+    let running = out.join(study).join("running/main.json");
+    let trains = || std::fs::read_to_string(&running).is_ok_and(|text| !text.contains("\"stages\":[]"));
+    until("something is being trained", || trains() || sweep.try_wait().expect("a child").is_some());
+}
+
+/// Sends a signal such as `-TERM`.
+pub fn signal(signal: &str, process: u32) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().expect("kill starts").success());
 }
 
 pub fn repository() -> PathBuf {
