@@ -59,7 +59,7 @@ fn table(shape: &Shape, seeds: usize, number: u64) -> Group {
             // Validation and test images differ.
             let (val, test) = (mean + 0.3 * OWN * normal(), mean + 0.3 * OWN * normal());
             let metrics = [("val_acc", val), ("test_acc", test), ("val_loss", 1.0 - val), ("test_loss", 1.0 - test)];
-            Some(BTreeMap::from(metrics.map(|(name, value)| (name.to_string(), value))))
+            Some(BTreeMap::from(metrics.map(|(name, value)| (name.to_string(), value))).into())
         });
         Cell { by_seed: by_seed.collect(), planned: true, diverged: vec![] }
     };

@@ -27,6 +27,7 @@ fn group(
                         ("val_loss".into(), 1.0 - accuracy),
                         ("test_loss".into(), 1.1 - accuracy),
                     ])
+                    .into()
                 })
             })
             .collect(),

@@ -1,6 +1,6 @@
 //! Shows a sweep while it runs: the progress line, TensorBoard, and the report's summary in both.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::config::{number, Study};
@@ -8,7 +8,7 @@ use crate::plan::{Cost, Part, Plan, Shard, Stage, StageKind};
 use crate::report::{heat_map_rgb, mean, percentile, Cell, Group, Report};
 use crate::run::engine::Epoch;
 use crate::run::Watcher;
-use crate::store::{Folder, Record, Records, Status};
+use crate::store::{histories, Folder, Record, Records, Status};
 use crate::track::{Board, Progress, Summary, RUN_LIMIT};
 
 /// How often the summary is computed anew, at most; where that takes long, a twentieth of the time is spent on it.
@@ -115,11 +115,16 @@ impl<'a> Watch<'a> {
         let Some(records) = all else { return };
         self.summarise(records);
         if self.plan.stages.len() > RUN_LIMIT {
-            for index in self.best_stages(records) {
-                let stage = &self.plan.stages[index];
-                if let Some(record) = records.by_key.get(&stage.key) {
+            let best: Vec<&Stage> = self.best_stages(records).into_iter().map(|index| &self.plan.stages[index]).collect();
+            let keys: HashSet<&str> = best.iter().map(|stage| stage.key.as_str()).collect();
+            let histories = match histories(self.folder, |key| keys.contains(key)) {
+                Ok(histories) => histories,
+                Err(error) => return self.tell(Some(format!("no runs of the best cells in TensorBoard: {error:#}"))),
+            };
+            for stage in best {
+                if let Some((record, epochs)) = records.by_key.get(&stage.key).zip(histories.get(&stage.key)) {
                     let gain = self.gain(&stage.key, records);
-                    let warning = self.board.replay(stage, record, gain);
+                    let warning = self.board.replay(stage, record, epochs, gain);
                     self.tell(warning);
                 }
             }

@@ -1,6 +1,7 @@
 //! Records laid out as λ₀ × λ₁ × seed, one layout for each combination of the study's other axes.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_yaml::Value;
 
@@ -60,7 +61,7 @@ impl Metric {
 /// One setting's results: validation and test metrics by seed (position in [`Group::seeds`]); none where there is no result.
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
-    pub by_seed: Vec<Option<BTreeMap<String, f64>>>,
+    pub by_seed: Vec<Option<Arc<BTreeMap<String, f64>>>>,
     /// The study asks for this cell (not every λ₀ meets every λ₁ where the two are zipped).
     pub planned: bool,
     /// Seeds (positions) for which it diverged. One is enough to rule it out for all of them, or only the seeds that survived would

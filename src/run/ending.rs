@@ -1,6 +1,7 @@
 //! How a stage ends: its record.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -42,7 +43,7 @@ impl Ending<'_> {
             Status::Diverged => self.tally.diverged += 1,
             Status::Failed => self.tally.failed += 1,
         }
-        self.records.by_key.insert(record.key.clone(), record);
+        self.records.add(record);
         self.watcher.ended(stage, &self.records.by_key[&stage.key], self.records);
         Ok(())
     }
@@ -61,7 +62,7 @@ fn record(plan: &Plan, stage: &Stage, end: &Ended, engine: &dyn Engine, seconds:
         seed: stage.seed,
         axes: stage.axes.iter().map(|(path, value)| (path.clone(), axis_json(value))).collect(),
         status: end.status,
-        metrics: end.metrics.iter().filter(|(_, value)| value.is_finite()).map(|(name, value)| (name.clone(), *value)).collect(),
+        metrics: Arc::new(end.metrics.iter().filter(|(_, value)| value.is_finite()).map(|(name, value)| (name.clone(), *value)).collect()),
         error: end.error.clone(),
         history: end.history.iter().map(serde_json::value::to_raw_value).collect::<Result<_, _>>()?,
         settings,

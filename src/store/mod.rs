@@ -32,7 +32,7 @@ pub use checkpoint::{Array, Checkpoint};
 pub use deaths::Deaths;
 pub use lease::{occupants, Held, Lease, LeaseLost, Occupant};
 pub use manifest::{commit, host, now, program, Manifest};
-pub use record::{NewerRecord, Record, Records, Status, Writer, RECORD_VERSION};
+pub use record::{histories, NewerRecord, Record, Records, Status, Writer, RECORD_VERSION};
 pub use ridge_record::RidgeRecord;
 
 /// The folder of one study.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
@@ -43,7 +44,7 @@ impl Status {
     }
 }
 
-/// The result of one stage.
+/// The result of one stage. What is marked as *file only* is for whoever reads the file: there may be a million records, so this program keeps none of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     pub version: u32,
@@ -53,21 +54,22 @@ pub struct Record {
     #[serde(default)]
     pub source: Option<String>,
     pub seed: u64,
-    /// Values of the study's axes; infinity as "inf".
+    /// Values of the study's axes; infinity as "inf". File only.
+    #[serde(skip_deserializing)]
     pub axes: BTreeMap<String, Json>,
     pub status: Status,
     /// Empty unless done.
-    pub metrics: BTreeMap<String, f64>,
+    pub metrics: Arc<BTreeMap<String, f64>>,
     /// Why not done: what went wrong, at which epoch and step.
     #[serde(default)]
     pub error: Option<String>,
-    /// One entry an epoch, as it stands in the file: few are ever looked at.
-    #[serde(default)]
+    /// One entry an epoch. File only; [`histories`] reads those of some stages.
+    #[serde(skip_deserializing)]
     pub history: Vec<Box<RawValue>>,
-    /// Everything that determined the result: the whole settings, λ written out. For whoever reads the file; not kept in memory when it is read.
+    /// Everything that determined the result: the whole settings, λ written out. File only.
     #[serde(skip_deserializing)]
     pub settings: Json,
-    /// Seconds of training, as measured; with the pack's size.
+    /// Seconds for which its pack was trained, without those lost to kills: of `pack` stages together, so that one's share is `seconds / pack`.
     pub seconds: f64,
     pub pack: usize,
     pub device: String,
@@ -78,6 +80,13 @@ pub struct Record {
     pub commit: String,
     /// Seconds since 1970.
     pub finished: f64,
+}
+
+impl Record {
+    /// The record as it would be read again.
+    fn without_what_is_file_only(self) -> Record {
+        Record { axes: BTreeMap::new(), history: vec![], settings: Json::Null, ..self }
+    }
 }
 
 /// A record that only a newer program can read.
@@ -147,9 +156,9 @@ impl Records {
         Ok(engines)
     }
 
-    fn add(&mut self, record: Record) {
+    pub fn add(&mut self, record: Record) {
         if !self.is_final(&record.key) {
-            self.by_key.insert(record.key.clone(), record);
+            self.by_key.insert(record.key.clone(), record.without_what_is_file_only());
         }
     }
 
@@ -157,6 +166,24 @@ impl Records {
     pub fn is_final(&self, key: &str) -> bool {
         self.by_key.get(key).is_some_and(|record| record.status != Status::Failed)
     }
+}
+
+/// The epochs of some stages by stage key, an object for each epoch.
+pub fn histories(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<HashMap<String, Vec<Json>>> {
+    #[derive(Deserialize)]
+    struct Course {
+        key: String,
+        history: Vec<Json>,
+    }
+    let mut all: HashMap<String, Vec<Json>> = HashMap::new();
+    let add = |course: Course| {
+        let known = all.entry(course.key).or_default();
+        if known.is_empty() {
+            *known = course.history;
+        }
+    };
+    read_lines(folder, "it is not shown", |line| key_of(line).is_some_and(&wanted), add)?;
+    Ok(all)
 }
 
 /// A record's key, found without reading the line; none where it is not at its usual place.

@@ -26,7 +26,8 @@ pub struct Board {
     /// Names HParams groups: TensorBoard shows several studies side by side, and averages what has one name.
     study: String,
     folder: PathBuf,
-    open: HashMap<String, EventFile>,
+    /// Runs being written, with the epoch that each has come to.
+    open: HashMap<String, (EventFile, usize)>,
     every_stage: bool,
     shard: Option<Shard>,
     /// Of the run `sweep`, from the first pulse on.
@@ -101,14 +102,15 @@ impl Board {
             file.session_start(&hparams, &format!("{} {}", self.study, stage.cell_label()))?;
         }
         file.flush()?;
-        self.open.insert(stage.key.clone(), file);
+        self.open.insert(stage.key.clone(), (file, 0));
         Ok(())
     }
 
     /// An epoch of a stage: (metric, value) pairs.
     pub fn epoch(&mut self, stage: &Stage, epoch: usize, values: &[(&str, f64)]) -> Option<String> {
         self.attempt(|board| {
-            let Some(file) = board.open.get_mut(&stage.key) else { return Ok(()) };
+            let Some((file, last)) = board.open.get_mut(&stage.key) else { return Ok(()) };
+            *last = epoch;
             for (name, value) in values {
                 file.scalar(&tag(stage, name), *value, epoch)?;
             }
@@ -122,8 +124,7 @@ impl Board {
     }
 
     fn end_run(&mut self, stage: &Stage, record: &Record, gain: Option<f64>) -> io::Result<()> {
-        let Some(mut file) = self.open.remove(&stage.key) else { return Ok(()) };
-        let last = record.history.len();
+        let Some((mut file, last)) = self.open.remove(&stage.key) else { return Ok(()) };
         let finals = ["test_loss", "test_acc", "rho", "cosine"].into_iter().filter_map(|name| Some((name, *record.metrics.get(name)?)));
         for (name, value) in finals.chain(gain.map(|gain| ("transfer_gain", gain))) {
             file.scalar(&tag(stage, name), value, last)?;
@@ -134,16 +135,16 @@ impl Board {
         file.flush()
     }
 
-    /// Writes a run after the fact, from its record: for the best cells of a study that is too large for a run each.
-    pub fn replay(&mut self, stage: &Stage, record: &Record, gain: Option<f64>) -> Option<String> {
+    /// Writes a run after the fact, from its record and its epochs: for the best cells of a study that is too large for a run each.
+    pub fn replay(&mut self, stage: &Stage, record: &Record, epochs: &[serde_json::Value], gain: Option<f64>) -> Option<String> {
         if self.every_stage {
             return None;
         }
         self.attempt(|board| {
             board.start_run(stage)?;
-            if let Some(file) = board.open.get_mut(&stage.key) {
-                for (i, entry) in record.history.iter().enumerate() {
-                    let entry: serde_json::Value = serde_json::from_str(entry.get())?;
+            if let Some((file, last)) = board.open.get_mut(&stage.key) {
+                *last = epochs.len();
+                for (i, entry) in epochs.iter().enumerate() {
                     for (name, value) in entry.as_object().into_iter().flatten() {
                         if let Some(value) = value.as_f64().filter(|_| name != "epoch") {
                             file.scalar(&tag(stage, name), value, i + 1)?;
