@@ -16,7 +16,10 @@
 //! | [`report`] | records → statistics → tables, figures and the answer |
 //! | [`launch`] | what Slurm and Kubernetes are told |
 //! | [`cli`] | one file per subcommand |
+//!
+//! [`caught`], beside them, makes errors of panics.
 
+pub mod caught;
 pub mod cli;
 pub mod config;
 pub mod data;

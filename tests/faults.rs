@@ -325,3 +325,55 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
     println!("from signal to exit, 12 times: median {:.3} s, longest {:.3} s", waits[6], waits[11]);
     assert!(waits[11] < 5.0, "{waits:?}");
 }
+
+/// A sweep under a limit on its address space, if any; with the most that it used, in bytes.
+#[cfg(feature = "torch")]
+fn within(command: &mut Command, limit: Option<u64>) -> (Done, u64) {
+    use std::os::unix::process::CommandExt;
+    if let Some(bytes) = limit {
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: one system call between fork and exec.
+        unsafe {
+            command
+                .pre_exec(move || if libc::setrlimit(libc::RLIMIT_AS, &limit) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) })
+        };
+    }
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let peak = text.lines().find_map(|line| line.strip_prefix("VmPeak:")?.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+        most = most.max(1024 * peak.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let done = child.wait_with_output().unwrap();
+    (Done { code: done.status.code(), stdout: String::new(), stderr: String::from_utf8_lossy(&done.stderr).into() }, most)
+}
+
+/// libtorch's own words when memory is short, not the mock engine's.
+#[test]
+#[ignore = "minutes: make test-faults"]
+#[cfg(feature = "torch")]
+fn a_pack_that_does_not_fit_into_memory_is_halved_until_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = SMALL.replace("hidden: [16]", "hidden: [1000, 1000]").replace("seeds: 2", "seeds: 6");
+    let study = write(folder.path(), "small.yaml", &text.replace("epochs: 4", "epochs: 1").replace("epochs: 3", "epochs: 1"));
+    let packs_of = |pack: &str, limit: Option<u64>| {
+        let out = folder.path().join(format!("{pack}-{}", limit.is_some()));
+        let (done, most) = within(&mut sweep(&study, &out, &["--device", "cpu", "--workers", "1", "--pack", pack]), limit);
+        assert!(
+            done.code == Some(0) && !done.stderr.contains("panic") && !done.stderr.contains("frame #"),
+            "{:?} {}",
+            done.code,
+            done.stderr
+        );
+        (done.stderr, most, results(&out, "small"))
+    };
+    let (_, little, expected) = packs_of("1", None);
+    let (_, much, _) = packs_of("36", None);
+    let (said, _, got) = packs_of("36", Some((little + much) / 2));
+    assert!(said.contains("models in one pack are too many for the device's memory; going on with packs of"), "{said}");
+    assert_eq!(expected.lines().count(), got.lines().count());
+    assert!(!got.contains("failed"), "{got}");
+}

@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use common::*;
 
@@ -176,9 +177,10 @@ fn a_pack_that_kills_every_device_counts_as_failed_and_the_rest_is_done() {
         lines.map(|path| std::fs::read_to_string(path).unwrap().lines().count()).sum()
     };
     let mut said = String::new();
-    for (tries, failed) in [(1, 0), (2, 0), (3, 1), (4, 2)] {
+    // With the last one nothing is left that another process would mend; nor does one that tries again say so.
+    for (tries, failed, code) in [(1, 0, 1), (2, 0, 1), (3, 1, 1), (4, 2, 3), (5, 2, 3)] {
         let done = start();
-        assert_eq!((done.code, deaths(), status(out)["failed"].as_u64()), (Some(1), tries, Some(failed)), "{}", done.stderr);
+        assert_eq!((done.code, deaths(), status(out)["failed"].as_u64()), (Some(code), tries, Some(failed)), "{}", done.stderr);
         said += &done.stderr;
     }
     assert!(said.contains("its pack goes back to the queue, to its end, no worker is left"), "{said}");
@@ -252,4 +254,53 @@ fn only_what_failed_is_run_again() {
     assert!(done.stderr.contains(&format!("small: {} of 26 stages", failed + lost + lost / 2)), "{failed} {lost}: {}", done.stderr);
     let seen = status(out);
     assert_eq!((seen["failed"].as_u64(), seen["missing"].as_u64()), (Some(0), Some(6 - lost as u64 / 2)), "{seen:#}");
+}
+
+#[test]
+fn a_source_that_diverges_when_it_is_trained_again_does_not_take_its_targets_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let out = folder.path();
+    assert_eq!(mock(&study, out, &[]).code, Some(0));
+    for entry in std::fs::read_dir(out.join("small/checkpoints")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    // The new targets want models, and on this device their sources diverge.
+    let more = ["--set", "lambda1=[0, 0.1, 1]"];
+    let done = mock(&study, out, &[&more[..], &["--mock-diverge", "1"]].concat());
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    assert!(done.stderr.contains("could not be trained again for its model, so its targets wait"), "{}", done.stderr);
+    let seen = status(out);
+    assert_eq!((seen["done"].as_u64(), seen["missing"].as_u64(), seen["failed"].as_u64()), (Some(20), Some(6), Some(0)), "{seen:#}");
+    let calm = out.join("calm");
+    mock(&study, &calm, &more);
+    assert_eq!(mock(&study, out, &more).code, Some(0));
+    assert_eq!(results(&calm, "small"), results(out, "small"));
+}
+
+#[test]
+fn the_time_before_an_interruption_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", &SMALL.replace("epochs: 4", "epochs: 40"));
+    let slowly = ["--mock-ms", "50", "--workers", "1", "--set", "lambda0=0", "--set", "lambda1=0", "--seeds", "1"];
+    let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(slowly));
+    until_it_trains(&mut child, folder.path(), "small");
+    std::thread::sleep(Duration::from_millis(800));
+    signal("-TERM", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    assert_eq!(mock(&study, folder.path(), &slowly).code, Some(0));
+    let text = std::fs::read_to_string(folder.path().join("small/records/main.jsonl")).unwrap();
+    let sources = text.lines().map(json).filter(|record| record["kind"] == "source");
+    let seconds: Vec<f64> = sources.map(|record| record["seconds"].as_f64().unwrap()).collect();
+    assert!(seconds.len() == 1 && seconds[0] > 40.0 * 0.05, "40 epochs of 50 ms: {seconds:?}");
+}
+
+#[test]
+fn a_storage_that_fails_is_no_mistake_in_the_study() {
+    let folder = tempfile::tempdir().unwrap();
+    // Its beginning cannot be read: an input/output error, as of a failing disk.
+    let done = mock(Path::new("/proc/self/mem"), folder.path(), &[]);
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(done.stderr.contains("cannot read the study: Input/output error") && done.stderr.contains("try again"), "{}", done.stderr);
+    assert_eq!(mock(Path::new("/nowhere.yaml"), folder.path(), &[]).code, Some(2));
 }

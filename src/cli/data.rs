@@ -125,6 +125,7 @@ impl DataArgs {
                     false => Err(DataError {
                         what: format!("not right: {}", wrong.join(", ")),
                         hint: format!("remove what is wrong and run `transfergrid data fetch {}`", wrong.join(" ")),
+                        may_pass: false,
                     }
                     .into()),
                 }

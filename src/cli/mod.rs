@@ -105,7 +105,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         return 75;
     }
     let callers = error.chain().any(|cause| {
-        let input = cause.is::<StudyError>() || cause.is::<DataError>() || cause.is::<TheoryError>();
+        let study = cause.downcast_ref::<StudyError>().is_some_and(|error| !error.may_pass);
+        let data = cause.downcast_ref::<DataError>().is_some_and(|error| !error.may_pass);
+        let input = study || data || cause.is::<TheoryError>();
         input || cause.is::<UsageError>() || cause.is::<NewerRecord>()
     });
     if callers {

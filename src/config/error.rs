@@ -1,8 +1,9 @@
 //! What a bad study file says: where, what is wrong, what to do.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 
-/// A mistake in a study, or in the flags that shape it. Exit code 2.
+/// A mistake in a study, or in the flags that shape it. Exit code 2, unless the storage failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct StudyError {
     /// The file or flag, e.g. `my.yaml` or `--set source.lr=x`.
@@ -10,16 +11,18 @@ pub struct StudyError {
     /// Line and column in the file, from 1.
     pub place: Option<(usize, usize)>,
     /// Key path, e.g. `source.lambda0[2]`; empty where none applies.
-    pub path: String,
+    pub path: Box<str>,
     /// What is wrong.
     pub what: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// It could not be read for a reason that may pass: [`storage_failed`].
+    pub may_pass: bool,
 }
 
 impl StudyError {
-    pub fn new(origin: impl Into<String>, path: impl Into<String>, what: impl Into<String>) -> Self {
-        StudyError { origin: origin.into(), place: None, path: path.into(), what: what.into(), hint: None }
+    pub fn new(origin: impl Into<String>, path: impl Into<Box<str>>, what: impl Into<String>) -> Self {
+        StudyError { origin: origin.into(), place: None, path: path.into(), what: what.into(), hint: None, may_pass: false }
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -44,6 +47,21 @@ impl fmt::Display for StudyError {
             None => Ok(()),
         }
     }
+}
+
+/// Whether an error of reading speaks of the storage (a file server that is away, a failing disk, too many open files) and not of the file, so that
+/// trying again, on another machine perhaps, may help.
+pub fn storage_failed(error: &io::Error) -> bool {
+    let of_the_file = [
+        ErrorKind::NotFound,
+        ErrorKind::PermissionDenied,
+        ErrorKind::IsADirectory,
+        ErrorKind::NotADirectory,
+        ErrorKind::InvalidInput,
+        ErrorKind::InvalidFilename,
+    ];
+    // Those of the system have a number; others are of what was read, such as an archive that ends early.
+    error.raw_os_error().is_some() && !of_the_file.contains(&error.kind())
 }
 
 /// "did you mean": the known name nearest to what was written, if one is near.

@@ -6,7 +6,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::axes::show;
 use super::layers::{Layer, Layers, Path};
-use super::StudyError;
+use super::{storage_failed, StudyError};
 
 /// The files of a study, bases first, and the presets found on the way.
 #[derive(Default)]
@@ -26,10 +26,11 @@ impl ReadFiles {
         }
         self.open.push(real);
         let bytes = std::fs::read(file).map_err(|error| {
-            let error = StudyError::new(&origin, "", format!("cannot read the study: {error}"));
-            match file.is_dir() {
-                true => error.hint("this is a folder; give the study's .yaml file"),
-                false => error.hint("shipped studies are under experiments/"),
+            let (may_pass, error) = (storage_failed(&error), StudyError::new(&origin, "", format!("cannot read the study: {error}")));
+            match (file.is_dir(), may_pass) {
+                (true, _) => error.hint("this is a folder; give the study's .yaml file"),
+                (_, true) => StudyError { may_pass, ..error }.hint("is its disk or file server well? then try again"),
+                _ => error.hint("shipped studies are under experiments/"),
             }
         })?;
         let text =

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
 pub use axes::{number, show, Axis};
-pub use error::{nearest, StudyError};
+pub use error::{nearest, storage_failed, StudyError};
 use files::{parse, ReadFiles};
 pub use layers::Path;
 use layers::{Layer, Layers};

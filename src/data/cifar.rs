@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::{DataError, Examples};
@@ -87,9 +87,12 @@ impl Form {
         let mut batches = BTreeMap::new();
         for name in self.files() {
             let path = folder.join(name);
-            let Ok(file) = File::open(&path) else { continue };
+            let file = match File::open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue, // what is missing is told together
+                opened => opened.map_err(|error| DataError::read(&path, &error))?,
+            };
             let mut bytes = vec![];
-            file.take(self.limit()).read_to_end(&mut bytes).map_err(|error| DataError::file(&path, format!("cannot be read: {error}")))?;
+            file.take(self.limit()).read_to_end(&mut bytes).map_err(|error| DataError::read(&path, &error))?;
             batches.insert(name.to_string(), bytes);
         }
         Ok(batches)

@@ -33,7 +33,7 @@ fn file(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
 
 /// The bytes of an IDX file of unsigned bytes with exactly this shape.
 pub fn read_idx(path: &Path, shape: &[usize]) -> Result<Vec<u8>, DataError> {
-    let file = File::open(path).map_err(|error| DataError::file(path, format!("cannot be opened: {error}")))?;
+    let file = File::open(path).map_err(|error| DataError::read(path, &error))?;
     let wanted: usize = shape.iter().product();
     let header = 4 + 4 * shape.len();
     // One byte more than expected shows an oversized file without reading all of it.
@@ -43,7 +43,7 @@ pub fn read_idx(path: &Path, shape: &[usize]) -> Result<Vec<u8>, DataError> {
         true => flate2::read::MultiGzDecoder::new(file).take(limit).read_to_end(&mut bytes),
         false => file.take(limit).read_to_end(&mut bytes),
     };
-    read.map_err(|error| DataError::file(path, format!("cannot be read: {error}")))?;
+    read.map_err(|error| DataError::read(path, &error))?;
     let magic = [0, 0, 8, shape.len() as u8];
     if bytes.len() < 4 || bytes[..4] != magic {
         let start: Vec<String> = bytes.iter().take(4).map(|b| format!("{b:02x}")).collect();

@@ -12,11 +12,13 @@ pub mod table;
 mod verify;
 mod words;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 
 use crate::config::network::DataName;
+use crate::config::storage_failed;
 
 pub use cifar::{read_cifar10, read_cifar100};
 pub use fetch::{fetch, Source};
@@ -32,11 +34,22 @@ pub use words::{Corpus, Vectoriser};
 pub struct DataError {
     pub what: String,
     pub hint: String,
+    /// It could not be read for a reason that may pass: [`storage_failed`].
+    pub may_pass: bool,
 }
 
 impl DataError {
     fn new(what: impl Into<String>, hint: impl Into<String>) -> DataError {
-        DataError { what: what.into(), hint: hint.into() }
+        DataError { what: what.into(), hint: hint.into(), may_pass: false }
+    }
+
+    /// A file or folder that could not be read.
+    fn read(path: &Path, error: &io::Error) -> DataError {
+        let what = format!("{}: cannot be read: {error}", path.display());
+        match storage_failed(error) {
+            true => DataError { what, hint: "is its disk or file server well? then try again".into(), may_pass: true },
+            false => DataError::file(path, format!("cannot be read: {error}")),
+        }
     }
 
     /// A file that is not what it should be.

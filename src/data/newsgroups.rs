@@ -54,14 +54,14 @@ fn place(path: &Path) -> Option<(usize, (String, u32))> {
 fn from_folder(folder: &Path) -> Result<[Half; 2], DataError> {
     let mut halves = [Half::new(), Half::new()];
     let list = |path: &Path| -> Result<Vec<std::path::PathBuf>, DataError> {
-        let entries = fs::read_dir(path).map_err(|error| DataError::file(path, format!("cannot be read: {error}")))?;
+        let entries = fs::read_dir(path).map_err(|error| DataError::read(path, &error))?;
         Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
     };
     for name in HALVES {
         for group in list(&folder.join(name))?.into_iter().filter(|path| path.is_dir()) {
             for path in list(&group)? {
                 let Some((half, key)) = place(&path) else { continue };
-                let bytes = fs::read(&path).map_err(|error| DataError::file(&path, format!("cannot be read: {error}")))?;
+                let bytes = fs::read(&path).map_err(|error| DataError::read(&path, &error))?;
                 halves[half].insert(key, bytes);
             }
         }

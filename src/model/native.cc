@@ -14,8 +14,9 @@ using torch::autograd::Node;
 using torch::autograd::variable_list;
 
 extern "C" {
-/// Gives the gradient of each input (null: none) for the output's gradient; 0 if all went well. The tensors stay the closure's.
-typedef int (*Backward)(void* closure, const at::Tensor* gradient, const at::Tensor** results);
+/// Gives the gradient of each input (null: none) for the output's gradient; null if all went well, else what went wrong. Tensors and words stay the
+/// closure's.
+typedef const char* (*Backward)(void* closure, const at::Tensor* gradient, const at::Tensor** results);
 typedef void (*Release)(void* closure);
 }
 
@@ -32,7 +33,8 @@ struct RustNode : Node {
     variable_list results(inputs);
     if (!gradients[0].defined()) return results;
     std::vector<const at::Tensor*> found(inputs, nullptr);
-    TORCH_CHECK(backward(closure, &gradients[0], found.data()) == 0, "an operation's gradient panicked");
+    const char* trouble = backward(closure, &gradients[0], found.data());
+    TORCH_CHECK(!trouble, name(), ": ", trouble);
     for (size_t i = 0; i < inputs; ++i)
       if (found[i]) results[i] = *found[i];
     release_variables();

@@ -1,12 +1,13 @@
 //! What tch does not reach of libtorch, through the few lines of `native.cc`.
 
-use std::ffi::{c_char, c_void, CStr};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::ffi::{c_char, c_void, CStr, CString};
 
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
-type BackwardFn = extern "C" fn(*mut c_void, *mut C_tensor, *mut *const C_tensor) -> i32;
+use crate::caught::caught;
+
+type BackwardFn = extern "C" fn(*mut c_void, *mut C_tensor, *mut *const C_tensor) -> *const c_char;
 
 extern "C" {
     fn transfergrid_with_gradient(
@@ -31,6 +32,8 @@ type Closure = Box<dyn FnOnce(Tensor) -> Vec<Option<Tensor>> + Send>;
 struct Waiting {
     closure: Option<Closure>,
     results: Vec<Option<Tensor>>,
+    /// Why it gave none.
+    trouble: CString,
 }
 
 /// `output` as a function of `inputs` with a gradient written in Rust: `backward` gets the output's gradient and gives each
@@ -45,7 +48,7 @@ pub fn with_gradient(
         return output;
     }
     let pointers: Vec<*const C_tensor> = inputs.iter().map(|input| input.as_ptr()).collect();
-    let waiting = Box::new(Waiting { closure: Some(Box::new(backward)), results: vec![] });
+    let waiting = Box::new(Waiting { closure: Some(Box::new(backward)), results: vec![], trouble: CString::default() });
     // SAFETY: the pointers are of live tensors; libtorch gets the closure for its own and gives it back to `release` once.
     let result = unsafe {
         let waiting = Box::into_raw(waiting).cast();
@@ -56,12 +59,12 @@ pub fn with_gradient(
     unsafe { Tensor::from_ptr(result) }
 }
 
-extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut *const C_tensor) -> i32 {
-    // A panic must not cross into C++.
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: `closure` is the box that `with_gradient` made, used by one thread at a time; the gradient lives through the call.
-        let (waiting, gradient) = unsafe { (&mut *closure.cast::<Waiting>(), Tensor::clone_from_ptr(gradient)) };
-        let Some(backward) = waiting.closure.take() else { return 1 };
+extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut *const C_tensor) -> *const c_char {
+    // SAFETY: `closure` is the box that `with_gradient` made, used by one thread at a time; the gradient lives through the call.
+    let (waiting, gradient) = unsafe { (&mut *closure.cast::<Waiting>(), Tensor::clone_from_ptr(gradient)) };
+    // A panic must not cross into C++. Its words do: they may say that the device's memory is full.
+    let outcome = caught(|| {
+        let backward = waiting.closure.take().expect("an operation's gradient is asked for once");
         waiting.results = tch::no_grad(|| backward(gradient));
         for (i, result) in waiting.results.iter().enumerate() {
             if let Some(tensor) = result {
@@ -69,9 +72,10 @@ extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut 
                 unsafe { *results.add(i) = tensor.as_ptr() };
             }
         }
-        0
-    }));
-    outcome.unwrap_or(1)
+    });
+    let Err(error) = outcome else { return std::ptr::null() };
+    waiting.trouble = CString::new(error.to_string()).unwrap_or_default();
+    waiting.trouble.as_ptr()
 }
 
 extern "C" fn release(closure: *mut c_void) {
@@ -142,4 +146,20 @@ pub unsafe fn slice<T>(x: &Tensor) -> &[T] {
 pub unsafe fn slice_mut<T>(x: &mut Tensor) -> &mut [T] {
     debug_assert!(x.device() == Device::Cpu && x.kind().elt_size_in_bytes() == std::mem::size_of::<T>());
     std::slice::from_raw_parts_mut(x.data_ptr().cast::<T>(), x.numel())
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::with_gradient;
+    use crate::caught::caught;
+
+    #[test]
+    fn what_goes_wrong_in_a_gradient_is_told_in_its_own_words() {
+        let x = Tensor::ones([2], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+        let y = with_gradient(c"double", &[&x], &x.detach() * 2.0, |_| panic!("CUDA out of memory. Tried to allocate 2 GiB"));
+        let error = caught(|| y.sum(Kind::Float).backward()).unwrap_err().to_string();
+        assert!(error.starts_with("double_backward: CUDA out of memory. Tried to allocate 2 GiB") && !error.contains("frame"), "{error}");
+    }
 }

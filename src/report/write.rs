@@ -82,7 +82,7 @@ fn trained(plan: &Plan, records: &Records) -> String {
     let mut devices: Vec<String> = own().map(|record| format!("{} on {}", record.device, record.host)).collect();
     devices.sort();
     devices.dedup();
-    let minutes = own().map(|record| record.seconds).sum::<f64>() / 60.0;
+    let minutes = own().map(|record| record.seconds / record.pack.max(1) as f64).sum::<f64>() / 60.0;
     let on = if devices.is_empty() { String::new() } else { format!(": {}", devices.join(", ")) };
     format!("{minutes:.1} min of training{on}.")
 }

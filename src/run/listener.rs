@@ -15,7 +15,7 @@ use super::Order;
 use crate::store::{self, Checkpoint, Deaths, Status};
 
 /// A pack in whose hands so many workers died is to blame after all.
-const MOST_DEATHS: usize = 2;
+pub const MOST_DEATHS: usize = 2;
 
 /// Hears the workers and the keeper, and settles what they have finished.
 pub struct Listener<'a, 'b> {
@@ -219,6 +219,13 @@ impl<'a, 'b> Listener<'a, 'b> {
 
     /// A pack has been trained. Its models go to the keeper; where the engine still has them, its targets need not wait for that.
     fn ended(&mut self, mut finished: Finished) -> Result<()> {
+        // A source that is trained again for its model and diverges this time (on another device, perhaps): its record says done, so its targets
+        // are not lost for good.
+        for (&index, end) in finished.pack.iter().zip(&mut finished.ends).filter(|(_, end)| end.status == Status::Diverged) {
+            if self.ending.records.by_key.get(&self.ending.plan.stages[index].key).is_some_and(|known| known.status == Status::Done) {
+                end.status = Status::Failed;
+            }
+        }
         if self.tries_again(&finished)? {
             return Ok(());
         }

@@ -29,7 +29,7 @@ use crate::plan::{Part, Plan, Stage};
 use crate::store::{self, Checkpoint, Deaths, Folder, Lease, Record, Records, Status, Writer};
 use ending::{after_divergence, Ending};
 use engine::{Engine, Epoch};
-use listener::Listener;
+use listener::{Listener, MOST_DEATHS};
 use queue::Queue;
 use worker::Worker;
 
@@ -183,7 +183,7 @@ pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watche
     tally.gave_up = gave_up && tally.missing > 0;
     tally.interrupted = stop.load(Ordering::SeqCst) && tally.missing > 0 && !gave_up;
     match death {
-        Some(why) if shared.has_work() && !tally.interrupted && !gave_up => {
+        Some(why) if shared.has_work(MOST_DEATHS) && !tally.interrupted && !gave_up => {
             bail!("every worker has died, the last one of: {why}\n  hint: the same command goes on from here")
         }
         _ => Ok(tally),

@@ -157,9 +157,17 @@ impl Queue {
         self.working -= 1;
     }
 
+    /// Nothing is ready but packs in whose hands so many workers died.
+    pub fn is_hopeless(&self, deaths: usize) -> bool {
+        self.unfinished.is_empty()
+            && self.working == 0
+            && self.ready.values().all(BTreeSet::is_empty)
+            && self.distrusted.iter().all(|pack| self.suspicion(pack) >= deaths)
+    }
+
     /// Nothing is ready, and nothing that could make something ready is in work.
     pub fn is_over(&self) -> bool {
-        self.unfinished.is_empty() && self.distrusted.is_empty() && self.working == 0 && self.ready.values().all(BTreeSet::is_empty)
+        self.distrusted.is_empty() && self.is_hopeless(0)
     }
 
     /// A stage has ended. Its targets become ready if it is done; else they are lost, and returned.

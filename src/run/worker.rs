@@ -1,7 +1,6 @@
 //! A worker: takes packs from the queue, gives them to the engine, sends what comes of them.
 
 use std::cell::Cell;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,9 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::engine::{device_lost, out_of_memory, Ended, Engine, Epoch, Job, Link, PackEnd};
+use super::engine::{device_lost, out_of_memory, perhaps_out_of_memory, Ended, Engine, Epoch, Job, Link, PackEnd};
 use super::keeper::Task;
 use super::queue::Queue;
+use crate::caught::{caught, plain};
 use crate::plan::{Plan, Stage};
 use crate::store::{Array, Checkpoint, Folder, Status};
 
@@ -110,9 +110,9 @@ impl<'a> Shared<'a> {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Whether something is left to be done that could be.
-    pub fn has_work(&self) -> bool {
-        !self.queue().is_over()
+    /// Whether something is left to be done that could be: not what so many workers have died of.
+    pub fn has_work(&self, deaths: usize) -> bool {
+        !self.queue().is_hopeless(deaths)
     }
 
     /// A pack is wholly dealt with.
@@ -172,20 +172,17 @@ impl Worker<'_> {
         while let Some(pack) = self.shared.next() {
             self.send(Message::Started(pack.clone()));
             self.pack.set(Some(pack.clone()));
-            let started = Instant::now();
-            let outcome = self.run(&pack);
-            let finished = |pack, ends| {
-                Message::Ended(Finished { pack, ends, seconds: started.elapsed().as_secs_f64(), released: false, lost: vec![] })
-            };
+            let (outcome, seconds) = self.run(&pack);
+            let finished = |pack, ends| Message::Ended(Finished { pack, ends, seconds, released: false, lost: vec![] });
             let message = match outcome {
                 Ok(Ok(PackEnd::Finished(ends))) => finished(pack, ends),
                 Ok(Ok(PackEnd::Stopped)) => Message::Stopped(pack),
-                Ok(Err(error)) if device_lost(&error) => Message::Died(self.number, pack, format!("{error:#}")),
-                Ok(Err(error)) if pack.len() > 1 && out_of_memory(&error) => Message::TooLarge(pack),
+                Ok(Err(error)) if device_lost(&error) => Message::Died(self.number, pack, plain(&format!("{error:#}"))),
+                Ok(Err(error)) if pack.len() > 1 && perhaps_out_of_memory(&error) => Message::TooLarge(pack),
                 Ok(Err(error)) => {
                     let full = out_of_memory(&error);
                     let error = if full { error.context("one model alone is too large for the device's memory") } else { error };
-                    let ends = vec![failed(&format!("{error:#}")); pack.len()];
+                    let ends = vec![failed(&plain(&format!("{error:#}"))); pack.len()];
                     finished(pack, ends)
                 }
                 Err(error) => Message::Trouble(error),
@@ -199,31 +196,27 @@ impl Worker<'_> {
         }
     }
 
-    /// The outer error is the store's, the inner one the engine's.
-    fn run(&self, pack: &[usize]) -> Result<Result<PackEnd>> {
+    /// What came of it, and how long it was trained, with what earlier sweeps did of it. The outer error is the store's, the inner one the engine's.
+    fn run(&self, pack: &[usize]) -> (Result<Result<PackEnd>>, f64) {
         let key = pack_key(self.plan, pack);
-        let link = Wire { worker: self, pack, key: &key, last: Cell::new(Instant::now()), trouble: Cell::new(None) };
+        let now = Instant::now();
+        let link =
+            Wire { worker: self, pack, key: &key, started: now, before: Cell::new(0.0), last: Cell::new(now), trouble: Cell::new(None) };
         let stages: Vec<Stage> = pack.iter().map(|&index| self.plan.stages[index].clone()).collect();
         let sources = stages.iter().map(|stage| stage.source.map(|source| self.plan.stages[source].key.clone())).collect();
         let job = Job { key: key.clone(), stages, sources };
         // libtorch's errors arrive as panics from tch's plain methods. They, like any other panic, fail this pack only.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.engine.run(self.number, &job, &link)));
-        match link.trouble.take() {
+        let outcome = caught(|| self.engine.run(self.number, &job, &link));
+        let outcome = match link.trouble.take() {
             Some(trouble) => Err(trouble),
-            None => Ok(outcome.unwrap_or_else(|panic| Err(anyhow::anyhow!(panic_text(&*panic))))),
-        }
+            None => Ok(outcome.and_then(|ended| ended)),
+        };
+        (outcome, link.seconds())
     }
 }
 
 pub fn failed(error: &str) -> Ended {
     Ended { status: Status::Failed, metrics: Default::default(), history: vec![], error: Some(error.into()), model: None }
-}
-
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
-    let text = text.unwrap_or_else(|| "a panic without words".into());
-    // libtorch appends a C++ stack trace to its message.
-    text.split("\nException raised from").next().unwrap_or(&text).chars().take(2000).collect()
 }
 
 /// Names a pack by its stages, so that its snapshot is found again.
@@ -238,6 +231,10 @@ struct Wire<'a> {
     worker: &'a Worker<'a>,
     pack: &'a [usize],
     key: &'a str,
+    started: Instant,
+    /// Seconds that earlier sweeps trained it, as its snapshot has them.
+    before: Cell<f64>,
+    /// When it was last saved.
     last: Cell<Instant>,
     trouble: Cell<Option<anyhow::Error>>,
 }
@@ -258,7 +255,8 @@ impl Link for Wire<'_> {
     fn snapshot(&self, snapshot: Checkpoint) {
         self.last.set(Instant::now());
         let keys: Vec<&str> = self.pack.iter().map(|&index| self.worker.plan.stages[index].key.as_str()).collect();
-        let snapshot = Checkpoint { text: serde_json::json!({ "stages": keys, "state": snapshot.text }).to_string(), ..snapshot };
+        let text = serde_json::json!({ "stages": keys, "seconds": self.seconds(), "state": snapshot.text }).to_string();
+        let snapshot = Checkpoint { text, ..snapshot };
         let _ = self.worker.keeper.send(Task::Snapshot(self.worker.shared.folder.unfinished(self.key), snapshot));
         // see `send`
     }
@@ -273,13 +271,19 @@ impl Link for Wire<'_> {
         let path = self.worker.shared.folder.unfinished(self.key);
         let read = Checkpoint::newest(&path, &mut |warning| self.worker.send(Message::Warning(warning.into())));
         Ok(self.or_trouble(read)?.and_then(|snapshot| {
-            let text = serde_json::from_str::<serde_json::Value>(&snapshot.text).ok()?["state"].as_str()?.to_string();
+            let outer: serde_json::Value = serde_json::from_str(&snapshot.text).ok()?;
+            let text = outer["state"].as_str()?.to_string();
+            self.before.set(outer["seconds"].as_f64().unwrap_or(0.0));
             Some(Checkpoint { text, ..snapshot })
         }))
     }
 }
 
 impl Wire<'_> {
+    fn seconds(&self) -> f64 {
+        self.before.get() + self.started.elapsed().as_secs_f64()
+    }
+
     /// An error of the store is the sweep's: the pack is not to blame.
     fn or_trouble<T>(&self, read: Result<T>) -> Result<T> {
         read.map_err(|error| {

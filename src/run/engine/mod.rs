@@ -98,8 +98,19 @@ pub trait Engine: Send + Sync {
 
 /// Whether an error says that the device's memory is full.
 pub fn out_of_memory(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}"); // libtorch's words, for CUDA; its errors have no type
-    ["out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"].iter().any(|words| text.contains(words))
+    // libtorch's words, for CUDA and for the CPU; its errors have no type.
+    says(error, &["out of memory", "_STATUS_ALLOC_FAILED", "can't allocate memory"])
+}
+
+/// Whether an error is what a full device may give too: a smaller pack may do, and if not, it fails with these words.
+pub fn perhaps_out_of_memory(error: &anyhow::Error) -> bool {
+    // cuDNN found no way to compute a convolution, as it tried those that fit only; cuBLAS had no memory to start with.
+    out_of_memory(error) || says(error, &["unable to find an engine to execute this computation", "CUBLAS_STATUS_NOT_INITIALIZED"])
+}
+
+fn says(error: &anyhow::Error, words: &[&str]) -> bool {
+    let text = format!("{error:#}");
+    words.iter().any(|words| text.contains(words))
 }
 
 /// Whether an error says that the device, or this process's use of it, is lost: whatever is tried on it next fails too.

@@ -1,6 +1,6 @@
 //! Which devices there are, and libtorch's CUDA part.
 
-use anyhow::Result;
+use anyhow::{bail, Result};
 use tch::{Cuda, Device};
 
 use crate::run::engine::Description;
@@ -49,6 +49,10 @@ fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
         ));
     };
     let found = describe();
+    if found.cuda_devices == 0 && load_cuda().is_ok() {
+        // Of a cluster's node that may pass, or another node has one.
+        bail!("--device {wanted}: {}\n  hint: `nvidia-smi` says more; --device cpu always works", found.cuda);
+    }
     if index >= found.cuda_devices {
         return Err(crate::run::usage(
             format!("--device {wanted}: {}", found.cuda),

@@ -1,17 +1,16 @@
 //! Trains made-up packs for a moment, to see how fast they go.
 
 use std::cell::Cell;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tch::{Cuda, Device, Kind};
 
 use super::{task_name, Torch};
+use crate::caught::caught;
 use crate::data::task_labels;
 use crate::plan::{Stage, StageKind};
-use crate::run::engine::out_of_memory;
-use crate::run::worker::panic_text;
+use crate::run::engine::perhaps_out_of_memory;
 use crate::train::{Anchor, EpochReport, Objective, Observer, Pack, Snapshot, Start};
 
 /// Replicas tried in one pack, at most.
@@ -124,10 +123,9 @@ impl Torch {
 
     /// The same, where the device's memory may not suffice: none then.
     pub(super) fn rate_if_it_fits(&self, stage: &Stage, k: usize, time: Duration, whole: bool) -> Result<Option<Rate>> {
-        let tried = catch_unwind(AssertUnwindSafe(|| tch::with_grad(|| self.rate(0, stage, k, time, whole))));
-        match tried.unwrap_or_else(|panic| Err(anyhow::anyhow!(panic_text(&*panic)))) {
+        match caught(|| tch::with_grad(|| self.rate(0, stage, k, time, whole))).and_then(|rate| rate) {
             Ok(rate) => Ok(Some(rate)),
-            Err(error) if out_of_memory(&error) => Ok(None),
+            Err(error) if perhaps_out_of_memory(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }

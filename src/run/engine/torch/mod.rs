@@ -16,6 +16,7 @@ use anyhow::{ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::{Choice, Ended, Engine, Epoch, Job, Link, PackEnd};
+use crate::caught::caught;
 use crate::config::network::{BatchNormRule, DataName, Head, Method, Precision};
 use crate::config::Network;
 use crate::data::{task_labels, taught, Dataset, Preparation, Roots, Split};
@@ -58,7 +59,9 @@ struct Data {
 }
 
 pub fn open(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
-    Ok(Box::new(Torch::new(choice, plan, roots, measured)?))
+    // A card that is full or in use by another shows in a panic of tch's.
+    let opened = caught(|| Torch::new(choice, plan, roots, measured)).and_then(|opened| opened);
+    Ok(Box::new(opened?))
 }
 
 impl Torch {
