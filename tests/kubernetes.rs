@@ -70,6 +70,8 @@ fn manifests_make_sense() {
     let spec = &job["spec"];
     let pod = &spec["template"]["spec"];
     assert_eq!(spec["completionMode"].as_str(), Some("Indexed"));
+    let args: Vec<&str> = pod["containers"][0]["args"].as_sequence().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(args.windows(2).any(|pair| pair == ["--device", "cuda:0,cuda:1"]), "both GPUs are used: {args:?}");
     assert_eq!(
         (spec["completions"].as_u64(), spec["parallelism"].as_u64(), spec["backoffLimitPerIndex"].as_u64()),
         (Some(4), Some(4), Some(3))

@@ -112,6 +112,8 @@ fn wrong_flags_get_a_message() {
         (&["--time", "5", "--template", "/nowhere.sh"], "cannot read /nowhere.sh"),
         (&["--time", "5", "--template", bare.to_str().unwrap()], "bare.sh: it has no {{array}}: it would be one task"),
         (&["--time", "5", "--container", "docker"], "--container needs --image"),
+        (&["--time", "5", "--data", "/it's"], "has a blank or one of"),
+        (&["--time", "5", "--data", "/a#b"], "has a blank or one of"),
     ] {
         let done = run(launch(folder.path(), "exit 1").args(["--shards", "2"]).arg(&study).args(more));
         assert!(done.code == Some(2) && done.stderr.contains(says) && done.stdout.is_empty(), "{more:?}: {:?} {}", done.code, done.stderr);
@@ -128,6 +130,19 @@ fn a_cluster_that_does_not_answer_is_not_waited_for() {
     assert!(silent.stderr.contains("Slurm's controller does not answer"), "{}", silent.stderr);
     let small = five("echo 'MaxArraySize            = 4'");
     assert!(small.code == Some(2) && small.stderr.contains("this cluster's MaxArraySize is 4"), "{}", small.stderr);
+}
+
+#[test]
+fn tasks_use_the_gpus_that_they_ask_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = |more: &[&str]| {
+        let text = std::fs::read_to_string(script(folder.path(), more)).unwrap();
+        text.lines().find(|line| line.contains(" sweep ")).unwrap().to_string()
+    };
+    assert!(command(&["--gres", "gpu:a100:2"]).contains("--device 'cuda:0,cuda:1' "));
+    assert!(command(&["--gres", "gpu:2", "--device", "cuda:1"]).contains("--device cuda:1 "));
+    assert!(!command(&[]).contains("--device"));
+    assert!(!command(&["--gres", "gpu:1", "--sweep-arg=--engine", "--sweep-arg=mock"]).contains("--device"));
 }
 
 #[test]

@@ -53,7 +53,7 @@ struct Common {
     /// Parts of the study; each is a task of its own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     shards: u32,
-    /// Passed on to `sweep`: auto, cpu, cuda:0, …
+    /// Passed on to `sweep`: cpu, cuda:0, … [default: all GPUs that are asked for, else auto]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// Passed on to `sweep`
@@ -206,10 +206,13 @@ impl Common {
         Ok(study)
     }
 
-    /// More words for `sweep`.
-    fn more(&self) -> Vec<String> {
+    /// More words for `sweep`, of a task with so many GPUs: it uses them all, and does not make do with the CPU where a node's are out of order.
+    fn more(&self, gpus: u32) -> Vec<String> {
         let mut more = vec![];
-        more.extend(self.device.iter().flat_map(|device| ["--device".into(), device.clone()]));
+        let all = || (0..gpus).map(|gpu| format!("cuda:{gpu}")).collect::<Vec<_>>().join(",");
+        let other = ["--device", "--engine"].iter().any(|option| self.sweep_arg.iter().any(|word| word.starts_with(option)));
+        let device = self.device.clone().or_else(|| (gpus > 0 && !other).then(all));
+        more.extend(device.into_iter().flat_map(|device| ["--device".into(), device]));
         more.extend(self.workers.iter().flat_map(|n| ["--workers".into(), n.to_string()]));
         more.extend(self.retries.iter().flat_map(|n| ["--retries".into(), n.to_string()]));
         more.extend(self.sweep_arg.iter().cloned());
@@ -236,9 +239,9 @@ impl SlurmArgs {
         let data = self.data.as_deref().map(absolute).transpose()?;
         let folder = format!("{out}/{}/launch", study.name);
         for text in [&folder].into_iter().chain(&data) {
-            if text.contains(['\n', ' ', '%', ':', ',']) {
+            if text.contains(|c: char| c.is_whitespace() || "%:,'\"#\\".contains(c)) {
                 return Err(usage(
-                    format!("`{text}` has a blank, %, colon or comma, which sbatch and containers misread"),
+                    format!("`{text}` has a blank or one of % : , ' \" # \\, which sbatch and containers misread"),
                     "use a plainer path",
                 ));
             }
@@ -254,7 +257,7 @@ impl SlurmArgs {
             study: format!("{}/{}/launch/{file}", if inside { container::LOGS } else { &out }, study.name),
             out: if inside { container::LOGS.into() } else { out.clone() },
             data: data.map(|data| if inside { container::DATA.into() } else { data }),
-            more: self.common.more(),
+            more: self.common.more(self.gres.as_deref().map_or(0, slurm::gpus)),
         };
         SweepArgs::check_shard(&task.sweep()[1..])?; // better here than in every task's log
         let template = match &self.template {
@@ -327,7 +330,7 @@ impl SlurmArgs {
         // SAFETY: these calls cannot fail and touch no memory.
         let user = unsafe { (libc::getuid(), libc::getgid()) };
         let cuda = self.common.device.as_deref().is_some_and(|device| device.starts_with("cuda"));
-        let gpu = cuda || self.gres.as_deref().is_some_and(|gres| gres.contains("gpu"));
+        let gpu = cuda || self.gres.as_deref().is_some_and(|gres| slurm::gpus(gres) > 0);
         Ok(Container { engine: self.container, image, logs: out.into(), data: data.clone(), gpu, user })
     }
 
@@ -398,7 +401,7 @@ impl KubernetesArgs {
             study: kubernetes::STUDY_FILE.into(),
             out: container::LOGS.into(),
             data: Some(container::DATA.into()),
-            more: self.common.more(),
+            more: self.common.more(self.gpus),
         };
         SweepArgs::check_shard(&task.sweep()[1..])?;
         let request = kubernetes::Request {

@@ -180,16 +180,21 @@ fn pod(task: &Task, request: &Request, config: &str) -> PodSpec {
     }
 }
 
-/// A name that Kubernetes takes (RFC 1123), with room for the pods' own endings.
+/// A name that Kubernetes takes (RFC 1123), with room for the pods' own endings. Where that is not the study's own, a few digits of its hash keep
+/// two studies apart.
 pub fn name(study: &str) -> Result<String> {
     let plain: String = study.to_lowercase().chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }).collect();
-    let short: String = format!("transfergrid-{}", plain.trim_matches('-')).chars().take(50).collect();
-    let name = short.trim_end_matches('-').to_string();
-    if name == "transfergrid" {
+    let short: String = plain.trim_matches('-').chars().take(MOST_LETTERS).collect();
+    let short = short.trim_end_matches('-');
+    if short.is_empty() {
         bail!("the study's name `{study}` leaves no letter or digit for a Kubernetes name");
     }
-    Ok(name)
+    let ending = if short == study { String::new() } else { format!("-{}", &hash(&study)[..6]) };
+    Ok(format!("transfergrid-{short}{ending}"))
 }
+
+/// Of a study's name, in a Job's.
+const MOST_LETTERS: usize = 30;
 
 /// `key=value:Effect`, `key:Effect`, or `:Effect` for every taint of that effect.
 pub fn toleration(text: &str) -> Result<Toleration, String> {
@@ -367,8 +372,12 @@ mod tests {
 
     #[test]
     fn names_tolerations_and_quantities() {
-        assert_eq!(name("CIFAR_10 (small)").unwrap(), "transfergrid-cifar-10--small");
+        assert_eq!(name("cifar10-small").unwrap(), "transfergrid-cifar10-small");
+        assert!(name("CIFAR_10 (small)").unwrap().starts_with("transfergrid-cifar-10--small-"));
         assert!(name("---").is_err() && name(&"a".repeat(100)).unwrap().len() <= 50);
+        // Studies that are shortened or spelt alike are kept apart.
+        assert_ne!(name("a_b").unwrap(), name("a-b").unwrap());
+        assert_ne!(name(&("a".repeat(60) + "1")).unwrap(), name(&("a".repeat(60) + "2")).unwrap());
         assert!(toleration("nvidia.com/gpu:NoSchedule").is_ok_and(|t| t.operator.as_deref() == Some("Exists")));
         assert!(toleration("a=b:NoExecute").is_ok_and(|t| t.value.as_deref() == Some("b")));
         assert!(toleration("a=b").is_err() && toleration("a:Never").is_err());

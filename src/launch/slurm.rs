@@ -73,7 +73,24 @@ fn directives(request: &Request) -> String {
     let time = [format!("--time={}", request.time)];
     let options = request.options.iter().map(|(name, value)| format!("--{name}={value}"));
     let all = time.into_iter().chain(options).chain(request.more.iter().cloned());
-    all.map(|option| format!("#SBATCH {option}\n")).collect::<String>().trim_end().to_string()
+    all.map(|option| format!("#SBATCH {}\n", directive(&option))).collect::<String>().trim_end().to_string()
+}
+
+/// An option as sbatch reads it in a script: blanks, quotes and # only between quotes.
+fn directive(option: &str) -> String {
+    match option.contains(|c: char| c.is_whitespace() || "'\"#\\".contains(c)) {
+        true => format!("\"{}\"", option.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ")),
+        false => option.to_string(),
+    }
+}
+
+/// GPUs that `--gres` asks for: `gpu`, `gpu:2`, `gpu:a100:2`, among others behind commas.
+pub fn gpus(gres: &str) -> u32 {
+    let of_one = |one: &str| {
+        let mut parts = one.split(':');
+        (parts.next() == Some("gpu")).then(|| parts.next_back().and_then(|count| count.parse().ok()).unwrap_or(1))
+    };
+    gres.split(',').filter_map(of_one).sum()
 }
 
 /// Words for a shell; [`GPUS`] is left for it to fill in.
@@ -155,6 +172,14 @@ mod tests {
     fn task() -> Task {
         let study = "/shared/logs/it's/launch/study.yaml".into();
         Task { name: "it".into(), shards: 16, study, out: "/shared/logs".into(), data: None, more: vec![] }
+    }
+
+    #[test]
+    fn gpus_and_odd_options() {
+        let counts = ["gpu", "gpu:2", "gpu:a100", "gpu:a100:4", "shard:1,gpu:2", "lustre"].map(gpus);
+        assert_eq!(counts, [1, 2, 1, 4, 2, 0]);
+        assert_eq!(directive("--comment=it's a \"test\" #1"), r##""--comment=it's a \"test\" #1""##);
+        assert_eq!(directive("--gres=gpu:1"), "--gres=gpu:1");
     }
 
     #[test]
