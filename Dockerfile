@@ -28,13 +28,14 @@ RUN touch build.rs src/main.rs src/lib.rs \
     && if [ "$TORCH" = none ]; then set -- --no-default-features; fi \
     && TRANSFERGRID_COMMIT=$COMMIT cargo build --release --locked "$@" \
     && mkdir -p /out/usr/local/bin && cp target/release/transfergrid /out/usr/local/bin/
-# Only what runs: libtorch's libraries, CUDA's libraries beside it, and the version that `doctor` reads.
+# Only what runs: libtorch's libraries, CUDA's beside them, and the version that `doctor` reads. The wheel has its CUDA part in any case.
 RUN if [ "$TORCH" != none ]; then \
         site=$(dirname "$(readlink -f .venv/libtorch)") && mkdir -p "/out$site/torch" \
         && cp -a "$site/torch/lib" "$site/torch/version.py" "/out$site/torch/" \
         && cp -a "$site/nvidia" "/out$site/" \
         && cp -a .venv/libtorch "/out$PWD/.venv/libtorch"; \
-    fi
+    fi \
+    && if [ "$TORCH" = cpu ]; then rm "/out$site/torch/lib/"libtorch_cuda*.so "/out$site/torch/lib/libtorch_nvshmem.so"; fi
 
 FROM debian:bookworm-slim
 # Anyone's user id works: the program writes under the mounted data/ and logs/ only.
