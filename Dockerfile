@@ -1,5 +1,5 @@
 # make image               with CUDA's libraries (the driver comes from the container runtime): about 4.1 GB
-# make image TORCH=cpu     CPU only
+# make image TORCH=cpu     CPU only: about 830 MB
 # make image TORCH=none    the theory, reports and launching only: about 240 MB
 #
 # docker run --rm --gpus all --read-only --user $(id -u):$(id -g) -v $PWD/data:/app/data:ro -v $PWD/logs:/app/logs transfergrid sweep experiments/cifar10.yaml

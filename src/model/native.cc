@@ -1,6 +1,7 @@
-// What tch 0.24 does not reach of libtorch, and no more: operations whose gradient is written in Rust, TF32's switches, profiles.
+// What tch 0.24 does not reach of libtorch, and no more: operations whose gradient is written in Rust, TF32's switches, the allocator's cache, profiles.
 #include <ATen/Context.h>
 #include <ATen/record_function.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
@@ -78,6 +79,15 @@ at::Tensor* transfergrid_with_gradient(
 void transfergrid_allow_tf32(bool allowed) {
   at::globalContext().setAllowTF32CuBLAS(allowed);
   at::globalContext().setAllowTF32CuDNN(allowed);
+}
+
+/// Gives the device what CUDA's allocator keeps for later.
+void transfergrid_release_memory() {
+  try {
+    at::getDeviceAllocator(at::kCUDA)->emptyCache();
+  } catch (...) {
+    // There is no CUDA, or its device is lost: whoever uses it next is told so.
+  }
 }
 }
 

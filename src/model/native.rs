@@ -20,6 +20,7 @@ extern "C" {
         release: extern "C" fn(*mut c_void),
     ) -> *mut C_tensor;
     fn transfergrid_allow_tf32(allowed: bool);
+    fn transfergrid_release_memory();
     fn transfergrid_profile_start();
     fn transfergrid_profile_stop(closure: *mut c_void, see: extern "C" fn(*mut c_void, *const c_char, i64, i64));
     fn transfergrid_enter(name: *const c_char) -> *mut c_void;
@@ -87,6 +88,13 @@ extern "C" fn release(closure: *mut c_void) {
 pub fn allow_tf32(allowed: bool) {
     // SAFETY: sets two flags.
     unsafe { transfergrid_allow_tf32(allowed) }
+}
+
+/// Gives the GPU the memory that libtorch keeps of tensors that are no more: what cuBLAS and cuDNN take for themselves, and other processes, does not
+/// come from there. Nothing where there is no GPU.
+pub fn release_memory() {
+    // SAFETY: catches its own errors.
+    unsafe { transfergrid_release_memory() }
 }
 
 /// Runs `work` as an operation of that name in profiles.

@@ -173,7 +173,8 @@ impl Optimiser {
     pub fn distance(&self, theta: &Tensor, mask: &Tensor) -> Vec<f64> {
         no_grad(|| {
             let squares = (self.anchor.distance(theta) * mask).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
-            Vec::<f64>::try_from(squares.sqrt()).unwrap_or_default()
+            let distances = squares.sqrt().to_device(Device::Cpu); // here an error of the device's shows in its own words
+            Vec::<f64>::try_from(distances).unwrap_or_default()
         })
     }
 }

@@ -88,7 +88,7 @@ pub trait Observer {
     fn snapshot(&mut self, snapshot: Snapshot);
 }
 
-/// All that is needed to go on: with it and the study, training continues bit for bit. Random streams need no state, they are
+/// All that is needed to go on: with it and the study, training continues, bit for bit on CPU. Random streams need no state, they are
 /// functions of (name, seed, epoch).
 #[derive(Debug)]
 pub struct Snapshot {

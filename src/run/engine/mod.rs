@@ -99,13 +99,14 @@ pub trait Engine: Send + Sync {
 /// Whether an error says that the device's memory is full.
 pub fn out_of_memory(error: &anyhow::Error) -> bool {
     // libtorch's words, for CUDA and for the CPU; its errors have no type.
-    says(error, &["out of memory", "_STATUS_ALLOC_FAILED", "can't allocate memory"])
+    says(error, &["out of memory", "_STATUS_ALLOC_FAILED", "DEVICE_ALLOCATION_FAILED", "can't allocate memory"])
 }
 
 /// Whether an error is what a full device may give too: a smaller pack may do, and if not, it fails with these words.
 pub fn perhaps_out_of_memory(error: &anyhow::Error) -> bool {
-    // cuDNN found no way to compute a convolution, as it tried those that fit only; cuBLAS had no memory to start with.
-    out_of_memory(error) || says(error, &["unable to find an engine to execute this computation", "CUBLAS_STATUS_NOT_INITIALIZED"])
+    // cuDNN found no way to compute a convolution, as it tried those that fit only; cuBLAS or cuDNN had no memory to start with.
+    let words = ["unable to find an engine to execute this computation", "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED"];
+    out_of_memory(error) || says(error, &words)
 }
 
 fn says(error: &anyhow::Error, words: &[&str]) -> bool {
@@ -130,6 +131,12 @@ pub fn device_lost(error: &anyhow::Error) -> bool {
         "busy or unavailable",
         "CUDNN_STATUS_EXECUTION_FAILED",
         "CUBLAS_STATUS_EXECUTION_FAILED",
+        "Invalid access of peer GPU memory over nvlink or a hardware error",
+        "operation not supported on global/shared address space",
+        "uncorrectable NVLink error",
+        "tensor memory not completely freed",
+        "the MPS client has been terminated by the server",
+        "no CUDA-capable device is detected",
         "GPU is lost",
         "has fallen off the bus",
     ];

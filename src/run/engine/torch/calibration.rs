@@ -71,18 +71,24 @@ impl Calibration {
         let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         let timings: Vec<Timing> =
             layers.iter().enumerate().map(|(i, layer)| time(layer, i > 0, k as i64, batch as i64, kind, device)).collect();
-        measured.strategies.insert(key, timings.clone());
-        self.save(&measured);
+        // Where none worked, the device is full or lost just now.
+        if timings.iter().all(|timing| !timing.milliseconds.is_empty()) {
+            measured.strategies.insert(key, timings.clone());
+            self.save(&measured);
+        }
         timings
     }
 
-    /// The size that `measure` finds best, with what it tried.
+    /// The size that `measure` finds best, with what it tried. What failed at once tells nothing of the device, and is not kept.
     pub fn pack_size(&self, shape: &str, measure: impl FnOnce() -> (usize, Vec<(usize, f64)>)) -> usize {
         let key = format!("{} / {shape}", self.hardware);
         if let Some(known) = self.measured.lock().unwrap_or_else(PoisonError::into_inner).packs.get(&key) {
             return known.chosen;
         }
         let (chosen, images_per_second) = measure(); // unlocked: it asks for strategies
+        if images_per_second.is_empty() {
+            return chosen;
+        }
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         measured.packs.insert(key, PackSize { chosen, images_per_second });
         self.save(&measured);

@@ -29,7 +29,7 @@ pub fn devices(wanted: &str) -> Result<Vec<Device>> {
         if all.contains(&device) {
             return Err(crate::run::usage(
                 format!("--device {wanted}: {name} stands there twice"),
-                "name each device once; --workers N trains N packs at a time",
+                "name each device once; --workers N keeps N packs at hand, which one GPU computes in turn",
             ));
         }
         all.push(device);
@@ -94,6 +94,7 @@ pub fn describe() -> Description {
 fn load_cuda() -> Result<(), String> {
     static LOADED: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
     let load = || {
+        load_compiler();
         // SAFETY: a NUL-terminated name; libtorch's libraries register themselves when loaded and are never unloaded. dlerror's text
         // is copied before anything else can replace it.
         unsafe {
@@ -105,6 +106,21 @@ fn load_cuda() -> Result<(), String> {
         }
     };
     LOADED.get_or_init(load).clone()
+}
+
+/// cuDNN compiles some of its kernels when they are needed, by a compiler that looks for one of its own libraries by its bare name, and would find it in
+/// the system's folders only: PyTorch's wheel has it elsewhere (torch/__init__.py loads it beforehand for the same reason).
+fn load_compiler() {
+    let Some(lib) = option_env!("TRANSFERGRID_LIBTORCH_LIB").map(std::path::Path::new) else { return };
+    // The wheel's place, and that of libtorch's own archive.
+    let places = [lib.join("../../nvidia/cu13/lib"), lib.to_path_buf()];
+    let files = places.iter().filter_map(|place| std::fs::read_dir(place).ok()).flatten().flatten();
+    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with("libnvrtc-builtins")) {
+        if let Ok(name) = std::ffi::CString::new(file.path().into_os_string().into_encoded_bytes()) {
+            // SAFETY: a NUL-terminated name; the library is data for the compiler and is never unloaded.
+            unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+        }
+    }
 }
 
 /// The device's name, so that what was measured on one is not taken for another's: the GPUs' model names, or the processor's.

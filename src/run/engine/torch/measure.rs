@@ -9,6 +9,7 @@ use tch::{Cuda, Device, Kind};
 use super::{task_name, Torch};
 use crate::caught::caught;
 use crate::data::task_labels;
+use crate::model::release_memory;
 use crate::plan::{Stage, StageKind};
 use crate::run::engine::perhaps_out_of_memory;
 use crate::train::{Anchor, EpochReport, Objective, Observer, Pack, Snapshot, Start};
@@ -146,6 +147,7 @@ impl Torch {
                 }
                 (best, fastest, k) = (k, speed, 2 * k);
             }
+            release_memory(); // each worker's cuBLAS and cuDNN will want some
             (best, tried)
         })
     }

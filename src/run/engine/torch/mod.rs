@@ -15,12 +15,12 @@ use std::sync::Mutex;
 use anyhow::{ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
-use super::{Choice, Ended, Engine, Epoch, Job, Link, PackEnd};
+use super::{perhaps_out_of_memory, Choice, Ended, Engine, Epoch, Job, Link, PackEnd};
 use crate::caught::caught;
 use crate::config::network::{BatchNormRule, DataName, Head, Method, Precision};
 use crate::config::Network;
 use crate::data::{task_labels, taught, Dataset, Preparation, Roots, Split};
-use crate::model::{allow_tf32, Architecture, Role};
+use crate::model::{allow_tf32, release_memory, Architecture, Role};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
 use crate::train::{
@@ -161,7 +161,11 @@ impl Engine for Torch {
     fn run(&self, worker: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
         self.prepare_thread(worker);
         // A panic inside tch's `no_grad` leaves gradients off on this thread; the next pack must not suffer for it.
-        tch::with_grad(|| self.train(self.device_of(worker), job, link))
+        let ended = caught(|| tch::with_grad(|| self.train(self.device_of(worker), job, link))).and_then(|ended| ended);
+        if ended.as_ref().is_err_and(perhaps_out_of_memory) {
+            release_memory(); // its tensors are no more
+        }
+        ended
     }
 }
 
