@@ -45,13 +45,29 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T> {
 
 /// The words of an error of libtorch's without its C++ stack, also where tch has quoted them; other texts as they are, if not too long.
 pub fn plain(text: &str) -> String {
-    let unquoted = text.strip_prefix(TCH).map(|quoted| {
-        let inner = quoted.trim_end_matches("\")");
-        inner.replace("\\n", "\n").replace("\\\"", "\"").replace("\\'", "'")
-    });
+    let unquoted = text.strip_prefix(TCH).map(|quoted| unescaped(quoted.strip_suffix("\")").unwrap_or(quoted)));
     let text = unquoted.as_deref().unwrap_or(text);
     let stack = ["\nException raised from", "\nframe #"].iter().filter_map(|start| text.find(start)).min();
     text[..stack.unwrap_or(text.len())].trim_end().chars().take(LONGEST).collect()
+}
+
+/// The reverse of what `Debug` does to a text, but for letters written as numbers.
+fn unescaped(quoted: &str) -> String {
+    let mut letters = quoted.chars();
+    let mut text = String::with_capacity(quoted.len());
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            text.push(letter);
+            continue;
+        }
+        match letters.next() {
+            Some('n') => text.push('\n'),
+            Some('t') => text.push('\t'),
+            Some(other) => text.push(other),
+            None => {}
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -60,11 +76,12 @@ mod tests {
 
     #[test]
     fn libtorchs_words_come_without_its_stack() {
-        let words = "CUDA out of memory. Tried to allocate 2 GiB.";
+        let words = "CUDA out of memory: \"C:\\new\" wants (\"2 GiB\")";
         let raw = format!("{words}\nException raised from malloc at x.cpp:1 (most recent call first):\nframe #0: c10::Error");
         assert_eq!(plain(&raw), words);
         let fails = || -> Result<(), Torch> { Err(Torch(raw.clone())) };
         assert_eq!(caught(|| fails().unwrap()).unwrap_err().to_string(), words);
+        assert_eq!(plain(&format!("called `Result::unwrap()` on an `Err` value: {:?}", Torch(words.into()))), words);
     }
 
     /// As tch's error shows itself.

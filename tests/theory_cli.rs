@@ -3,6 +3,8 @@
 mod common;
 
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use common::*;
 use ndarray::{Array1, Array2};
@@ -127,11 +129,17 @@ fn a_run_that_is_told_to_stop_saves_and_says_so() {
     let here = tempfile::tempdir().unwrap();
     let long = STUDY.replace("draws: 40", "draws: 200000").replace("p: 40", "p: 150");
     write(here.path(), "study.yaml", &long);
-    let mut child = spawn(program().current_dir(here.path()).args(["theory", "run", "study.yaml", "--out", "logs"]));
-    let folder = here.path().join("logs/little/study.yaml");
-    until("it draws", || folder.exists());
+    let mut command = program();
+    command.current_dir(here.path()).args(["theory", "run", "study.yaml", "--out", "logs"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // Opened as the first case begins; the draws take minutes.
+    let records = here.path().join("logs/little/records");
+    until("it draws", || std::fs::read_dir(&records).is_ok_and(|mut files| files.next().is_some()));
+    std::thread::sleep(Duration::from_millis(300));
     signal("-TERM", child.id());
-    assert_eq!(child.wait().unwrap().code(), Some(75));
+    let done = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.code() == Some(75) && said.contains("interrupted: finished cases are saved"), "{:?} {said}", done.status);
 }
 
 #[test]

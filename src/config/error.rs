@@ -50,7 +50,7 @@ impl fmt::Display for StudyError {
 }
 
 /// Whether an error of reading speaks of the storage (a file server that is away, a failing disk, too many open files) and not of the file, so that
-/// trying again, on another machine perhaps, may help.
+/// trying again, on another machine perhaps, may help. Looks into errors that wrap one of the system, as those of archives do.
 pub fn storage_failed(error: &io::Error) -> bool {
     let of_the_file = [
         ErrorKind::NotFound,
@@ -60,8 +60,16 @@ pub fn storage_failed(error: &io::Error) -> bool {
         ErrorKind::InvalidInput,
         ErrorKind::InvalidFilename,
     ];
-    // Those of the system have a number; others are of what was read, such as an archive that ends early.
-    error.raw_os_error().is_some() && !of_the_file.contains(&error.kind())
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        cause = match current.downcast_ref::<io::Error>() {
+            // Those of the system have a number; others are of what was read, such as an archive that ends early.
+            Some(error) if error.raw_os_error().is_some() => return !of_the_file.contains(&error.kind()),
+            Some(error) => error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static)),
+            None => current.source(),
+        };
+    }
+    false
 }
 
 /// "did you mean": the known name nearest to what was written, if one is near.

@@ -99,7 +99,7 @@ impl Form {
     }
 
     fn read_archive(&self, path: &Path) -> Result<BTreeMap<String, Vec<u8>>, DataError> {
-        let broken = |error: std::io::Error| DataError::file(path, format!("not a readable .tar.gz: {error}"));
+        let broken = |error: std::io::Error| DataError::archive(path, &error);
         let file = File::open(path).map_err(broken)?;
         let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
         let mut batches = BTreeMap::new();

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{DataError, Examples};
+use crate::config::storage_failed;
 
 /// Reads the four files of MNIST from a folder.
 pub fn read_mnist(folder: &Path) -> Result<(Examples, Examples), DataError> {
@@ -27,7 +28,8 @@ pub fn spellings(folder: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 fn file(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
-    let found = spellings(folder, name).into_iter().find(|path| path.is_file());
+    let found =
+        spellings(folder, name).into_iter().find(|path| path.metadata().map_or_else(|error| storage_failed(&error), |file| file.is_file()));
     found.ok_or_else(|| DataError::file(&folder.join(name), "this file is missing (plain or .gz)"))
 }
 

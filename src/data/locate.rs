@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::DataError;
 use crate::config::network::DataName;
+use crate::config::storage_failed;
 
 /// Folders to look in, best first.
 #[derive(Debug, Clone)]
@@ -26,9 +27,10 @@ fn names(name: DataName) -> &'static [&'static str] {
     }
 }
 
-/// The first folder or archive of that name.
+/// The first folder or archive of that name; also one that the storage does not let us see, so that reading it says why.
 pub fn find(name: DataName, roots: &Roots) -> Option<PathBuf> {
-    roots.0.iter().flat_map(|root| names(name).iter().map(move |n| root.join(n))).find(|path| path.exists())
+    let is_there = |path: &PathBuf| path.try_exists().unwrap_or_else(|error| storage_failed(&error));
+    roots.0.iter().flat_map(|root| names(name).iter().map(move |n| root.join(n))).find(is_there)
 }
 
 pub fn require(name: DataName, roots: &Roots) -> Result<PathBuf, DataError> {

@@ -45,10 +45,19 @@ impl DataError {
 
     /// A file or folder that could not be read.
     fn read(path: &Path, error: &io::Error) -> DataError {
-        let what = format!("{}: cannot be read: {error}", path.display());
+        DataError::unreadable(path, "cannot be read", error)
+    }
+
+    /// An archive that could not be read.
+    fn archive(path: &Path, error: &io::Error) -> DataError {
+        DataError::unreadable(path, "not a readable .tar.gz", error)
+    }
+
+    fn unreadable(path: &Path, what: &str, error: &io::Error) -> DataError {
+        let of_the_file = DataError::file(path, format!("{what}: {error}"));
         match storage_failed(error) {
-            true => DataError { what, hint: "is its disk or file server well? then try again".into(), may_pass: true },
-            false => DataError::file(path, format!("cannot be read: {error}")),
+            true => DataError { hint: "is its disk or file server well? then try again".into(), may_pass: true, ..of_the_file },
+            false => of_the_file,
         }
     }
 
@@ -149,4 +158,28 @@ impl Dataset {
 /// Where a data set was found, if it was.
 pub fn find(name: DataName, roots: &Roots) -> Option<PathBuf> {
     locate::find(name, roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storage_that_fails_is_told_from_a_file_that_is_wrong() {
+        is_told_in("cifar-10-binary.tar.gz", |path| read_cifar10(path).unwrap_err());
+        is_told_in("20news-bydate.tar.gz", |path| newsgroups::read_newsgroups(path, true).unwrap_err());
+    }
+
+    fn is_told_in(name: &str, read: impl Fn(&Path) -> DataError) {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join(name);
+        // The beginning of this file gives an input/output error, as a failing disk does.
+        std::os::unix::fs::symlink("/proc/self/mem", &archive).unwrap();
+        let failed = read(&archive);
+        assert!(failed.may_pass && failed.what.contains("Input/output error"), "{failed}");
+        std::fs::remove_file(&archive).unwrap();
+        std::fs::write(&archive, "no archive").unwrap();
+        let wrong = read(&archive);
+        assert!(!wrong.may_pass && wrong.what.contains("not a readable .tar.gz"), "{wrong}");
+    }
 }

@@ -70,7 +70,7 @@ fn from_folder(folder: &Path) -> Result<[Half; 2], DataError> {
 }
 
 fn from_archive(path: &Path) -> Result<[Half; 2], DataError> {
-    let broken = |error: std::io::Error| DataError::file(path, format!("not a readable .tar.gz: {error}"));
+    let broken = |error: std::io::Error| DataError::archive(path, &error);
     let file = File::open(path).map_err(broken)?;
     let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
     let mut halves = [Half::new(), Half::new()];

@@ -76,19 +76,23 @@ fn directives(request: &Request) -> String {
     all.map(|option| format!("#SBATCH {}\n", directive(&option))).collect::<String>().trim_end().to_string()
 }
 
-/// An option as sbatch reads it in a script: blanks, quotes and # only between quotes.
+/// An option as sbatch reads it in a script: `--name=value` with blanks or # between quotes. Two words, or what has quotes already, as it is.
 fn directive(option: &str) -> String {
-    match option.contains(|c: char| c.is_whitespace() || "'\"#\\".contains(c)) {
-        true => format!("\"{}\"", option.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ")),
-        false => option.to_string(),
+    let bare = |text: &str| !text.contains(['\'', '"', '\\']);
+    match option.split_once('=') {
+        Some((name, value)) if !name.contains(char::is_whitespace) && bare(value) && value.contains([' ', '\t', '#']) => {
+            format!("{name}=\"{value}\"")
+        }
+        _ => option.to_string(),
     }
 }
 
-/// GPUs that `--gres` asks for: `gpu`, `gpu:2`, `gpu:a100:2`, among others behind commas.
+/// GPUs that `--gres` asks for: `gpu`, `gpu:2`, `gpu:a100:2`, among others behind commas. Of slices (MIG: `gpu:1g.10gb:2`) a process sees one only.
 pub fn gpus(gres: &str) -> u32 {
     let of_one = |one: &str| {
         let mut parts = one.split(':');
-        (parts.next() == Some("gpu")).then(|| parts.next_back().and_then(|count| count.parse().ok()).unwrap_or(1))
+        let most = if one.contains("g.") { 1 } else { u32::MAX };
+        (parts.next() == Some("gpu")).then(|| parts.next_back().and_then(|count| count.parse().ok()).unwrap_or(1).min(most))
     };
     gres.split(',').filter_map(of_one).sum()
 }
@@ -176,9 +180,12 @@ mod tests {
 
     #[test]
     fn gpus_and_odd_options() {
-        let counts = ["gpu", "gpu:2", "gpu:a100", "gpu:a100:4", "shard:1,gpu:2", "lustre"].map(gpus);
-        assert_eq!(counts, [1, 2, 1, 4, 2, 0]);
-        assert_eq!(directive("--comment=it's a \"test\" #1"), r##""--comment=it's a \"test\" #1""##);
+        let counts = ["gpu", "gpu:2", "gpu:a100", "gpu:a100:4", "shard:1,gpu:2", "lustre", "gpu:1g.10gb:2"].map(gpus);
+        assert_eq!(counts, [1, 2, 1, 4, 2, 0, 1]);
+        assert_eq!(directive("--comment=a test #1"), r##"--comment="a test #1""##);
+        for as_it_is in ["--exclude n1", "-A proj", r##"--comment="a b""##, "--exclusive"] {
+            assert_eq!(directive(as_it_is), as_it_is);
+        }
         assert_eq!(directive("--gres=gpu:1"), "--gres=gpu:1");
     }
 

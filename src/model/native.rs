@@ -61,10 +61,12 @@ pub fn with_gradient(
 }
 
 extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut *const C_tensor) -> *const c_char {
-    // SAFETY: `closure` is the box that `with_gradient` made, used by one thread at a time; the gradient lives through the call.
-    let (waiting, gradient) = unsafe { (&mut *closure.cast::<Waiting>(), Tensor::clone_from_ptr(gradient)) };
+    // SAFETY: the box that `with_gradient` made, used by one thread at a time.
+    let waiting = unsafe { &mut *closure.cast::<Waiting>() };
     // A panic must not cross into C++. Its words do: they may say that the device's memory is full.
     let outcome = caught(|| {
+        // SAFETY: the gradient lives through the call.
+        let gradient = unsafe { Tensor::clone_from_ptr(gradient) };
         let backward = waiting.closure.take().expect("an operation's gradient is asked for once");
         waiting.results = tch::no_grad(|| backward(gradient));
         for (i, result) in waiting.results.iter().enumerate() {

@@ -221,10 +221,15 @@ impl<'a, 'b> Listener<'a, 'b> {
     fn ended(&mut self, mut finished: Finished) -> Result<()> {
         // A source that is trained again for its model and diverges this time (on another device, perhaps): its record says done, so its targets
         // are not lost for good.
+        let mut otherwise = false;
         for (&index, end) in finished.pack.iter().zip(&mut finished.ends).filter(|(_, end)| end.status == Status::Diverged) {
             if self.ending.records.by_key.get(&self.ending.plan.stages[index].key).is_some_and(|known| known.status == Status::Done) {
                 end.status = Status::Failed;
+                otherwise = true;
             }
+        }
+        if otherwise {
+            self.forget(&finished.pack, f64::INFINITY)?; // its snapshot has diverged too: the next time it is trained from its start
         }
         if self.tries_again(&finished)? {
             return Ok(());

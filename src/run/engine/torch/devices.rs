@@ -49,8 +49,8 @@ fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
         ));
     };
     let found = describe();
-    if found.cuda_devices == 0 && load_cuda().is_ok() {
-        // Of a cluster's node that may pass, or another node has one.
+    if index >= found.cuda_devices && load_cuda().is_ok() {
+        // No mistake where a cluster's node has lost one: another node may have it.
         bail!("--device {wanted}: {}\n  hint: `nvidia-smi` says more; --device cpu always works", found.cuda);
     }
     if index >= found.cuda_devices {
