@@ -92,8 +92,8 @@ pub fn allow_tf32(allowed: bool) {
     unsafe { transfergrid_allow_tf32(allowed) }
 }
 
-/// Gives the GPU the memory that libtorch keeps of tensors that are no more: what cuBLAS and cuDNN take for themselves, and other processes, does not
-/// come from there. Nothing where there is no GPU.
+/// Gives back to the GPU what libtorch keeps of tensors that are no more. cuBLAS, cuDNN and other processes cannot have their memory from what it keeps.
+/// Does nothing where there is no GPU.
 pub fn release_memory() {
     // SAFETY: catches its own errors.
     unsafe { transfergrid_release_memory() }

@@ -64,7 +64,7 @@ fn record(plan: &Plan, stage: &Stage, end: &Ended, engine: &dyn Engine, seconds:
         status: end.status,
         metrics: Arc::new(end.metrics.iter().filter(|(_, value)| value.is_finite()).map(|(name, value)| (name.clone(), *value)).collect()),
         error: end.error.clone(),
-        history: end.history.iter().map(serde_json::value::to_raw_value).collect::<Result<_, _>>()?,
+        history: end.history.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
         settings,
         seconds,
         pack,

@@ -219,18 +219,7 @@ impl<'a, 'b> Listener<'a, 'b> {
 
     /// A pack has been trained. Its models go to the keeper; where the engine still has them, its targets need not wait for that.
     fn ended(&mut self, mut finished: Finished) -> Result<()> {
-        // A source that is trained again for its model and diverges this time (on another device, perhaps): its record says done, so its targets
-        // are not lost for good.
-        let mut otherwise = false;
-        for (&index, end) in finished.pack.iter().zip(&mut finished.ends).filter(|(_, end)| end.status == Status::Diverged) {
-            if self.ending.records.by_key.get(&self.ending.plan.stages[index].key).is_some_and(|known| known.status == Status::Done) {
-                end.status = Status::Failed;
-                otherwise = true;
-            }
-        }
-        if otherwise {
-            self.forget(&finished.pack, f64::INFINITY)?; // its snapshot has diverged too: the next time it is trained from its start
-        }
+        self.spare_targets(&mut finished)?;
         if self.tries_again(&finished)? {
             return Ok(());
         }
@@ -247,6 +236,20 @@ impl<'a, 'b> Listener<'a, 'b> {
         }
         self.unwritten += 1;
         self.send(Task::Models(finished))
+    }
+
+    /// A source that is trained again for its model and diverges this time (on another device, perhaps) has failed: its record says done, so its targets
+    /// are not lost for good.
+    fn spare_targets(&mut self, finished: &mut Finished) -> Result<()> {
+        let (plan, records) = (self.ending.plan, &self.ending.records.by_key);
+        let is_done = |index: usize| records.get(&plan.stages[index].key).is_some_and(|record| record.status == Status::Done);
+        let diverged = |(index, end): &(&usize, &mut Ended)| end.status == Status::Diverged && is_done(**index);
+        let spared: Vec<&mut Ended> = finished.pack.iter().zip(&mut finished.ends).filter(diverged).map(|(_, end)| end).collect();
+        if spared.is_empty() {
+            return Ok(());
+        }
+        spared.into_iter().for_each(|end| end.status = Status::Failed);
+        self.forget(&finished.pack, f64::INFINITY) // the snapshot has diverged too: the next time it is trained from its start
     }
 
     /// A target's record never stands without its source's.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
@@ -65,7 +64,7 @@ pub struct Record {
     pub error: Option<String>,
     /// One entry an epoch. File only; [`histories`] reads those of some stages.
     #[serde(skip_deserializing)]
-    pub history: Vec<Box<RawValue>>,
+    pub history: Vec<Json>,
     /// Everything that determined the result: the whole settings, λ written out. File only.
     #[serde(skip_deserializing)]
     pub settings: Json,
@@ -156,6 +155,7 @@ impl Records {
         Ok(engines)
     }
 
+    /// Takes a record in, unless its stage has a final one.
     pub fn add(&mut self, record: Record) {
         if !self.is_final(&record.key) {
             self.by_key.insert(record.key.clone(), record.without_what_is_file_only());

@@ -116,7 +116,7 @@ fn says(error: &anyhow::Error, words: &[&str]) -> bool {
 
 /// Whether an error says that the device, or this process's use of it, is lost: whatever is tried on it next fails too.
 pub fn device_lost(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}"); // CUDA's words for its sticky errors
+    // CUDA's words for its sticky errors.
     let words = [
         "an illegal memory access was encountered",
         "unspecified launch failure",
@@ -140,7 +140,7 @@ pub fn device_lost(error: &anyhow::Error) -> bool {
         "GPU is lost",
         "has fallen off the bus",
     ];
-    words.iter().any(|words| text.contains(words))
+    says(error, &words)
 }
 
 /// Which engine, and on what.

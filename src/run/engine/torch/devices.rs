@@ -49,17 +49,15 @@ fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
         ));
     };
     let found = describe();
-    if index >= found.cuda_devices && load_cuda().is_ok() {
+    if index < found.cuda_devices {
+        return Ok(Device::Cuda(index));
+    }
+    let what = format!("--device {wanted}: {}", found.cuda);
+    if load_cuda().is_ok() {
         // No mistake where a cluster's node has lost one: another node may have it.
-        bail!("--device {wanted}: {}\n  hint: `nvidia-smi` says more; --device cpu always works", found.cuda);
+        bail!("{what}\n  hint: `nvidia-smi` says more; --device cpu always works");
     }
-    if index >= found.cuda_devices {
-        return Err(crate::run::usage(
-            format!("--device {wanted}: {}", found.cuda),
-            "`transfergrid doctor` says what is here; --device cpu always works",
-        ));
-    }
-    Ok(Device::Cuda(index))
+    Err(crate::run::usage(what, "`transfergrid doctor` says what is here; --device cpu always works"))
 }
 
 /// PyTorch's version, as its own version file has it.

@@ -160,7 +160,8 @@ impl Engine for Torch {
 
     fn run(&self, worker: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
         self.prepare_thread(worker);
-        // A panic inside tch's `no_grad` leaves gradients off on this thread; the next pack must not suffer for it.
+        // A panic inside tch's `no_grad` leaves gradients off on this thread; the next pack must not suffer for it. It is caught here, and not by the
+        // worker, since memory is only free when it has unwound.
         let ended = caught(|| tch::with_grad(|| self.train(self.device_of(worker), job, link))).and_then(|ended| ended);
         if ended.as_ref().is_err_and(perhaps_out_of_memory) {
             release_memory(); // its tensors are no more
