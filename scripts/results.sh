@@ -15,5 +15,5 @@ for study in "${@:-${ALL[@]}}"; do
     out=docs/results/$study
     rm -rf "$out"
     mkdir -p "$out"
-    cp "logs/$study/manifest.json" logs/"$study"/report/{results.csv,summary.json,index.html} logs/"$study"/report/*.svg "$out"
+    cp "logs/$study/manifest.json" "logs/$study/study.yaml" logs/"$study"/report/{results.csv,summary.json,index.html} logs/"$study"/report/*.svg "$out"
 done

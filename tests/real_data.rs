@@ -37,7 +37,7 @@ fn files_are_the_published_ones_and_read_whole() {
             continue;
         }
         let roots = search_path(None);
-        assert_eq!(verify(name, &roots), Verdict::Right);
+        assert_eq!(verify(name, &roots).unwrap(), Verdict::Right);
         let set = Dataset::load(name, true, &roots).unwrap();
         assert_eq!((set.train.len(), set.test.open(&Finished).len()), (train, test));
         for (label, &count) in name.training_images().iter().enumerate() {

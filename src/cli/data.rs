@@ -87,7 +87,7 @@ impl DataArgs {
                     let sources = Source::of(name, mirror.as_deref());
                     if sources.is_empty() {
                         print(&format!("{}: built in, nothing to fetch\n", name.as_str()));
-                    } else if verify(name, &roots) == Verdict::Right {
+                    } else if verify(name, &roots).is_ok_and(|found| found == Verdict::Right) {
                         print(&format!("{}: already here and right\n", name.as_str()));
                     } else {
                         // What fails does not keep the others away; the last failure is the program's.
@@ -105,7 +105,8 @@ impl DataArgs {
                 };
                 let mut wrong = vec![];
                 for name in chosen {
-                    let words = match verify(name, &roots) {
+                    let found = verify(name, &roots).unwrap_or_else(|error| Verdict::Wrong(error.what));
+                    let words = match found {
                         Verdict::Right => "right (published checksums)".to_string(),
                         Verdict::BuiltIn => "built in".into(),
                         Verdict::NotFound if names.is_empty() => "not here".into(),

@@ -1,6 +1,6 @@
 //! `plan`: what a study would run; nothing runs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -8,7 +8,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::{bytes, duration, print, status, StudyArgs};
+use crate::config::network::DataName;
 use crate::config::{show, Kind, Study};
+use crate::data::{check, find, search_path, Roots};
 use crate::plan::{cases, Cost, Estimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
 use crate::run::axis_json;
 use crate::store::Folder;
@@ -34,6 +36,9 @@ pub struct PlanArgs {
     /// Where results are
     #[arg(long, default_value = "logs", value_name = "FOLDER", requires = "status")]
     out: PathBuf,
+    /// Look for data sets here first
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -46,6 +51,7 @@ impl PlanArgs {
             return self.ridge(&study);
         }
         let plan = Plan::new(&study)?;
+        let data = found_data(&plan, &search_path(self.data.as_deref()))?;
         if self.status {
             status::show(&study.name, &plan, &Folder(self.out.join(&study.name)), self.json)?;
             return Ok(0);
@@ -76,6 +82,7 @@ impl PlanArgs {
                 "cpu_seconds": seconds.round(),
                 "disk_bytes": estimate.disk_bytes.round(),
                 "shards": shards.as_ref().map(|shares| shares.json()),
+                "data": data.iter().map(|(name, place)| (name.as_str(), json!({"sha256": name.digest(), "place": place}))).collect::<BTreeMap<_, _>>(),
             });
             print(&format!("{text:#}\n"));
             return Ok(0);
@@ -99,6 +106,14 @@ impl PlanArgs {
             CPU_FLOPS_PER_CORE
         ));
         out.push_str(&format!("disk            about {}\n", bytes(estimate.disk_bytes)));
+        for (name, place) in &data {
+            let what = match place {
+                Some(place) => format!("{} in {place}, as published", name.as_str()),
+                None if *name == DataName::Digits => "digits, built in".into(),
+                None => format!("{0} is not here (transfergrid data fetch {0})", name.as_str()),
+            };
+            out.push_str(&format!("data            {what}\n"));
+        }
         if let Some(shares) = &shards {
             out.push_str(&shares.text());
         }
@@ -127,6 +142,21 @@ impl PlanArgs {
         }
         Ok(0)
     }
+}
+
+/// Where each data set of a plan lies, if it is here.
+///
+/// # Errors
+/// One that is here and is not the published one.
+fn found_data(plan: &Plan, roots: &Roots) -> Result<Vec<(DataName, Option<String>)>> {
+    let place = |name: DataName| -> Result<_> {
+        let found = find(name, roots);
+        if found.is_some() {
+            check(name, roots)?;
+        }
+        Ok((name, found.map(|path| path.display().to_string())))
+    };
+    plan.data().into_iter().map(place).collect()
 }
 
 /// How a study falls into shards.

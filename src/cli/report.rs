@@ -293,8 +293,8 @@ fn open(folder: &Folder) -> Result<Opened> {
     }
     Ok(match study.kind {
         Kind::Network => {
-            let plan = Plan::new(&study)?;
             let records = Records::read(folder)?;
+            let plan = status::plan(&study, folder)?;
             Opened::Network(Box::new((study, plan, records)))
         }
         Kind::Ridge => {

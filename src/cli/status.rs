@@ -1,5 +1,6 @@
 //! `status`: how far a study's folder is.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -8,9 +9,9 @@ use serde_json::json;
 
 use super::{complain, print};
 use crate::config::{Overrides, Study};
-use crate::plan::Plan;
+use crate::plan::{KeyVersion, Plan};
 use crate::run::{shares, usage, Progress, Share};
-use crate::store::Folder;
+use crate::store::{Folder, Records};
 
 /// Show how many stages of a study are done, running, failed and missing; also while it runs
 #[derive(Debug, Args)]
@@ -36,11 +37,34 @@ pub fn study(folder: &Folder) -> Result<Study> {
     Ok(Study::load(&folder.study(), &Overrides::default())?)
 }
 
+/// The plan of a folder's study. Where none of its stages has a result but stages under older keys have, the plan under those keys.
+pub fn plan(study: &Study, folder: &Folder) -> Result<Plan> {
+    let has_results = |plan: &Plan| -> Result<bool> {
+        let keys: HashSet<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).collect();
+        Records::any(folder, |key| keys.contains(key))
+    };
+    let plan = Plan::new(study)?;
+    if folder.record_bytes() == 0 || has_results(&plan)? {
+        return Ok(plan);
+    }
+    let old = Plan::with_keys(study, KeyVersion::Two)?;
+    if !has_results(&old)? {
+        return Ok(plan);
+    }
+    complain(&format!(
+        "warning: the results in {} are of an earlier version of transfergrid, which did not check what its data sets held; they are shown \
+         as they are, and the next sweep trains all stages anew",
+        folder.0.display()
+    ));
+    Ok(old)
+}
+
 impl StatusArgs {
     pub fn run(self) -> Result<u8> {
         let folder = Folder(self.folder);
         let study = study(&folder)?;
-        show(&study.name, &Plan::new(&study)?, &folder, self.json)?;
+        let plan = plan(&study, &folder)?;
+        show(&study.name, &plan, &folder, self.json)?;
         Ok(0)
     }
 }

@@ -15,7 +15,7 @@ use super::watch::Watch;
 use super::{complain, duration, print, refuse_other_kind, StudyArgs};
 use crate::config::{Kind, Study};
 use crate::data::search_path;
-use crate::plan::{hash, Estimate, Part, Plan, Shard, Stage};
+use crate::plan::{hash, Estimate, KeyVersion, Part, Plan, Shard, Stage};
 use crate::report::{statement, write, Place, Report};
 use crate::run::engine::{self, Choice, Mock};
 use crate::run::{stop_flag, sweep, usage, Order, Tally};
@@ -208,8 +208,12 @@ impl SweepArgs {
             folder.create()?;
         }
         write_atomic(&folder.study(), yaml.as_bytes())?;
-        Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device())?;
+        let digests = plan.data().into_iter().map(|name| (name.as_str().to_string(), name.digest().to_string())).collect();
+        Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device(), digests)?;
 
+        if let Some(warning) = of_older_keys(&study, &plan, &records, &folder)? {
+            complain(&warning);
+        }
         let mut watch = Watch::new(&study, &plan, &part, &folder, &records, self.quiet);
         if !self.quiet {
             let pack = self.pack.or((!engine.device().starts_with("cuda")).then_some(1));
@@ -294,6 +298,24 @@ fn refuse_mixed_engines(folder: &Folder, engine: &str) -> Result<()> {
         )),
         None => Ok(()),
     }
+}
+
+/// What becomes of results that an earlier version of this program left in the folder.
+fn of_older_keys(study: &Study, plan: &Plan, records: &Records, folder: &Folder) -> Result<Option<String>> {
+    if !records.by_key.is_empty() || folder.record_bytes() == 0 {
+        return Ok(None);
+    }
+    let old = Plan::with_keys(study, KeyVersion::Two)?;
+    let keys: HashSet<&str> = old.stages.iter().map(|stage| stage.key.as_str()).collect();
+    let known = Records::read_some(folder, |key| keys.contains(key))?.by_key.len();
+    Ok((known > 0).then(|| {
+        format!(
+            "{known} results in {} are of an earlier version of transfergrid, which did not check what its data sets held. They stay in its \
+             records/, and all {} stages are trained anew.",
+            folder.0.display(),
+            plan.stages.len()
+        )
+    }))
 }
 
 /// Leaves in a part what failed, and what waits for that.

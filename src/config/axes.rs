@@ -90,54 +90,205 @@ fn grid(map: &Mapping) -> Result<Vec<Value>, String> {
     if log && (from <= 0.0 || to <= 0.0) {
         return Err("a `log` grid needs `from` and `to` above 0; put 0 beside it: [0, {log: …}]".into());
     }
-    let at = |i: usize| {
-        let t = i as f64 / (points - 1) as f64;
-        let value = if log { (from.ln() + t * (to.ln() - from.ln())).exp() } else { from + t * (to - from) };
-        // Twelve digits: 1e-4 rather than 9.999999999999999e-5, in file names and tables alike.
-        let tidy: f64 = format!("{value:.11e}").parse().unwrap_or(value);
-        // Whole numbers stay whole, for settings that count something.
-        match tidy.fract() == 0.0 && tidy.abs() < 1e15 {
-            true => Value::from(tidy as i64),
-            false => Value::from(tidy),
+    let exact = |i: usize| match i {
+        0 => from,
+        i if i == points - 1 => to,
+        i => {
+            let t = i as f64 / (points - 1) as f64;
+            if log {
+                (from.ln() + t * (to.ln() - from.ln())).exp()
+            } else {
+                from + t * (to - from)
+            }
         }
     };
-    Ok((0..points).map(at).collect())
+    let rounded = |digits: usize| (0..points).map(|i| significant(exact(i), digits)).collect::<Vec<f64>>();
+    let distinct = |values: &Vec<f64>| values.windows(2).all(|pair| pair[0] != pair[1]);
+    // More digits only where six would make neighbours equal.
+    let values = [GRID_DIGITS, 9, 12].into_iter().map(rounded).find(distinct).unwrap_or_else(|| (0..points).map(exact).collect());
+    Ok(values.into_iter().map(whole_or_real).collect())
 }
 
-/// A value in one short line, as in a study file: `0.001`, `[64, 64]`, `cosine`.
+/// Significant digits of the points of a grid: what is printed is what is used.
+const GRID_DIGITS: usize = 6;
+
+/// Whole numbers stay whole, for settings that count something.
+fn whole_or_real(value: f64) -> Value {
+    match value.fract() == 0.0 && value.abs() < 1e15 {
+        true => Value::from(value as i64),
+        false => Value::from(value),
+    }
+}
+
+/// 2⁵³: all whole numbers below it are reals.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// A value as it can be typed into a study file: `0.001`, `[64, 64]`, `cosine`. Reading it as YAML gives the value again, so different
+/// values never look alike (whole numbers and reals of the same size are one value).
 pub fn show(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
         Value::Bool(b) => b.to_string(),
-        Value::Number(n) => n.as_f64().filter(|_| !n.is_u64() && !n.is_i64()).map_or_else(|| n.to_string(), number),
-        Value::String(s) => s.clone(),
+        Value::Number(n) => match n.as_f64() {
+            Some(real) if !real.is_finite() => format!("{real}").to_lowercase().replace("inf", ".inf").replace("nan", ".nan"),
+            // As reals are written, so that one number has one form.
+            Some(real) if !(n.is_u64() || n.is_i64()) || real.abs() < MOST_EXACT => number(real),
+            _ => n.to_string(),
+        },
+        Value::String(s) => show_text(s),
         Value::Sequence(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
-        Value::Mapping(_) | Value::Tagged(_) => serde_yaml::to_string(value).unwrap_or_default().trim().replace('\n', " "),
+        Value::Mapping(map) => {
+            format!("{{{}}}", map.iter().map(|(key, value)| format!("{}: {}", show(key), show(value))).collect::<Vec<_>>().join(", "))
+        }
+        // No setting has a tag.
+        Value::Tagged(tagged) => format!("{} {}", tagged.tag, show(&tagged.value)),
     }
 }
 
-/// A number for people: up to six significant digits, scientific where that is shorter; `inf` for infinity.
+/// A text, between quotes where it would be read as something else without.
+fn show_text(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-./*+".contains(c);
+    let starts = text.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let plain = starts && text.chars().all(is_plain) && matches!(serde_yaml::from_str(text), Ok(Value::String(read)) if read == text);
+    // A JSON string is a YAML string; writing text as JSON cannot fail.
+    if plain {
+        text.into()
+    } else {
+        serde_json::to_string(text).unwrap_or_default()
+    }
+}
+
+/// The number nearest to `value` with so many significant digits.
+pub fn significant(value: f64, digits: usize) -> f64 {
+    format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value)
+}
+
+/// A number in the fewest digits that give it again, scientific where that is shorter; infinity is `inf` (in a study file: `.inf`).
+/// A setting is printed by this and nothing else. What was computed is rounded first: [`significant`].
 pub fn number(value: f64) -> String {
-    if !value.is_finite() {
-        return if value.is_nan() {
-            "nan".into()
-        } else if value > 0.0 {
-            "inf".into()
-        } else {
-            "-inf".into()
-        };
+    if value.is_nan() {
+        return "nan".into();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf" } else { "-inf" }.into();
     }
     if value == 0.0 {
         return "0".into();
     }
-    let scientific = format!("{value:.5e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let scientific = format!("{value:e}");
+    let exponent: i32 = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
     if (-3..6).contains(&exponent) {
-        let places = (5 - exponent).max(0) as usize;
-        let plain = format!("{value:.places$}");
-        return if plain.contains('.') { plain.trim_end_matches('0').trim_end_matches('.').to_string() } else { plain };
+        format!("{value}")
+    } else {
+        scientific
     }
-    format!("{digits}e{exponent}")
+}
+
+/// A computed number for people: six significant digits.
+pub fn rounded(value: f64) -> String {
+    number(significant(value, 6))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+    use serde_yaml::Value;
+
+    use super::{grid, number, same, show, significant};
+
+    fn value() -> impl Strategy<Value = Value> {
+        let number = prop_oneof![
+            any::<f64>().prop_filter("a number", |v| !v.is_nan()).prop_map(Value::from),
+            (1e-9..1e9f64).prop_map(|v| Value::from(significant(v, 6))),
+            any::<i64>().prop_map(Value::from),
+            (0u64..50).prop_map(Value::from),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            number,
+            "[ a-z0-9.,:_#*\\[\\]{}'\"-]{0,8}".prop_map(Value::from),
+            prop_oneof![
+                Just("null"),
+                Just("true"),
+                Just("1"),
+                Just("1e-3"),
+                Just("inf"),
+                Just(".inf"),
+                Just("~"),
+                Just("[a]"),
+                Just("a, b")
+            ]
+            .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| prop::collection::vec(inner, 0..3).prop_map(Value::Sequence))
+    }
+
+    fn equal(a: &Value, b: &Value) -> bool {
+        match (a, b) {
+            (Value::Sequence(a), Value::Sequence(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+            (a, b) => same(a, b),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, rng_seed: RngSeed::Fixed(17), failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_printed_and_typed_back_is_the_same_value(v in value()) {
+            let printed = show(&v);
+            let read: Value = serde_yaml::from_str(&printed).unwrap();
+            prop_assert!(equal(&read, &v), "{v:?} is printed as {printed} and read as {read:?}");
+        }
+
+        #[test]
+        fn different_values_look_different(a in value(), b in value()) {
+            prop_assert_eq!(show(&a) == show(&b), equal(&a, &b), "{:?} and {:?}", a, b);
+        }
+
+        #[test]
+        fn grid_points_have_at_most_six_digits(from in 1e-8..1e-2f64, to in 1e-1..1e6f64, points in 2usize..40) {
+            let text = format!("{{log: {{from: {from:e}, to: {to:e}, points: {points}}}}}");
+            let Ok(Value::Mapping(map)) = serde_yaml::from_str(&text) else { panic!("{text}") };
+            for value in grid(&map).unwrap() {
+                let v = value.as_f64().unwrap();
+                prop_assert_eq!(v, significant(v, 6));
+                prop_assert_eq!(number(v).parse::<f64>().unwrap(), v);
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_has_one_form() {
+        for n in [0i64, 7, 999_999, 1_000_000, 123_456_789, 1 << 52] {
+            assert_eq!(show(&Value::from(n)), number(n as f64));
+        }
+    }
+
+    #[test]
+    fn numbers_are_short_and_exact() {
+        let cases = [
+            (1e-4, "1e-4"),
+            (0.001, "0.001"),
+            (0.00316227766017, "0.00316227766017"),
+            (0.00316228, "0.00316228"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (123456.0, "123456"),
+            (1e6, "1e6"),
+            (-2.5, "-2.5"),
+            (0.0, "0"),
+            (-0.0, "0"),
+            (f64::INFINITY, "inf"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn a_grid_that_six_digits_would_merge_keeps_more() {
+        let map = serde_yaml::from_str("{linear: {from: 1000000, to: 1000010, points: 11}}").unwrap();
+        assert_eq!(grid(&map).unwrap()[3], Value::from(1_000_003));
+    }
 }

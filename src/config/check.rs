@@ -1,6 +1,6 @@
 //! What types cannot say: ranges, and settings that must fit each other.
 
-use super::axes::number;
+use super::axes::{number, rounded};
 use super::error::nearest;
 use super::layers::Path;
 use super::network::*;
@@ -147,7 +147,7 @@ fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result
     if lr * lambda <= limit {
         return Ok(());
     }
-    let product = format!("lr·λ = {} · {} = {} > {}", number(lr), number(lambda), number(lr * lambda), number(limit));
+    let product = format!("lr·λ = {} · {} = {} > {}", number(lr), number(lambda), rounded(lr * lambda), rounded(limit));
     Err(problem(path, format!("{which} is unstable here: {product}"))
         .hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
 }

@@ -67,7 +67,7 @@ impl ReadFiles {
             None => {}
             Some(Value::Mapping(presets)) => {
                 for (name, tree) in presets {
-                    let name = show(&name);
+                    let name = name.as_str().map_or_else(|| show(&name), str::to_owned);
                     let layer = Layer { origin: origin.clone(), text: Some(text.clone()), at: Path::parse("presets").key(&name), tree };
                     self.presets.push((name, layer));
                 }

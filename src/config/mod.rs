@@ -18,7 +18,7 @@ use std::path::Path as FilePath;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-pub use axes::{number, show, Axis};
+pub use axes::{number, rounded, show, significant, Axis};
 pub use error::{nearest, storage_failed, StudyError};
 use files::{parse, ReadFiles};
 pub use layers::Path;
@@ -27,6 +27,8 @@ use network::Method;
 pub use network::Network;
 pub use reference::markdown as reference_markdown;
 pub use ridge::Ridge;
+#[cfg(test)]
+pub use schema::setting_paths;
 pub use schema::{json_schema, Kind, Question, Selection};
 use schema::{Header, Shape};
 pub use strength::{Strength, Stronger};

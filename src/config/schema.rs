@@ -220,6 +220,12 @@ impl Node {
     }
 }
 
+/// The key path of every setting of a network's cell.
+#[cfg(test)]
+pub fn setting_paths() -> Vec<String> {
+    Shape::new(Kind::Network).settings.leaves().into_iter().map(|(path, _)| path.to_string()).collect()
+}
+
 /// Refuses keys that no study has, with the nearest one that studies do have.
 pub fn check_keys(shape: &Shape, layer: &Layer) -> Result<(), StudyError> {
     let Value::Mapping(map) = &layer.tree else {

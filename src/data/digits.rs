@@ -7,10 +7,16 @@ use super::Examples;
 const PACKED: &[u8] = include_bytes!("../../data/digits.bin.gz");
 const TEST_PER_CLASS: usize = 60;
 
-/// Training and test images; the last 60 of each class, in file order, are the test set.
-pub fn read() -> (Examples, Examples) {
+/// A label and 64 pixels for each image.
+pub fn unpacked() -> Vec<u8> {
     let mut bytes = vec![];
     flate2::read::GzDecoder::new(PACKED).read_to_end(&mut bytes).expect("the embedded digits are a gzip file; a test reads them");
+    bytes
+}
+
+/// Training and test images; the last 60 of each class, in file order, are the test set.
+pub fn read() -> (Examples, Examples) {
+    let bytes = unpacked();
     let mut left = [0usize; 10];
     bytes.chunks_exact(65).for_each(|record| left[record[0] as usize] += 1);
     let mut halves = [(vec![], vec![]), (vec![], vec![])];

@@ -25,7 +25,7 @@ pub use fetch::{fetch, Source};
 pub use idx::read_idx;
 pub use locate::{search_path, Roots};
 pub use split::{normalisation, task_labels, taught, test_rows, Normalisation, Preparation, Split};
-pub use verify::{verify, Checksum, Verdict};
+pub use verify::{check, verify, Checksum, Verdict};
 pub use words::{Corpus, Vectoriser};
 
 /// What is wrong with data on disk, and what to do. Exit code 2.
@@ -141,7 +141,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads a data set from the first of `roots` that has it. `strip`: documents without headers, footers and quoted lines.
+    /// Reads a data set from the first of `roots` that has it, and holds it against its published checksums. `strip`: documents without
+    /// headers, footers and quoted lines.
     pub fn load(name: DataName, strip: bool, roots: &Roots) -> Result<Dataset, DataError> {
         let (train, test) = match name {
             DataName::Digits => digits::read(),
@@ -151,6 +152,7 @@ impl Dataset {
             DataName::Cifar100Coarse => cifar::read_cifar100(&locate::require(name, roots)?, true)?,
             DataName::Newsgroups => newsgroups::read_newsgroups(&locate::require(name, roots)?, strip)?,
         };
+        check(name, roots)?; // after the readers, which say more exactly what a damaged file lacks
         Ok(Dataset { name, train, test: HeldOut(test) })
     }
 }

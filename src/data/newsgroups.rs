@@ -9,11 +9,11 @@ use super::words::count;
 use super::{Content, DataError, Examples};
 use crate::config::network::DataName;
 
-const HALVES: [&str; 2] = ["20news-bydate-train", "20news-bydate-test"];
+pub const HALVES: [&str; 2] = ["20news-bydate-train", "20news-bydate-test"];
 const DOCUMENTS: [usize; 2] = [11_314, 7_532];
 
 /// The bytes of each document, by group and number.
-type Half = BTreeMap<(String, u32), Vec<u8>>;
+pub type Half = BTreeMap<(String, u32), Vec<u8>>;
 
 /// Both halves as they lie on disk.
 pub fn read_files(path: &Path) -> Result<[Half; 2], DataError> {

@@ -8,8 +8,9 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 
 use super::idx;
-use super::locate::{find, Roots};
-use super::newsgroups::read_files;
+use super::locate::{find, require, Roots};
+use super::newsgroups::{read_files, Half, HALVES};
+use super::DataError;
 use crate::config::network::DataName;
 
 /// What a check found.
@@ -60,51 +61,101 @@ const CIFAR100: [(&str, &str); 2] = [("train.bin", "6172c7755cfe09b2fe270c85cebc
 pub const CIFAR100_ARCHIVE: Checksum = Checksum::Md5("03b5dce01913d631647c71ecec9e9cb8");
 /// As scikit-learn has it.
 pub const NEWSGROUPS_ARCHIVE: Checksum = Checksum::Sha256("8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610");
-/// MD5 of all documents one after another, training before test, by group and number. Nobody published one; this is of a copy that was
-/// cross-checked with others.
-const NEWSGROUPS: &str = "82c2ba1b2aa864dfa79d4be1560b6a5d";
 pub const CIFAR10_ARCHIVE: Checksum = Checksum::Md5("c32a1d4ab5d03f1284b67883e8d87530");
 
 /// Checks a data set, wherever it was found.
-pub fn verify(name: DataName, roots: &Roots) -> Verdict {
+///
+/// # Errors
+/// A file that could not be read.
+pub fn verify(name: DataName, roots: &Roots) -> Result<Verdict, DataError> {
     let Some(place) = find(name, roots) else {
-        return if name == DataName::Digits { Verdict::BuiltIn } else { Verdict::NotFound };
+        return Ok(if name == DataName::Digits { Verdict::BuiltIn } else { Verdict::NotFound });
     };
-    let md5 = |md5: &'static str| Checksum::Md5(md5);
     let files: Vec<(Vec<PathBuf>, Checksum)> = match name {
-        DataName::Digits => return Verdict::BuiltIn,
-        DataName::Mnist => MNIST.iter().map(|(file, of)| (idx::spellings(&place, file), md5(of))).collect(),
-        DataName::Cifar10 if place.is_file() => vec![(vec![place], CIFAR10_ARCHIVE)],
-        DataName::Cifar10 => CIFAR10.iter().map(|(file, of)| (vec![place.join(file)], md5(of))).collect(),
-        DataName::Cifar100 | DataName::Cifar100Coarse if place.is_file() => vec![(vec![place], CIFAR100_ARCHIVE)],
-        DataName::Cifar100 | DataName::Cifar100Coarse => CIFAR100.iter().map(|(file, of)| (vec![place.join(file)], md5(of))).collect(),
+        DataName::Digits => return Ok(Verdict::BuiltIn),
+        DataName::Mnist => MNIST.iter().map(|(file, of)| (idx::spellings(&place, file), Checksum::Md5(of))).collect(),
+        DataName::Cifar10 if place.is_file() => return verify_archive(&place, CIFAR10_ARCHIVE, &CIFAR10),
+        DataName::Cifar10 => in_folder(&place, &CIFAR10),
+        DataName::Cifar100 | DataName::Cifar100Coarse if place.is_file() => return verify_archive(&place, CIFAR100_ARCHIVE, &CIFAR100),
+        DataName::Cifar100 | DataName::Cifar100Coarse => in_folder(&place, &CIFAR100),
         DataName::Newsgroups => return verify_newsgroups(&place),
     };
     for (candidates, published) in files {
         let Some(path) = candidates.iter().find(|path| path.is_file()) else {
-            return Verdict::Wrong(format!("{} is missing", candidates[0].display()));
+            return Ok(Verdict::Wrong(format!("{} is missing", candidates[0].display())));
         };
-        match compare(path, published) {
-            Ok(Ok(())) => {}
-            Ok(Err(what)) => return Verdict::Wrong(format!("{}: {what}", path.display())),
-            Err(error) => return Verdict::Wrong(format!("{}: {error}", path.display())),
+        if let Err(what) = compare(path, published).map_err(|error| DataError::read(path, &error))? {
+            return Ok(Verdict::Wrong(format!("{}: {what}", path.display())));
         }
     }
-    Verdict::Right
+    Ok(Verdict::Right)
+}
+
+/// An archive is right if it is the published one, or if its files are.
+fn verify_archive(path: &Path, published: Checksum, files: &[(&str, &'static str)]) -> Result<Verdict, DataError> {
+    let read = |error: io::Error| DataError::archive(path, &error);
+    if compare(path, published).map_err(read)?.is_ok() {
+        return Ok(Verdict::Right);
+    }
+    let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(File::open(path).map_err(read)?));
+    let mut right = 0;
+    for entry in archive.entries().map_err(read)? {
+        let entry = entry.map_err(read)?;
+        let name = entry.path().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned())).unwrap_or_default();
+        let Some((_, md5)) = files.iter().find(|(file, _)| *file == name) else { continue };
+        if let Err(what) = Checksum::Md5(md5).compare(entry).map_err(read)? {
+            return Ok(Verdict::Wrong(format!("{}, {name} in it: {what}", path.display())));
+        }
+        right += 1;
+    }
+    Ok(match right == files.len() {
+        true => Verdict::Right,
+        false => Verdict::Wrong(format!("{}: {right} of {} files are in it", path.display(), files.len())),
+    })
+}
+
+fn in_folder(folder: &Path, files: &[(&'static str, &'static str)]) -> Vec<(Vec<PathBuf>, Checksum)> {
+    files.iter().map(|(file, of)| (vec![folder.join(file)], Checksum::Md5(of))).collect()
+}
+
+/// Refuses a data set whose content is not the published one: its digest is part of every stage's key.
+///
+/// # Errors
+/// What differs, or that the data set is not here.
+pub fn check(name: DataName, roots: &Roots) -> Result<(), DataError> {
+    match verify(name, roots)? {
+        Verdict::Right | Verdict::BuiltIn => Ok(()),
+        Verdict::NotFound => require(name, roots).map(|_| ()),
+        Verdict::Wrong(what) => Err(DataError::new(
+            format!("the data set {0} is not the published one: {what}", name.as_str()),
+            format!("move it away and run `transfergrid data fetch {}`, or name a folder with a sound copy by --data", name.as_str()),
+        )),
+    }
 }
 
 /// The archive and the folders have the same documents, and are checked by them.
-fn verify_newsgroups(place: &Path) -> Verdict {
-    let halves = match read_files(place) {
-        Ok(halves) => halves,
-        Err(error) => return Verdict::Wrong(error.what),
-    };
-    let mut hasher = Md5::new();
-    halves.iter().flat_map(|half| half.values()).for_each(|document| hasher.update(document));
-    match hex(hasher) {
-        found if found == NEWSGROUPS => Verdict::Right,
-        found => Verdict::Wrong(format!("{}: md5 of all documents {found}, expected {NEWSGROUPS}", place.display())),
+fn verify_newsgroups(place: &Path) -> Result<Verdict, DataError> {
+    let found = newsgroups_digest(&read_files(place)?);
+    Ok(match found == DataName::Newsgroups.digest() {
+        true => Verdict::Right,
+        false => {
+            let expected = DataName::Newsgroups.digest();
+            Verdict::Wrong(format!("{}: sha256 of all documents {found}, expected {expected}", place.display()))
+        }
+    })
+}
+
+/// SHA-256 over all documents, training before test, by group and number: `half/group/number length`, a line break, the bytes. Nobody
+/// published a checksum of them; the expected one is of a copy that was cross-checked with others.
+fn newsgroups_digest(halves: &[Half; 2]) -> String {
+    let mut hasher = Sha256::new();
+    for (half, name) in halves.iter().zip(HALVES) {
+        for ((group, number), document) in half {
+            hasher.update(format!("{name}/{group}/{number} {}\n", document.len()));
+            hasher.update(document);
+        }
     }
+    hex(hasher)
 }
 
 /// A file's content; an IDX file in .gz is unpacked first, since only its content is published reliably.
@@ -131,4 +182,36 @@ fn digest<D: Digest>(mut reader: impl Read) -> io::Result<String> {
 
 fn hex(hasher: impl Digest) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digests_in_keys_are_those_of_the_published_files() {
+        let of = |files: &[(&str, &str)]| {
+            let lines: String = files.iter().map(|(file, md5)| format!("{file} {md5}\n")).collect();
+            hex(Sha256::new().chain_update(lines))
+        };
+        assert_eq!(of(&MNIST), DataName::Mnist.digest());
+        assert_eq!(of(&CIFAR10), DataName::Cifar10.digest());
+        assert_eq!(of(&CIFAR100), DataName::Cifar100.digest());
+        assert_eq!(hex(Sha256::new().chain_update(super::super::digits::unpacked())), DataName::Digits.digest());
+    }
+
+    #[test]
+    fn documents_that_change_places_have_another_digest() {
+        let half = |documents: &[(&str, u32, &str)]| -> Half {
+            documents.iter().map(|(group, number, text)| ((group.to_string(), *number), text.as_bytes().to_vec())).collect()
+        };
+        let of = |train: &[(&str, u32, &str)], test: &[(&str, u32, &str)]| newsgroups_digest(&[half(train), half(test)]);
+        let all = [
+            of(&[("a", 1, "xy"), ("b", 1, "z")], &[]),
+            of(&[("a", 1, "x"), ("b", 1, "yz")], &[]),
+            of(&[("a", 1, "xy"), ("a", 2, "z")], &[]),
+            of(&[("a", 1, "xy")], &[("b", 1, "z")]),
+        ];
+        assert!((0..all.len()).all(|i| (0..i).all(|j| all[i] != all[j])));
+    }
 }

@@ -2,8 +2,9 @@
 
 use serde_yaml::Value;
 
+use super::label::label;
 use super::stage::hash;
-use crate::config::{show, Ridge, Study, StudyError};
+use crate::config::{Ridge, Study, StudyError};
 
 /// Part of every case's key: raise it when the same settings give other numbers.
 const RESULTS_VERSION: u32 = 1;
@@ -73,8 +74,7 @@ fn finish(mut case: Case, pairs: &[(f64, f64)]) -> Case {
 impl Case {
     /// For folders and figures: `rho=0.8,gamma=2`.
     pub fn label(&self) -> String {
-        let parts: Vec<String> = self.axes.iter().map(|(path, value)| format!("{path}={}", show(value))).collect();
-        parts.join(",").chars().map(|c| if c.is_ascii_alphanumeric() || ".,=-_+".contains(c) { c } else { '_' }).collect()
+        label(&self.axes)
     }
 
     /// The value of an axis as a number.

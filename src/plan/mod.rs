@@ -4,23 +4,26 @@
 mod blocks;
 mod cases;
 mod cost;
+mod label;
 mod shards;
 mod stage;
 mod stream;
+mod version2;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_yaml::Value;
 
+use crate::config::network::DataName;
 use crate::config::{Kind, Study, StudyError};
 
 pub use blocks::{blocks, Block, Convolution, Linear};
 pub use cases::{cases, Case};
 pub use cost::{forward_flops, parameters, Cost, Estimate, StepCost, CPU_FLOPS_PER_CORE};
 pub use shards::{Part, Shard};
-use stage::Pattern;
-pub use stage::{hash, Stage, StageKind};
+pub use stage::{hash, KeyVersion, Stage, StageKind};
+use stage::{Pattern, Settings};
 pub use stream::Stream;
 
 /// One combination of axis values and a seed; its stages as indices into [`Plan::stages`].
@@ -49,6 +52,11 @@ impl Plan {
     /// # Errors
     /// A ridge study, which has cases instead.
     pub fn new(study: &Study) -> Result<Plan, StudyError> {
+        Plan::with_keys(study, KeyVersion::default())
+    }
+
+    /// The same under the keys of a version.
+    pub fn with_keys(study: &Study, version: KeyVersion) -> Result<Plan, StudyError> {
         if study.kind == Kind::Ridge {
             return Err(StudyError::new(&study.name, "kind", "this is a ridge study, not one of networks")
                 .hint("run it with `transfergrid theory run`; its results are in the folder's report/index.html"));
@@ -56,13 +64,14 @@ impl Plan {
         let mut stages = Unique::default();
         let mut cells = vec![];
         for at in study.combinations() {
-            let settings = Arc::new(study.cell(&at)?);
+            let settings = Settings::new(study.cell(&at)?);
             let axes: Vec<(String, Value)> =
                 study.axes.iter().zip(&at).map(|(axis, &i)| (axis.path.clone(), axis.values[i].clone())).collect();
-            let pattern = |kind, lambda| Pattern::new(kind, &settings, lambda, &axes);
-            let of_source = pattern(StageKind::Source, settings.lambda0);
-            let of_target = pattern(StageKind::Target, settings.lambda1);
-            let of_twins: Vec<Pattern> = settings.scratch.lambdas.iter().map(|&lambda| pattern(StageKind::Scratch, lambda)).collect();
+            let network = &settings.network;
+            let pattern = |kind, lambda| Pattern::new(version, kind, &settings, lambda, &axes);
+            let of_source = pattern(StageKind::Source, network.lambda0);
+            let of_target = pattern(StageKind::Target, network.lambda1);
+            let of_twins: Vec<Pattern> = network.scratch.lambdas.iter().map(|&lambda| pattern(StageKind::Scratch, lambda)).collect();
             let of_alignment = study.alignment.then(|| pattern(StageKind::Alignment, 0.0));
             let axes: Arc<[(String, Value)]> = axes.clone().into();
             for &seed in &study.seeds {
@@ -75,6 +84,11 @@ impl Plan {
             }
         }
         Ok(Plan { cells, stages: stages.all })
+    }
+
+    /// The data sets of all stages.
+    pub fn data(&self) -> BTreeSet<DataName> {
+        self.stages.iter().map(|stage| stage.settings.data).collect()
     }
 
     /// How many stages of a kind.

@@ -7,11 +7,20 @@ use serde::Serialize;
 use serde_yaml::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::network::{Class, DataName, FitOn, Head, Model, Penalty, Phase, Precision, Text, Transfer};
-use crate::config::{show, Network};
+use super::label::label;
+use super::version2;
+use crate::config::network::{FitOn, Phase};
+use crate::config::Network;
 
-/// Raised whenever the same settings start to give other numbers, so that older results are not taken for new ones.
-const RESULTS_VERSION: u32 = 2;
+/// How keys are made. Raised whenever the same settings start to give other numbers, so that older results are not taken for new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyVersion {
+    /// Named the data set. Read, never written.
+    Two,
+    /// Hashes the digest of the data set's content.
+    #[default]
+    Three,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,26 +45,39 @@ impl StageKind {
         }
     }
 
-    /// Whether a setting shapes a stage of this kind (and so belongs to its name and its row of results).
-    fn concerns(self, settings: &Network, path: &str) -> bool {
+    /// Whether a stage of this kind hashes a setting into its key, apart from its own λ. The one table of what determines a result: keys are
+    /// made by it, and labels and rows of results follow it ([`StageKind::depends_on`]).
+    fn hashes(self, settings: &Network, path: &str) -> bool {
         let starts = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}.")));
         let images = |task: &str| {
             ["classes", "per_class", "total", "validation_per_class", "apart"].iter().any(|key| path == format!("{task}.{key}"))
         };
-        let network = starts(&["data", "text", "model", "penalty", "precision"]);
+        let text = settings.data.is_text();
         // The words of both tasks may make the features of each.
-        let united = settings.data.is_text() && settings.text.fit == FitOn::Union && images("target");
+        let united = text && settings.text.fit == FitOn::Union && images("target");
+        // The source's images give the input's normalisation.
+        let input = starts(&["data", "model", "precision"]) || (text && starts(&["text"])) || images("source") || united;
         match self {
-            StageKind::Source => network || united || starts(&["lambda0", "source"]),
-            StageKind::Target => !starts(&["scratch"]),
-            // The source's images too: they give the input's normalisation.
-            StageKind::Scratch => network || images("source") || starts(&["target", "scratch.lr", "scratch.epochs"]),
-            // The source's images for the input's normalisation.
+            StageKind::Source => input || starts(&["penalty", "source"]),
+            StageKind::Target => input || starts(&["penalty", "target", "transfer"]),
+            StageKind::Scratch => match path {
+                "target.lr" => settings.scratch.lr.is_none(),
+                "target.epochs" => settings.scratch.epochs.is_none(),
+                _ => input || starts(&["penalty", "target", "scratch.lr", "scratch.epochs"]),
+            },
             StageKind::Alignment => {
-                let tasks =
-                    starts(&["target.classes", "target.validation_per_class", "source.label_noise", "target.label_noise", "transfer.head"]);
-                network || united || images("source") || tasks
+                let target = ["target.classes", "target.validation_per_class", "target.label_noise"];
+                input || target.contains(&path) || ["source.label_noise", "transfer.head"].contains(&path)
             }
+        }
+    }
+
+    /// Whether a setting shapes a stage of this kind, by its own key or by that of the source stage which it starts from.
+    pub fn depends_on(self, settings: &Network, path: &str) -> bool {
+        match self {
+            StageKind::Source => path == "lambda0" || self.hashes(settings, path),
+            StageKind::Target => path == "lambda1" || self.hashes(settings, path) || StageKind::Source.depends_on(settings, path),
+            StageKind::Scratch | StageKind::Alignment => self.hashes(settings, path),
         }
     }
 }
@@ -78,21 +100,38 @@ pub struct Stage {
     pub axes: Arc<[(String, Value)]>,
 }
 
-/// A task's images: what the input's normalisation, or the vocabulary, is taken from.
-#[derive(Serialize)]
-struct Images<'a> {
-    classes: &'a [Class],
-    per_class: Option<usize>,
-    total: Option<usize>,
-    validation_per_class: usize,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    apart: bool,
+/// The settings of one combination of the axes with their leaves, which all stages of the combination share.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub network: Arc<Network>,
+    /// (key path, value) of every setting; those at their defaults may be left out.
+    leaves: Vec<(String, Value)>,
 }
 
-impl<'a> Images<'a> {
-    fn of(phase: &'a Phase) -> Images<'a> {
-        let Phase { classes, per_class, total, validation_per_class, apart, .. } = phase;
-        Images { classes, per_class: *per_class, total: *total, validation_per_class: *validation_per_class, apart: *apart }
+impl Settings {
+    pub fn new(network: Network) -> Settings {
+        let mut leaves = vec![];
+        // Serialising plain structs into memory cannot fail; without leaves keys would be equal, which the tests would see.
+        flatten(String::new(), serde_yaml::to_value(&network).unwrap_or_default(), &mut leaves);
+        // Classes as their labels, however they were named.
+        for (path, phase) in [("source.classes", &network.source), ("target.classes", &network.target)] {
+            let labels: Vec<Value> = phase.labels(network.data).into_iter().map(Value::from).collect();
+            leaves.iter_mut().filter(|(leaf, _)| leaf == path).for_each(|(_, value)| *value = Value::Sequence(labels.clone()));
+        }
+        Settings { network: Arc::new(network), leaves }
+    }
+}
+
+/// The leaves of a tree of settings. Lists are leaves.
+fn flatten(path: String, value: Value, leaves: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Mapping(map) => {
+            for (key, value) in map {
+                let key = key.as_str().unwrap_or_default();
+                flatten(if path.is_empty() { key.into() } else { format!("{path}.{key}") }, value, leaves);
+            }
+        }
+        leaf => leaves.push((path, leaf)),
     }
 }
 
@@ -101,20 +140,9 @@ impl<'a> Images<'a> {
 struct Content<'a> {
     version: u32,
     kind: StageKind,
-    data: DataName,
-    model: &'a Model,
-    penalty: &'a Penalty,
-    precision: Precision,
-    normalisation: Images<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a Text>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    united: Option<Images<'a>>,
-    /// The other task of an alignment, and whether both have the same outputs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pair: Option<(Phase, Head)>,
-    phase: &'a Phase,
-    transfer: Option<&'a Transfer>,
+    /// Of the data set's content.
+    digest: &'a str,
+    settings: Vec<(&'a str, &'a Value)>,
 }
 
 /// The rest; its lines follow those of the content.
@@ -135,29 +163,20 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    pub fn new(kind: StageKind, settings: &Arc<Network>, lambda: f64, axes: &[(String, Value)]) -> Pattern {
+    pub fn new(version: KeyVersion, kind: StageKind, settings: &Settings, lambda: f64, axes: &[(String, Value)]) -> Pattern {
+        let network = &settings.network;
         let own = (kind == StageKind::Scratch).then(|| ("lambda1".to_string(), Value::from(lambda)));
-        let axes = axes.iter().filter(|(path, _)| kind.concerns(settings, path)).cloned().chain(own).collect();
+        let axes = axes.iter().filter(|(path, _)| kind.depends_on(network, path)).cloned().chain(own).collect();
         let mut stage =
-            Stage { kind, key: String::new(), shape: "".into(), seed: 0, settings: settings.clone(), lambda, source: None, axes };
-        let phase = stage.phase();
-        let aligns = kind == StageKind::Alignment;
-        let no_penalty = Penalty::default();
-        let content = Content {
-            version: RESULTS_VERSION,
-            kind,
-            data: settings.data,
-            model: &settings.model,
-            penalty: if aligns { &no_penalty } else { &settings.penalty },
-            precision: settings.precision,
-            normalisation: Images::of(&settings.source),
-            text: settings.data.is_text().then_some(&settings.text),
-            united: (settings.data.is_text() && settings.text.fit == FitOn::Union).then(|| Images::of(&settings.target)),
-            pair: aligns.then(|| (task_alone(&settings.target), settings.transfer.head)),
-            phase: &phase,
-            transfer: (kind == StageKind::Target).then_some(&settings.transfer),
+            Stage { kind, key: String::new(), shape: "".into(), seed: 0, settings: network.clone(), lambda, source: None, axes };
+        let hasher = match version {
+            KeyVersion::Two => version2::hasher(kind, network, &stage.phase()),
+            KeyVersion::Three => {
+                let hashed = settings.leaves.iter().filter(|(path, _)| kind.hashes(network, path));
+                let settings = hashed.map(|(path, value)| (path.as_str(), value)).collect();
+                Sha256::new().chain_update(yaml(&Content { version: 3, kind, digest: network.data.digest(), settings }))
+            }
         };
-        let hasher = Sha256::new().chain_update(yaml(&content));
         stage.shape = short(hasher.clone()).into();
         Pattern { stage, hasher }
     }
@@ -190,8 +209,8 @@ impl Stage {
     /// Names what its inputs are prepared by (normalisation, or vocabulary): equal for stages that share it.
     pub fn preparation(&self) -> String {
         let (settings, text) = (&self.settings, self.settings.data.is_text().then_some(&self.settings.text));
-        let united = text.filter(|text| text.fit == FitOn::Union).map(|_| Images::of(&settings.target));
-        hash(&(settings.data, Images::of(&settings.source), text, united, self.seed))
+        let united = text.filter(|text| text.fit == FitOn::Union).map(|_| images(&settings.target));
+        hash(&(settings.data, images(&settings.source), text, united, self.seed))
     }
 
     /// A folder name for people: `lambda0=0.001,lambda1=0.01,seed=3`.
@@ -201,18 +220,18 @@ impl Stage {
 
     /// The label without the seed; empty in a study without axes.
     pub fn cell_label(&self) -> String {
-        let parts: Vec<String> = self.axes.iter().map(|(path, value)| format!("{path}={}", show(value))).collect();
-        let plain: String =
-            parts.join(",").chars().map(|c| if c.is_ascii_alphanumeric() || ".,=-_+".contains(c) { c } else { '_' }).collect();
-        match plain.len() {
-            0..=150 => plain,
-            _ => format!("{}_{}", &plain[..120], &hash(&parts)[..12]), // file systems end at 255 bytes
-        }
+        label(&self.axes)
     }
 }
 
+/// A task with nothing of how one trains: its images.
+fn images(phase: &Phase) -> Phase {
+    let Phase { per_class, total, validation_per_class, apart, .. } = *phase;
+    Phase { per_class, total, validation_per_class, apart, ..Phase::new(phase.classes.clone(), 1, 1.0) }
+}
+
 /// A task without how, and on how much of it, one trains.
-fn task_alone(phase: &Phase) -> Phase {
+pub(super) fn task_alone(phase: &Phase) -> Phase {
     let Phase { validation_per_class, label_noise, .. } = *phase;
     Phase { validation_per_class, label_noise, ..Phase::new(phase.classes.clone(), 1, 1.0) }
 }
@@ -223,7 +242,7 @@ pub fn hash(content: &impl Serialize) -> String {
 }
 
 /// YAML, since λ₁ may be infinite and JSON has no word for that.
-fn yaml(content: &impl Serialize) -> String {
+pub(super) fn yaml(content: &impl Serialize) -> String {
     // Serialising plain structs into memory cannot fail; an empty text would only make equal keys, which the tests would see.
     serde_yaml::to_string(content).unwrap_or_default()
 }
@@ -232,4 +251,134 @@ fn short(hasher: Sha256) -> String {
     let mut text = String::with_capacity(20);
     hasher.finalize()[..10].iter().for_each(|byte| _ = write!(text, "{byte:02x}")); // into a String: cannot fail
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::{setting_paths, Overrides, Study};
+
+    const KINDS: [StageKind; 4] = [StageKind::Source, StageKind::Target, StageKind::Scratch, StageKind::Alignment];
+
+    fn network(text: &str) -> Network {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("study.yaml");
+        std::fs::write(&path, text).unwrap();
+        Study::load(&path, &Overrides::default()).unwrap().cell(&[]).unwrap()
+    }
+
+    const DIGITS: &str = "\
+name: keys
+data: digits
+lambda0: 0.1
+lambda1: 0.1
+source: {classes: [0, 1, 2], per_class: 20, validation_per_class: 10, epochs: 4, lr: 0.1}
+target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, lr: 0.1}
+";
+
+    /// Another value for a leaf. What the study check would refuse is allowed: keys are made of whatever is there.
+    fn another(path: &str, value: Option<&Value>) -> Vec<Value> {
+        let words = |words: &[&str]| words.iter().map(|word| Value::from(*word)).collect();
+        match path.rsplit('.').next().unwrap() {
+            "data" => words(&["mnist"]),
+            "fit" => words(&["union", "source"]),
+            "precision" => words(&["bf16"]),
+            "step" => words(&["proximal"]),
+            "method" => words(&["probe"]),
+            "head" => words(&["keep"]),
+            "batchnorm" => words(&["frozen"]),
+            "norm" if path == "model.norm" => words(&["batch"]),
+            "kind" if path == "model.kind" => words(&["bag"]),
+            "kind" => words(&["constant"]),
+            "classes" => vec![serde_yaml::from_str("[3, 4]").unwrap()],
+            "channels" | "hidden" => vec![serde_yaml::from_str("[7, 9]").unwrap()],
+            "lambdas" => vec![serde_yaml::from_str("[0.5]").unwrap()],
+            _ => match value {
+                Some(Value::Bool(b)) => vec![Value::from(!b)],
+                Some(Value::Number(n)) if n.is_f64() => vec![Value::from(n.as_f64().unwrap() * 0.5 + 0.25)],
+                Some(Value::Number(n)) => vec![Value::from(n.as_u64().unwrap() + 1)],
+                // Left out at its default, or null.
+                _ => vec![Value::from(1), Value::from(0.125), Value::from(true)],
+            },
+        }
+    }
+
+    fn with(network: &Network, path: &str, value: Value) -> Option<Network> {
+        let mut tree = serde_yaml::to_value(network).unwrap();
+        crate::config::Path::parse(path).set(&mut tree, value);
+        serde_yaml::from_value(tree).ok()
+    }
+
+    /// The keys of all kinds.
+    fn keys(network: &Network) -> BTreeMap<StageKind, String> {
+        let settings = Settings::new(network.clone());
+        let of = |kind, lambda, source: Option<&str>| {
+            let stage = Pattern::new(KeyVersion::Three, kind, &settings, lambda, &[]).stage(7, source.map(|key| (0, key)));
+            (kind, stage.key)
+        };
+        let source = of(StageKind::Source, network.lambda0, None);
+        let target = of(StageKind::Target, network.lambda1, Some(&source.1));
+        BTreeMap::from([target, of(StageKind::Scratch, 0.0, None), of(StageKind::Alignment, 0.0, None), source])
+    }
+
+    #[test]
+    fn every_setting_is_in_the_label_exactly_where_it_is_in_the_key() {
+        let text = DIGITS.replace("digits", "newsgroups").replace("lambda1: 0.1", "lambda1: 0.1\nmodel: {kind: bag}");
+        let bases = [
+            DIGITS.to_string(),
+            format!("{DIGITS}scratch: {{lr: 0.3, epochs: 2}}\npenalty: {{biases: false}}\n"),
+            text.clone(),
+            format!("{text}text: {{fit: union}}\n"),
+        ];
+        let mut changed = BTreeMap::new();
+        for base in bases.iter().map(|text| network(text)) {
+            let tree = serde_yaml::to_value(&base).unwrap();
+            let before = keys(&base);
+            for path in setting_paths() {
+                let value = crate::config::Path::parse(&path).get(&tree);
+                let others = another(&path, value).into_iter().filter_map(|other| with(&base, &path, other));
+                for other in others.filter(|other| *other != base) {
+                    let after = keys(&other);
+                    for kind in KINDS {
+                        // A setting that turns another one on or off is judged where it is on.
+                        let labelled = kind.depends_on(&base, &path) || kind.depends_on(&other, &path);
+                        assert_eq!(before[&kind] != after[&kind], labelled, "{path} and the {} stage", kind.as_str());
+                    }
+                    *changed.entry(path.clone()).or_insert(0) += 1;
+                }
+            }
+        }
+        let untried: Vec<String> = setting_paths().into_iter().filter(|path| !changed.contains_key(path)).collect();
+        assert!(untried.is_empty(), "settings without another value to try: {untried:?}");
+    }
+
+    #[test]
+    fn classes_count_by_their_labels() {
+        let named = network(&DIGITS.replace("[0, 1, 2]", "['0', '1', 2]"));
+        assert_eq!(keys(&network(DIGITS)), keys(&named));
+    }
+
+    #[test]
+    fn a_setting_that_has_no_part_in_a_stage_is_in_neither() {
+        let plain = network(DIGITS);
+        let own = network(&format!("{DIGITS}scratch: {{lr: 0.3}}\n"));
+        assert!(StageKind::Scratch.depends_on(&plain, "target.lr") && !StageKind::Scratch.depends_on(&own, "target.lr"));
+        assert!(!StageKind::Alignment.depends_on(&plain, "penalty.biases"));
+        let changed = with(&plain, "penalty.biases", Value::from(false)).unwrap();
+        assert_eq!(keys(&plain)[&StageKind::Alignment], keys(&changed)[&StageKind::Alignment]);
+    }
+
+    #[test]
+    fn the_content_of_the_data_is_part_of_every_key() {
+        let content = yaml(&Content { version: 3, kind: StageKind::Source, digest: "abc", settings: vec![] });
+        assert!(content.contains("digest: abc"), "{content}");
+        let (settings, base) = (Settings::new(network(DIGITS)), network(DIGITS));
+        for kind in KINDS {
+            let leaves: Vec<&str> =
+                settings.leaves.iter().filter(|(path, _)| kind.hashes(&base, path)).map(|(path, _)| path.as_str()).collect();
+            assert!(leaves.contains(&"data") && !leaves.contains(&"lambda0") && !leaves.contains(&"lambda1"), "{leaves:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::collect::{Cell, Metric};
 use super::compromise::{Choice, Compromise};
 use super::section::{Report, Section};
 use super::stats::{mean, mean_interval, Interval};
-use crate::config::{number, Stronger};
+use crate::config::{number, significant, Stronger};
 
 /// The first sentence: the answer to "does the target want another λ₀ than the source?", with its interval.
 pub fn headline(report: &Report) -> String {
@@ -366,7 +366,7 @@ pub fn short(value: f64) -> String {
     if value.is_infinite() {
         "∞".into()
     } else {
-        number(format!("{value:.2e}").parse().unwrap_or(value))
+        number(significant(value, 3))
     }
 }
 

@@ -148,7 +148,7 @@ impl Value {
     fn field(&self) -> String {
         match self {
             Value::Text(text) => text.replace(['\n', '\r'], " "),
-            Value::Number(number) => format!("{number}"),
+            Value::Number(number) => crate::config::number(*number),
             Value::Whole(number) => format!("{number}"),
             Value::None => String::new(),
         }

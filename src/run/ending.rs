@@ -66,6 +66,7 @@ fn record(plan: &Plan, stage: &Stage, end: &Ended, engine: &dyn Engine, seconds:
         error: end.error.clone(),
         history: end.history.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
         settings,
+        data: stage.settings.data.digest().into(),
         seconds,
         pack,
         device: engine.device(),

@@ -1,5 +1,6 @@
 //! What produced a study's folder: versions, commit, device, host, command.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -25,6 +26,9 @@ pub struct Run {
     pub command: Vec<String>,
     /// Seconds since 1970.
     pub started: f64,
+    /// The digest of each data set's content, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, String>,
 }
 
 impl Manifest {
@@ -42,7 +46,7 @@ impl Manifest {
     }
 
     /// Adds this run; shards do not share a file.
-    pub fn add(folder: &Folder, shard: Option<&str>, engine: &str, device: &str) -> Result<()> {
+    pub fn add(folder: &Folder, shard: Option<&str>, engine: &str, device: &str, data: BTreeMap<String, String>) -> Result<()> {
         let path = shard.map_or(folder.0.join("manifest.json"), |shard| folder.manifests().join(format!("{shard}.json")));
         let mut manifest = Manifest::of(&path).unwrap_or(Manifest { runs: vec![] });
         manifest.runs.push(Run {
@@ -53,6 +57,7 @@ impl Manifest {
             host: host(),
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             started: now(),
+            data,
         });
         write_atomic(&path, serde_json::to_string_pretty(&manifest).context("the manifest could not be written as JSON")?.as_bytes())
     }

@@ -68,6 +68,9 @@ pub struct Record {
     /// Everything that determined the result: the whole settings, λ written out. File only.
     #[serde(skip_deserializing)]
     pub settings: Json,
+    /// Digest of the data set's content. File only.
+    #[serde(skip_deserializing)]
+    pub data: String,
     /// Seconds for which its pack was trained, without those lost to kills: of `pack` stages together, so that one's share is `seconds / pack`.
     pub seconds: f64,
     pub pack: usize,
@@ -84,7 +87,7 @@ pub struct Record {
 impl Record {
     /// The record as it would be read again.
     fn without_what_is_file_only(self) -> Record {
-        Record { axes: BTreeMap::new(), history: vec![], settings: Json::Null, ..self }
+        Record { axes: BTreeMap::new(), history: vec![], settings: Json::Null, data: String::new(), ..self }
     }
 }
 
@@ -140,6 +143,22 @@ impl Records {
             },
         )?;
         Ok((statuses, warnings))
+    }
+
+    /// Whether some stage that is `wanted` has a record; stops at the first.
+    pub fn any(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<bool> {
+        for path in files(folder)? {
+            let cannot = || format!("cannot read {}", path.display());
+            let mut reader = BufReader::with_capacity(1 << 16, File::open(&path).with_context(cannot)?);
+            let mut line = vec![];
+            while reader.read_until(b'\n', &mut line).with_context(cannot)? > 0 {
+                if key_of(&line).is_some_and(&wanted) {
+                    return Ok(true);
+                }
+                line.clear();
+            }
+        }
+        Ok(false)
     }
 
     /// The engines that wrote records here, by the first line of each file.

@@ -11,7 +11,7 @@ use serde_json::{json, Value as Json};
 
 use super::finite;
 use crate::cli::print;
-use crate::config::{nearest, number};
+use crate::config::{nearest, rounded};
 use crate::data::table::{read, Table};
 use crate::run::usage;
 use crate::store::{program, write_atomic};
@@ -247,7 +247,7 @@ impl FitArgs {
             (false, _) => format!("Transfer does not help beyond noise: the target's leave-one-out error falls by {gain}."),
         };
         let rho = &f.alignment.rho;
-        let bound = |v: f64| if v.is_finite() { number((v * 1000.0).round() / 1000.0) } else { "?".into() };
+        let bound = |v: f64| if v.is_finite() { rounded((v * 1000.0).round() / 1000.0) } else { "?".into() };
         let predictions = f.alignment_of_predictions.map_or(String::new(), |a| {
             let rho = a.rho;
             format!("\nof predictions ρ̂_Σ = {} (95% interval {} to {})", bound(rho.estimate), bound(rho.low), bound(rho.high))
@@ -273,15 +273,15 @@ impl FitArgs {
             target.x.nrows(),
             source.features.len(),
             if target.y.ncols() > 1 { format!(", {} responses", target.y.ncols()) } else { String::new() },
-            number(f.lambda_source),
-            number(f.lambda0),
-            number(f.lambda0 / f.lambda_source),
-            number(f.lambda1),
-            number(f.transfer),
-            number(f.at_source_optimal),
+            rounded(f.lambda_source),
+            rounded(f.lambda0),
+            rounded(f.lambda0 / f.lambda_source),
+            rounded(f.lambda1),
+            rounded(f.transfer),
+            rounded(f.at_source_optimal),
             percent(f.mismatch_cost.estimate / f.transfer),
             range(&f.mismatch_cost, f.transfer),
-            number(f.scratch),
+            rounded(f.scratch),
             bound(rho.estimate),
             bound(rho.low),
             bound(rho.high),

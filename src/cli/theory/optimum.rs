@@ -6,7 +6,7 @@ use serde_json::{json, Value as Json};
 
 use super::{axes_json, axis_cells, axis_names, finite, load, table};
 use crate::cli::print;
-use crate::config::number;
+use crate::config::{number, rounded};
 use crate::plan::Case;
 use crate::run::ridge::{objective, Task, Workshop};
 use crate::theory::isotropic::Isotropic;
@@ -108,7 +108,7 @@ impl OptimumArgs {
         }
         let line = |name: &str, c: &crate::theory::isotropic::Choice| {
             let edge = c.edge.map_or(String::new(), |edge| format!("  {}", edge.words()));
-            format!("{name} = {:<12} E β̂₀ = {:.4}·w₀, E‖β̂₀ − w₁‖² = {:.4}{edge}\n", number(c.lambda), c.x, distance(c.x))
+            format!("{name} = {:<12} E β̂₀ = {:.4}·w₀, E‖β̂₀ − w₁‖² = {:.4}{edge}\n", rounded(c.lambda), c.x, distance(c.x))
         };
         let mut out = format!(
             "isotropic: γ = {}, σ₀²/‖w₀‖² = {}, ρ = {}, p = {} (n₀ = {})\n\n",
@@ -116,7 +116,7 @@ impl OptimumArgs {
             number(noise),
             number(rho),
             number(self.p),
-            number(self.p / gamma)
+            rounded(self.p / gamma)
         );
         out.push_str(&line("source-optimal    λ_S*", &source));
         out.push_str(&line("transfer-optimal  λ₀* ", &transfer));
@@ -126,7 +126,7 @@ impl OptimumArgs {
             _ if ratio == 1.0 => "the same",
             _ => "not defined here: λ_S* = 0",
         };
-        out.push_str(&format!("\nλ₀*/λ_S* = {}: {advice}\n", if ratio.is_nan() { "0/0".into() } else { number(ratio) }));
+        out.push_str(&format!("\nλ₀*/λ_S* = {}: {advice}\n", if ratio.is_nan() { "0/0".into() } else { rounded(ratio) }));
         print(&out);
         Ok(0)
     }
@@ -159,8 +159,8 @@ impl OptimumArgs {
                 row.insert("risk".into(), json!(found.risk));
                 row.insert("regret".into(), json!(found.regret));
                 rows.push(Json::Object(row));
-                let regret: Vec<String> = found.regret.iter().map(|r| number(*r)).collect();
-                notes.push(format!("one λ₀ for all targets: {}, regrets {}", number(found.lambda0.best.lambda), regret.join(", ")));
+                let regret: Vec<String> = found.regret.iter().map(|r| rounded(*r)).collect();
+                notes.push(format!("one λ₀ for all targets: {}, regrets {}", rounded(found.lambda0.best.lambda), regret.join(", ")));
             }
         }
         if self.json {
@@ -214,11 +214,11 @@ impl OptimumArgs {
         line.extend([
             task.name.clone().unwrap_or_default(),
             number(lambda1),
-            number(best_source.best.lambda),
-            number(best.best.lambda),
-            if ratio.is_nan() { "0/0".into() } else { number(ratio) },
-            number(best.best.risk),
-            number(at_source),
+            rounded(best_source.best.lambda),
+            rounded(best.best.lambda),
+            if ratio.is_nan() { "0/0".into() } else { rounded(ratio) },
+            rounded(best.best.risk),
+            rounded(at_source),
         ]);
         let what = |name: &str, optimum: &Optimum| -> Vec<String> {
             let edge = optimum.best.edge.map(|edge| format!("some {name} are {}", edge.words()));
@@ -235,7 +235,7 @@ impl OptimumArgs {
                 json!({"lambda0": finite(l0.lambda), "lambda1": finite(l1.lambda), "transfer_risk": finite(l1.risk),
                     "boundary0": edge_json(l0.edge), "boundary1": edge_json(l1.edge)}),
             );
-            line.extend([number(l0.lambda), number(l1.lambda), number(l1.risk)]);
+            line.extend([rounded(l0.lambda), rounded(l1.lambda), rounded(l1.risk)]);
         }
         notes.sort();
         notes.dedup();

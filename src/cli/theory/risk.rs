@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::{axes_json, axis_cells, axis_names, finite, table, RidgeStudyArgs};
 use crate::cli::print;
-use crate::config::number;
+use crate::config::{number, rounded};
 use crate::run::ridge::Workshop;
 
 /// Predicted source, transfer and from-scratch risks on a study's grid; nothing is simulated
@@ -50,7 +50,8 @@ impl RiskArgs {
                     rows.push(Json::Object(row));
                     let mut line = axis_cells(case);
                     line.push(task.name.clone().unwrap_or_default());
-                    line.extend([lambda0, lambda1, risks.source, risks.transfer, risks.scratch, risks.tau0, risks.tau1].map(number));
+                    line.extend([lambda0, lambda1].map(number));
+                    line.extend([risks.source, risks.transfer, risks.scratch, risks.tau0, risks.tau1].map(rounded));
                     lines.push(line);
                 }
             }

@@ -120,7 +120,7 @@ impl RunArgs {
             folder.create()?;
         }
         write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
-        Manifest::add(&folder, None, "theory", "cpu")?;
+        Manifest::add(&folder, None, "theory", "cpu", crate::run::ridge::digests(cases))?;
         let (known, warnings) = ridge_record::read(&folder)?;
         warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
         let left: Vec<&Case> = cases.iter().filter(|case| !known.contains_key(&case.key)).collect();

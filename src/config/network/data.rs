@@ -82,6 +82,19 @@ impl DataName {
         }
     }
 
+    /// SHA-256, in hex, of the content that determines examples and labels, whatever the container. Of published files: of the lines
+    /// `name md5` of the uncompressed files in their order. Of the digits: of the unpacked bytes. Of 20 Newsgroups: of all documents
+    /// (`data/verify.rs`). `data/verify.rs` holds what is read against it, so it can stand in a key before anything is read.
+    pub fn digest(self) -> &'static str {
+        match self {
+            DataName::Digits => "50a029aed79f3ef636a82a80089946955f228720d133bd046fe95490a5dc25dc",
+            DataName::Mnist => "54fbf60c96875bba5b1a86cee169b1c2774801c4cbb89bf2160b175e66fc7385",
+            DataName::Cifar10 => "436dac8e0341f15c8ecc96887006ce6ed851f9418c69da4e0e696da6a2e95a63",
+            DataName::Cifar100 | DataName::Cifar100Coarse => "0602fec4d1700c5153f978084f18732e3559c2797e321e5497be429c53eb0817",
+            DataName::Newsgroups => "364e2d043043b927138171a5d4487da1a6daf2214033ef90b22fe292e223e786",
+        }
+    }
+
     /// Height, width and channels of an image; none for text.
     pub fn image_shape(self) -> Option<[usize; 3]> {
         match self {

@@ -72,7 +72,7 @@ impl Scale {
                 }
                 let named = (digit == 1 && decade % every == 0) || (short && [2, 5].contains(&digit));
                 let label = || match plain {
-                    true => crate::config::number(value),
+                    true => crate::config::rounded(value),
                     false if digit > 1 => format!("{digit}·{}", power(decade)),
                     false => power(decade),
                 };

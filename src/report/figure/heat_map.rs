@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::canvas::{line, render, render_rgb, text, Figure, HPos, RGBColor, Step, VPos, INK, TEXT};
 use super::lambda_axis::name;
 use super::{fitted, title};
-use crate::config::{number, Study};
+use crate::config::{number, significant, Study};
 use crate::report::collect::{Cell, Metric};
 use crate::report::section::Section;
 use crate::report::stats::mean;
@@ -161,6 +161,6 @@ fn short(value: f64) -> String {
     if value == 0.0 || value.is_infinite() {
         number(value).replace("inf", "∞")
     } else {
-        number(format!("{value:.1e}").parse().unwrap_or(value))
+        number(significant(value, 2))
     }
 }

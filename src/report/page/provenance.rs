@@ -1,5 +1,7 @@
 //! What stands at a page's end: files, how it was made, the study.
 
+use std::collections::BTreeSet;
+
 use maud::{html, Markup};
 
 use super::words_cell;
@@ -20,6 +22,11 @@ pub struct Provenance {
 }
 
 impl Provenance {
+    /// Name and digest of every data set of every run.
+    fn data(&self) -> BTreeSet<(&String, &String)> {
+        self.manifest.iter().flat_map(|manifest| &manifest.runs).flat_map(|run| &run.data).collect()
+    }
+
     /// `method`: how the numbers are made. `prefix`: the way from the page to the report's folder, with its `/`.
     pub fn section(&self, method: &str, prefix: &str) -> Markup {
         let time = |seconds: f64| jiff::Timestamp::from_second(seconds as i64).map_or(String::new(), |t| t.to_string());
@@ -43,6 +50,7 @@ impl Provenance {
                         }
                     }
                 }
+                @for (name, digest) in self.data() { p class="soft" { "Data: " (name) ", SHA-256 of its content " code { (digest) } } }
                 details { summary { "The study, as it was resolved" } pre { (self.yaml) } }
                 @if !method.is_empty() { p class="soft" { (method) } }
             }

@@ -2,7 +2,7 @@
 
 use serde_yaml::Value;
 
-use crate::config::{number, Study};
+use crate::config::{number, significant, Study};
 use crate::plan::Case;
 use crate::report::figure::chart::Point;
 use crate::store::ridge_record::{AtLambda1, Interval, Risk};
@@ -152,7 +152,7 @@ pub fn words(i: &Interval) -> String {
 
 /// Four digits.
 pub fn short(value: f64) -> String {
-    number(format!("{value:.3e}").parse().unwrap_or(value))
+    number(significant(value, 4))
 }
 
 /// Where a piecewise linear curve through (x, y) crosses a level: every crossing, ascending.

@@ -14,7 +14,7 @@ use crate::plan::Case;
 use crate::run::usage;
 use crate::store::{ridge_record, Folder, Lease, RidgeRecord, Writer};
 use crate::theory::sampler::{self, Draw, Sampler, Setup};
-pub use problem::{cases, Task, Workshop};
+pub use problem::{cases, digests, Task, Workshop};
 pub use result::objective;
 use result::record;
 

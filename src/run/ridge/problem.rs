@@ -1,6 +1,6 @@
 //! From a ridge study's settings to problems of the theory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -17,30 +17,40 @@ use crate::theory::TheoryError;
 /// A study's cases; a covariance's file counts by its content, not by its name.
 pub fn cases(study: &Study) -> Result<Vec<Case>, StudyError> {
     let mut cases = plan::cases(study)?;
-    let mut digests: HashMap<String, [u8; 32]> = HashMap::new();
+    let digests = files(cases.iter());
     for case in &mut cases {
-        let s = &case.settings;
-        let own = s.targets.iter().flatten().filter_map(|t| t.covariance.as_ref());
-        let files: Vec<String> = [&s.source.covariance, &s.target.covariance]
-            .into_iter()
-            .chain(own)
-            .filter_map(|c| match &c.kind {
-                CovarianceKind::File(file) => Some(file.clone()),
-                _ => None,
-            })
-            .collect();
-        if files.is_empty() {
-            continue;
+        let read: Vec<[u8; 32]> = files_of(case).iter().map(|file| digests[file]).collect();
+        if !read.is_empty() {
+            (case.key, case.design) = (plan::hash(&(&case.key, &read)), plan::hash(&(&case.design, &read)));
         }
-        for file in &files {
-            // A file that cannot be read is told of, with its place in the study, when the covariance is made.
-            let digest = || Sha256::digest(std::fs::read(file).unwrap_or_default()).into();
-            digests.entry(file.clone()).or_insert_with(digest);
-        }
-        let read: Vec<[u8; 32]> = files.iter().map(|file| digests[file]).collect();
-        (case.key, case.design) = (plan::hash(&(&case.key, &read)), plan::hash(&(&case.design, &read)));
     }
     Ok(cases)
+}
+
+/// The digest of each covariance's file, by its path.
+pub fn digests(cases: &[Case]) -> BTreeMap<String, String> {
+    let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    files(cases.iter()).into_iter().map(|(file, digest)| (file, hex(digest))).collect()
+}
+
+/// The covariances' files of some cases, read. One that cannot be read is told of, with its place in the study, when the covariance is made.
+fn files<'a>(cases: impl Iterator<Item = &'a Case>) -> BTreeMap<String, [u8; 32]> {
+    let mut digests = BTreeMap::new();
+    for file in cases.flat_map(files_of) {
+        let digest = || Sha256::digest(std::fs::read(&file).unwrap_or_default()).into();
+        digests.entry(file.clone()).or_insert_with(digest);
+    }
+    digests
+}
+
+fn files_of(case: &Case) -> Vec<String> {
+    let s = &case.settings;
+    let own = s.targets.iter().flatten().filter_map(|t| t.covariance.as_ref());
+    let file = |c: &CovarianceSpec| match &c.kind {
+        CovarianceKind::File(file) => Some(file.clone()),
+        _ => None,
+    };
+    [&s.source.covariance, &s.target.covariance].into_iter().chain(own).filter_map(file).collect()
 }
 
 /// Builds problems; a covariance is read and decomposed once.
