@@ -349,7 +349,10 @@ fn a_fit_reads_every_kind_of_table_and_says_the_same() {
     for (kind, response, tolerance) in [("npz", "y", 1e-9f64), ("parquet", "y", 1e-9), ("npy", "3", 1e-4)] {
         let other = fit(kind, response);
         for key in ["lambda_source", "lambda0", "lambda1"] {
-            let (a, b) = (first[key].as_f64().unwrap(), other[key].as_f64().unwrap());
+            // null: λ = ∞, which `limits` explains.
+            let lambda = |fit: &Json| fit[key].as_f64().unwrap_or_else(|| if fit["limits"][key].is_string() { 1.0 } else { f64::NAN });
+            assert_eq!(first[key].is_null(), other[key].is_null(), "{kind} {key}");
+            let (a, b) = (lambda(&first), lambda(&other));
             assert!((a / b - 1.0).abs() < tolerance.max(2e-4), "{kind} {key}: {a} and {b}");
         }
         let (a, b) = (first["loo"]["transfer"].as_f64().unwrap(), other["loo"]["transfer"].as_f64().unwrap());
@@ -387,6 +390,89 @@ fn several_responses_are_fitted_together() {
     for i in 0..3 {
         assert!((beta[[i, 1]] + 2.0 * beta[[i, 0]]).abs() < 1e-9);
     }
+}
+
+/// The first sentence of a fit of two tables, and all that is printed.
+fn fitted(source: &str, target: &str) -> (String, String) {
+    let here = tempfile::tempdir().unwrap();
+    write(here.path(), "a.csv", source);
+    write(here.path(), "b.csv", target);
+    let words = ok(here.path(), &["fit", "--source", "a.csv", "--target", "b.csv", "--response", "y"]);
+    (words.lines().next().unwrap().to_string(), words)
+}
+
+#[test]
+fn a_fit_finds_the_same_optimum_whatever_the_units_of_one_column() {
+    let [(x0, y0), (x1, y1)] = tables(5, 0.8, 60, 30);
+    let loo = |scale: f64| -> Json {
+        let here = tempfile::tempdir().unwrap();
+        let mut x = x1.clone();
+        x.column_mut(2).mapv_inplace(|v| v * scale);
+        write(here.path(), "a.csv", &csv(&x0, &y0));
+        write(here.path(), "b.csv", &csv(&x, &y1));
+        json(&ok(here.path(), &["fit", "--source", "a.csv", "--target", "b.csv", "--response", "y", "--json"]))
+    };
+    let scratch = |fit: &Json| fit["loo"]["scratch"].as_f64().unwrap();
+    let plain = loo(1.0);
+    assert_eq!(plain["warnings"], serde_json::json!([]));
+    for scale in [1e4, 1e-4, 1e7] {
+        let other = loo(scale);
+        // The direction of that column is fitted with or without its penalty: the error stays of one size.
+        assert!((scratch(&other) / scratch(&plain)).ln().abs() < 0.5, "{scale}: {} and {}", scratch(&other), scratch(&plain));
+        let warning = other["warnings"][0].as_str().unwrap();
+        assert!(warning.starts_with("column `c` is spread"), "{warning}");
+    }
+}
+
+#[test]
+fn one_row_or_an_interval_beyond_the_whole_error_gives_no_verdict() {
+    let [(x0, y0), (x1, y1)] = tables(6, 1.0, 60, 30);
+    let (healthy, _) = fitted(&csv(&x0, &y0), &csv(&x1, &y1));
+    assert!(healthy.starts_with("Transfer"), "{healthy}");
+    let mut coded = x1.clone();
+    coded[[3, 1]] = -9999.0;
+    let (outlier, words) = fitted(&csv(&x0, &y0), &csv(&coded, &y1));
+    assert!(outlier.starts_with("No verdict: line 5 of b.csv decides"), "{outlier}");
+    assert!(words.contains("warning: column `b` is spread"), "{words}");
+    let mut response = y1.clone();
+    response[7] = 5000.0;
+    let (outlier, _) = fitted(&csv(&x0, &y0), &csv(&x1, &response));
+    assert!(outlier.starts_with("No verdict: line 9 of b.csv decides"), "{outlier}");
+    let few = |n: usize| csv(&x1.slice(ndarray::s![..n, ..]).to_owned(), &y1.slice(ndarray::s![..n]).to_owned());
+    for n in [3, 4] {
+        let (sentence, _) = fitted(&csv(&x0, &y0), &few(n));
+        assert!(sentence.starts_with("No verdict") || sentence.starts_with("Transfer does not help"), "{n} rows: {sentence}");
+    }
+    let exact = csv(&x1, &x1.dot(&Array1::from_vec(vec![1.0, -2.0, 0.5])));
+    let (sentence, _) = fitted(&csv(&x0, &y0), &exact);
+    assert!(sentence.starts_with("No verdict: the target is fitted exactly"), "{sentence}");
+}
+
+#[test]
+fn an_index_is_no_feature_in_any_format_and_constants_are_judged_alike() {
+    let [(x0, y0), (x1, y1)] = tables(7, 0.8, 40, 20);
+    let numbered = |text: &str| -> String {
+        text.lines().enumerate().map(|(i, l)| format!("{},{l}\n", if i == 0 { String::new() } else { (i - 1).to_string() })).collect()
+    };
+    let (plain, _) = fitted(&csv(&x0, &y0), &csv(&x1, &y1));
+    let (indexed, words) = fitted(&numbered(&csv(&x0, &y0)), &numbered(&csv(&x1, &y1)));
+    assert_eq!(plain, indexed);
+    assert!(words.contains("the first column (it has no name) numbers the rows and is left out"), "{words}");
+
+    // 0.1 + 0.2 and 0.3: constant up to rounding, for the message and for the flag.
+    let rounding = |text: &str| -> String {
+        let value = |i: usize| if i % 2 == 0 { "0.30000000000000004" } else { "0.3" };
+        text.lines().enumerate().map(|(i, l)| format!("{l},{}\n", if i == 0 { "k" } else { value(i) })).collect()
+    };
+    let here = tempfile::tempdir().unwrap();
+    write(here.path(), "a.csv", &rounding(&csv(&x0, &y0)));
+    write(here.path(), "b.csv", &rounding(&csv(&x1, &y1)));
+    let arguments = ["fit", "--source", "a.csv", "--target", "b.csv", "--response", "y"];
+    let refused = theory(here.path(), &arguments);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("a.csv: column `k` is constant") && refused.stderr.contains("--drop-constant"), "{}", refused.stderr);
+    let dropped = ok(here.path(), &[arguments.as_slice(), &["--drop-constant"]].concat());
+    assert_eq!(dropped.lines().next().unwrap(), plain);
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn the_isotropic_forms_are_the_general_ones() {
             for rho in [0.5, 0.8, 1.0, 1.3] {
                 let problem = isotropic(p, n0, 50, noise, rho);
                 let general = transfer(&problem, 2.0, false).unwrap();
-                let exact = closed.optimum(rho, false);
+                let exact = closed.optimum(rho, false).unwrap();
                 assert_eq!(general.best.edge, exact.edge, "p = {p}, n₀ = {n0}, noise {noise}, ρ = {rho}");
                 if exact.edge.is_none() && noise > 0.0 {
                     close(general.best.lambda, exact.lambda, 1e-8);
@@ -115,8 +115,8 @@ fn the_reference_table_holds() {
         let closed = Isotropic::new(1000.0, gamma, noise).unwrap();
         let problem = |rho| isotropic(1000, (1000.0 / gamma) as usize, 50, noise, rho);
         for (rho, expected) in [0.5, 0.8, 0.9, 1.1, 1.2, 1.5].into_iter().zip(row) {
-            let exact = closed.optimum(rho, false);
-            assert!((exact.lambda / closed.optimum(1.0, false).lambda - expected).abs() < 6e-4);
+            let exact = closed.optimum(rho, false).unwrap();
+            assert!((exact.lambda / closed.optimum(1.0, false).unwrap().lambda - expected).abs() < 6e-4);
             assert_eq!(exact.edge == Some(Edge::Zero), expected == 0.0);
             let problem = problem(rho);
             let ratio = transfer(&problem, 1.0, false).unwrap().best.lambda / source(&problem, false).best.lambda;
@@ -130,7 +130,7 @@ fn the_source_optimum_is_noise_times_dimension() {
     for (p, n0, noise) in [(200, 100, 0.5), (100, 200, 1.0), (50, 50, 0.2), (1000, 300, 0.03)] {
         let problem = isotropic(p, n0, 10, noise, 0.8);
         close(source(&problem, false).best.lambda, noise * p as f64, 1e-8);
-        close(Isotropic::new(p as f64, p as f64 / n0 as f64, noise).unwrap().optimum(1.0, false).lambda, noise * p as f64, 1e-8);
+        close(Isotropic::new(p as f64, p as f64 / n0 as f64, noise).unwrap().optimum(1.0, false).unwrap().lambda, noise * p as f64, 1e-8);
     }
 }
 
@@ -200,7 +200,7 @@ fn strongly_super_aligned_problems_want_a_negative_penalty() {
     let bounded = transfer(&problem, 1.0, false).unwrap().best;
     assert_eq!((bounded.lambda, bounded.edge), (0.0, Some(Edge::Zero)));
     let free = transfer(&problem, 1.0, true).unwrap().best;
-    let exact = Isotropic::new(100.0, 2.0, 0.1).unwrap().optimum(1.5, true);
+    let exact = Isotropic::new(100.0, 2.0, 0.1).unwrap().optimum(1.5, true).unwrap();
     assert!(free.lambda < 0.0 && free.risk < bounded.risk);
     close(free.lambda, exact.lambda, 1e-7);
 }
@@ -354,7 +354,7 @@ fn a_simulated_ratio_holds_the_predicted_one() {
     let (best_source, best_transfer) = (of(&|d| d.source.clone()), of(&|d| d.transfer.clone()));
     let found = ratio(&best_transfer, &best_source).unwrap();
     let exact = Isotropic::new(400.0, 2.0, 0.5).unwrap();
-    let expected = exact.optimum(0.8, false).lambda / exact.optimum(1.0, false).lambda;
+    let expected = exact.optimum(0.8, false).unwrap().lambda / exact.optimum(1.0, false).unwrap().lambda;
     assert!((expected - 1.654).abs() < 5e-4);
     assert!(found.holds(expected), "{found:?} and {expected}");
     assert!(found.high - found.low < 4.0 * 0.01 * expected, "standard error under 1%: {found:?}");
@@ -365,7 +365,7 @@ fn a_simulated_ratio_holds_the_predicted_one() {
 #[test]
 fn intervals_of_simulated_ratios_cover_as_often_as_they_say() {
     let exact = Isotropic::new(1000.0, 2.0, 0.5).unwrap();
-    let truth = exact.optimum(0.8, false).lambda / exact.optimum(1.0, false).lambda;
+    let truth = exact.optimum(0.8, false).unwrap().lambda / exact.optimum(1.0, false).unwrap().lambda;
     let mut setup = isotropic_setup(1000, 500, 100, 0.5, 0.2, 0.8).unwrap();
     setup.lambda0 = (0..31).map(|i| 500.0 * 0.2 * 30f64.powf(f64::from(i) / 30.0)).collect();
     setup.lambda1 = vec![1.0];

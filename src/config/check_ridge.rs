@@ -25,8 +25,9 @@ pub fn cell(cell: &Ridge) -> Result<(), Problem> {
     if cell.rows() > 100_000_000 {
         return Err(problem(if cell.n0.is_some() { "n0" } else { "gamma" }, format!("{} rows are more than 1e8", cell.rows())));
     }
-    finite("rho", cell.rho)?;
+    size("rho", cell.rho)?;
     not_negative("orthogonal", cell.orthogonal)?;
+    size("orthogonal", cell.orthogonal)?;
     for (name, task) in [("source", &cell.source), ("target", &cell.target)] {
         noise(&format!("{name}.noise"), task.noise)?;
         covariance(&format!("{name}.covariance"), &task.covariance, cell.p)?;
@@ -59,8 +60,8 @@ pub fn cell(cell: &Ridge) -> Result<(), Problem> {
                 if !(target.weight > 0.0 && target.weight.is_finite()) {
                     return Err(problem("weight", format!("must be a finite number above 0, not {}", number(target.weight))));
                 }
-                target.rho.map_or(Ok(()), |v| finite("rho", v))?;
-                target.orthogonal.map_or(Ok(()), |v| not_negative("orthogonal", v))?;
+                target.rho.map_or(Ok(()), |v| size("rho", v))?;
+                target.orthogonal.map_or(Ok(()), |v| not_negative("orthogonal", v).and_then(|()| size("orthogonal", v)))?;
                 target.noise.map_or(Ok(()), |v| noise("noise", v))?;
                 target.n1.map_or(Ok(()), |n| rows("n1", n))?;
                 target.lambda1.map_or(Ok(()), |v| penalty("lambda1", v, true))?;
@@ -71,6 +72,14 @@ pub fn cell(cell: &Ridge) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Beyond 1e100 squares overflow.
+fn size(path: &str, value: f64) -> Result<(), Problem> {
+    match (-1e100..=1e100).contains(&value) {
+        true => Ok(()),
+        false => Err(problem(path, format!("must be a number from -1e100 to 1e100, not {}", number(value)))),
+    }
 }
 
 fn finite(path: &str, value: f64) -> Result<(), Problem> {

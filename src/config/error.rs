@@ -82,3 +82,14 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
+
+/// Letters of a name or value that a message shows.
+const MOST_SHOWN: usize = 80;
+
+/// A name or value in a message, cut where it is long: nobody reads megabytes.
+pub fn cut(text: &str) -> String {
+    match text.char_indices().nth(MOST_SHOWN) {
+        None => text.into(),
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+    }
+}

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
 pub use axes::{number, rounded, show, significant, Axis};
-pub use error::{nearest, storage_failed, StudyError};
+pub use error::{cut, nearest, storage_failed, StudyError};
 use files::{parse, ReadFiles};
 pub use layers::Path;
 use layers::{Layer, Layers};

@@ -158,7 +158,28 @@ impl Spectrum<'_> {
                 break;
             }
         }
-        Ok(tau)
+        if lambda < 0.0 || tau > 0.0 && tau.is_finite() && (self.lambda(tau) - lambda).abs() <= 1e-9 * lambda.max(tau * self.n) {
+            return Ok(tau);
+        }
+        // Eigenvalues so far apart that the start's own rounding is larger than the root.
+        self.tau_by_bisection(lambda)
+    }
+
+    /// τ(λ) for λ ≥ 0 by bisection in ln τ, where λ(τ) increases.
+    fn tau_by_bisection(&self, lambda: f64) -> Result<f64, TheoryError> {
+        let (mut low, mut high) = (-745.0, 709.0); // ln of the smallest and the largest number
+        for _ in 0..200 {
+            let middle: f64 = 0.5 * (low + high);
+            if self.lambda(middle.exp()) < lambda || self.left(middle.exp())[0] < 0.0 {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        match low > -745.0 && high < 709.0 {
+            true => Ok((0.5 * (low + high)).exp()),
+            false => Err(TheoryError::new("lambda", format!("τ(λ = {lambda:e}) is beyond what numbers can hold: choose other units"))),
+        }
     }
 }
 

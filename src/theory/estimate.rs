@@ -1,13 +1,17 @@
 //! From draws to numbers with intervals: mean risks, the λ that minimises a mean risk, ratios of two such λ.
 //!
-//! Intervals are normal, 1.96 standard errors over independent draws. An optimum's standard error comes from its influence function:
+//! Intervals are Student's t over independent draws. An optimum's standard error comes from its influence function:
 //! with R̄ the mean risk and u = log λ, `û − u* ≈ −R̄′(u*)/R″(u*)`, so a draw's share in it is `−R′ᵢ(û)/R̄″(û)`. Both optima of a
 //! ratio use the same draws, so their shares are subtracted draw by draw.
 
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
 use super::optimum::Edge;
 
-/// Half the width of a 95% interval in standard errors.
-const Z95: f64 = 1.959_963_984_540_054;
+/// Half the width of a 95% interval of n draws, in standard errors; infinite for fewer than two.
+fn half_width(n: usize) -> f64 {
+    StudentsT::new(0.0, 1.0, n as f64 - 1.0).map_or(f64::INFINITY, |law| law.inverse_cdf(0.975))
+}
 
 /// A mean with its 95% interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,11 +25,13 @@ impl Estimate {
     /// Of independent values; with fewer than two, no interval (low and high are NaN).
     pub fn of_mean(values: &[f64]) -> Estimate {
         let (mean, error) = mean_error(values);
-        Estimate { estimate: mean, low: mean - Z95 * error, high: mean + Z95 * error }
+        Estimate::from_error(mean, error, values.len())
     }
 
-    pub fn from_error(estimate: f64, error: f64) -> Estimate {
-        Estimate { estimate, low: estimate - Z95 * error, high: estimate + Z95 * error }
+    /// `error`: the standard error from n draws.
+    pub fn from_error(estimate: f64, error: f64, n: usize) -> Estimate {
+        let half = half_width(n) * error;
+        Estimate { estimate, low: estimate - half, high: estimate + half }
     }
 
     pub fn holds(&self, value: f64) -> bool {
@@ -62,6 +68,9 @@ impl Argmin {
         }
     }
 }
+
+/// Relative differences below it are rounding.
+const FLAT: f64 = 1e-12;
 
 /// Points of the grid that a polynomial is laid through to find the minimum between them.
 const STENCIL: usize = 5;
@@ -122,6 +131,10 @@ pub fn argmin(grid: &[f64], curves: &[Vec<f64>]) -> Option<Argmin> {
     let positive = order.iter().position(|&i| grid[i] > 0.0)?;
     if curves.is_empty() || order.len() - positive < 3 {
         return None;
+    }
+    let (least, most) = means.iter().fold((f64::INFINITY, 0.0f64), |(a, b), v| (a.min(*v), b.max(v.abs())));
+    if means.iter().all(|v| *v - least <= FLAT * most) {
+        return None; // the risk does not depend on λ
     }
     let best = (0..order.len()).min_by(|&a, &b| means[order[a]].total_cmp(&means[order[b]]))?;
     if best == 0 || best < positive {
@@ -195,7 +208,7 @@ pub fn ratio(transfer: &Argmin, source: &Argmin) -> Option<Estimate> {
         (Argmin::Inside { log_lambda: a, influence: ia, resolved: ra }, Argmin::Inside { log_lambda: b, influence: ib, resolved: rb }) => {
             let shares: Vec<f64> = ia.iter().zip(ib).map(|(x, y)| x - y).collect();
             let error = if *ra && *rb { mean_error(&shares).1 } else { f64::NAN };
-            Some(Estimate::from_error(a - b, error).map(f64::exp))
+            Some(Estimate::from_error(a - b, error, shares.len()).map(f64::exp))
         }
         _ => None,
     }
@@ -206,7 +219,7 @@ pub fn lambda(argmin: &Argmin) -> Estimate {
     match argmin {
         Argmin::Inside { log_lambda, influence, resolved } => {
             let error = if *resolved { mean_error(influence).1 } else { f64::NAN };
-            Estimate::from_error(*log_lambda, error).map(f64::exp)
+            Estimate::from_error(*log_lambda, error, influence.len()).map(f64::exp)
         }
         Argmin::AtEdge { lambda, .. } => Estimate { estimate: *lambda, low: f64::NAN, high: f64::NAN },
     }

@@ -2,16 +2,18 @@
 //!
 //! Model: `y = α + Xβ + ε` for source and target, each with an intercept of its own that is not penalised. Columns of both designs
 //! are divided by their standard deviation *in the source*, so that β₀ and β₁ are in the same units; λ is in the units of
-//! docs/theory.md after that. Ridge on the residual `r = y₁ − X₁β̂₀(λ₀)` leaves out row i with error `eᵢ/(1 − hᵢᵢ)`, where
-//! `H = 11ᵀ/n + X(XᵀX + λI)⁻¹Xᵀ` on centred columns: no refit, and exact, because nothing of the target is used to scale it.
+//! docs/theory.md after that. λ₁ is chosen for ridge on the residual `r = y₁ − X₁β̂₀(λ₀)` by leave-one-out without a refit
+//! ([`super::loo`]), exact because nothing of the target is used to scale it. λ = ∞ and λ = 0 are candidates like all others.
+//!
+//! Whether transfer helps is only said where the data can say it: [`Doubt`].
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
+use super::alignment::{alignment, whitened, Alignment};
 use super::estimate::{mean_error, Estimate};
-use super::linalg::{product, svd};
+use super::linalg::product;
+use super::loo::{Found, Loo, Response};
 use super::ridge::centre;
 use super::TheoryError;
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 
 /// A design (n × p) with its responses (n × k).
 #[derive(Debug, Clone)]
@@ -29,7 +31,8 @@ pub struct Options {
     pub intercept: bool,
 }
 
-/// A fit: penalties, errors, alignment and coefficients in the units of the data.
+/// A fit: penalties, errors, alignment and coefficients in the units of the data. Every penalty is from 0 to ∞, both included: λ₁ = ∞ is the
+/// source as it is, λ₀ = ∞ no source at all, 0 least squares.
 #[derive(Debug, Clone)]
 pub struct Fit {
     /// λ_S by leave-one-out on the source, λ₀ and λ₁ by leave-one-out on the target.
@@ -39,9 +42,7 @@ pub struct Fit {
     /// λ₁ of the from-scratch fit, and of transfer from the source-optimal λ₀.
     pub lambda_scratch: f64,
     pub lambda1_at_source_optimal: f64,
-    /// Which of these is at the end of the searched range (twelve decades).
-    pub at_edge: Vec<&'static str>,
-    /// Mean squared leave-one-out errors on the target, over rows and responses.
+    /// Mean squared leave-one-out errors on the target, over rows and responses, in the responses' units squared.
     pub transfer: f64,
     pub scratch: f64,
     pub at_source_optimal: f64,
@@ -50,8 +51,15 @@ pub struct Fit {
     /// scratch − transfer and at_source_optimal − transfer, paired by row.
     pub gain: Estimate,
     pub mismatch_cost: Estimate,
+    /// 1 − transfer/scratch, and at_source_optimal/transfer − 1, each response in units of its own standard deviation.
+    pub gain_share: Estimate,
+    pub cost_share: Estimate,
     /// Whether the gain is more than one standard error above 0 (the one-standard-error rule of Breiman et al. 1984).
     pub helps: bool,
+    /// Why that cannot be said, if it cannot.
+    pub doubt: Option<Doubt>,
+    /// Columns whose units or outliers differ between the two tasks.
+    pub mismatched: Vec<Mismatch>,
     pub alignment: Alignment,
     /// The same of the predictions: ⟨β₀,β₁⟩_Σ/‖β₀‖²_Σ with Σ the source's covariance, that is ρ in whitened features. Collinear features
     /// make coefficients uncertain, not predictions. None where the source has too few rows to whiten by.
@@ -65,340 +73,337 @@ pub struct Fit {
     pub intercept_scratch: Array1<f64>,
 }
 
-/// ρ̂ = ⟨β₀,β₁⟩/‖β₀‖² in the fit's units (summed over responses), bias-corrected, with Fieller's 95% interval. A bound that does not
-/// exist (β₀ is not told from 0) is infinite.
+/// Why nothing is said about whether transfer helps.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Alignment {
-    pub rho: Estimate,
-    pub method: Method,
+pub enum Doubt {
+    /// From scratch the target is fitted to rounding: there is nothing to gain.
+    Exact,
+    /// Without this row (from 0) of one of the tables the gain would be another.
+    OneRow { of_source: bool, row: usize, without: f64 },
+    /// The interval of the gain goes beyond the whole error.
+    BeyondWhole,
 }
 
-/// What the data allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// Both designs have more rows than columns: least-squares coefficients, homoscedastic noise.
-    Coefficients,
-    /// Only the source has: the target's X₁ᵀy₁/n₁ with the source's covariance in place of its own.
-    SourceCovariance,
-    /// Neither: ⟨Σ₀β₀, Σ₁β₁⟩/‖Σ₀β₀‖² from X₀ᵀy₀ and X₁ᵀy₁, which is ρ where features are uncorrelated.
-    Marginal,
+/// A column that differs between the tasks by more than a change of task explains.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mismatch {
+    /// Its standard deviation in the target is so many times the source's.
+    Spread { column: usize, factor: f64 },
+    /// One row of one of the tables has nearly all of its sum of squares.
+    Row { column: usize, of_source: bool, row: usize },
 }
 
-impl Method {
-    pub fn words(self) -> &'static str {
-        match self {
-            Method::Coefficients => "least-squares coefficients of both tasks",
-            Method::SourceCovariance => {
-                "the target has too few rows for coefficients of its own: the source's feature covariance is used for both"
-            }
-            Method::Marginal => "too few rows for coefficients: feature–response covariances, exact only for uncorrelated features",
-        }
+impl Mismatch {
+    /// Beyond it the search itself would lose digits.
+    pub fn is_extreme(&self) -> bool {
+        matches!(self, Mismatch::Spread { factor, .. } if !(1.0 / MOST_SPREAD..=MOST_SPREAD).contains(factor))
     }
 }
 
-/// Penalties searched: relative to the mean squared singular value, 10⁻⁶ to 10⁶, four to a decade, then refined.
-const DECADES: f64 = 6.0;
-const PER_DECADE: usize = 4;
+/// A spread differs where it is so many times larger or smaller.
+pub const SPREAD: f64 = 10.0;
+const MOST_SPREAD: f64 = 1e8;
+/// A row has nearly all of a column, or of the errors.
+const NEARLY_ALL: f64 = 0.9;
+const HALF: f64 = 0.5;
+/// Rows that are left out to see whether one decides.
+const SUSPECTS: usize = 5;
+/// Errors beside the response's variance that are rounding.
+const EXACT: f64 = 1e-20;
+/// Below it squares underflow.
+const LEAST_SPREAD: f64 = 1e-100;
 
-/// A centred design's singular value decomposition, for leave-one-out at any λ.
-struct Loo {
-    u: Array2<f64>,
-    s: Vec<f64>,
-    v: Array2<f64>,
-    /// U∘U
-    leverage: Array2<f64>,
-    own: f64,
+/// Constant up to rounding: the values differ by less than 10⁻¹³ of the largest one.
+pub fn is_constant(values: ArrayView1<f64>) -> bool {
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)));
+    high - low <= 1e-13 * low.abs().max(high.abs())
 }
 
-impl Loo {
-    fn new(x: ArrayView2<f64>, intercept: bool) -> Result<Loo, TheoryError> {
-        let (u, s, v) = svd(x).ok_or_else(|| TheoryError::new("design", "its singular values could not be found"))?;
-        let least = s.first().copied().unwrap_or(0.0) * x.nrows().max(x.ncols()) as f64 * f64::EPSILON;
-        let rank = s.iter().filter(|s| **s > least).count();
-        if rank == 0 {
-            return Err(TheoryError::new("design", "every column is constant"));
-        }
-        let keep = ndarray::Slice::from(0..rank);
-        let u = u.slice_axis(Axis(1), keep).to_owned();
-        let v = v.slice_axis(Axis(1), keep).to_owned();
-        let own = if intercept { 1.0 / x.nrows() as f64 } else { 0.0 };
-        Ok(Loo { leverage: &u * &u, u, v, s: s[..rank].to_vec(), own })
+/// Standard deviation, without overflow or underflow.
+fn spread(values: ArrayView1<f64>) -> f64 {
+    let mean = values.mean().unwrap_or(0.0);
+    let size = values.iter().fold(0.0f64, |size, v| size.max((v - mean).abs()));
+    if size == 0.0 {
+        return 0.0;
+    }
+    size * (values.iter().map(|v| ((v - mean) / size).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+}
+
+/// Both tasks as they are fitted: scaled, and centred where there is an intercept.
+struct Prepared {
+    x0: Array2<f64>,
+    y0: Array2<f64>,
+    x1: Array2<f64>,
+    y1: Array2<f64>,
+    /// Means of the scaled features and of the responses of each task.
+    mean_x0: Array1<f64>,
+    mean_y0: Array1<f64>,
+    mean_x1: Array1<f64>,
+    mean_y1: Array1<f64>,
+    scale: Array1<f64>,
+    source: Loo,
+    target: Loo,
+}
+
+impl Prepared {
+    fn new(source: &Data, target: &Data, options: Options) -> Result<Prepared, TheoryError> {
+        let p = source.x.ncols();
+        // Scales come from the source alone.
+        let scale = match options.standardise {
+            true => source.x.columns().into_iter().map(spread).collect(),
+            false => Array1::ones(p),
+        };
+        let prepare = |data: &Data| {
+            let (mut x, mut y) = (&data.x / &scale, data.y.clone());
+            let (mx, my) = match options.intercept {
+                true => (centre(&mut x), centre(&mut y)),
+                false => (Array1::zeros(p), Array1::zeros(y.ncols())),
+            };
+            // What centring leaves of a constant is rounding.
+            let constant = |column: &usize| options.intercept && is_constant(data.x.column(*column));
+            (0..p).filter(constant).for_each(|column| x.column_mut(column).fill(0.0));
+            (x, y, mx, my)
+        };
+        let (x0, y0, mean_x0, mean_y0) = prepare(source);
+        let (x1, y1, mean_x1, mean_y1) = prepare(target);
+        let about = |about: &'static str| move |error: TheoryError| TheoryError { about, ..error };
+        let (source, target) = (
+            Loo::new(x0.view(), options.intercept).map_err(about("source"))?,
+            Loo::new(x1.view(), options.intercept).map_err(about("target"))?,
+        );
+        Ok(Prepared { x0, y0, x1, y1, mean_x0, mean_y0, mean_x1, mean_y1, scale, source, target })
     }
 
-    fn grid(&self) -> Vec<f64> {
-        let scale = self.s.iter().map(|s| s * s).sum::<f64>() / self.v.nrows() as f64;
-        let points = 2 * DECADES as usize * PER_DECADE;
-        (0..=points).map(|i| scale * 10f64.powf(-DECADES + i as f64 / PER_DECADE as f64)).collect()
+    /// What the source at λ₀ leaves of the target's responses.
+    fn residual(&self, lambda0: f64) -> Array2<f64> {
+        &self.y1 - &product(self.x1.view(), self.source.coefficients(self.y0.view(), lambda0).view())
     }
+}
 
-    fn filter(&self, lambda: f64) -> Array1<f64> {
-        self.s.iter().map(|s| s * s / (s * s + lambda)).collect()
-    }
+/// One over each response's variance: a response in other units has no other say.
+fn weights(y: &Array2<f64>) -> Array1<f64> {
+    y.columns().into_iter().map(|column| 1.0 / (column.dot(&column) / column.len() as f64)).collect()
+}
 
-    /// Leave-one-out errors (n × columns of r) for every column of residuals, which must be centred with the design.
-    fn errors(&self, r: ArrayView2<f64>, lambda: f64) -> Array2<f64> {
-        let f = self.filter(lambda);
-        let coordinates = product(self.u.t(), r) * f.view().insert_axis(Axis(1));
-        let mut e = &r - &product(self.u.view(), coordinates.view());
-        let h = self.leverage.dot(&f) + self.own;
-        for (mut row, h) in e.rows_mut().into_iter().zip(&h) {
-            row /= 1.0 - h;
-        }
-        e
-    }
+/// The penalties, and the target's squared errors in each row, over responses in units of their variance.
+struct Choice {
+    source: Found,
+    lambda0: f64,
+    transfer: Found,
+    at_source_optimal: Found,
+    scratch: Found,
+    /// Errors (n × responses) of transfer, of transfer from λ_S, and from scratch.
+    errors: [Array2<f64>; 3],
+    rows: [Vec<f64>; 3],
+}
 
-    /// Ridge coefficients of a centred response.
-    fn coefficients(&self, r: ArrayView2<f64>, lambda: f64) -> Array2<f64> {
-        let g: Array1<f64> = self.s.iter().map(|s| s / (s * s + lambda)).collect();
-        product(self.v.view(), (product(self.u.t(), r) * &g.insert_axis(Axis(1))).view())
+fn choose(prepared: &Prepared) -> Result<Choice, TheoryError> {
+    let (of_source, of_target) = (weights(&prepared.y0), weights(&prepared.y1));
+    let at = |lambda0: f64| {
+        let residual = prepared.residual(lambda0);
+        prepared.target.response(residual.view()).search(&of_target)
+    };
+    let source = prepared.source.response(prepared.y0.view()).search(&of_source);
+    let own = prepared.target.response(prepared.y1.view());
+    let scratch = own.search(&of_target);
+    let lambda0 = prepared.source.search_over(|lambda0| at(lambda0).loss).lambda;
+    let (transfer, at_source_optimal) = (at(lambda0), at(source.lambda));
+    if ![source.loss, scratch.loss, transfer.loss, at_source_optimal.loss].iter().all(|loss| loss.is_finite()) {
+        return Err(TheoryError::new("design", "has leave-one-out errors that are not finite numbers: choose other units"));
     }
+    let errors = |lambda0: f64, lambda1: f64| {
+        let residual = prepared.residual(lambda0);
+        let response: Response = prepared.target.response(residual.view());
+        response.errors(lambda1)
+    };
+    let errors = [errors(lambda0, transfer.lambda), errors(source.lambda, at_source_optimal.lambda), own.errors(scratch.lambda)];
+    let rows = errors.each_ref().map(|e| ((e * e).dot(&of_target) / e.ncols() as f64).to_vec());
+    Ok(Choice { source, lambda0, transfer, at_source_optimal, scratch, errors, rows })
+}
+
+/// 1 − mean(better)/mean(worse) over rows, with a t interval. The standard error is that of the ratio: the mean of
+/// better − (1 − share)·worse, which is 0, has it times mean(worse).
+fn share(worse: &[f64], better: &[f64]) -> (Estimate, f64) {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let share = if worse == better { 0.0 } else { 1.0 - mean(better) / mean(worse) };
+    let rest: Vec<f64> = worse.iter().zip(better).map(|(w, b)| b - (1.0 - share) * w).collect();
+    let error = mean_error(&rest).1 / mean(worse);
+    (Estimate::from_error(share, error, worse.len()), error)
+}
+
+/// The mean difference of two columns of errors with its t interval, over rows, responses in their own units.
+fn difference(worse: &Array2<f64>, better: &Array2<f64>) -> Estimate {
+    let by_row = |e: &Array2<f64>| -> Vec<f64> { e.rows().into_iter().map(|row| row.dot(&row) / row.len() as f64).collect() };
+    let differences: Vec<f64> = by_row(worse).iter().zip(by_row(better)).map(|(w, b)| w - b).collect();
+    let (mean, error) = mean_error(&differences);
+    Estimate::from_error(mean, error, differences.len())
 }
 
 fn mean_square(e: &Array2<f64>) -> f64 {
     e.iter().map(|v| v * v).sum::<f64>() / e.len() as f64
 }
 
-/// Squared errors of each row, averaged over responses.
-fn by_row(e: &Array2<f64>) -> Vec<f64> {
-    e.rows().into_iter().map(|row| row.dot(&row) / row.len() as f64).collect()
-}
-
-/// Minimises over a grid in log λ, then between its points: the spacing is halved around the best until it is below 1e-4.
-fn search1(grid: &[f64], loss: impl Fn(f64) -> f64) -> (f64, f64, bool) {
-    let (mut at, mut best) = (0, f64::INFINITY);
-    for (i, &l) in grid.iter().enumerate() {
-        let value = loss(l);
-        if value < best {
-            (at, best) = (i, value);
-        }
-    }
-    let edge = at == 0 || at + 1 == grid.len();
-    let mut lambda = grid[at];
-    let mut step = (grid[1] / grid[0]).ln() / 2.0;
-    while !edge && step > 1e-4 {
-        for candidate in [lambda * (-step).exp(), lambda * step.exp()] {
-            let value = loss(candidate);
-            if value < best {
-                (lambda, best) = (candidate, value);
-            }
-        }
-        step /= 2.0;
-    }
-    (lambda, best, edge)
-}
-
 /// Chooses the penalties and estimates the alignment.
 ///
 /// # Errors
-/// Designs that do not fit each other, fewer than three rows, NaN, a column without variation where it must be scaled.
+/// Designs that do not fit each other, fewer than three rows, entries that are not finite, a response or (in the source) a column that is
+/// constant, a column whose spread differs between the tasks by more than eight orders of magnitude.
 pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, TheoryError> {
-    let p = source.x.ncols();
-    if target.x.ncols() != p || source.y.ncols() != target.y.ncols() {
-        return Err(TheoryError::new("design", "source and target differ in their numbers of features or responses"));
+    check(source, target)?;
+    let mismatched = mismatches(source, target);
+    if let Some(Mismatch::Spread { column, factor }) = mismatched.iter().find(|mismatch| mismatch.is_extreme()) {
+        return Err(TheoryError::new("target", format!("column {} is spread {factor:.1e} times as widely as in the source", column + 1)));
     }
-    for (about, data) in [("source", source), ("target", target)] {
-        if data.x.nrows() != data.y.nrows() || data.x.nrows() < 3 {
-            return Err(TheoryError::new(about, "needs as many responses as rows, and at least 3 of them"));
-        }
-        if let Some(k) = (0..data.y.ncols()).find(|&k| data.y.column(k).iter().all(|v| *v == data.y[[0, k]])) {
-            return Err(TheoryError::new(about, format!("response {k} is constant: there is nothing to learn")));
-        }
-        if data.x.iter().chain(&data.y).any(|v| !v.is_finite()) {
-            return Err(TheoryError::new(about, "has entries that are not finite"));
-        }
-    }
-    // Scales come from the source alone.
-    let scale = if options.standardise { source.x.std_axis(Axis(0), 0.0) } else { Array1::ones(p) };
-    // Constant up to rounding is constant.
-    let size = source.x.fold_axis(Axis(0), 0.0, |m: &f64, v| m.max(v.abs()));
-    if let Some(j) = scale.iter().zip(&size).position(|(s, size)| *s <= 1e-13 * size) {
-        return Err(TheoryError::new("source", format!("column {j} is constant")));
-    }
-    let prepare = |data: &Data| {
-        let (mut x, mut y) = (&data.x / &scale, data.y.clone());
-        let (mx, my) = match options.intercept {
-            true => (centre(&mut x), centre(&mut y)),
-            false => (Array1::zeros(p), Array1::zeros(y.ncols())),
-        };
-        (x, y, mx, my)
-    };
-    let (x0, y0, mx0, my0) = prepare(source);
-    let (x1, y1, mx1, my1) = prepare(target);
-    let s = Loo::new(x0.view(), options.intercept)?;
-    let t = Loo::new(x1.view(), options.intercept)?;
-    let mut at_edge = vec![];
-    let mut note = |name, edge: bool| {
-        if edge {
-            at_edge.push(name);
-        }
-    };
+    let prepared = Prepared::new(source, target, options)?;
+    let chosen = choose(&prepared)?;
+    let [transfer, at_source_optimal, scratch] = &chosen.errors;
+    let (gain_share, error) = share(&chosen.rows[2], &chosen.rows[0]);
+    let (cost, _) = share(&chosen.rows[1], &chosen.rows[0]);
+    // at_source_optimal/transfer − 1 = s/(1 − s) for s = 1 − transfer/at_source_optimal.
+    let cost_share = cost.map(|s| s / (1.0 - s));
+    let helps = gain_share.estimate > error && chosen.lambda0.is_finite();
+    let doubt = doubt(source, target, options, &chosen, gain_share, helps)?;
 
-    let (lambda_source, source_error, edge) = search1(&s.grid(), |l| mean_square(&s.errors(y0.view(), l)));
-    note("lambda_source", edge);
-    let residual = |lambda0: f64| &y1 - &product(x1.view(), s.coefficients(y0.view(), lambda0).view());
-    let at_lambda0 = |lambda0: f64| {
-        let r = residual(lambda0);
-        search1(&t.grid(), |l| mean_square(&t.errors(r.view(), l)))
-    };
-    let (lambda_scratch, scratch, edge) = search1(&t.grid(), |l| mean_square(&t.errors(y1.view(), l)));
-    note("lambda_scratch", edge);
-    let (lambda1_at_source_optimal, at_source_optimal, _) = at_lambda0(lambda_source);
-    let (lambda0, transfer, edge) = search1(&s.grid(), |l| at_lambda0(l).1);
-    note("lambda0", edge);
-    let (lambda1, _, edge) = at_lambda0(lambda0);
-    note("lambda1", edge);
-
-    let rows = |lambda0: f64, lambda1: f64| by_row(&t.errors(residual(lambda0).view(), lambda1));
-    let best = rows(lambda0, lambda1);
-    let difference = |worse: &[f64]| -> Vec<f64> { worse.iter().zip(&best).map(|(a, b)| a - b).collect() };
-    let gains = difference(&by_row(&t.errors(y1.view(), lambda_scratch)));
-    let (gain, error) = mean_error(&gains);
-
-    let b0 = s.coefficients(y0.view(), lambda0);
-    let b1 = &b0 + &t.coefficients(residual(lambda0).view(), lambda1);
-    let bs = t.coefficients(y1.view(), lambda_scratch);
+    let p = &prepared;
+    let b0 = p.source.coefficients(p.y0.view(), chosen.lambda0);
+    let b1 = &b0 + &p.target.coefficients(p.residual(chosen.lambda0).view(), chosen.transfer.lambda);
+    let bs = p.target.coefficients(p.y1.view(), chosen.scratch.lambda);
     let intercept = |b: &Array2<f64>, mx: &Array1<f64>, my: &Array1<f64>| my - &mx.dot(b);
-    let unscale = |b: &Array2<f64>| b / &scale.view().insert_axis(Axis(1));
+    let unscale = |b: &Array2<f64>| b / &p.scale.view().insert_axis(Axis(1));
     Ok(Fit {
-        lambda_source,
-        lambda0,
-        lambda1,
-        lambda_scratch,
-        lambda1_at_source_optimal,
-        at_edge,
-        transfer,
-        scratch,
-        at_source_optimal,
-        source: source_error,
-        gain: Estimate::of_mean(&gains),
-        mismatch_cost: Estimate::of_mean(&difference(&rows(lambda_source, lambda1_at_source_optimal))),
-        helps: gain > error,
-        alignment: alignment(&x0, &y0, &x1, &y1, options.intercept, false)?,
-        alignment_of_predictions: whitened(&s, &x0, &x1, options.intercept)
-            .map(|(x0, x1)| alignment(&x0, &y0, &x1, &y1, options.intercept, true))
+        lambda_source: chosen.source.lambda,
+        lambda0: chosen.lambda0,
+        lambda1: chosen.transfer.lambda,
+        lambda_scratch: chosen.scratch.lambda,
+        lambda1_at_source_optimal: chosen.at_source_optimal.lambda,
+        transfer: mean_square(transfer),
+        scratch: mean_square(scratch),
+        at_source_optimal: mean_square(at_source_optimal),
+        source: mean_square(&p.source.response(p.y0.view()).errors(chosen.source.lambda)),
+        gain: difference(scratch, transfer),
+        mismatch_cost: difference(at_source_optimal, transfer),
+        gain_share,
+        cost_share,
+        helps,
+        doubt,
+        mismatched,
+        alignment: alignment(&p.x0, &p.y0, &p.x1, &p.y1, options.intercept, false)?,
+        alignment_of_predictions: whitened(&p.source, &p.x0, &p.x1, options.intercept)
+            .map(|(x0, x1)| alignment(&x0, &p.y0, &x1, &p.y1, options.intercept, true))
             .transpose()?,
-        intercept_source: intercept(&b0, &mx0, &my0),
-        intercept_transfer: intercept(&b1, &mx1, &my1),
-        intercept_scratch: intercept(&bs, &mx1, &my1),
+        intercept_source: intercept(&b0, &p.mean_x0, &p.mean_y0),
+        intercept_transfer: intercept(&b1, &p.mean_x1, &p.mean_y1),
+        intercept_scratch: intercept(&bs, &p.mean_x1, &p.mean_y1),
         beta_source: unscale(&b0),
         beta_transfer: unscale(&b1),
         beta_scratch: unscale(&bs),
     })
 }
 
-/// Both designs in coordinates in which the source's covariance is the identity. None with fewer rows than that takes.
-fn whitened(source: &Loo, x0: &Array2<f64>, x1: &Array2<f64>, intercept: bool) -> Option<(Array2<f64>, Array2<f64>)> {
-    let (n, p) = x0.dim();
-    if source.s.len() < p || n < p + 3 + usize::from(intercept) {
-        return None;
+fn check(source: &Data, target: &Data) -> Result<(), TheoryError> {
+    if target.x.ncols() != source.x.ncols() || source.y.ncols() != target.y.ncols() {
+        return Err(TheoryError::new("design", "source and target differ in their numbers of features or responses"));
     }
-    let scale: Array1<f64> = source.s.iter().map(|s| (n as f64).sqrt() / s).collect();
-    let by = &source.v * &scale;
-    Some((product(x0.view(), by.view()), product(x1.view(), by.view())))
-}
-
-/// Least squares on a centred design of full column rank: coefficients, (XᵀX)⁻¹ and the residual covariance of the responses.
-struct LeastSquares {
-    beta: Array2<f64>,
-    inverse: Array2<f64>,
-    noise: Array2<f64>,
-}
-
-fn least_squares(x: &Array2<f64>, y: &Array2<f64>, intercept: bool) -> Result<Option<LeastSquares>, TheoryError> {
-    let free = x.nrows() as i64 - x.ncols() as i64 - i64::from(intercept);
-    let loo = Loo::new(x.view(), intercept)?;
-    if free < 1 || loo.s.len() < x.ncols() {
-        return Ok(None);
+    for (about, data) in [("source", source), ("target", target)] {
+        if data.x.nrows() != data.y.nrows() || data.x.nrows() < 3 {
+            return Err(TheoryError::new(about, "needs as many responses as rows, and at least 3 of them"));
+        }
+        if data.x.iter().chain(&data.y).any(|v| !v.is_finite()) {
+            return Err(TheoryError::new(about, "has entries that are not finite"));
+        }
+        for (k, response) in data.y.columns().into_iter().enumerate() {
+            if is_constant(response) {
+                return Err(TheoryError::new(about, format!("response {} is constant: there is nothing to learn", k + 1)));
+            }
+            if spread(response) < LEAST_SPREAD {
+                return Err(TheoryError::new(about, format!("response {} varies by less than 1e-100: choose other units", k + 1)));
+            }
+        }
     }
-    let scaled = &loo.v / &Array1::from_vec(loo.s.clone());
-    let inverse = product(scaled.view(), scaled.t());
-    let beta = loo.coefficients(y.view(), 0.0);
-    let e = y - &product(x.view(), beta.view());
-    Ok(Some(LeastSquares { beta, inverse, noise: product(e.t(), e.view()) / free as f64 }))
+    match (0..source.x.ncols()).find(|&j| is_constant(source.x.column(j))) {
+        Some(j) => Err(TheoryError::new("source", format!("column {} is constant", j + 1))),
+        None => Ok(()),
+    }
 }
 
-/// tr(Ω·AᵀMB): the covariance of ⟨A, E⟩ and ⟨B, E⟩ for errors E with rows' covariance M and columns' covariance Ω.
-fn covariance(omega: &Array2<f64>, a: &Array2<f64>, m: &Array2<f64>, b: &Array2<f64>) -> f64 {
-    (&product(a.t(), product(m.view(), b.view()).view()) * omega).sum()
+/// Columns whose units or outliers differ between the tasks. One that is constant in the target is not among them.
+pub fn mismatches(source: &Data, target: &Data) -> Vec<Mismatch> {
+    let mut found = vec![];
+    for column in (0..source.x.ncols()).filter(|&j| !is_constant(target.x.column(j))) {
+        let factor = spread(target.x.column(column)) / spread(source.x.column(column));
+        if !(1.0 / SPREAD..=SPREAD).contains(&factor) {
+            found.push(Mismatch::Spread { column, factor });
+            continue;
+        }
+        let [of_source, of_target] = [source, target].map(|data| largest_share(&squares(data.x.column(column))));
+        for (own, other, of_source) in [(of_source, of_target, true), (of_target, of_source, false)] {
+            if own.1 > NEARLY_ALL && other.1 < HALF {
+                found.push(Mismatch::Row { column, of_source, row: own.0 });
+            }
+        }
+    }
+    found
 }
 
-/// `whitened`: the features are the source's whitened ones, in which X₁ᵀy₁/n₁ is the coefficient itself.
-fn alignment(
-    x0: &Array2<f64>,
-    y0: &Array2<f64>,
-    x1: &Array2<f64>,
-    y1: &Array2<f64>,
-    intercept: bool,
-    whitened: bool,
-) -> Result<Alignment, TheoryError> {
-    let (n0, n1, p) = (x0.nrows() as f64, x1.nrows() as f64, x0.ncols() as f64);
-    let source = least_squares(x0, y0, intercept)?;
-    let target = least_squares(x1, y1, intercept)?;
-    let lost = f64::from(u8::from(intercept)); // the degree of freedom that centring takes
-    let moment1 = product(x1.t(), y1.view()) / (n1 - lost);
-    // xᵢᵀ A yᵢ for each row.
-    let rows = |x: &Array2<f64>, a: &Array2<f64>, y: &Array2<f64>| (&product(x.view(), a.view()) * y).sum_axis(Axis(1));
-    let ((top, bottom, var_top, var_bottom, between), freedom, method) = match (&source, &target) {
-        (Some(s), Some(t)) => {
-            let noise_trace = s.noise.diag().sum() * s.inverse.diag().sum();
-            let cross = (&s.inverse * &t.inverse).sum() * (&s.noise * &t.noise).sum();
-            let top = (&s.beta * &t.beta).sum();
-            let var_top = covariance(&t.noise, &s.beta, &t.inverse, &s.beta) + covariance(&s.noise, &t.beta, &s.inverse, &t.beta) - cross;
-            let bottom = (&s.beta * &s.beta).sum() - noise_trace;
-            let second = (&s.inverse * &s.inverse).sum() * (&s.noise * &s.noise).sum();
-            let var_bottom = 4.0 * covariance(&s.noise, &s.beta, &s.inverse, &s.beta) - 2.0 * second;
-            let between = 2.0 * covariance(&s.noise, &s.beta, &s.inverse, &t.beta);
-            ((top, bottom, var_top, var_bottom, between), n0.min(n1) - p - lost, Method::Coefficients)
-        }
-        (Some(s), None) if n0 > p + 2.0 + lost && n1 > 2.0 + lost => {
-            // P: (n − p − 1)(XᵀX)⁻¹ is unbiased for Σ⁻¹.
-            let precision = if whitened { Array2::eye(x0.ncols()) } else { &s.inverse * (n0 - lost - p - 1.0) };
-            let along = product(precision.view(), s.beta.view());
-            // ⟨β₀,β₁⟩ = a‖β₀‖² + ⟨Pβ̂₀, E x(y₁ − a·xᵀβ̂₀)⟩ + a·E δᵀPΣδ for any a, δ the noise of β̂₀ (which P knows); the slope of y₁ on
-            // xᵀβ̂₀ leaves the least noise in the middle term.
-            let f = product(x1.view(), s.beta.view());
-            let a = (&f * y1).sum() / (&f * &f).sum();
-            let rest = y1 - &(&f * a);
-            let share = n1 / (n1 - lost);
-            let bottom = (&s.beta * &s.beta).sum() - s.noise.diag().sum() * s.inverse.diag().sum();
-            let second = product(x1.t(), x1.view()) / (n1 - lost);
-            let own_noise = s.noise.diag().sum() * (&product(s.inverse.view(), precision.view()) * &second).sum();
-            let top = a * (bottom + own_noise) + share * rows(x1, &along, &rest).sum() / n1;
-            let error = share * mean_error(&rows(x1, &along, &rest).to_vec()).1 * (n1 / (n1 - 1.0 - lost)).sqrt();
-            let beta1 = &s.beta * a + product(precision.view(), product(x1.t(), rest.view()).view()) / n1;
-            let var_top = error * error + covariance(&s.noise, &beta1, &s.inverse, &beta1);
-            let var_bottom = 4.0 * covariance(&s.noise, &s.beta, &s.inverse, &s.beta);
-            let between = 2.0 * covariance(&s.noise, &s.beta, &s.inverse, &beta1);
-            ((top, bottom, var_top, var_bottom, between), n1 - 1.0 - lost, Method::SourceCovariance)
-        }
-        _ => {
-            // z = x yᵀ: its mean is Σβ. The U-statistic over pairs of rows is unbiased for ‖Σ₀β₀‖².
-            let sum0 = product(x0.t(), y0.view());
-            let own: Array1<f64> = x0.rows().into_iter().zip(y0.rows()).map(|(x, y)| x.dot(&x) * y.dot(&y)).collect();
-            let pairs = (rows(x0, &sum0, y0) - own) / (n0 - 1.0); // centring makes this an O(1/n) approximation
-            let (u, v) = (rows(x0, &moment1, y0), rows(x1, &(&sum0 / n0), y1));
-            let bottom = pairs.sum() / n0;
-            let top = u.sum() / n0;
-            let error = |values: &Array1<f64>| mean_error(&values.to_vec()).1.powi(2);
-            let between = u.iter().zip(&pairs).map(|(a, b)| (a - top) * (b - bottom)).sum::<f64>() / (n0 * (n0 - 1.0));
-            ((top, bottom, error(&u) + error(&v), 4.0 * error(&pairs), 2.0 * between), n0.min(n1) - 1.0 - lost, Method::Marginal)
+/// Squared distances from the mean, in units of the largest.
+fn squares(values: ArrayView1<f64>) -> Vec<f64> {
+    let mean = values.mean().unwrap_or(0.0);
+    let size = values.iter().fold(f64::MIN_POSITIVE, |size, v| size.max((v - mean).abs()));
+    values.iter().map(|v| ((v - mean) / size).powi(2)).collect()
+}
+
+/// The row with the largest of these values, and its share of their sum.
+fn largest_share(values: &[f64]) -> (usize, f64) {
+    let (row, most) = values.iter().enumerate().fold((0, 0.0), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });
+    let sum: f64 = values.iter().sum();
+    (row, if sum > 0.0 { most / sum } else { 0.0 })
+}
+
+/// Whether the fit may speak. Rows that could decide alone (most of a column, most of the errors) are left out, and all is chosen anew.
+fn doubt(
+    source: &Data,
+    target: &Data,
+    options: Options,
+    chosen: &Choice,
+    gain: Estimate,
+    helps: bool,
+) -> Result<Option<Doubt>, TheoryError> {
+    if chosen.scratch.loss <= EXACT {
+        return Ok(Some(Doubt::Exact));
+    }
+    let mut suspects: Vec<(bool, usize)> = vec![];
+    let mut suspect = |of_source: bool, (row, share): (usize, f64), limit: f64| {
+        if share > limit && !suspects.contains(&(of_source, row)) {
+            suspects.push((of_source, row));
         }
     };
-    let t = StudentsT::new(0.0, 1.0, freedom.max(1.0)).map_or(f64::INFINITY, |law| law.inverse_cdf(0.975));
-    Ok(Alignment { rho: fieller(top, bottom, var_top.max(0.0), var_bottom.max(0.0), between, t), method })
-}
-
-/// Fieller's 95% interval of top/bottom: the ρ that `top − ρ·bottom = 0` does not contradict. Infinite bounds where bottom is not
-/// told from 0. `t`: the quantile.
-fn fieller(top: f64, bottom: f64, var_top: f64, var_bottom: f64, between: f64, t: f64) -> Estimate {
-    let z2 = t * t;
-    let a = bottom * bottom - z2 * var_bottom;
-    let b = top * bottom - z2 * between;
-    let c = top * top - z2 * var_top;
-    let estimate = if bottom > 0.0 { top / bottom } else { f64::NAN };
-    let root = b * b - a * c;
-    if bottom.is_nan() || a <= 0.0 || root < 0.0 || bottom <= 0.0 {
-        return Estimate { estimate, low: f64::NEG_INFINITY, high: f64::INFINITY };
+    let differences: Vec<f64> = chosen.rows[2].iter().zip(&chosen.rows[0]).map(|(s, t)| (s - t).abs()).collect();
+    suspect(false, largest_share(&differences), HALF);
+    suspect(false, largest_share(&chosen.rows[2]), HALF);
+    for (of_source, data) in [(false, target), (true, source)] {
+        for values in data.x.columns().into_iter().chain(data.y.columns()) {
+            suspect(of_source, largest_share(&squares(values)), NEARLY_ALL);
+        }
     }
-    Estimate { estimate, low: (b - root.sqrt()) / a, high: (b + root.sqrt()) / a }
+    for &(of_source, row) in suspects.iter().take(SUSPECTS) {
+        let left = |data: &Data, out: bool| -> Data {
+            let rows: Vec<usize> = (0..data.x.nrows()).filter(|i| !(out && *i == row)).collect();
+            Data { x: data.x.select(Axis(0), &rows), y: data.y.select(Axis(0), &rows) }
+        };
+        let (s, t) = (left(source, of_source), left(target, !of_source));
+        // Without the row there may be nothing left to fit: then it decides, too.
+        let without = match check(&s, &t).and_then(|()| choose(&Prepared::new(&s, &t, options)?)) {
+            Ok(other) => {
+                let (share, error) = share(&other.rows[2], &other.rows[0]);
+                let inside = gain.low <= share.estimate && share.estimate <= gain.high;
+                let agrees = helps == (share.estimate > error && other.lambda0.is_finite());
+                (!(inside && agrees)).then_some(share.estimate)
+            }
+            Err(_) => Some(f64::NAN),
+        };
+        if let Some(without) = without {
+            return Ok(Some(Doubt::OneRow { of_source, row, without }));
+        }
+    }
+    Ok((gain.high > 1.0).then_some(Doubt::BeyondWhole))
 }

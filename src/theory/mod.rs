@@ -15,8 +15,11 @@
 //! | [`sampler`] | Monte Carlo: direct, averaged over the noise, and the bidiagonal chi model |
 //! | [`estimate`] | from draws to risks and optima with intervals |
 //! | [`overlap`] | the alignment of tasks with several outputs |
-//! | [`fit`] | leave-one-out choice of λ for given data, the estimated alignment |
+//! | [`loo`] | exact leave-one-out of ridge regression, and the search for λ |
+//! | [`alignment`] | ρ estimated from data, with its interval |
+//! | [`fit`] | the choice of λ for given data, and whether transfer helps |
 
+pub mod alignment;
 pub mod boundary;
 pub mod covariance;
 pub mod equivalent;
@@ -24,6 +27,7 @@ pub mod estimate;
 pub mod fit;
 pub mod isotropic;
 pub mod linalg;
+pub mod loo;
 pub mod optimum;
 pub mod overlap;
 pub mod ridge;

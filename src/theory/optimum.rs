@@ -13,6 +13,8 @@ pub enum Edge {
     Zero,
     /// λ = ∞: the estimate is not used at all.
     Infinite,
+    /// The risk does not depend on λ: no λ is best.
+    Flat,
 }
 
 impl Edge {
@@ -21,6 +23,7 @@ impl Edge {
         match self {
             Edge::Zero => "zero",
             Edge::Infinite => "infinite",
+            Edge::Flat => "flat",
         }
     }
 
@@ -29,6 +32,7 @@ impl Edge {
         match self {
             Edge::Zero => "at the boundary λ = 0",
             Edge::Infinite => "at the boundary λ = ∞: the source estimate is best not used",
+            Edge::Flat => "not determined: the risk is the same for every λ",
         }
     }
 }
@@ -76,6 +80,11 @@ pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> 
         Minimum { lambda, tau, risk: risk(tau).risk, edge }
     };
     let slopes: Vec<f64> = (0..POINTS).map(|i| risk(tau(at(i))).slope).collect();
+    if slopes.iter().all(|slope| *slope == 0.0) {
+        // λ₁ = 0 with n₁ ≥ p: the prior is not used at all.
+        let (tau, lambda) = (f64::INFINITY, f64::NAN);
+        return Optimum { best: Minimum { lambda, tau, risk: risk(tau).risk, edge: Some(Edge::Flat) }, others: vec![] };
+    }
     let mut found = vec![];
     if !allow_negative && slopes[0] >= 0.0 {
         // Without noise the risk has a limit at df₂ = n too, where its formula has none.

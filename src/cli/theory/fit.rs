@@ -1,7 +1,8 @@
 //! `theory fit`: λ₀ and λ₁ for a user's own source and target tables.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -11,12 +12,13 @@ use serde_json::{json, Value as Json};
 
 use super::finite;
 use crate::cli::print;
-use crate::config::{nearest, rounded};
+use crate::config::{cut, nearest, number, rounded, significant};
 use crate::data::table::{read, Table};
 use crate::run::usage;
 use crate::store::{program, write_atomic};
+use crate::theory::alignment::Alignment;
 use crate::theory::estimate::Estimate;
-use crate::theory::fit::{fit, Data, Fit, Options};
+use crate::theory::fit::{fit, is_constant, mismatches, Data, Doubt, Fit, Mismatch, Options, SPREAD};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,87 +69,101 @@ pub struct FitArgs {
 /// A table split into features and responses.
 struct Split {
     features: Vec<String>,
+    responses: Vec<String>,
     x: Array2<f64>,
     y: Array2<f64>,
 }
 
 impl FitArgs {
     pub fn run(self) -> Result<u8> {
-        if let Some(twice) = self.response.iter().enumerate().find(|(i, r)| self.response[..*i].contains(r)) {
-            return Err(usage(format!("--response names `{}` twice", twice.1), "give each response once"));
-        }
         // Only an .npz has responses of several columns: y[0], y[1], …
         let part_of = |name: &str, response: &String| {
             let index = name.strip_prefix(response.as_str()).and_then(|rest| rest.strip_prefix('[')?.strip_suffix(']'));
             index.is_some_and(|index| index.parse::<usize>().is_ok())
         };
+        let is_response = |name: &str| self.response.iter().any(|r| r == name || part_of(name, r));
+        let named = |name: &str| is_response(name) || self.features.iter().any(|f| f == name);
         let wanted = |name: &str| {
-            let is_response = self.response.iter().any(|r| r == name || part_of(name, r));
             let dropped = self.drop.iter().any(|d| d == name);
-            is_response || (!dropped && (self.features.is_empty() || self.features.iter().any(|f| f == name)))
+            is_response(name) || (!dropped && (self.features.is_empty() || self.features.iter().any(|f| f == name)))
         };
-        let (source, target) = (read(&self.source, &self.response, wanted)?, read(&self.target, &self.response, wanted)?);
+        self.refuse_twice()?;
+        let open = |path: &Path| read(path, &self.response, named, wanted);
+        let (source, target) = (open(&self.source)?, open(&self.target)?);
         if let Some(name) = self.drop.iter().find(|name| !source.left_out.contains(name) && !target.left_out.contains(name)) {
-            let hint = nearest(name, source.columns.iter().map(String::as_str))
-                .map_or_else(|| format!("its columns are {}", shorten(&source.columns)), |near| format!("did you mean `{near}`?"));
-            return Err(usage(format!("--drop: there is no column `{name}` in {}", source.file), hint));
+            return Err(missing(&source, "column", name, "--drop: "));
         }
         let mut first = self.split(&source, None)?;
         if self.drop_constant {
-            let varies: Vec<usize> = (0..first.x.ncols()).filter(|&j| !constant(&first.x, j)).collect();
+            let varies: Vec<usize> = (0..first.x.ncols()).filter(|&j| !is_constant(first.x.column(j))).collect();
             first.x = first.x.select(ndarray::Axis(1), &varies);
             first.features = varies.iter().map(|&j| first.features[j].clone()).collect();
         }
         if first.features.is_empty() {
-            return Err(usage(format!("{}: no features are left", source.file), "see --features, --drop and --drop-constant"));
+            let what = format!("{}: no column is left to learn from beside the response", source.file);
+            return Err(usage(what, "it needs at least one feature that varies; see --features, --drop and --drop-constant"));
         }
-        let second = self.split(&target, Some((&source.file, &first.features)))?;
+        let second = self.split(&target, Some((&source, &first.features)))?;
         for (split, table) in [(&first, &source), (&second, &target)] {
-            if let Some(k) = (0..split.y.ncols()).find(|&k| split.x.nrows() >= 3 && constant(&split.y, k)) {
-                let name = self.response.get(k).unwrap_or(&self.response[0]);
-                return Err(usage(format!("{}: the response `{name}` is constant", table.file), "there is nothing to learn from it"));
-            }
             if split.x.nrows() < 3 {
-                return Err(usage(format!("{}: {} rows are too few to leave one out", table.file, split.x.nrows()), "give at least 3"));
+                return Err(usage(format!("{}: {} rows are too few for leave-one-out", table.file, split.x.nrows()), "give at least 3"));
+            }
+            if let Some(k) = (0..split.y.ncols()).find(|&k| is_constant(split.y.column(k))) {
+                let what = format!("{}: the response `{}` is constant", table.file, cut(&split.responses[k]));
+                return Err(usage(what, "there is nothing to learn from it"));
             }
         }
-        if !self.no_intercept || !self.no_standardize {
-            for (split, table) in [(&first, &source), (&second, &target)] {
-                if let Some(j) = (0..split.x.ncols()).find(|&j| constant(&split.x, j)) {
-                    // In the target a constant feature only goes into the intercept.
-                    if std::ptr::eq(table, &source) || (self.no_intercept && !self.no_standardize) {
-                        return Err(usage(
-                            format!("{}: column `{}` is constant", table.file, split.features[j]),
-                            "leave it out with --drop, or all such columns with --drop-constant",
-                        ));
-                    }
-                }
-            }
+        if let Some(j) = (0..first.x.ncols()).find(|&j| is_constant(first.x.column(j))) {
+            return Err(usage(
+                format!("{}: column `{}` is constant", source.file, cut(&first.features[j])),
+                "leave it out with --drop, or all such columns with --drop-constant",
+            ));
+        }
+        if (0..second.x.ncols()).all(|j| is_constant(second.x.column(j))) {
+            return Err(usage(format!("{}: every feature is constant", target.file), "a target needs at least one feature that varies"));
+        }
+        let (of_source, of_target) = (Data { x: first.x.clone(), y: first.y.clone() }, Data { x: second.x.clone(), y: second.y.clone() });
+        if let Some(Mismatch::Spread { column, factor }) = mismatches(&of_source, &of_target).into_iter().find(Mismatch::is_extreme) {
+            let what = format!(
+                "{}: column `{}` is spread {factor:.1e} times as widely as in {}",
+                target.file,
+                cut(&first.features[column]),
+                source.file
+            );
+            return Err(usage(what, "give it the same units in both tables, or leave it out with --drop"));
         }
         let options = Options { standardise: !self.no_standardize, intercept: !self.no_intercept };
-        let found = fit(&Data { x: first.x.clone(), y: first.y.clone() }, &Data { x: second.x.clone(), y: second.y.clone() }, options)?;
-        let summary = self.summary(&first, &second, &found);
+        let found = fit(&of_source, &of_target, options)?;
+        let notes: Vec<String> =
+            source.notes.iter().chain(&target.notes).cloned().chain(warnings(&found, &first, &source, &target)).collect();
+        let verdict = verdict(&found, &source, &target);
+        let summary = self.summary(&first, &second, &found, &verdict, &notes);
         let json = format!("{summary:#}\n");
         write_atomic(&self.out.join("coefficients.npz"), &coefficients(&found)?)?;
         write_atomic(&self.out.join("fit.json"), json.as_bytes())?;
         if self.json {
             print(&json);
         } else {
-            print(&self.words(&first, &second, &found));
+            print(&self.words(&first, &second, &found, &verdict, &notes));
         }
         Ok(0)
     }
 
-    /// Features in the order of the source's table.
-    fn split(&self, table: &Table, like: Option<(&str, &[String])>) -> Result<Split> {
-        let column = |name: &str, what: &str| {
-            table.columns.iter().position(|c| c == name).ok_or_else(|| {
-                let near = nearest(name, table.columns.iter().map(String::as_str));
-                let hint =
-                    near.map_or_else(|| format!("its columns are {}", shorten(&table.columns)), |near| format!("did you mean `{near}`?"));
-                usage(format!("{}: there is no {what} `{name}`", table.file), hint)
-            })
-        };
+    fn refuse_twice(&self) -> Result<()> {
+        for (flag, names) in [("--response", &self.response), ("--features", &self.features), ("--drop", &self.drop)] {
+            if let Some((_, twice)) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+                return Err(usage(format!("{flag} names `{}` twice", cut(twice)), "give each column once"));
+            }
+        }
+        match self.features.iter().find(|name| self.drop.contains(name)) {
+            Some(both) => Err(usage(format!("`{}` is in both --features and --drop", cut(both)), "leave it out of one of them")),
+            None => Ok(()),
+        }
+    }
+
+    /// Features in the order of the source's table. `like`: the source's table and features.
+    fn split(&self, table: &Table, like: Option<(&Table, &[String])>) -> Result<Split> {
+        let column = |name: &str, what: &str| table.columns.iter().position(|c| c == name).ok_or_else(|| missing(table, what, name, ""));
         // A response of an .npz may have several columns: y[0], y[1], …
         let mut responses = vec![];
         for name in &self.response {
@@ -160,23 +176,18 @@ impl FitArgs {
             }
         }
         let features: Vec<String> = match (like, self.features.is_empty()) {
-            (Some((file, features)), _) => {
-                if let Some(missing) = features.iter().find(|f| !table.columns.contains(f)) {
+            (Some((source, features)), _) => {
+                if let Some(lacks) = features.iter().find(|f| !table.columns.contains(f)) {
                     return Err(usage(
-                        format!("{}: column `{missing}` of {file} is missing", table.file),
+                        format!("{}: column `{}` of {} is missing", table.file, cut(lacks), source.file),
                         "source and target need the same features; --features or --drop choose them",
                     ));
                 }
-                let extra = table.columns.iter().enumerate().find(|(i, c)| {
-                    !features.contains(c)
-                        && !responses.contains(i)
-                        && !self.drop.contains(c)
-                        && self.features.is_empty()
-                        && !self.drop_constant
-                });
-                if let Some((_, extra)) = extra {
+                let is_extra =
+                    |(i, c): &(usize, &String)| !source.columns.contains(c) && !responses.contains(i) && self.features.is_empty();
+                if let Some((_, extra)) = table.columns.iter().enumerate().find(is_extra) {
                     return Err(usage(
-                        format!("{}: column `{extra}` is not in {file}", table.file),
+                        format!("{}: column `{}` is not in {}", table.file, cut(extra), source.file),
                         "source and target need the same features; --features or --drop choose them",
                     ));
                 }
@@ -192,26 +203,29 @@ impl FitArgs {
         for name in &features {
             let at = column(name, "feature")?;
             if responses.contains(&at) {
-                return Err(usage(format!("`{name}` is both a feature and the response"), "leave it out of --features"));
+                return Err(usage(format!("`{}` is both a feature and the response", cut(name)), "leave it out of --features"));
             }
             columns.push(at);
         }
         let pick = |columns: &[usize]| table.values.select(ndarray::Axis(1), columns);
-        Ok(Split { x: pick(&columns), y: pick(&responses), features })
+        let names = responses.iter().map(|&at| table.columns[at].clone()).collect();
+        Ok(Split { x: pick(&columns), y: pick(&responses), features, responses: names })
     }
 
-    fn summary(&self, source: &Split, target: &Split, f: &Fit) -> Json {
+    fn summary(&self, source: &Split, target: &Split, f: &Fit, verdict: &str, notes: &[String]) -> Json {
         let interval = |e: &Estimate| json!({"estimate": finite(e.estimate), "low": finite(e.low), "high": finite(e.high)});
         let ratio = f.lambda0 / f.lambda_source;
         json!({
             "version": 1,
-            "lambda_source": f.lambda_source,
-            "lambda0": f.lambda0,
-            "lambda1": f.lambda1,
-            "lambda_scratch": f.lambda_scratch,
-            "lambda1_at_source_optimal": f.lambda1_at_source_optimal,
+            "lambda_source": finite(f.lambda_source),
+            "lambda0": finite(f.lambda0),
+            "lambda1": finite(f.lambda1),
+            "lambda_scratch": finite(f.lambda_scratch),
+            "lambda1_at_source_optimal": finite(f.lambda1_at_source_optimal),
             "ratio": finite(ratio),
-            "at_edge": f.at_edge,
+            "limits": penalties(f).into_iter().filter_map(|(name, lambda)| Some((name, limit(name, lambda)?))).collect::<BTreeMap<_, _>>(),
+            "verdict": verdict,
+            "warnings": notes,
             "rho": {
                 "estimate": finite(f.alignment.rho.estimate),
                 "low": finite(f.alignment.rho.low),
@@ -219,9 +233,11 @@ impl FitArgs {
                 "method": f.alignment.method.words(),
             },
             "rho_predictions": f.alignment_of_predictions.map(|a| interval(&a.rho)),
-            "transfer_helps": f.helps,
+            "transfer_helps": f.doubt.is_none().then_some(f.helps),
             "loo": {"transfer": f.transfer, "scratch": f.scratch, "at_source_optimal": f.at_source_optimal, "source": f.source},
             "gain": interval(&f.gain),
+            "gain_share": interval(&f.gain_share),
+            "cost_share": interval(&f.cost_share),
             "mismatch_cost": interval(&f.mismatch_cost),
             "standardized": !self.no_standardize,
             "intercept": !self.no_intercept,
@@ -233,58 +249,57 @@ impl FitArgs {
         })
     }
 
-    fn words(&self, source: &Split, target: &Split, f: &Fit) -> String {
-        let percent = |v: f64| format!("{:.1}%", 100.0 * v);
-        let range = |e: &Estimate, scale: f64| format!("{} to {}", percent(e.low / scale), percent(e.high / scale));
-        let gain = format!("{} (95% interval {})", percent(f.gain.estimate / f.scratch), range(&f.gain, f.scratch));
-        let first = match (f.helps, f.gain.low > 0.0) {
-            (true, true) => format!("Transfer helps: the target's leave-one-out error falls by {gain}."),
-            (true, false) => {
-                format!(
-                    "Transfer probably helps: the target's leave-one-out error falls by {gain}, more than one standard error but not two."
-                )
+    fn words(&self, source: &Split, target: &Split, f: &Fit, verdict: &str, notes: &[String]) -> String {
+        let rho = |alignment: &Alignment| {
+            let Estimate { estimate, low, high } = alignment.rho;
+            match estimate.is_finite() && low.is_finite() {
+                true => format!("{} (95% interval {} to {})", thousandths(estimate), thousandths(low), thousandths(high)),
+                false => "not estimable: the source's coefficients are not told from 0".into(),
             }
-            (false, _) => format!("Transfer does not help beyond noise: the target's leave-one-out error falls by {gain}."),
         };
-        let rho = &f.alignment.rho;
-        let bound = |v: f64| if v.is_finite() { rounded((v * 1000.0).round() / 1000.0) } else { "?".into() };
-        let predictions = f.alignment_of_predictions.map_or(String::new(), |a| {
-            let rho = a.rho;
-            format!("\nof predictions ρ̂_Σ = {} (95% interval {} to {})", bound(rho.estimate), bound(rho.low), bound(rho.high))
-        });
-        let edge = match f.at_edge.is_empty() {
-            true => String::new(),
-            false => format!("\nat the end of the searched range (12 decades): {}", f.at_edge.join(", ")),
+        let predictions = f.alignment_of_predictions.map_or(String::new(), |a| format!("\nof predictions ρ̂_Σ = {}", rho(&a)));
+        let line = |name: &str, lambda: f64, what: &str| {
+            let limit = limit(name, lambda).map_or(String::new(), |limit| format!(": {limit}"));
+            let value = if lambda.is_infinite() { "∞".into() } else { rounded(lambda) };
+            let symbol = if name == "lambda_source" {
+                "λ_S"
+            } else if name == "lambda0" {
+                "λ₀ "
+            } else {
+                "λ₁ "
+            };
+            format!("{symbol} = {value:<12} {what}{limit}\n")
         };
+        let ratio = match f.lambda0 / f.lambda_source {
+            ratio if ratio.is_finite() => format!("best for the target ({} × λ_S)", rounded(ratio)),
+            _ => "best for the target".into(),
+        };
+        let notes: String = notes.iter().map(|note| format!("warning: {note}\n")).collect();
+        let notes = if notes.is_empty() { notes } else { format!("{notes}\n") };
         format!(
-            "{first}\n\n\
+            "{verdict}\n\n\
              source  {} rows, target {} rows, {} features{}\n\
-             λ_S = {:<12} best for the source itself\n\
-             λ₀  = {:<12} best for the target ({} × λ_S)\n\
-             λ₁  = {:<12} L2-SP on the target\n\n\
+             {}{}{}\n\
              leave-one-out mean squared error on the target\n  \
              transfer, λ₀ for the target    {}\n  \
              transfer, λ₀ = λ_S             {}  (cost of the source-optimal choice: {}, 95% interval {})\n  \
              from scratch                   {}\n\n\
-             alignment ρ̂ = {} (95% interval {} to {}); {}{predictions}{edge}\n\
-             The errors are of penalties chosen by these very errors: a little optimistic, most of all for few rows.\n\n\
+             alignment ρ̂ = {}; {}{predictions}\n\
+             The errors are of penalties chosen by these very errors: a little optimistic, most of all for few rows.\n\n{notes}\
              {}\n{}\n",
             source.x.nrows(),
             target.x.nrows(),
             source.features.len(),
             if target.y.ncols() > 1 { format!(", {} responses", target.y.ncols()) } else { String::new() },
-            rounded(f.lambda_source),
-            rounded(f.lambda0),
-            rounded(f.lambda0 / f.lambda_source),
-            rounded(f.lambda1),
+            line("lambda_source", f.lambda_source, "best for the source itself"),
+            line("lambda0", f.lambda0, &ratio),
+            line("lambda1", f.lambda1, "L2-SP on the target"),
             rounded(f.transfer),
             rounded(f.at_source_optimal),
-            percent(f.mismatch_cost.estimate / f.transfer),
-            range(&f.mismatch_cost, f.transfer),
+            percent(f.cost_share.estimate),
+            range(&f.cost_share),
             rounded(f.scratch),
-            bound(rho.estimate),
-            bound(rho.low),
-            bound(rho.high),
+            rho(&f.alignment),
             f.alignment.method.words(),
             self.out.join("coefficients.npz").display(),
             self.out.join("fit.json").display(),
@@ -292,15 +307,126 @@ impl FitArgs {
     }
 }
 
-fn constant(x: &Array2<f64>, column: usize) -> bool {
-    let c = x.column(column);
-    c.iter().all(|v| *v == c[0])
+fn penalties(f: &Fit) -> [(&'static str, f64); 5] {
+    [
+        ("lambda_source", f.lambda_source),
+        ("lambda0", f.lambda0),
+        ("lambda1", f.lambda1),
+        ("lambda_scratch", f.lambda_scratch),
+        ("lambda1_at_source_optimal", f.lambda1_at_source_optimal),
+    ]
+}
+
+/// What a penalty of 0 or ∞ means.
+fn limit(name: &str, lambda: f64) -> Option<&'static str> {
+    match (name, lambda) {
+        (_, 0.0) => Some("least squares"),
+        (_, l) if l.is_finite() => None,
+        ("lambda1" | "lambda1_at_source_optimal", _) => Some("use the source as it is"),
+        ("lambda0", _) => Some("use no source"),
+        _ => Some("predict the mean"),
+    }
+}
+
+/// The first sentence: whether transfer helps, or why that cannot be said.
+fn verdict(f: &Fit, source: &Table, target: &Table) -> String {
+    let change = falls(f.gain_share.estimate);
+    let n = target.values.nrows();
+    match f.doubt {
+        Some(Doubt::Exact) => return "No verdict: the target is fitted exactly from scratch, so there is nothing to gain.".into(),
+        Some(Doubt::OneRow { of_source, row, without }) => {
+            let table = if of_source { source } else { target };
+            let without = match without.is_finite() {
+                true => format!("without it the target's error {}, with it the error {change}", falls(without)),
+                false => "without it nothing can be fitted".into(),
+            };
+            return format!("No verdict: {} of {} decides; {without}.", table.place(row), table.file);
+        }
+        Some(Doubt::BeyondWhole) => {
+            return format!(
+                "No verdict: {n} target rows leave the gain open; its interval, {}, goes beyond the whole error.",
+                range(&f.gain_share)
+            );
+        }
+        None => {}
+    }
+    if f.lambda0.is_infinite() {
+        return "Transfer does not help: of this source the best use is none (λ₀ = ∞).".into();
+    }
+    let gain = format!("the target's leave-one-out error {change} (95% interval {})", range(&f.gain_share));
+    match (f.helps, f.gain_share.low > 0.0) {
+        (true, true) => format!("Transfer helps: {gain}."),
+        (true, false) => format!("Transfer probably helps: {gain}, more than one standard error but not two."),
+        (false, _) => format!("Transfer does not help beyond noise: {gain}."),
+    }
+}
+
+/// Columns whose units or outliers differ between the tables.
+fn warnings(f: &Fit, split: &Split, source: &Table, target: &Table) -> Vec<String> {
+    let name = |column: usize| cut(&split.features[column]);
+    let of = |mismatch: &Mismatch| {
+        match *mismatch {
+        Mismatch::Spread { column, factor } => format!(
+            "column `{}` is spread {} times as widely in the target as in the source (beyond {SPREAD} times either way it is named here): are its units and \
+             its missing values the same?",
+            name(column),
+            rounded(significant(factor, 3))
+        ),
+        Mismatch::Row { column, of_source, row } => {
+            let table = if of_source { source } else { target };
+            format!("{} of {} alone has nearly all of the spread of column `{}`", table.place(row), table.file, name(column))
+        }
+    }
+    };
+    let mut all: Vec<String> = f.mismatched.iter().take(MOST_NAMED).map(of).collect();
+    if f.mismatched.len() > MOST_NAMED {
+        all.push(format!("{} more columns differ in this way", f.mismatched.len() - MOST_NAMED));
+    }
+    all
+}
+
+/// Columns that are warned of one by one.
+const MOST_NAMED: usize = 5;
+
+fn percent(share: f64) -> String {
+    let text = format!("{:.1}%", 100.0 * share);
+    if text == "-0.0%" {
+        "0.0%".into()
+    } else {
+        text
+    }
+}
+
+fn range(share: &Estimate) -> String {
+    format!("{} to {}", percent(share.low), percent(share.high))
+}
+
+/// What the error does when its share `share` is gained.
+fn falls(share: f64) -> String {
+    match percent(share.abs()).as_str() {
+        "0.0%" => "does not change".into(),
+        size if share > 0.0 => format!("falls by {size}"),
+        size => format!("rises by {size}"),
+    }
+}
+
+fn thousandths(value: f64) -> String {
+    number((value * 1000.0).round() / 1000.0)
+}
+
+/// A name that is no column, with the nearest one or all of them.
+fn missing(table: &Table, what: &str, name: &str, flag: &str) -> anyhow::Error {
+    let all: Vec<String> = table.columns.iter().chain(&table.left_out).cloned().collect();
+    let hint = nearest(name, all.iter().map(String::as_str)).filter(|near| *near != name);
+    let hint = hint.map_or_else(|| format!("its columns are {}", shorten(&all)), |near| format!("did you mean `{near}`?"));
+    usage(format!("{flag}there is no {what} `{}` in {}", cut(name), table.file), hint)
 }
 
 fn shorten(names: &[String]) -> String {
+    let cut: Vec<String> = names.iter().take(12).map(|name| cut(name)).collect();
     match names.len() {
-        0..=12 => names.join(", "),
-        n => format!("{}, … ({n} in all)", names[..12].join(", ")),
+        0..=12 => cut.join(", "),
+        n => format!("{}, … ({n} in all)", cut.join(", ")),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{json, Value as Json};
 
 use super::{axes_json, axis_cells, axis_names, finite, load, table};
 use crate::cli::print;
-use crate::config::{number, rounded};
+use crate::config::{number, rounded, significant};
 use crate::plan::Case;
 use crate::run::ridge::{objective, Task, Workshop};
 use crate::theory::isotropic::Isotropic;
@@ -58,6 +58,21 @@ pub struct OptimumArgs {
     json: bool,
 }
 
+/// λ₀*/λ_S*; none where λ_S* is 0 or one of them is not finite, or not determined.
+fn ratio_of(transfer: f64, source: f64) -> Option<f64> {
+    let ratio = transfer / source;
+    (source > 0.0 && source.is_finite() && ratio.is_finite()).then_some(ratio)
+}
+
+/// A penalty in a table: six digits, ∞, or – where it is not determined.
+fn shown(lambda: f64) -> String {
+    match lambda {
+        l if l.is_nan() => "–".into(),
+        l if l.is_infinite() => "∞".into(),
+        l => rounded(l),
+    }
+}
+
 fn edge_json(edge: Option<Edge>) -> Json {
     edge.map_or(Json::Null, |edge| edge.as_str().into())
 }
@@ -76,18 +91,15 @@ impl OptimumArgs {
 
     fn isotropic(&self, gamma: f64, noise: f64, rho: f64) -> Result<u8> {
         let problem = Isotropic::new(self.p, gamma, noise)?;
-        if !rho.is_finite() {
-            return Err(crate::run::usage(format!("--rho: an alignment is a finite number, not {rho}"), "e.g. --rho 0.8"));
-        }
-        let (source, transfer) = (problem.optimum(1.0, self.allow_negative), problem.optimum(rho, self.allow_negative));
-        let ratio = transfer.lambda / source.lambda;
+        let (source, transfer) = (problem.optimum(1.0, self.allow_negative)?, problem.optimum(rho, self.allow_negative)?);
+        let ratio = ratio_of(transfer.lambda, source.lambda);
         // E‖β̂₀ − w₁‖² with w₁ = ρw₀; the part of w₁ that is orthogonal to w₀ adds the same to both.
         let distance = |x: f64| problem.distance2(x, rho) + rho * rho;
         if self.json {
             let json = json!({
                 "lambda_source": finite(source.lambda),
                 "lambda_transfer": finite(transfer.lambda),
-                "ratio": finite(ratio),
+                "ratio": ratio,
                 "at_boundary": transfer.edge.is_some(),
                 "boundary": edge_json(transfer.edge),
                 "source_at_boundary": source.edge.is_some(),
@@ -108,7 +120,8 @@ impl OptimumArgs {
         }
         let line = |name: &str, c: &crate::theory::isotropic::Choice| {
             let edge = c.edge.map_or(String::new(), |edge| format!("  {}", edge.words()));
-            format!("{name} = {:<12} E β̂₀ = {:.4}·w₀, E‖β̂₀ − w₁‖² = {:.4}{edge}\n", rounded(c.lambda), c.x, distance(c.x))
+            let (mean, error) = (significant(c.x, 4), significant(distance(c.x), 4));
+            format!("{name} = {:<12} E β̂₀ = {}·w₀, E‖β̂₀ − w₁‖² = {}{edge}\n", shown(c.lambda), number(mean), number(error))
         };
         let mut out = format!(
             "isotropic: γ = {}, σ₀²/‖w₀‖² = {}, ρ = {}, p = {} (n₀ = {})\n\n",
@@ -120,13 +133,16 @@ impl OptimumArgs {
         );
         out.push_str(&line("source-optimal    λ_S*", &source));
         out.push_str(&line("transfer-optimal  λ₀* ", &transfer));
-        let advice = match ratio {
-            r if r > 1.0 => "stronger than the source's own task wants",
-            r if r < 1.0 => "weaker than the source's own task wants",
-            _ if ratio == 1.0 => "the same",
-            _ => "not defined here: λ_S* = 0",
+        let advice = match transfer.lambda.total_cmp(&source.lambda) {
+            std::cmp::Ordering::Greater => "stronger than the source's own task wants",
+            std::cmp::Ordering::Less => "weaker than the source's own task wants",
+            std::cmp::Ordering::Equal => "the same as the source's own task wants",
         };
-        out.push_str(&format!("\nλ₀*/λ_S* = {}: {advice}\n", if ratio.is_nan() { "0/0".into() } else { rounded(ratio) }));
+        out.push_str(&match ratio {
+            Some(ratio) => format!("\nλ₀*/λ_S* = {}: {advice}\n", rounded(ratio)),
+            None if transfer.lambda.is_infinite() => format!("\nλ₀* is {advice}; there is no ratio, since λ₀* = ∞\n"),
+            None => format!("\nλ₀* is {advice}; there is no ratio, since λ_S* = {}\n", shown(source.lambda)),
+        });
         print(&out);
         Ok(0)
     }
@@ -160,7 +176,7 @@ impl OptimumArgs {
                 row.insert("regret".into(), json!(found.regret));
                 rows.push(Json::Object(row));
                 let regret: Vec<String> = found.regret.iter().map(|r| rounded(*r)).collect();
-                notes.push(format!("one λ₀ for all targets: {}, regrets {}", rounded(found.lambda0.best.lambda), regret.join(", ")));
+                notes.push(format!("one λ₀ for all targets: {}, regrets {}", shown(found.lambda0.best.lambda), regret.join(", ")));
             }
         }
         if self.json {
@@ -189,7 +205,7 @@ impl OptimumArgs {
         let best = transfer(&task.problem, lambda1, self.allow_negative)?;
         let tau1 = task.problem.target.spectrum().tau(lambda1)?;
         let at_source = crate::theory::optimum::transfer_value(&task.problem, best_source.best.tau, tau1).risk;
-        let ratio = best.best.lambda / best_source.best.lambda;
+        let ratio = ratio_of(best.best.lambda, best_source.best.lambda);
         let mut row = axes_json(case);
         if let Some(name) = &task.name {
             row.insert("target".into(), name.as_str().into());
@@ -199,7 +215,7 @@ impl OptimumArgs {
             ("lambda1", finite(lambda1)),
             ("lambda_source", finite(best_source.best.lambda)),
             ("lambda_transfer", finite(best.best.lambda)),
-            ("ratio", finite(ratio)),
+            ("ratio", json!(ratio)),
             ("at_boundary", best.best.edge.is_some().into()),
             ("boundary", edge_json(best.best.edge)),
             ("source_boundary", edge_json(best_source.best.edge)),
@@ -214,9 +230,9 @@ impl OptimumArgs {
         line.extend([
             task.name.clone().unwrap_or_default(),
             number(lambda1),
-            rounded(best_source.best.lambda),
-            rounded(best.best.lambda),
-            if ratio.is_nan() { "0/0".into() } else { rounded(ratio) },
+            shown(best_source.best.lambda),
+            shown(best.best.lambda),
+            ratio.map_or("–".into(), rounded),
             rounded(best.best.risk),
             rounded(at_source),
         ]);
@@ -235,7 +251,7 @@ impl OptimumArgs {
                 json!({"lambda0": finite(l0.lambda), "lambda1": finite(l1.lambda), "transfer_risk": finite(l1.risk),
                     "boundary0": edge_json(l0.edge), "boundary1": edge_json(l1.edge)}),
             );
-            line.extend([rounded(l0.lambda), rounded(l1.lambda), rounded(l1.risk)]);
+            line.extend([shown(l0.lambda), shown(l1.lambda), rounded(l1.risk)]);
         }
         notes.sort();
         notes.dedup();

@@ -36,8 +36,9 @@ pub fn findings(view: &View) -> Findings {
                 seen_turned += usize::from(at.simulated_gain_at_transfer_optimal.as_ref().is_some_and(helps));
             }
             if let Some(i) = &at.simulated_cost {
+                let Some(held) = holds(i, cost) else { continue };
                 n += 1;
-                hits += usize::from(holds(i, cost));
+                hits += usize::from(held);
                 furthest = furthest.max((i.estimate.unwrap_or(cost) - cost).abs());
                 below += usize::from(i.high.is_some_and(|high| high < 0.0));
             }
@@ -48,15 +49,16 @@ pub fn findings(view: &View) -> Findings {
         beyond,
         claim: "the source-optimal λ costs the target nothing at ρ = 1 and something everywhere else".into(),
         predicted: format!(
-            "{} at ρ = 1, at least {}% elsewhere, at most {}% ({})",
+            "{} at ρ = 1, {} elsewhere",
             at_one.map_or("not in the study".into(), |c| format!("{c:.1e}")),
-            short(100.0 * elsewhere),
-            short(100.0 * largest.0),
-            largest.1
+            match elsewhere.is_finite() {
+                true => format!("at least {}%, at most {}% ({})", short(100.0 * elsewhere), short(100.0 * largest.0), largest.1),
+                false => "not in the study: it needs an axis `rho`".into(),
+            }
         ),
         simulated: format!("{words}; below 0 beyond its interval at {below} of {n}"),
         verdict: match verdict {
-            Verdict::Holds if at_one.is_none() => Verdict::Open,
+            _ if at_one.is_none() || !elsewhere.is_finite() => Verdict::Open,
             Verdict::Holds if at_one.is_some_and(|c| c < 1e-9) && elsewhere > 0.0 && below == 0 => Verdict::Holds,
             Verdict::Open => Verdict::Open,
             _ => Verdict::DoesNotHold,
@@ -68,6 +70,7 @@ pub fn findings(view: &View) -> Findings {
         predicted: format!("transfer hurts at λ_S* in {negative} of {total} cases; in {turned} of these it helps at λ₀*"),
         simulated: format!("hurts at λ_S* (95% interval below 0) in {seen_negative}; in {seen_turned} of these it helps at λ₀* (above 0)"),
         verdict: match turned > 0 {
+            _ if total == 0 => Verdict::Open,
             true if seen_turned == 0 => Verdict::Open,
             holds => Verdict::of(holds),
         },

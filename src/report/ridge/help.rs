@@ -1,6 +1,6 @@
 //! Whether transfer helps: R_S − R_TL against the source's noise, and against the target's size and noise.
 
-use super::view::{agreement, crossings, isotropic, isotropic_targets, main, risk_point, short, symbol, Curve, View};
+use super::view::{agreement, crossings, isotropic, isotropic_targets, main, risk_point, short, symbol, Curve, View, Z95};
 use super::{Claim, Findings, Plot, Verdict};
 use crate::report::figure::chart::{Axis, Chart, Series};
 use crate::store::ridge_record::Risk;
@@ -13,13 +13,13 @@ fn gain(record: &RidgeRecord) -> &Risk {
 
 /// −1, 0 (not told from 0) or 1.
 fn simulated_sign(risk: &Risk) -> i32 {
-    let half = 1.96 * risk.error;
+    let half = Z95 * risk.error;
     i32::from(risk.simulated > half) - i32::from(risk.simulated < -half)
 }
 
 fn matches(curves: &[Curve]) -> Claim {
     let all: Vec<(&Risk, f64)> = curves.iter().flat_map(|c| c.items.iter().map(|(_, r)| (gain(r), main(r).scratch.predicted))).collect();
-    let hits = all.iter().filter(|(r, _)| (r.simulated - r.predicted).abs() <= 1.96 * r.error).count();
+    let hits = all.iter().filter(|(r, _)| (r.simulated - r.predicted).abs() <= Z95 * r.error).count();
     let furthest = all.iter().map(|(r, scratch)| (r.predicted - r.simulated).abs() / scratch).fold(0.0, f64::max);
     let (words, verdict) = agreement(hits, all.len(), furthest, " of R_S");
     Claim {
@@ -69,7 +69,7 @@ pub fn source_noise(view: &View) -> Findings {
         let steps = |sign: f64| {
             let clear = |w: &[(f64, &RidgeRecord)]| {
                 let (a, b) = (gain(w[0].1), gain(w[1].1));
-                sign * (b.simulated - a.simulated) > 1.96 * a.error.hypot(b.error)
+                sign * (b.simulated - a.simulated) > Z95 * a.error.hypot(b.error)
             };
             c.items.windows(2).filter(|w| clear(w)).count()
         };
@@ -85,8 +85,8 @@ pub fn source_noise(view: &View) -> Findings {
                 if falls(&predicted) { "falls" } else { "does not fall everywhere" },
                 where_(at(&predicted)),
                 exact.map_or(String::new(), |v| format!(" (exactly, ridgeless: {})", short(v))),
-                short(thresholds.first().copied().unwrap_or(f64::NAN)),
-                short(thresholds.last().copied().unwrap_or(f64::NAN))
+                thresholds.first().copied().map_or("none".into(), short),
+                thresholds.last().copied().map_or("none".into(), short)
             ),
             simulated: format!(
                 "{}, 0 {}",
@@ -94,6 +94,8 @@ pub fn source_noise(view: &View) -> Findings {
                 where_(at(&simulated))
             ),
             verdict: match falls(&predicted) && steps(1.0) == 0 && thresholds.windows(2).all(|w| w[1] > w[0]) {
+                // Where transfer and scratch are one estimate, nothing falls or rises.
+                _ if thresholds.len() < c.items.len() || predicted.iter().all(|(_, gain)| *gain == 0.0) => Verdict::Open,
                 true if c.items.len() < 2 || 2 * steps(-1.0) < c.items.len() - 1 => Verdict::Open,
                 holds => Verdict::of(holds),
             },

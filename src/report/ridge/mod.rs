@@ -109,10 +109,12 @@ pub fn write(study: &Study, cases: &[Case], records: &[&RidgeRecord], place: &Pl
     };
     // Some of the cases prove nothing about all of them.
     let missing = cases.len() - view.cases.len();
-    if missing > 0 {
+    let draws = view.cases.iter().map(|(_, record)| record.draws).min().unwrap_or(0);
+    if missing > 0 || draws < view::LEAST_DRAWS {
         findings.claims.iter_mut().for_each(|claim| claim.verdict = Verdict::Open);
     }
     let headline = match missing {
+        0 if draws < view::LEAST_DRAWS => format!("{draws} draws decide nothing: it takes at least {}.", view::LEAST_DRAWS),
         0 => headline(findings.claims.iter()),
         _ => format!("Not complete, {} of {} cases: nothing is decided.", view.cases.len(), cases.len()),
     };

@@ -93,8 +93,9 @@ pub fn findings(view: &View) -> Findings {
     for curve in &curves {
         for (rho, record) in &curve.items {
             if let (Some(p), Some(i)) = (predicted(record).filter(|p| *p > 0.0), &main(record).simulated_ratio) {
+                let Some(held) = holds(i, p) else { continue };
                 n += 1;
-                hits += usize::from(holds(i, p));
+                hits += usize::from(held);
                 // In units of λ_S* where λ₀* is smaller: near λ₀* = 0 a ratio of ratios says little.
                 let off = (i.estimate.unwrap_or(p) - p).abs() / p.max(1.0);
                 if off > worst.0 {
@@ -119,9 +120,10 @@ pub fn findings(view: &View) -> Findings {
             beyond: !curve.items.iter().all(|(_, r)| isotropic(r)),
             predicted: crossing.map_or("no crossing".into(), |c| format!("crosses at ρ = {c:.4}")),
             simulated: found.map_or("no crossing inside the ρ that were simulated".into(), |(s, low, high)| {
-                let bound = |v: f64| if v.is_finite() { format!("{v:.3}") } else { "?".into() };
+                let bound = |v: f64| if v.is_finite() { format!("{v:.3}") } else { "no bound".into() };
                 match high - low < 1e-6 {
-                    true => format!("{s:.3}, without spread: at ρ = 1 each draw's two risks are one function of λ₀"),
+                    true if at_one(s) => format!("{s:.3}, without spread: at ρ = 1 each draw's two risks are one function of λ₀"),
+                    true => format!("{s:.3}, without spread"),
                     false => format!("{s:.3} ({} to {})", bound(low), bound(high)),
                 }
             }),
@@ -134,7 +136,7 @@ pub fn findings(view: &View) -> Findings {
             claim: "deterministic equivalents give the simulated λ₀*/λ_S*".into(),
             beyond: false,
             predicted: format!("{n} ratios"),
-            simulated: format!("{words} ({})", worst.1),
+            simulated: if worst.1.is_empty() { words } else { format!("{words} ({})", worst.1) },
             verdict,
         });
     }

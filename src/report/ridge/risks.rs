@@ -1,6 +1,6 @@
 //! Predicted and simulated risks against λ₀: the figure of a study that asks nothing in particular.
 
-use super::view::{agreement, risk_point, View};
+use super::view::{agreement, risk_point, View, Z95};
 use super::{Claim, Findings, Plot};
 use crate::report::figure::chart::{Axis, Chart, Series};
 use crate::store::ridge_record::Risk;
@@ -47,7 +47,7 @@ pub fn findings(view: &View) -> Findings {
             },
         });
     }
-    let hits = all.iter().filter(|r| (r.simulated - r.predicted).abs() <= 1.96 * r.error).count();
+    let hits = all.iter().filter(|r| (r.simulated - r.predicted).abs() <= Z95 * r.error).count();
     let furthest = all.iter().map(|r| (r.simulated / r.predicted - 1.0).abs()).fold(0.0, f64::max);
     let (words, verdict) = agreement(hits, all.len(), furthest, "");
     out.claims.push(Claim {

@@ -1,6 +1,6 @@
 //! Simulation against its deterministic equivalent as p grows.
 
-use super::view::{main, View};
+use super::view::{main, View, Z95};
 use super::{Claim, Findings, Plot, Verdict};
 use crate::report::figure::chart::{Axis, Chart, Point, Series};
 use crate::store::ridge_record::Risk;
@@ -32,7 +32,7 @@ pub fn findings(view: &View) -> Findings {
                 .map(|(p, r)| {
                     let k = risk(r);
                     let y = (k.simulated / k.predicted - 1.0).abs();
-                    let half = 1.96 * k.error / k.predicted;
+                    let half = Z95 * k.error / k.predicted;
                     Point { x: *p, y, low: y - half, high: y + half, hollow: y < half }
                 })
                 .collect();
@@ -42,6 +42,19 @@ pub fn findings(view: &View) -> Findings {
             let seen: Vec<(f64, f64)> = error.iter().filter(|e| !e.hollow && e.y > 0.0).map(|e| (e.x, e.y)).collect();
             let label = if curve.label.is_empty() { name.to_string() } else { format!("{name}, {}", curve.label) };
             let (Some(first), Some(last)) = (error.first(), error.last()) else { continue };
+            if curve.items.len() < 2 || curve.items.iter().any(|(_, r)| risk(r).predicted <= 0.0 || risk(r).error <= 0.0) {
+                out.claims.push(Claim {
+                    beyond: false,
+                    claim: format!("simulation → deterministic equivalent as p grows ({label})"),
+                    predicted: "error O(1/p); spread of one draw O(p^−1/2) or less".into(),
+                    simulated: match curve.items.len() {
+                        0 | 1 => "one p says nothing about growth".into(),
+                        _ => "a risk of 0 or without spread has no relative error".into(),
+                    },
+                    verdict: Verdict::Open,
+                });
+                continue;
+            }
             // O(1/p), with the constant that the smallest p shows.
             let constant = first.x * first.high;
             let beyond = error.iter().filter(|e| e.y - 1.33 * (e.high - e.y) > constant / e.x).count();

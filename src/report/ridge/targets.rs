@@ -3,6 +3,15 @@
 use super::view::{holds, short, words, View};
 use super::{Claim, Findings, Plot, Verdict};
 use crate::report::figure::chart::{Axis, Chart, Series};
+use crate::store::ridge_record::Optimum;
+
+/// A predicted optimum in words.
+fn best(optimum: &Optimum) -> String {
+    match optimum.edge.as_deref() {
+        Some("flat") => "not determined".into(),
+        _ => optimum.predicted.map_or("∞".into(), short),
+    }
+}
 
 pub fn findings(view: &View) -> Findings {
     let mut out = Findings::default();
@@ -13,7 +22,7 @@ pub fn findings(view: &View) -> Findings {
             .targets
             .iter()
             .map(|t| {
-                let best = t.at[0].optimum.predicted.map_or("∞".into(), short);
+                let best = best(&t.at[0].optimum);
                 format!("{}: λ₀* = {best} (ρ = {})", t.name.as_deref().unwrap_or("target"), short(t.rho))
             })
             .collect();
@@ -29,7 +38,9 @@ pub fn findings(view: &View) -> Findings {
                 )
             })
             .collect();
-        let source = record.source_optimum.predicted.unwrap_or(f64::NAN);
+        let determined = |optimum: &Optimum| optimum.edge.as_deref() != Some("flat");
+        let all_determined = determined(&record.source_optimum) && record.targets.iter().all(|t| determined(&t.at[0].optimum));
+        let source = record.source_optimum.predicted.unwrap_or(f64::INFINITY);
         let sides: Vec<bool> = record.targets.iter().map(|t| t.at[0].optimum.predicted.is_none_or(|l| l > source)).collect();
         let rhos: Vec<f64> = record.targets.iter().map(|t| t.rho).collect();
         let both = rhos.iter().any(|r| *r < 1.0) && rhos.iter().any(|r| *r > 1.0);
@@ -38,11 +49,12 @@ pub fn findings(view: &View) -> Findings {
             ratio.as_ref().is_some_and(|i| if t.rho < 1.0 { i.low.is_some_and(|l| l > 1.0) } else { i.high.is_some_and(|h| h < 1.0) })
         });
         let claim = Claim {
-            claim: format!("targets on both sides of ρ = 1 want opposite corrections of λ_S* = {}{suffix}", short(source)),
+            claim: format!("targets on both sides of ρ = 1 want opposite corrections of λ_S* = {}{suffix}", best(&record.source_optimum)),
             beyond: false,
             predicted: own.join("; "),
             simulated: simulated.join("; "),
             verdict: match sides.contains(&true) && sides.contains(&false) {
+                _ if !all_determined => Verdict::Open,
                 true if !apart => Verdict::Open,
                 holds => Verdict::of(holds),
             },
@@ -60,13 +72,14 @@ pub fn findings(view: &View) -> Findings {
                     format!("{} {} (simulated {seen})", t.name.as_deref().unwrap_or("target"), short(*r))
                 })
                 .collect();
-            let agreed = c.regret.iter().zip(&c.simulated_regret).all(|(r, s)| s.as_ref().is_none_or(|s| holds(s, *r)));
+            let held: Vec<Option<bool>> =
+                c.regret.iter().zip(&c.simulated_regret).map(|(r, s)| s.as_ref().and_then(|s| holds(s, *r))).collect();
+            let in_interval = c.optimum.simulated.as_ref().zip(c.optimum.predicted).and_then(|(i, p)| holds(i, p));
             let found = match (&c.optimum.simulated, c.objective.as_str()) {
                 (Some(i), _) => format!("λ₀ = {}; ", words(i)),
                 _ => String::new(),
             };
-            let in_interval = c.optimum.simulated.as_ref().zip(c.optimum.predicted).is_none_or(|(i, p)| holds(i, p));
-            let at = c.optimum.predicted.map_or("∞".into(), short);
+            let at = best(&c.optimum);
             out.claims.push(Claim {
                 claim: format!("the {} compromise is λ₀ = {at}{}{suffix}", c.objective, if c.asked { " (asked for)" } else { "" }),
                 beyond: false,
@@ -80,9 +93,10 @@ pub fn findings(view: &View) -> Findings {
                         .join(", ")
                 ),
                 simulated: format!("{found}regret of {}", regrets.join(", ")),
-                verdict: match agreed && in_interval {
-                    true if c.simulated_regret.iter().any(Option::is_none) => Verdict::Open,
-                    holds => Verdict::of(holds),
+                verdict: match held.contains(&Some(false)) || in_interval == Some(false) {
+                    true => Verdict::DoesNotHold,
+                    false if held.contains(&None) => Verdict::Open,
+                    false => Verdict::Holds,
                 },
             });
         }

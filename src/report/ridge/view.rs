@@ -126,7 +126,7 @@ pub fn main(record: &RidgeRecord) -> &AtLambda1 {
 }
 
 /// z of a standard normal 95% interval.
-const Z95: f64 = 1.959_963_984_540_054;
+pub const Z95: f64 = 1.959_963_984_540_054;
 
 pub fn risk_point(x: f64, risk: &Risk, scale: f64) -> Point {
     let half = Z95 * risk.error * scale;
@@ -139,10 +139,13 @@ pub fn interval_point(x: f64, i: &Interval, scale: f64) -> Option<Point> {
     Some(Point { x, y: scale * i.estimate?, low: at(i.low), high: at(i.high), hollow: false })
 }
 
-/// Whether an interval holds a value; bounds that do not exist hold everything.
-pub fn holds(i: &Interval, value: f64) -> bool {
-    i.low.is_none_or(|low| low <= value) && i.high.is_none_or(|high| value <= high)
+/// Whether an interval holds a value; none where it lacks a bound, and so says nothing.
+pub fn holds(i: &Interval, value: f64) -> Option<bool> {
+    Some(i.low? <= value && value <= i.high?)
 }
+
+/// Fewer draws than this settle no claim.
+pub const LEAST_DRAWS: usize = 10;
 
 /// `1.65 (1.64 to 1.67)`.
 pub fn words(i: &Interval) -> String {
@@ -177,10 +180,12 @@ pub const CLOSE: f64 = 0.02;
 /// For claims about agreement: of `n` comparisons, how many 95% intervals hold the prediction, and how far (relatively) the furthest is.
 /// It stands if as many miss as chance lets miss, or if all are within 2%. `of`: what that is a share of, where it is not the number itself.
 pub fn agreement(hits: usize, n: usize, furthest: f64, of: &str) -> (String, super::Verdict) {
+    if n == 0 {
+        return ("nothing to compare: no interval on both sides of a simulated value".into(), super::Verdict::Open);
+    }
     let mut words = format!("{hits} of {n} 95% intervals hold the prediction; the furthest is {:.1}%{of} off", 100.0 * furthest);
     let chance = 0.05 * n as f64 + 2.33 * (0.05 * 0.95 * n as f64).sqrt() + 0.5;
-    let verdict = match n {
-        0 => super::Verdict::Open,
+    let verdict = match () {
         _ if (n - hits) as f64 <= chance => super::Verdict::Holds,
         _ if furthest <= CLOSE => {
             words.push_str(": the simulation is sharper than the prediction's own error, O(1/p)");

@@ -92,8 +92,7 @@ impl<'a> Workshop<'a> {
             }
             CovarianceKind::Spiked { count, strength } => Covariance::spiked(p, *count, *strength),
             CovarianceKind::File(file) => {
-                let matrix = table::matrix(file.as_ref())
-                    .map_err(|what| self.study.error_at(path, what).hint("the path is relative to the working directory"))?;
+                let matrix = table::matrix(file.as_ref()).map_err(|error| self.study.error_at(path, error.what).hint(error.hint))?;
                 if matrix.nrows() != p {
                     let what = format!("{file} is {} × {}, but p = {p}", matrix.nrows(), matrix.ncols());
                     return Err(self.study.error_at(path, what));

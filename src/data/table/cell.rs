@@ -1,0 +1,68 @@
+//! What one cell of a table holds.
+
+/// A cell, whatever the format it comes from.
+pub enum Cell {
+    Number(f64),
+    /// Nothing, or a word that stands for nothing.
+    Missing(Option<Box<String>>),
+    Other(Box<Other>),
+}
+
+/// What is no number: as it is written, what that is, and what to do about it.
+pub struct Other {
+    pub text: String,
+    pub what: &'static str,
+    pub hint: &'static str,
+}
+
+/// What pandas reads as missing.
+const MISSING: [&str; 19] = [
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None",
+    "n/a", "nan", "null",
+];
+
+const DROP: &str = "leave such columns out with --drop, or encode them as numbers";
+
+impl Cell {
+    pub fn truth(value: bool) -> Cell {
+        Cell::Number(f64::from(u8::from(value)))
+    }
+
+    pub fn other(text: impl Into<String>, what: &'static str) -> Cell {
+        Cell::Other(Box::new(Other { text: text.into(), what, hint: DROP }))
+    }
+
+    /// A field of a text file.
+    pub fn of_text(field: &str) -> Cell {
+        if MISSING.iter().any(|word| word.eq_ignore_ascii_case(field)) {
+            return Cell::Missing((!field.is_empty()).then(|| Box::new(field.into())));
+        }
+        if let Ok(number) = field.parse() {
+            return Cell::Number(number);
+        }
+        match field.to_ascii_lowercase().as_str() {
+            "true" => return Cell::truth(true),
+            "false" => return Cell::truth(false),
+            _ => {}
+        }
+        let (what, hint) = describe(field);
+        Cell::Other(Box::new(Other { text: field.into(), what, hint }))
+    }
+}
+
+fn describe(field: &str) -> (&'static str, &'static str) {
+    let is_number = |text: &str| text.parse::<f64>().is_ok();
+    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    let date = field.splitn(3, ['-', '/']).collect::<Vec<_>>();
+    if field.strip_suffix('%').is_some_and(|rest| is_number(rest.trim())) {
+        ("a percentage", "write it as a number")
+    } else if field.matches(',').count() == 1 && !field.contains('.') && is_number(&field.replace(',', ".")) {
+        ("a number with a decimal comma", "write decimal points")
+    } else if field.contains(',') && is_number(&field.replace(',', "")) {
+        ("a number with commas between thousands", "write it without them")
+    } else if date.len() == 3 && digits(date[0]) && digits(date[1]) && date[2].starts_with(|c: char| c.is_ascii_digit()) {
+        ("a date", DROP)
+    } else {
+        ("text", DROP)
+    }
+}

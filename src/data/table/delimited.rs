@@ -1,0 +1,76 @@
+//! Text files of fields between commas, semicolons or tabs.
+
+use std::path::Path;
+
+use super::cell::Cell;
+use super::{unreadable, wrong, DataError, Raw};
+
+/// Reads all fields. Without a header, columns are numbered from 0.
+pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes); // the mark that some editors put first
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(wrong(path, "is in UTF-16", "save it as UTF-8"));
+    }
+    if bytes.starts_with(b"PAR1") {
+        return Err(wrong(path, "is a Parquet file", "call it .parquet"));
+    }
+    let first = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    let count = |delimiter: u8| first.iter().filter(|&&b| b == delimiter).count();
+    let delimiter = [b',', b';', b'\t'].into_iter().max_by_key(|&d| (count(d), d == b',')).unwrap_or(b',');
+    if let Some(line) = blank_line(bytes) {
+        return Err(wrong(path, format!("line {line} is empty"), "remove it; a missing value is written NA"));
+    }
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).has_headers(header).trim(csv::Trim::All).from_reader(bytes);
+    let mut columns: Vec<String> = match header {
+        true => reader.headers().map_err(|error| told(path, &error, bytes))?.iter().map(str::to_string).collect(),
+        false => vec![],
+    };
+    if header && columns.len() == 1 && columns[0].contains([' ', '|']) {
+        let what = "its first line has no comma, semicolon or tab between columns";
+        return Err(wrong(path, what, "separate the columns by one of these"));
+    }
+    // pandas calls the columns of a frame without names 0, 1, 2, …
+    let numbered = columns.iter().enumerate().all(|(i, name)| name.parse() == Ok(i));
+    if header && !columns.is_empty() && !numbered && columns.iter().all(|name| name.parse::<f64>().is_ok_and(f64::is_finite)) {
+        return Err(wrong(path, "the first line has numbers where the columns' names should be", "put a header line first"));
+    }
+    let (mut rows, mut lines) = (vec![], vec![]);
+    for record in reader.records() {
+        let record = record.map_err(|error| told(path, &error, bytes))?;
+        lines.push(record.position().map_or(0, |position| position.line()));
+        rows.push(record.iter().map(Cell::of_text).collect::<Vec<_>>());
+    }
+    if !header {
+        columns = (0..rows.first().map_or(0, Vec::len)).map(|i| i.to_string()).collect();
+    }
+    let unnamed =
+        columns.first().is_some_and(|name| name.is_empty() || name.strip_prefix("Unnamed: ").is_some_and(|n| n.parse::<usize>().is_ok()));
+    let index = if header && unnamed { vec![0] } else { vec![] };
+    Ok(Raw { columns, rows, lines: Some(lines), index })
+}
+
+/// The number of an empty line with a line that is not empty after it, which the csv crate would pass over in silence.
+fn blank_line(bytes: &[u8]) -> Option<usize> {
+    let blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
+    let quoted = bytes.contains(&b'"'); // a field between quotes may hold empty lines
+    let lines: Vec<&[u8]> = bytes.split(|&b| b == b'\n').collect();
+    let last = lines.iter().rposition(|line| !blank(line))?;
+    lines[..last].iter().position(|line| blank(line)).filter(|_| !quoted).map(|at| at + 1)
+}
+
+fn told(path: &Path, error: &csv::Error, bytes: &[u8]) -> DataError {
+    let line = |position: &Option<csv::Position>| position.as_ref().map_or(0, csv::Position::line);
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let what = format!("line {} has {len} fields, the first line has {expected_len}", line(pos));
+            wrong(path, what, "every line needs as many fields as the first")
+        }
+        csv::ErrorKind::Utf8 { pos, .. } => {
+            // Of the header the crate gives no position.
+            let at = bytes.split(|&b| b == b'\n').position(|line| std::str::from_utf8(line).is_err()).map_or(line(pos), |at| at as u64 + 1);
+            wrong(path, format!("line {at} is not UTF-8"), "save the file as UTF-8")
+        }
+        _ => wrong(path, error, "is it a text file of columns between commas, semicolons or tabs?"),
+    }
+}

@@ -1,0 +1,265 @@
+//! Tables of numbers from `.npy`, `.npz`, CSV (also `;` and tabs) and Parquet: for covariances and for `theory fit`.
+//!
+//! Every format follows the same rules. A cell is a number, a truth value (0 or 1), missing, or an error that names its place and what is
+//! there. Rows are counted from 1; in CSV a place is the line of the file. An index that pandas wrote is left out unless it is asked for.
+
+mod cell;
+mod delimited;
+mod numpy;
+mod parquet_file;
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use ndarray::{Array2, Axis};
+
+use super::DataError;
+use cell::Cell;
+
+/// Named columns of finite numbers.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// The file, for messages.
+    pub file: String,
+    pub columns: Vec<String>,
+    /// n × columns.
+    pub values: Array2<f64>,
+    /// Columns that the file has and that were not wanted.
+    pub left_out: Vec<String>,
+    /// The file's line of each row, where it has lines.
+    lines: Option<Vec<u64>>,
+    /// What a reader of the results should know: an index that was left out, or a column that looks like one.
+    pub notes: Vec<String>,
+}
+
+/// What a reader found, before it is checked.
+struct Raw {
+    columns: Vec<String>,
+    /// Row by row, a cell for each column.
+    rows: Vec<Vec<Cell>>,
+    /// The file's line of each row, where it has lines.
+    lines: Option<Vec<u64>>,
+    /// Columns that hold an index, by position.
+    index: Vec<usize>,
+}
+
+impl Raw {
+    /// Numbers in rows, all columns features.
+    fn of_numbers(columns: Vec<String>, values: &Array2<f64>) -> Raw {
+        let rows = values.rows().into_iter().map(|row| row.iter().map(|v| Cell::Number(*v)).collect()).collect();
+        Raw { columns, rows, lines: None, index: vec![] }
+    }
+}
+
+impl Table {
+    /// A row (from 0) as messages name it.
+    pub fn place(&self, row: usize) -> String {
+        place(&self.lines, row)
+    }
+}
+
+/// `line 7` of a text file; elsewhere `row 6`, from 1.
+fn place(lines: &Option<Vec<u64>>, row: usize) -> String {
+    match lines {
+        Some(lines) => format!("line {}", lines[row]),
+        None => format!("row {}", row + 1),
+    }
+}
+
+fn wrong(path: &Path, what: impl std::fmt::Display, hint: impl Into<String>) -> DataError {
+    DataError::new(format!("{}: {what}", path.display()), hint)
+}
+
+const KINDS: &str = "a table is .npy (2-D, columns are numbered from 0), .npz (arrays X and the response), .csv with a header, or .parquet";
+
+/// Beyond it squares overflow.
+const LARGEST: f64 = 1e100;
+
+/// Reads the columns of a table that are `wanted`; the others need not be numbers. `named`: columns that were asked for by name, so that an
+/// index among them is kept. `responses` names the arrays of an `.npz` that stand beside `X`.
+pub fn read(path: &Path, responses: &[String], named: impl Fn(&str) -> bool, wanted: impl Fn(&str) -> bool) -> Result<Table, DataError> {
+    let raw = match extension(path)?.as_str() {
+        "npy" => {
+            let values = numpy::two_dimensional(path)?;
+            Raw::of_numbers((0..values.ncols()).map(|i| i.to_string()).collect(), &values)
+        }
+        "npz" => {
+            let (columns, values) = numpy::arrays(path, responses)?;
+            Raw::of_numbers(columns, &values)
+        }
+        "csv" | "tsv" | "txt" => delimited::read(path, true)?,
+        "parquet" | "pq" => parquet_file::read(path)?,
+        "" => return Err(wrong(path, "its name does not say what kind of table it is", KINDS)),
+        other => return Err(wrong(path, format!("`.{other}` is no kind of table that is read here"), unpack_hint(other))),
+    };
+    let index: Vec<String> = raw.index.iter().map(|&i| raw.columns[i].clone()).filter(|name| !named(name)).collect();
+    let is_index = |at: &usize| raw.index.contains(at) && !named(&raw.columns[*at]);
+    let kept: Vec<usize> = (0..raw.columns.len()).filter(|at| !is_index(at) && wanted(&raw.columns[*at])).collect();
+    let columns: Vec<String> = kept.iter().map(|&at| raw.columns[at].clone()).collect();
+    let mut sorted: Vec<&String> = columns.iter().collect();
+    sorted.sort();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        let what =
+            if pair[0].is_empty() { "two columns have no name".into() } else { format!("two columns are called `{}`", cut(pair[0])) };
+        return Err(wrong(path, what, "give each column a name of its own"));
+    }
+    let values = numbers(path, &raw, &kept)?;
+    if values.is_empty() {
+        return Err(wrong(path, format!("{} rows and {} columns of numbers: the table is empty", values.nrows(), values.ncols()), KINDS));
+    }
+    let mut notes: Vec<String> = vec![];
+    if !index.is_empty() {
+        let names =
+            index.iter().map(|name| if name.is_empty() { "the first column (it has no name)".into() } else { format!("`{}`", cut(name)) });
+        notes.push(format!("{}: {} numbers the rows and is left out", path.display(), names.collect::<Vec<_>>().join(", ")));
+    }
+    let counts = |at: &usize| !named(&columns[*at]) && counts_rows(&values, *at);
+    notes.extend((0..columns.len()).filter(counts).map(|at| {
+        format!(
+            "{}: `{}` runs through the rows in steps of 1; if it is a row number, leave it out with --drop",
+            path.display(),
+            cut(&columns[at])
+        )
+    }));
+    let left_out = (0..raw.columns.len()).filter(|at| !kept.contains(at)).map(|at| raw.columns[at].clone()).collect();
+    Ok(Table { file: path.display().to_string(), columns, values, left_out, lines: raw.lines, notes })
+}
+
+/// The wanted cells as finite numbers.
+fn numbers(path: &Path, raw: &Raw, kept: &[usize]) -> Result<Array2<f64>, DataError> {
+    let mut values = Array2::zeros((raw.rows.len(), kept.len()));
+    for (row, cells) in raw.rows.iter().enumerate() {
+        for (to, &at) in kept.iter().enumerate() {
+            let name = cut(&raw.columns[at]);
+            let place = || format!("{}, column `{name}`", place(&raw.lines, row));
+            values[[row, to]] = match &cells[at] {
+                Cell::Number(v) if v.is_finite() && v.abs() <= LARGEST => *v,
+                Cell::Number(v) if v.is_finite() => {
+                    let what = format!("{} is {v:e}", place());
+                    return Err(wrong(path, what, "numbers beyond 1e100 overflow when they are squared: choose other units"));
+                }
+                Cell::Number(v) => {
+                    return Err(wrong(path, format!("{} is {v}", place()), "fill in or leave out rows with missing values"));
+                }
+                Cell::Missing(word) => {
+                    let what = word.as_ref().map_or("is missing".into(), |word| format!("is missing (`{word}`)"));
+                    return Err(wrong(path, format!("{} {what}", place()), "fill in or leave out rows with missing values"));
+                }
+                Cell::Other(other) => {
+                    let shown = if other.text.is_empty() { String::new() } else { format!("`{}`, ", cut(&other.text)) };
+                    return Err(wrong(path, format!("{}: {shown}{}, where a number is needed", place(), other.what), other.hint));
+                }
+            };
+        }
+    }
+    Ok(values)
+}
+
+/// Whether a column counts the rows: k, k + 1, k + 2, …
+fn counts_rows(values: &Array2<f64>, at: usize) -> bool {
+    let column = values.index_axis(Axis(1), at);
+    column.len() >= 3 && column[0].fract() == 0.0 && column.windows(2).into_iter().all(|pair| pair[1] - pair[0] == 1.0)
+}
+
+/// A square matrix from `.npy` or a CSV without a header. The error lacks the file's name where it is of the file itself.
+pub fn matrix(path: &Path) -> Result<Array2<f64>, DataError> {
+    match extension(path)?.as_str() {
+        "npy" => numpy::two_dimensional(path),
+        "csv" | "tsv" | "txt" => {
+            let raw = delimited::read(path, false)?;
+            numbers(path, &raw, &(0..raw.columns.len()).collect::<Vec<_>>())
+        }
+        _ => Err(wrong(path, "a covariance is read from .npy or .csv", "save the matrix in one of these formats")),
+    }
+}
+
+/// In lower case, of a file that can be opened.
+fn extension(path: &Path) -> Result<String, DataError> {
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => return Err(wrong(path, "is a folder", KINDS)),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(wrong(path, "there is no such file", "paths are relative to the working directory"))
+        }
+        Err(error) => return Err(unreadable(path, error)),
+    }
+    Ok(path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default())
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> DataError {
+    let hint = match error.kind() {
+        ErrorKind::PermissionDenied => "may this user read the file?",
+        _ => "is the file whole, and its disk well?",
+    };
+    wrong(path, format!("cannot be read: {error}"), hint)
+}
+
+fn unpack_hint(extension: &str) -> &'static str {
+    match extension {
+        "gz" | "zip" | "xz" | "bz2" | "zst" => "unpack it first",
+        _ => KINDS,
+    }
+}
+
+/// A name or value in a message: not more of it than can be read.
+fn cut(text: &str) -> String {
+    crate::config::cut(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Result<Table, DataError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, text).unwrap();
+        read(&path, &[], |_| false, |_| true)
+    }
+
+    #[test]
+    fn an_index_of_pandas_is_left_out_and_a_row_number_is_pointed_at() {
+        for first in ["", "Unnamed: 0"] {
+            let read = table(&format!("{first},a,y\n0,0.5,1\n1,0.25,2\n2,0.5,4\n")).unwrap();
+            assert_eq!(
+                (read.columns.as_slice(), read.left_out.as_slice()),
+                (["a".into(), "y".into()].as_slice(), [first.into()].as_slice())
+            );
+            assert!(read.notes[0].contains("numbers the rows and is left out"), "{:?}", read.notes);
+        }
+        let named = table("id,a\n7,0.5\n8,0.25\n9,0.125\n").unwrap();
+        assert!(named.columns.len() == 2 && named.notes[0].contains("`id` runs through the rows"), "{:?}", named.notes);
+    }
+
+    #[test]
+    fn truth_values_and_missing_words_mean_the_same_everywhere() {
+        let read = table("a,b\nTrue,0\nfalse,1\n").unwrap();
+        assert_eq!(read.values, ndarray::array![[1.0, 0.0], [0.0, 1.0]]);
+        for word in ["", "NA", "#N/A", "<NA>", "null", "None", "nan", "-nan", "n/a"] {
+            let error = table(&format!("a,b\n1,2\n1,{word}\n")).unwrap_err();
+            assert!(error.what.contains("line 3, column `b` is missing"), "{word}: {error}");
+        }
+    }
+
+    #[test]
+    fn messages_say_what_is_there() {
+        let cases = [
+            ("a;b\n1;0,5\n", "a decimal comma"),
+            ("a,b\n1,\"1,257.3\"\n", "commas between thousands"),
+            ("a,b\n1,3%\n", "a percentage"),
+            ("a,b\n1,2024-05-01\n", "a date"),
+            ("a,b\n1,x\n", "text"),
+            ("a b\n1 2\n", "no comma, semicolon or tab"),
+            ("a,b\n1,2,3\n", "3 fields"),
+        ];
+        for (text, words) in cases {
+            let error = table(text).unwrap_err();
+            assert!(error.to_string().contains(words), "{text:?}: {error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latin.csv");
+        std::fs::write(&path, b"a,b\n1,\xe4\n").unwrap();
+        let error = read(&path, &[], |_| false, |_| true).unwrap_err();
+        assert!(error.what.contains("line 2 is not UTF-8"), "{error}");
+    }
+}

@@ -1,0 +1,68 @@
+//! Parquet files of plain columns.
+
+use std::fs::File;
+use std::path::Path;
+
+use parquet::data_type::Decimal;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+use serde_json::Value as Json;
+
+use super::cell::Cell;
+use super::{unreadable, wrong, DataError, Raw};
+
+pub fn read(path: &Path) -> Result<Raw, DataError> {
+    let broken = |error: parquet::errors::ParquetError| wrong(path, error, "is it a whole Parquet file of plain columns?");
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    let reader = SerializedFileReader::new(file).map_err(broken)?;
+    let about = reader.metadata().file_metadata();
+    let columns: Vec<String> = about.schema().get_fields().iter().map(|field| field.name().to_string()).collect();
+    let pandas =
+        about.key_value_metadata().into_iter().flatten().find(|entry| entry.key == "pandas").and_then(|entry| entry.value.as_deref());
+    let named = pandas.map(index_columns).unwrap_or_default();
+    let is_index = |name: &String| name.starts_with("__index_level_") || named.contains(name);
+    let index = columns.iter().enumerate().filter(|(_, name)| is_index(name)).map(|(at, _)| at).collect();
+    let mut rows = vec![];
+    for row in reader.get_row_iter(None).map_err(broken)? {
+        rows.push(row.map_err(broken)?.get_column_iter().map(|(_, field)| cell(field)).collect());
+    }
+    Ok(Raw { columns, rows, lines: None, index })
+}
+
+/// The columns that pandas' own notes call an index.
+fn index_columns(pandas: &str) -> Vec<String> {
+    let json: Json = serde_json::from_str(pandas).unwrap_or(Json::Null);
+    json["index_columns"].as_array().into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_string())).collect()
+}
+
+fn cell(field: &Field) -> Cell {
+    match field {
+        Field::Null => Cell::Missing(None),
+        Field::Bool(v) => Cell::truth(*v),
+        Field::Byte(v) => Cell::Number(f64::from(*v)),
+        Field::Short(v) => Cell::Number(f64::from(*v)),
+        Field::Int(v) => Cell::Number(f64::from(*v)),
+        Field::Long(v) => Cell::Number(*v as f64),
+        Field::UByte(v) => Cell::Number(f64::from(*v)),
+        Field::UShort(v) => Cell::Number(f64::from(*v)),
+        Field::UInt(v) => Cell::Number(f64::from(*v)),
+        Field::ULong(v) => Cell::Number(*v as f64),
+        Field::Float16(v) => Cell::Number(v.to_f64()),
+        Field::Float(v) => Cell::Number(f64::from(*v)),
+        Field::Double(v) => Cell::Number(*v),
+        Field::Decimal(v) => Cell::Number(decimal(v)),
+        Field::Str(text) => Cell::other(text, "text"),
+        Field::Bytes(_) => Cell::other("", "bytes"),
+        Field::Date(_) | Field::TimestampMillis(_) | Field::TimestampMicros(_) => Cell::other(field.to_string(), "a date"),
+        Field::TimeMillis(_) | Field::TimeMicros(_) => Cell::other(field.to_string(), "a time"),
+        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => Cell::other("", "a list or map"),
+    }
+}
+
+/// unscaled/10^scale, the unscaled number in two's complement, highest byte first.
+fn decimal(value: &Decimal) -> f64 {
+    let bytes = value.data();
+    let start = if bytes.first().is_some_and(|b| *b >= 0x80) { -1.0 } else { 0.0 };
+    let unscaled = bytes.iter().fold(start, |sum, byte| sum * 256.0 + f64::from(*byte));
+    unscaled / 10f64.powi(value.scale())
+}
