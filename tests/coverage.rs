@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rand_distr::StandardNormal;
 use transfergrid::config::{Selection, Strength};
 use transfergrid::plan::Stream;
-use transfergrid::report::{Answer, Cell, Group};
+use transfergrid::report::{Answer, Cell, Group, Guess, Most};
 
 const TABLES: u64 = 200;
 /// Half decades from 10⁻⁴ to 1.
@@ -76,7 +76,9 @@ fn table(shape: &Shape, seeds: usize, number: u64) -> Group {
         // The second λ₁ is as good: a choice among many.
         target: grid().map(|k| vec![cell((shape.target)(k), k), cell((shape.target)(k), k)]).collect(),
         scratch: vec![cell(scratch(shape), 4.0)],
-        chance: 0.1,
+        source_guess: Guess { accuracy: 0.1, images: 1000 },
+        target_guess: Guess { accuracy: 0.1, images: 1000 },
+        most: Most::UNBOUNDED,
     }
 }
 

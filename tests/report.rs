@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use transfergrid::config::{Selection, Strength, Stronger};
-use transfergrid::report::{against_scratch, compromise, rows, AgainstScratch, Answer, Bound, Cell, Edge, Group, Section, Verdict};
+use transfergrid::report::{
+    against_scratch, compromise, rows, AgainstScratch, Answer, Bound, Cell, Edge, Group, Guess, Most, Section, Verdict,
+};
 
 /// A group whose validation and test accuracies are given by functions of λ₀ (and λ₁) and the seed.
 fn group(
@@ -43,7 +45,9 @@ fn group(
         source: lambda0.iter().map(|&l| cell(&|seed| source(l, seed))).collect(),
         target: lambda0.iter().map(|&l| lambda1.iter().map(|&m| cell(&|seed| target(l, m, seed))).collect()).collect(),
         scratch: vec![cell(&scratch)],
-        chance: 0.1,
+        source_guess: Guess { accuracy: 0.1, images: 1000 },
+        target_guess: Guess { accuracy: 0.1, images: 1000 },
+        most: Most::UNBOUNDED,
     }
 }
 
@@ -294,4 +298,95 @@ fn one_lambda0_for_several_targets_by_mean_and_by_worst_regret() {
     assert_eq!(found.mean.range, Some((1e-3, 1e-3)), "seeds shift all λ₀ alike");
     // Sizes of one task, or settings of the source, are no several targets.
     assert!(compromise(&sections("target.per_class")).is_none() && compromise(&sections("source.lr")).is_none());
+}
+
+/// Every unhealthy condition of docs/report.md's table: what the first sentence then says, and what it must not say.
+#[test]
+fn the_first_sentence_says_what_is_unhealthy() {
+    let healthy = || group(&GRID, &[0.0, 0.1], 5, |l, s| peak(l, -3.0, s), |l, m, s| peak(l, -2.0, s) - m, |s| peak(0.1, -1.0, s) - 0.2);
+    let said = |group: Group| {
+        let section = transfergrid::report::Section::new(group, Selection::Accuracy);
+        let report = transfergrid::report::Report {
+            sections: vec![section.clone()],
+            compromise: None,
+            counts: Default::default(),
+            lacking: vec![],
+            made_up: false,
+        };
+        (section.answer.verdict(), transfergrid::report::statement(&report))
+    };
+    let (verdict, words) = said(healthy());
+    assert!(verdict == Verdict::Stronger && words.starts_with("The transfer-optimal λ₀ is stronger"), "{words}");
+
+    // A source at chance where the target likes it best: 10% of 1000 images in five seeds.
+    let mut collapsed = healthy();
+    collapsed.source_guess.accuracy = 0.78;
+    collapsed.source[3].by_seed.iter_mut().flatten().for_each(|metrics| {
+        std::sync::Arc::make_mut(metrics).insert("test_acc".into(), 0.78);
+    });
+    let (verdict, words) = said(collapsed);
+    assert!(verdict == Verdict::Collapsed && words.starts_with("What transfers best is a source that learned nothing"), "{words}");
+    assert!(words.contains("not shown to be better than guessing"), "{words}");
+
+    let mut nothing = healthy();
+    nothing.source_guess.accuracy = 0.99;
+    let (verdict, words) = said(nothing);
+    assert!(verdict == Verdict::Open && words.starts_with("No source is shown to be better than guessing"), "{words}");
+    let mut nothing = healthy();
+    nothing.target_guess.accuracy = 0.99;
+    assert!(said(nothing).1.starts_with("No target is shown to be better than guessing"));
+
+    // Two seeds well above chance: the interval over two seeds is wide, the images leave no doubt.
+    let two = group(&GRID, &[0.0], 2, |l, s| 0.5 + 0.3 * s as f64 + 0.01 * l, |l, _, s| peak(l, -2.0, s), |_| 0.5);
+    let (_, words) = said(two);
+    assert!(words.starts_with("Two seeds cannot settle") && !words.contains("guessing"), "{words}");
+
+    // All equally good: no ratio of 0 or ∞, no draw counted for an order.
+    let flat = group(&GRID, &[0.0], 5, |_, s| 0.7 + 0.01 * s as f64, |_, _, s| 0.6 + 0.01 * s as f64, |s| 0.6 + 0.01 * s as f64);
+    let (verdict, words) = said(flat);
+    assert!(verdict == Verdict::Open && words.contains("several λ₀ are equally good") || words.contains("Not settled"), "{words}");
+    assert!(words.contains("ratios of 0 to ∞, as ties are counted") && words.contains("equal or tied in all"), "{words}");
+    for never in ["a ratio of", "less than 0.1%", "+0.00", "worth -", "worth +0.00"] {
+        assert!(!words.contains(never), "{never}: {words}");
+    }
+
+    // A choice that validation makes and test does not bear out is not called worth anything.
+    let mut luck = healthy();
+    luck.target[3].iter_mut().flat_map(|cell| cell.by_seed.iter_mut().flatten()).for_each(|metrics| {
+        let metrics = std::sync::Arc::make_mut(metrics);
+        let test = metrics["test_acc"];
+        metrics.insert("test_acc".into(), test - 0.2);
+    });
+    let (_, words) = said(luck);
+    assert!(words.contains("not shown to be worth anything: -") && !words.contains("; worth"), "{words}");
+
+    // The explicit step forbids more: no "widen it".
+    let mut bounded = group(&GRID, &[0.0], 5, |l, s| peak(l, 3.0, s), |l, _, s| peak(l, 3.0, s), |_| 0.1);
+    bounded.most.lambda0 = 1.0;
+    let (_, words) = said(bounded);
+    assert!(words.contains("the largest that the explicit step allows") && !words.contains("widen it"), "{words}");
+    assert!(words.contains("the explicit step allows no more than 1; `penalty.step: proximal` does"), "{words}");
+    let mut room = group(&GRID, &[0.0], 5, |l, s| peak(l, 3.0, s), |l, _, s| peak(l, 3.0, s), |_| 0.1);
+    room.most.lambda0 = 40.0;
+    let (_, words) = said(room);
+    assert!(words.contains("widen it upwards, to 40 at most with the explicit step (each further value: 10 new stages)"), "{words}");
+}
+
+#[test]
+fn edges_of_the_twins_grid_do_not_depend_on_the_order_in_which_it_is_written() {
+    // `scratch.lambdas` in any order is laid out ascending; see collect::groups.
+    let mut group = group(&GRID, &[0.0], 3, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, -2.0, s), |_| 0.1);
+    group.scratch_lambda = vec![1e-3, 1e-2, 1e-1];
+    let plain = group.scratch[0].clone();
+    let twin = |accuracy: f64| {
+        let mut cell = plain.clone();
+        cell.by_seed.iter_mut().flatten().for_each(|metrics| {
+            std::sync::Arc::make_mut(metrics).insert("val_acc".into(), accuracy);
+        });
+        cell
+    };
+    group.scratch = vec![twin(0.5), twin(0.6), twin(0.4)];
+    assert!(!Answer::of(&group, Selection::Accuracy).edges.iter().any(|edge| edge.contains("twin")));
+    group.scratch = vec![twin(0.7), twin(0.6), twin(0.4)];
+    assert!(Answer::of(&group, Selection::Accuracy).edges.iter().any(|edge| edge.contains("smallest scratch.lambdas of the grid (0.001)")));
 }

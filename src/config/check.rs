@@ -134,22 +134,17 @@ fn positive(path: impl AsRef<str>, value: f64) -> Result<(), Problem> {
     }
 }
 
-/// The explicit step multiplies the distance to the anchor by 1 − lr·λ: without momentum it grows once lr·λ > 2. Nesterov's form
-/// grows earlier, from 2(1 + μ)/(1 + 2μ) on (from the characteristic polynomial of the penalty alone); plain momentum later, but
-/// beyond 2 it would only ring.
 fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result<(), Problem> {
-    let (lr, mu) = (own_lr.unwrap_or(phase.lr), phase.momentum);
-    let lambda = lambda * (1.0 - phase.l1_ratio); // what acts through the gradient
-    let (limit, which) = match phase.nesterov {
-        true => (2.0 * (1.0 + mu) / (1.0 + 2.0 * mu), "the explicit step with Nesterov momentum"),
-        false => (2.0, "the explicit step"),
-    };
-    if lr * lambda <= limit {
+    let most = phase.largest_explicit(own_lr);
+    if lambda <= most {
         return Ok(());
     }
-    let product = format!("lr·λ = {} · {} = {} > {}", number(lr), number(lambda), rounded(lr * lambda), rounded(limit));
-    Err(problem(path, format!("{which} is unstable here: {product}"))
-        .hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
+    let lr = own_lr.unwrap_or(phase.lr);
+    let which = if phase.nesterov { "the explicit step with Nesterov momentum" } else { "the explicit step" };
+    let lasso = if phase.l1_ratio > 0.0 { format!(" and l1_ratio = {}", number(phase.l1_ratio)) } else { String::new() };
+    let what =
+        format!("{which} is unstable here: λ = {} is above {}, the largest with lr = {}{lasso}", number(lambda), rounded(most), number(lr));
+    Err(problem(path, what).hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
 }
 
 /// Both tasks draw a class's images in the same order, validation first: for a class that both have, different numbers would make one

@@ -76,7 +76,7 @@ impl Cost {
         let forward = forward_flops(&stage.settings.model, stage.settings.input(), classes);
         let epochs = phase.epochs as f64;
         // Backward costs two forwards.
-        let test = (data.test_images_per_class() * classes) as f64;
+        let test = phase.test_images(data).iter().sum::<usize>() as f64;
         let steps = epochs * ((n / phase.batch_size as f64).ceil() + 1.0);
         Cost { images: n * epochs, flops: forward * (epochs * (3.0 * n + validation) + test), steps }
     }

@@ -2,7 +2,7 @@
 
 use super::collect::{Cell, Group, Metric};
 use super::stats::{bootstrap, even, mean_interval, quantile, vertex, weighted, Interval};
-use crate::config::{number, Selection, Stronger};
+use crate::config::{number, significant, Selection, Stronger};
 
 /// The answer for one group under one metric.
 #[derive(Debug, Clone)]
@@ -26,8 +26,14 @@ pub struct Answer {
     pub scratch: Option<usize>,
     /// ln(λ₀*/λ_S*); infinite where one of them is 0, 0 where they are equal.
     pub log_ratio: Option<Interval>,
-    /// Share of bootstrap draws in which λ₀* regularises more than λ_S*.
+    /// Share of bootstrap draws in which λ₀* regularises more than λ_S*, ties not counted.
     pub probability_stronger: Option<f64>,
+    /// The same of less.
+    pub probability_weaker: Option<f64>,
+    /// The smallest and the largest ratio of equally good optima.
+    pub tied_ratio: Option<(f64, f64)>,
+    /// Which models are better than guessing.
+    pub learned: Learned,
     /// The optima between the grid's points; none where the interval of one of them reaches 0 or an end of the positive λ₀.
     pub smooth: Option<Smooth>,
     /// Test metric at λ₀* against λ_S*, each with its best λ₁: what choosing by the source costs. Above 0: it costs. Its interval is at
@@ -68,6 +74,16 @@ impl Edge {
     }
 }
 
+/// Whether models are shown to be better than guessing on test images. True where there is no result to say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Learned {
+    /// The source at λ_S* and at λ₀*.
+    pub source: bool,
+    pub source_at_transfer: bool,
+    /// The target at (λ₀*, λ₁*).
+    pub target: bool,
+}
+
 /// What the intervals make of the order of the two optima.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -76,6 +92,8 @@ pub enum Verdict {
     Weaker,
     /// Both optima are one point of the grid, in all draws.
     Same,
+    /// The target prefers a source that has learned nothing.
+    Collapsed,
     /// These seeds and this grid do not settle it.
     Open,
 }
@@ -87,7 +105,8 @@ impl Verdict {
             Verdict::Stronger => "stronger",
             Verdict::Weaker => "weaker",
             Verdict::Same => "same",
-            Verdict::Open => "open",
+            Verdict::Collapsed => "collapsed",
+            Verdict::Open => "undecided",
         }
     }
 
@@ -95,6 +114,7 @@ impl Verdict {
     pub fn words(self) -> &'static str {
         match self {
             Verdict::Same => "the same",
+            Verdict::Collapsed => "that of a source which learned nothing",
             Verdict::Open => "not settled",
             other => other.key(),
         }
@@ -193,6 +213,32 @@ fn log_ratio(s: f64, t: f64) -> f64 {
     }
 }
 
+/// What to do about an optimum at the largest value of a grid.
+fn upwards(value: f64, most: f64, stages: usize) -> String {
+    match room_above(value, most) {
+        false => format!("the explicit step allows no more than {}; `penalty.step: proximal` does", number(floor(most))),
+        true if most.is_finite() => {
+            format!("widen it upwards, to {} at most with the explicit step (each further value: {stages} new stages)", number(floor(most)))
+        }
+        true => format!("widen it upwards (each further value: {stages} new stages)"),
+    }
+}
+
+/// Whether a grid that ends at `value` can still be widened.
+pub fn room_above(value: f64, most: f64) -> bool {
+    value < most * (1.0 - 1e-3)
+}
+
+/// To six digits, and not above.
+fn floor(value: f64) -> f64 {
+    let near = significant(value, 6);
+    if near <= value {
+        near
+    } else {
+        significant(value * (1.0 - 2e-6), 6)
+    }
+}
+
 impl Answer {
     /// The answer under the study's own selection.
     pub fn of(group: &Group, selection: Selection) -> Answer {
@@ -216,6 +262,9 @@ impl Answer {
             scratch: None,
             log_ratio: None,
             probability_stronger: None,
+            probability_weaker: None,
+            tied_ratio: None,
+            learned: Learned { source: true, source_at_transfer: true, target: true },
             smooth: None,
             mismatch_cost: None,
             gain: None,
@@ -252,6 +301,7 @@ impl Answer {
         answer.transfer = scores.pair(&all);
         answer.scratch = best(&scratch, &all).map(|best| best.first);
         answer.companion = answer.source.and_then(|s| best(&scores.target[s], &all)).map(|best| best.first);
+        answer.learned = answer.what_learned(group);
         answer.optima(group, &scores);
         answer.mismatch_cost = answer.cost(group);
         answer.gain = answer.gain_over_scratch(group, &scores, &scratch);
@@ -267,6 +317,16 @@ impl Answer {
 
     /// Whether λ₀* regularises more than λ_S*, as far as these seeds and this grid say.
     pub fn verdict(&self) -> Verdict {
+        match self.order() {
+            Verdict::Open => Verdict::Open,
+            _ if !self.learned.source || !self.learned.target => Verdict::Open,
+            _ if !self.learned.source_at_transfer => Verdict::Collapsed,
+            order => order,
+        }
+    }
+
+    /// The order of the optima, whatever the models at them have learned.
+    fn order(&self) -> Verdict {
         match self.log_ratio.and_then(|r| r.range) {
             _ if self.seeds.len() < LEAST_SEEDS || self.partial || self.running.len() < 2 => Verdict::Open,
             Some((low, _)) if low > 0.0 && self.stronger == Stronger::Larger => Verdict::Stronger,
@@ -275,6 +335,17 @@ impl Answer {
             Some((_, high)) if high < 0.0 => Verdict::Stronger,
             Some((low, high)) if low == 0.0 && high == 0.0 => Verdict::Same,
             _ => Verdict::Open,
+        }
+    }
+
+    fn what_learned(&self, group: &Group) -> Learned {
+        let beats =
+            |guess: &super::collect::Guess, cell: Option<&Cell>| cell.and_then(|cell| guess.is_beaten(cell, &self.seeds)).unwrap_or(true);
+        let source = |at: Option<usize>| beats(&group.source_guess, at.map(|i| &group.source[i]));
+        Learned {
+            source: source(self.source),
+            source_at_transfer: source(self.transfer.map(|(i, _)| i)),
+            target: beats(&group.target_guess, self.transfer.map(|(i, j)| &group.target[i][j])),
         }
     }
 
@@ -343,12 +414,15 @@ impl Answer {
         let range = between(&low, &high);
         self.log_ratio = Some(Interval { estimate: log_ratio(lambda0[source], lambda0[transfer]), range });
         if !draws.is_empty() {
-            let stronger = draws.iter().filter(|(s, t)| match self.stronger {
-                Stronger::Larger => lambda0[t.first] > lambda0[s.last],
-                Stronger::Smaller => lambda0[t.last] < lambda0[s.first],
-            });
-            let stronger = stronger.count();
-            self.probability_stronger = Some(stronger as f64 / draws.len() as f64);
+            let above = draws.iter().filter(|(s, t)| lambda0[t.first] > lambda0[s.last]).count() as f64 / draws.len() as f64;
+            let below = draws.iter().filter(|(s, t)| lambda0[t.last] < lambda0[s.first]).count() as f64 / draws.len() as f64;
+            let (stronger, weaker) = if self.stronger == Stronger::Larger { (above, below) } else { (below, above) };
+            (self.probability_stronger, self.probability_weaker) = (Some(stronger), Some(weaker));
+        }
+        let even = even(n);
+        if let (Some(s), Some(t)) = (scores.source(&even), scores.transfer(&even)) {
+            let ratios = (log_ratio(lambda0[s.last], lambda0[t.first]).exp(), log_ratio(lambda0[s.first], lambda0[t.last]).exp());
+            self.tied_ratio = (s.first != s.last || t.first != t.last).then_some(ratios);
         }
         self.smooth = self.smoothed(lambda0, scores);
     }
@@ -406,21 +480,30 @@ impl Answer {
         let mut edges = vec![];
         let strength = group.strength.axis.as_str();
         let whole = self.is_whole(group);
-        let mut note = |name: &str, key: &str, edge: Option<Edge>, value: f64| {
+        let seeds = group.seeds.len();
+        let mut note = |name: &str, key: &str, edge: Option<Edge>, value: f64, most: f64, stages: usize| {
             match edge {
                 Some(edge) if key == strength && !whole => {
                     let which = if edge == Edge::High { "largest" } else { "smallest" };
                     edges.push(format!("{name} the {which} {key} that has results ({}): the best may be one that has none", number(value)));
                 }
-                Some(Edge::High) => edges.push(format!("{name} the largest {key} of the grid ({}): widen it upwards", number(value))),
+                Some(Edge::High) => {
+                    edges.push(format!("{name} the largest {key} of the grid ({}): {}", number(value), upwards(value, most, stages)))
+                }
                 Some(Edge::Low) => {
                     let zero = if key == strength && key != "lambda0" { "" } else { ", or add 0" };
-                    edges.push(format!("{name} the smallest {key} of the grid ({}): widen it downwards{zero}", number(value)))
+                    edges.push(format!(
+                        "{name} the smallest {key} of the grid ({}): widen it downwards{zero} (each further value: {stages} new stages)",
+                        number(value)
+                    ))
                 }
                 None => {}
             }
             edge
         };
+        let most = if strength == "lambda0" { group.most.lambda0 } else { f64::INFINITY };
+        // A further λ₀ is a source for each seed with all its targets.
+        let of_lambda0 = seeds * (1 + group.lambda1.len());
         let of = |best: Option<Best>| best.and_then(|best| Some((self.edge(&group.lambda0, best)?, best)));
         let at = |found: Option<(Edge, Best)>, name: &str| {
             let value = found.map_or(f64::NAN, |(edge, best)| group.lambda0[if edge == Edge::High { best.last } else { best.first }]);
@@ -428,15 +511,23 @@ impl Answer {
             (format!("the {name}-optimal λ₀ {}", if tied { "ties with" } else { "is" }), found.map(|(edge, _)| edge), value)
         };
         let (source, transfer) = (at(of(scores.source(all)), "source"), at(of(scores.transfer(all)), "transfer"));
-        self.source_edge = note(&source.0, strength, source.1, source.2);
-        self.transfer_edge = note(&transfer.0, strength, transfer.1, transfer.2);
+        self.source_edge = note(&source.0, strength, source.1, source.2, most, of_lambda0);
+        self.transfer_edge = note(&transfer.0, strength, transfer.1, transfer.2, most, of_lambda0);
         if let Some((_, j)) = self.transfer {
             let value = group.lambda1[j];
-            note("the transfer-optimal λ₁ is", "lambda1", Edge::of(&group.lambda1, value, value), value);
+            let stages = seeds * group.lambda0.len();
+            note("the transfer-optimal λ₁ is", "lambda1", Edge::of(&group.lambda1, value, value), value, group.most.lambda1, stages);
         }
         if let Some(best) = best(scratch, all) {
             let value = group.scratch_lambda[best.first];
-            note("the from-scratch twin's best λ is", "scratch.lambdas", Edge::of(&group.scratch_lambda, value, value), value);
+            note(
+                "the from-scratch twin's best λ is",
+                "scratch.lambdas",
+                Edge::of(&group.scratch_lambda, value, value),
+                value,
+                group.most.scratch,
+                seeds,
+            );
         }
         self.edges = edges;
     }

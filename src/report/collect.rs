@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
-use super::stats::{mean_interval, Interval};
+use super::stats::{beats_guessing, mean_interval, Interval};
+use crate::config::network::{DataName, Method, Network, Phase, Step};
 use crate::config::{show, Strength, Study};
 use crate::plan::{Cell as PlannedCell, Plan, Stage, StageKind};
 use crate::store::{Record, Records, Status};
@@ -114,8 +115,56 @@ pub struct Group {
     pub scratch: Vec<Cell>,
     /// How aligned the tasks are, where the study asks for it.
     pub alignment: Cell,
-    /// Accuracy of a source model that has learned nothing: one over its classes.
-    pub chance: f64,
+    /// What guessing gets of each task's test images.
+    pub source_guess: Guess,
+    pub target_guess: Guess,
+    /// The largest penalties that the explicit step allows; infinite where nothing stands in the way.
+    pub most: Most,
+}
+
+/// The answers of a model that has learned nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guess {
+    /// Accuracy of always naming the most frequent class.
+    pub accuracy: f64,
+    /// Test images.
+    pub images: usize,
+}
+
+impl Guess {
+    fn of(phase: &Phase, data: DataName) -> Guess {
+        let counts = phase.test_images(data);
+        let images: usize = counts.iter().sum();
+        Guess { accuracy: counts.iter().max().map_or(1.0, |most| *most as f64 / images as f64), images }
+    }
+
+    /// Whether a cell's test accuracy, over all its seeds and their test images, is better than guessing. None without results.
+    pub fn is_beaten(&self, cell: &Cell, seeds: &[usize]) -> Option<bool> {
+        let accuracies = cell.values(seeds, "test_acc")?;
+        let right: f64 = accuracies.iter().map(|accuracy| (accuracy * self.images as f64).round()).sum();
+        Some(beats_guessing(right as u64, (self.images * seeds.len()) as u64, self.accuracy))
+    }
+}
+
+/// The largest penalties that a study may still try.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Most {
+    pub lambda0: f64,
+    pub lambda1: f64,
+    pub scratch: f64,
+}
+
+impl Most {
+    pub const UNBOUNDED: Most = Most { lambda0: f64::INFINITY, lambda1: f64::INFINITY, scratch: f64::INFINITY };
+
+    fn of(settings: &Network) -> Most {
+        if settings.penalty.step == Step::Proximal {
+            return Most::UNBOUNDED;
+        }
+        let (source, target) = (&settings.source, &settings.target);
+        let lambda1 = if settings.transfer.method == Method::Ridge { f64::INFINITY } else { target.largest_explicit(None) };
+        Most { lambda0: source.largest_explicit(None), lambda1, scratch: target.largest_explicit(settings.scratch.lr) }
+    }
 }
 
 impl Group {
@@ -187,7 +236,9 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
                 target: vec![],
                 scratch: vec![],
                 alignment: Cell::default(),
-                chance: 1.0 / stage(cell.source).settings.source.labels(stage(cell.source).settings.data).len() as f64,
+                source_guess: Guess::of(&stage(cell.source).settings.source, stage(cell.source).settings.data),
+                target_guess: Guess::of(&stage(cell.source).settings.target, stage(cell.source).settings.data),
+                most: Most::of(&stage(cell.source).settings),
             });
             groups.len() - 1
         });
@@ -204,6 +255,7 @@ pub fn groups(study: &Study, plan: &Plan, records: &Records) -> Vec<Group> {
     for group in &mut groups {
         group.lambda0.sort_by(f64::total_cmp);
         group.lambda1.sort_by(f64::total_cmp);
+        group.scratch_lambda.sort_by(f64::total_cmp);
         let empty = Cell::new(seeds.len());
         group.source = vec![empty.clone(); group.lambda0.len()];
         group.target = vec![vec![empty.clone(); group.lambda1.len()]; group.lambda0.len()];

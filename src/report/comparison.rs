@@ -104,12 +104,16 @@ pub fn first_sentence(entries: &[Entry]) -> String {
         n => format!(", and {n} have no answer yet"),
     };
     format!(
-        "Of {} in {}, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, and not settled in {}{without}.",
+        "Of {} in {}, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, {}and not settled in {}{without}.",
         counted(settings.len(), "setting", "settings"),
         counted(entries.iter().filter(|entry| !entry.settings.is_empty()).count(), "study", "studies"),
         count(Some(Verdict::Stronger)),
         count(Some(Verdict::Weaker)),
         count(Some(Verdict::Same)),
+        match count(Some(Verdict::Collapsed)) {
+            0 => String::new(),
+            n => format!("that of a source which learned nothing in {n}, "),
+        },
         count(Some(Verdict::Open))
     )
 }

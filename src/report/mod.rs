@@ -25,7 +25,7 @@ mod write;
 
 pub use answer::{Answer, Bound, Edge, Verdict};
 pub use cells::{against_scratch, rows, AgainstScratch, CellRow};
-pub use collect::{Cell, Group};
+pub use collect::{Cell, Group, Guess, Most};
 pub use comparison::{first_sentence, tell_apart, Entry, Setting};
 pub use compromise::{compromise, Choice, Compromise};
 pub use figure::heat_map_rgb;

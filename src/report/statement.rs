@@ -1,11 +1,11 @@
 //! The answer in words.
 
-use super::answer::{Answer, Bound, Edge, Verdict, LEAST_SEEDS};
+use super::answer::{room_above, Answer, Bound, Edge, Verdict, LEAST_SEEDS};
 use super::cells::against_scratch;
 use super::collect::{Cell, Metric};
 use super::compromise::{Choice, Compromise};
 use super::section::{Report, Section};
-use super::stats::{mean, mean_interval, Interval};
+use super::stats::{mean, Interval};
 use crate::config::{number, significant, Stronger};
 
 /// The first sentence: the answer to "does the target want another λ₀ than the source?", with its interval.
@@ -21,7 +21,8 @@ fn answer_of(report: &Report) -> String {
         many => {
             let answered: Vec<&Section> = many.iter().filter(|s| s.answer.log_ratio.is_some()).collect();
             let count = |verdict: Verdict| answered.iter().filter(|s| s.answer.verdict() == verdict).count();
-            let parts = [Verdict::Stronger, Verdict::Weaker, Verdict::Same, Verdict::Open].map(|v| (count(v), v.words()));
+            let all = [Verdict::Stronger, Verdict::Weaker, Verdict::Same, Verdict::Collapsed, Verdict::Open];
+            let parts = all.map(|v| (count(v), v.words()));
             let mut parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} in {n}")).collect();
             if answered.len() < many.len() {
                 parts.push(format!("without an answer yet in {}", many.len() - answered.len()));
@@ -70,10 +71,16 @@ pub fn of_section(section: &Section) -> String {
         Verdict::Stronger => "The transfer-optimal λ₀ is stronger than the source-optimal one",
         Verdict::Weaker => "The transfer-optimal λ₀ is weaker than the source-optimal one",
         Verdict::Same => "The transfer-optimal and the source-optimal λ₀ are the same point of the grid",
+        Verdict::Collapsed => "What transfers best is a source that learned nothing",
+        Verdict::Open if !answer.learned.source => "No source is shown to be better than guessing, so nothing can be said of its λ₀",
+        Verdict::Open if !answer.learned.target => {
+            "No target is shown to be better than guessing, so nothing can be said of what transfers"
+        }
         Verdict::Open if answer.partial => "Not complete, so far",
         Verdict::Open if n == 1 => "One seed cannot settle which λ₀ transfers best",
         Verdict::Open if n < LEAST_SEEDS => "Two seeds cannot settle which λ₀ transfers best",
         Verdict::Open if answer.ratio_bound() == Bound::Unknown => "Not settled, both optima are at the same end of the grid",
+        Verdict::Open if answer.tied_ratio.is_some() => "Not settled, several λ₀ are equally good",
         Verdict::Open => "Whether the target wants another λ₀ than the source is not settled by these seeds",
     };
     let whole = answer.is_whole(group);
@@ -86,32 +93,53 @@ pub fn of_section(section: &Section) -> String {
         };
         let which = if whole { format!("the {name} of the grid") } else { format!("the {name} that has results") };
         let ties = if group.lambda0[at] == end { which } else { format!("as good as {which}, {}", short(end)) };
-        format!(" ({ties}{})", if whole { ": widen it" } else { "" })
+        let most = if group.strength.stands_for().is_none() { group.most.lambda0 } else { f64::INFINITY };
+        let advice = match edge {
+            _ if !whole => "",
+            Some(Edge::High) if !room_above(end, most) => ", and the largest that the explicit step allows",
+            _ => ": widen it",
+        };
+        format!(" ({ties}{advice})")
     };
-    let bound = bound(answer);
+    let ratio = match answer.tied_ratio {
+        Some((low, high)) if low != high => format!("ratios of {} to {}, as ties are counted", short(low), short(high)),
+        _ => format!("a ratio of {}{}", bound(answer), answer.log_ratio.map_or(String::new(), |r| short(r.estimate.exp()))),
+    };
     let mut facts = vec![];
     match answer.log_ratio.and_then(|r| r.range) {
         Some((low, high)) => facts.push(format!("95% interval {} to {}", short(low.exp()), short(high.exp()))),
         None => facts.push("no interval".into()),
     }
     if let Some(cost) = answer.mismatch_cost.filter(|_| source != i) {
-        let range =
-            cost.range.map_or(String::new(), |(a, b)| format!(", {} to {}", answer.metric.difference(a), answer.metric.difference(b)));
-        let unit = answer.metric.unit().0;
-        facts.push(format!("worth {} {unit} of target test {}{range}", answer.metric.difference(cost.estimate), answer.metric.name()));
+        facts.push(worth(cost, answer.metric));
     }
     facts.push(format!("{n} seed{}", if n == 1 { "" } else { "s" }));
     format!(
-        "{note}{verdict}: by validation {} λ₀* = {}{} (with λ₁ = {}) against λ_S* = {}{}, a ratio of {bound}{} ({}).",
+        "{note}{verdict}: by validation {} λ₀* = {}{} (with λ₁ = {}) against λ_S* = {}{}, {ratio} ({}).",
         answer.metric.name(),
         short(group.lambda0[i]),
         edge(answer.transfer_edge, i),
         short(group.lambda1[j]),
         short(group.lambda0[source]),
         edge(answer.source_edge, source),
-        answer.log_ratio.map_or(String::new(), |r| short(r.estimate.exp())),
         facts.join("; ")
     )
+}
+
+/// What λ₀* in place of λ_S* brings the target on test images, if that is shown.
+fn worth(cost: Interval, metric: Metric) -> String {
+    let show = |v: f64| metric.difference(v);
+    let (unit, name) = (metric.unit().0, metric.name());
+    match cost.range {
+        Some((low, high)) if low == 0.0 && high == 0.0 => format!("no difference in target test {name} for any seed"),
+        Some((low, high)) if low > 0.0 => {
+            format!("worth {} {unit} of target test {name}, {} to {}", show(cost.estimate), show(low), show(high))
+        }
+        Some((low, high)) => {
+            format!("not shown to be worth anything: {} {unit} of target test {name}, {} to {}", show(cost.estimate), show(low), show(high))
+        }
+        None => format!("not shown to be worth anything: {} {unit} of target test {name}, without an interval", show(cost.estimate)),
+    }
 }
 
 /// What λ₀ stands for, in words.
@@ -253,17 +281,25 @@ fn sureness(answer: &Answer) -> String {
         optima.iter().filter_map(|(name, range)| range.map(|(low, high)| format!("{name} {} to {}", short(low), short(high)))).collect();
     let sure = match answer.verdict() {
         Verdict::Stronger | Verdict::Weaker => "the ratio's interval excludes 1",
+        Verdict::Collapsed => "the source at λ₀* is not shown to be better than guessing",
+        Verdict::Open if !answer.learned.source || !answer.learned.target => "a model that learned nothing orders nothing",
         Verdict::Same => "all draws choose the same point of the grid",
         Verdict::Open if answer.partial => "results are still missing",
         Verdict::Open => "the order is not settled",
     };
-    let order = if answer.stronger == Stronger::Larger { "λ₀* > λ_S*" } else { "λ₀* < λ_S*" };
-    let share = match 100.0 * p {
+    let orders =
+        if answer.stronger == Stronger::Larger { ["λ₀* > λ_S*", "λ₀* < λ_S*"] } else { ["λ₀* < λ_S*", "λ₀* > λ_S*"] };
+    let weaker = answer.probability_weaker.unwrap_or(0.0);
+    let share = |p: f64| match 100.0 * p {
+        100.0 => "all".to_string(),
         p if p > 99.9 => "more than 99.9%".to_string(),
-        p if p < 0.1 => "less than 0.1%".to_string(),
+        p if p > 0.0 && p < 0.1 => "less than 0.1%".to_string(),
         p => format!("{p:.1}%"),
     };
-    format!("How sure: {order} in {share} of bootstrap draws over seeds; {sure} (95% intervals: {}).", optima.join(", "))
+    let parts = [(orders[0], p), (orders[1], weaker), ("they are equal or tied", 1.0 - p - weaker)];
+    let parts = parts.iter().filter(|(_, p)| *p > 1e-9).map(|(what, p)| format!("{what} in {}", share(*p)));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    format!("How sure: of the bootstrap draws over seeds, {parts}; {sure} (95% intervals: {}).", optima.join(", "))
 }
 
 fn negative_transfer(section: &Section) -> String {
@@ -333,13 +369,13 @@ fn cautions(section: &Section) -> Vec<String> {
         lines.push(format!("Out of the running, without a result for every seed: λ₀ = {}.", out.join(", ")));
     }
     if let Some((i, _)) = answer.transfer {
-        let accuracy = group.source[i].values(&answer.seeds, "test_acc").map(|v| mean_interval(&v));
-        let low = accuracy.map(|a| a.range.map_or(a.estimate, |(low, _)| low));
-        if low.is_some_and(|low| low <= group.chance) {
+        if !answer.learned.source_at_transfer {
+            let accuracy = group.source[i].values(&answer.seeds, "test_acc").map_or(0.0, |v| mean(&v));
             lines.push(format!(
-                "At λ₀* the source model itself is not shown to be better than chance ({:.1}% of test images, {:.1}% by guessing): what transfers best here may have learned next to nothing.",
-                100.0 * accuracy.map_or(0.0, |a| a.estimate),
-                100.0 * group.chance
+                "At λ₀* the source model itself is not shown to be better than guessing ({:.1}% of {} test images; always the most frequent class: {:.1}%).",
+                100.0 * accuracy,
+                group.source_guess.images,
+                100.0 * group.source_guess.accuracy
             ));
         }
     }
@@ -373,6 +409,9 @@ pub fn short(value: f64) -> String {
 /// `+1.3 points (95% interval +0.4 to +2.2)`, or nats for the loss.
 fn points(value: Interval, metric: Metric, way: &str, at: &str) -> String {
     let show = |v: f64| metric.difference(v);
+    if value.range == Some((0.0, 0.0)) {
+        return "no difference".into();
+    }
     let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval{at} {} to {})", show(low), show(high)));
     match metric {
         Metric::Accuracy => format!("{} points{range}", show(value.estimate)),

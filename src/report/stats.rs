@@ -5,7 +5,7 @@
 
 use rand_distr::{ChiSquared, StandardNormal};
 use rayon::prelude::*;
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 
 use crate::plan::Stream;
 
@@ -118,6 +118,14 @@ pub fn bootstrap<T: Send>(n: usize, f: impl Fn(&[f64]) -> T + Sync) -> Vec<T> {
     (0..DRAWS).into_par_iter().map(draw).collect()
 }
 
+/// Whether so many right answers out of `n` are more than guessing right with probability `share` gives, at the 2.5% level: the exact binomial test.
+pub fn beats_guessing(right: u64, n: u64, share: f64) -> bool {
+    match Binomial::new(share, n) {
+        Ok(law) if right > 0 => law.sf(right - 1) <= 0.025,
+        _ => false,
+    }
+}
+
 /// Points on each side of the best one that the smoothed optimum is fitted to.
 const REACH: usize = 2;
 
@@ -167,6 +175,14 @@ mod tests {
         assert_eq!(mean_interval(&[0.0, 0.0]).range, Some((0.0, 0.0)));
         // The same difference twice is no proof.
         assert_eq!((p_value(&[1.0]), p_value(&[0.5, 0.5]), mean_interval(&[0.1, 0.1, 0.1 + 1e-16]).range), (None, None, None));
+    }
+
+    #[test]
+    fn guessing_is_beaten_by_enough_right_answers_only() {
+        // scipy.stats.binomtest(73, 300, 0.2, 'greater').pvalue is 0.0377, of 75: 0.0215.
+        assert!(!beats_guessing(73, 300, 0.2) && beats_guessing(75, 300, 0.2));
+        assert!(!beats_guessing(60, 300, 0.2) && !beats_guessing(0, 300, 0.2) && !beats_guessing(0, 0, 0.2));
+        assert!(beats_guessing(503, 600, 0.2), "83.8% in two seeds of 300 images");
     }
 
     #[test]

@@ -121,14 +121,15 @@ impl DataName {
         }
     }
 
-    /// About as many images of each class as the test file has.
-    pub fn test_images_per_class(self) -> usize {
+    /// Images (or documents) of each class in the test file, in the order of their labels.
+    pub fn test_images(self) -> Vec<usize> {
         match self {
-            DataName::Digits => 60,
-            DataName::Mnist | DataName::Cifar10 => 1000,
-            DataName::Cifar100 => 100,
-            DataName::Cifar100Coarse => 500,
-            DataName::Newsgroups => 377,
+            DataName::Digits => vec![60; 10],
+            DataName::Mnist => vec![980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+            DataName::Cifar10 => vec![1000; 10],
+            DataName::Cifar100 => vec![100; 100],
+            DataName::Cifar100Coarse => vec![500; 20],
+            DataName::Newsgroups => NEWSGROUPS.iter().map(|group| group.2).collect(),
         }
     }
 

@@ -129,6 +129,25 @@ impl Phase {
     }
 }
 
+impl Phase {
+    /// Test images of each class, in the order of [`Phase::labels`].
+    pub fn test_images(&self, data: DataName) -> Vec<usize> {
+        let counts = data.test_images();
+        self.labels(data).into_iter().map(|label| counts[label]).collect()
+    }
+
+    /// The largest λ of a penalty that the explicit step allows; infinite where there is none. `own_lr`: in place of the phase's.
+    pub fn largest_explicit(&self, own_lr: Option<f64>) -> f64 {
+        // The step multiplies the distance to the anchor by 1 − lr·λ: without momentum it grows once lr·λ > 2. Nesterov's form grows earlier
+        // (from the characteristic polynomial of the penalty alone); plain momentum later, but beyond 2 it would only ring.
+        let limit = match self.nesterov {
+            true => 2.0 * (1.0 + self.momentum) / (1.0 + 2.0 * self.momentum),
+            false => 2.0,
+        };
+        limit / own_lr.unwrap_or(self.lr) / (1.0 - self.l1_ratio) // what acts through the gradient
+    }
+}
+
 /// A class by its label or by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]

@@ -106,6 +106,7 @@ fn cards(section: &Section) -> Markup {
         Verdict::Stronger => "stronger transfers better",
         Verdict::Weaker => "weaker transfers better",
         Verdict::Same => "the same",
+        Verdict::Collapsed => "a source that learned nothing",
         Verdict::Open => "order not settled",
     };
     html! {
