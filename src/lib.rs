@@ -4,7 +4,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`theory`] | ridge regression: exact risks, optimal penalties, simulation, fits; imports nothing else of the crate |
+//! | [`theory`] | ridge regression: exact risks, optimal penalties, simulation, fits; imports nothing else of the crate but `threads` |
 //! | [`config`] | a YAML study as typed, checked settings |
 //! | [`plan`] | axes → cells → stages with content keys → packs |
 //! | [`data`] | data sets as arrays in memory, class splits, download and verification |
@@ -17,7 +17,7 @@
 //! | [`launch`] | what Slurm and Kubernetes are told |
 //! | [`cli`] | one file per subcommand |
 //!
-//! [`caught`], beside them, makes errors of panics.
+//! [`caught`], beside them, makes errors of panics; `threads` runs work on as many threads as the system gives.
 
 pub mod caught;
 pub mod cli;
@@ -31,6 +31,7 @@ pub mod report;
 pub mod run;
 pub mod store;
 pub mod theory;
+mod threads;
 pub mod track;
 #[cfg(feature = "torch")]
 pub mod train;

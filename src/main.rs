@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     keep_memory();
-    match transfergrid::cli::run() {
+    match transfergrid::caught::caught(transfergrid::cli::run).and_then(|outcome| outcome) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             transfergrid::cli::complain(&format!("error: {error:#}"));

@@ -194,13 +194,51 @@ fn a_driver_that_obeys_the_policy_finishes_the_study() {
     assert_eq!(indices[0].codes, [0]);
     assert_eq!((indices[1].codes.as_slice(), indices[1].ignored, indices[1].failures), (&[75, 0][..], 1, 0));
     assert_eq!((indices[2].codes.as_slice(), indices[2].failed), (&[2][..], true), "a mistake in the study is not tried again");
-    assert_eq!((indices[3].codes.as_slice(), indices[3].failures), (&[137, 0][..], 1));
+    assert_eq!((indices[3].codes.as_slice(), indices[3].ignored, indices[3].failures), (&[137, 0][..], 1, 0));
     // The mistake mended, index 2 alone is run again: then all is there, as from one process.
     assert_eq!(pod(&job, 2, &mounts(&sound)).wait().unwrap().code(), Some(0));
     let calm = folder.path().join("calm");
     assert_eq!(run(&mut sweep(&study, &calm, &["--engine", "mock", "--quiet"])).code, Some(0));
     run(program().arg("report").arg(logs.join("small")));
     assert_eq!(results(&calm, "small"), results(&logs, "small"));
+}
+
+#[test]
+fn an_index_is_given_up_only_where_it_dies_without_saving_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let logs = folder.path().join("logs");
+    let shard = |more: &[&str]| {
+        let mut sweep = sweep(&study, &logs, &["--engine", "mock", "--quiet", "--shard", "auto/2"]);
+        run(sweep.env("JOB_COMPLETION_INDEX", "0").args(more))
+    };
+    // A pod that was killed leaves its mark.
+    let running = logs.join("small/running");
+    std::fs::create_dir_all(&running).unwrap();
+    let killed = || write(&running, "shard-0-of-2.alive", "");
+    // Deaths with something new between them: as many as there are.
+    for state in 1..=6 {
+        killed();
+        write(&running, "shard-0-of-2.saved", &format!("pack-a {state}\n"));
+        let done = shard(&["--mock-lost", "0", "--workers", "1"]); // its only worker loses its device: exit 1, nothing saved
+        assert_eq!(done.code, Some(1), "{}", done.stderr);
+        assert!(done.stderr.contains("was killed before; going on") && done.stderr.contains("every worker has died"), "{}", done.stderr);
+    }
+    // And without: the third time it is given up, by hand it can be started again.
+    killed();
+    shard(&["--mock-lost", "0", "--workers", "1"]);
+    killed();
+    let given_up = shard(&[]);
+    assert!(given_up.code == Some(1) && given_up.stderr.contains("since it last saved a result"), "{}", given_up.stderr);
+    // An error after something was saved ends as an interruption, which no index counts.
+    let study_of = |name: &str| SMALL.replace("name: small", &format!("name: {name}"));
+    write(folder.path(), "small.yaml", &study_of("other"));
+    let saved = shard(&["--mock-deadly", "0.5", "--workers", "1"]);
+    assert!([0, 1, 3, 75].contains(&saved.code.unwrap()), "{}", saved.stderr);
+    write(folder.path(), "small.yaml", SMALL);
+    let done = shard(&[]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(!running.join("shard-0-of-2.alive").exists());
 }
 
 #[test]

@@ -66,6 +66,20 @@ fn exit_codes_decide_what_comes_back() {
     // What dies comes back twice, counted over all of the task's lives.
     let requeued: Vec<usize> = (0..4).map(|_| task(folder, "exit 137", RUNNING).1).collect();
     assert_eq!(requeued, [1, 1, 0, 0]);
+    // A death after something new was saved does not count: a record, or another state of a snapshot. The same state again does.
+    let study = folder.join("logs/small");
+    for name in ["records", "running"] {
+        std::fs::create_dir_all(study.join(name)).unwrap();
+    }
+    let saves = |what: &str| format!("{what}; exit 137");
+    let record = format!("echo '{{\"status\":\"done\"}}' >> {}/records/shard-3-of-4.jsonl", study.display());
+    let snapshot = |state: &str| format!("echo pack-a {state} > {}/running/shard-3-of-4.saved", study.display());
+    assert!((0..5).all(|_| task(folder, &saves(&record), RUNNING).1 == 1), "every life finished a stage");
+    assert!(["1", "2", "3", "4"].iter().all(|state| task(folder, &saves(&snapshot(state)), RUNNING).1 == 1), "every life went further");
+    let requeued: Vec<usize> = (0..3).map(|_| task(folder, &saves(&snapshot("4")), RUNNING).1).collect();
+    assert_eq!(requeued, [1, 0, 0], "no life went further");
+    let failed = record.replace("done", "failed");
+    assert_eq!(task(folder, &saves(&failed), RUNNING).1, 0, "a stage that fails in every life is no progress");
     // What is preempted or cancelled does not count as running.
     let (done, requeued) = task(folder, "exit 75", "echo JobId=9 JobState=CANCELLED Reason=None");
     assert_eq!((done.code, requeued), (Some(75), 0));

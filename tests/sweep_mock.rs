@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::*;
@@ -424,4 +424,46 @@ fn ten_thousand_stages_are_no_burden() {
     let runs = std::fs::read_dir(folder.path().join("small/tb/target")).unwrap().count();
     assert_eq!(runs, 40, "ten cells of four seeds");
     assert!(folder.path().join("small/tb/summary").is_dir());
+}
+
+/// A user who may have few threads: the sweep goes on with those that it gets, or ends with 1 and one message. It never hangs.
+#[test]
+fn refused_threads_make_fewer_workers_or_one_message() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let binary = env!("CARGO_BIN_EXE_transfergrid");
+    // Root has no limit, so another user is asked; a number that nothing else on the machine uses.
+    let as_user = |limit: &str, command: &str| {
+        let words = ["--reuid", "54321", "--regid", "54321", "--clear-groups", "bash", "-c", &format!("ulimit -u {limit}; {command}")]
+            .map(str::to_string);
+        run(Command::new("setpriv").args(words))
+    };
+    let may =
+        Command::new("setpriv").arg("--version").output().is_ok_and(|_| as_user("50", &format!("exec {binary} --version")).code == Some(0));
+    if !may {
+        eprintln!("left out: it takes root, setpriv, and a program that other users may read");
+        return;
+    }
+    let sweep = |limit: usize| {
+        let out = folder.path().join(format!("logs-{limit}"));
+        let command =
+            format!("exec timeout 60 {binary} sweep {} --engine mock --quiet --workers 4 --out {}", study.display(), out.display());
+        (as_user(&limit.to_string(), &command), out)
+    };
+    let mut outcomes = vec![];
+    for limit in 2..=12 {
+        let (done, out) = sweep(limit);
+        assert!([Some(0), Some(1)].contains(&done.code), "limit {limit}: {:?} {}", done.code, done.stderr);
+        match done.code {
+            Some(0) => assert!(out.join("small/report/summary.json").exists()),
+            _ => assert!(done.stderr.contains("the system gives no thread"), "limit {limit}: {}", done.stderr),
+        }
+        outcomes.push((done.code, done.stderr.contains("the system gives no more threads")));
+    }
+    assert!(
+        outcomes.contains(&(Some(1), false)) && outcomes.contains(&(Some(0), true)) && outcomes.contains(&(Some(0), false)),
+        "{outcomes:?}"
+    );
 }

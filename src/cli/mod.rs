@@ -4,6 +4,7 @@ mod bench;
 mod data;
 mod doctor;
 mod launch;
+mod lives;
 mod plan;
 mod report;
 mod schema;

@@ -1,7 +1,7 @@
 //! `sweep`: runs a study, goes on where it stopped, ends with the answer.
 
 use std::collections::HashSet;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 use clap::{Args, FromArgMatches, ValueEnum};
 
+use super::lives::Life;
 use super::report::is_settled;
 use super::shard::ShardArg;
 use super::watch::Watch;
-use super::{complain, duration, print, refuse_other_kind, StudyArgs};
+use super::{complain, duration, exit_code, print, refuse_other_kind, StudyArgs};
 use crate::config::{Kind, Study};
 use crate::data::search_path;
 use crate::plan::{hash, Estimate, KeyVersion, Part, Plan, Shard, Stage};
@@ -162,7 +163,10 @@ impl SweepArgs {
         let stop = stop_flag()?; // early: before this, while the program loads, a signal ends it on the spot
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
-        let shard = self.shard.map(|shard| shard.resolve(|name| std::env::var(name).ok())).transpose()?;
+        let shard = self
+            .shard
+            .map(|shard| shard.resolve(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())))
+            .transpose()?;
         let folder = Folder(self.out.join(&study.name));
         // Everything that can be refused is refused before anything is discarded.
         let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()), folder.calibration())?;
@@ -189,6 +193,7 @@ impl SweepArgs {
         let mut part = Part::of(&plan, shard);
         let keys: HashSet<&str> = part.stages(&plan).map(|(_, stage)| stage.key.as_str()).collect();
         // With --fresh as if there were none.
+        let life = if shard.is_some() { Life::begin(&folder, &writer)? } else { None };
         let records = if self.fresh { Records::default() } else { Records::read_some(&folder, |key| keys.contains(key))? };
         if !self.fresh {
             refuse_mixed_engines(&folder, engine.name())?;
@@ -229,7 +234,14 @@ impl SweepArgs {
             fail_fast: self.fail_fast,
             snapshot_every: Duration::from_secs(self.checkpoint_every),
         };
-        let tally = sweep(&order, records, &stop, &mut watch)?;
+        let tally = match sweep(&order, records, &stop, &mut watch) {
+            // The index of a Job has only so many failures, whatever was done between them.
+            Err(error) if exit_code(&error) == 1 && life.as_ref().is_some_and(Life::came_forward) => {
+                complain(&format!("error: {error:#}\nwhat was trained is saved; the index starts anew"));
+                return Ok(75);
+            }
+            outcome => outcome?,
+        };
         lease.check()?;
         close((&study, &plan, &part), &folder, tally, lease, &mut watch)
     }
@@ -279,7 +291,7 @@ impl SweepArgs {
                 "add --yes to do so without a question",
             ));
         }
-        eprint!("Discard {n} finished stages in {}? [y/N] ", folder.0.display());
+        let _ = write!(std::io::stderr(), "Discard {n} finished stages in {}? [y/N] ", folder.0.display()); // unseen, it is not answered
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).context("no answer could be read")?;
         match ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {

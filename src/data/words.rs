@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use crate::config::network::Text;
+use crate::threads;
 
 /// Documents as counts of words.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +23,9 @@ pub fn count<const N: usize>(texts: [Vec<String>; N], strip: bool) -> [Corpus; N
         words(&text).for_each(|word| *counts.entry(word).or_default() += 1);
         counts
     };
-    let counted = texts.map(|texts| texts.par_iter().map(tokens).collect::<Vec<_>>());
+    let counted = texts.map(|texts| threads::map(texts.len(), |i| tokens(&texts[i])));
     let mut all: Vec<String> = counted.iter().flatten().flat_map(HashMap::keys).cloned().collect();
-    all.par_sort_unstable();
+    all.sort_unstable();
     all.dedup();
     let all = Arc::new(all);
     let index: HashMap<&str, u32> = all.iter().zip(0..).map(|(word, i)| (word.as_str(), i)).collect();
@@ -36,7 +35,7 @@ pub fn count<const N: usize>(texts: [Vec<String>; N], strip: bool) -> [Corpus; N
             row.sort_unstable();
             row
         };
-        Corpus { words: all.clone(), documents: documents.par_iter().map(sparse).collect() }
+        Corpus { words: all.clone(), documents: threads::map(documents.len(), |i| sparse(&documents[i])) }
     })
 }
 
@@ -128,7 +127,7 @@ impl Vectoriser {
     /// Rows of a corpus as dense features, one after another.
     pub fn dense(&self, corpus: &Corpus, rows: &[usize]) -> Vec<f32> {
         let mut out = vec![0.0; rows.len() * self.features];
-        out.par_chunks_mut(self.features.max(1)).zip(rows).for_each(|(out, &row)| {
+        out.chunks_mut(self.features.max(1)).zip(rows).for_each(|(out, &row)| {
             self.row(&corpus.documents[row]).into_iter().for_each(|(column, value)| out[column] = value as f32);
         });
         out

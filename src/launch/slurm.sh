@@ -25,8 +25,9 @@ while :; do
 done
 
 echo "$(date +%FT%T) ends with $code"
-# In the queue again: what was interrupted (75) always, what died of something else (the kernel's want of memory, a lost file system) twice. Not what
-# running again would not mend (2: a mistake in the study or the data; 3: cells that failed or diverged).
+# In the queue again: what was interrupted (75) always. What died of something else (out of memory, a lost file system, kill -9): until it has
+# died three times without a new result, model or snapshot in between. Not what running again would not mend (2: a mistake in the study or
+# the data; 3: cells that failed or diverged).
 # Slurm itself requeues what it preempts, and what is cancelled shall not come back: only while the task counts as running is that ours to do.
 task=${SLURM_ARRAY_JOB_ID:-}_${SLURM_ARRAY_TASK_ID:-} # the number of one of the tasks is the array's too
 deaths={{folder}}/deaths-$task
@@ -38,9 +39,17 @@ case $code in
 *) again=death ;;
 esac
 if [[ $again == death ]]; then
-    if echo "$code" >> "$deaths"; then
-        again=$(($(wc -l < "$deaths") <= 2))
-        ((again)) || echo "it has died often enough: it is not requeued"
+    # What this shard has: results that are final, and the content of its models and snapshots.
+    study={{folder}}/..
+    shard=shard-${SLURM_ARRAY_TASK_ID:-}-of-{{shards}}
+    results=$(cat "$study/records/$shard".jsonl "$study/records/$shard"-*.jsonl 2> /dev/null | grep -cE '"status":"(done|diverged)"')
+    saved=$(cat "$study/running/$shard".saved "$study/running/$shard"-*.saved 2> /dev/null | cksum | cut -d ' ' -f 1)
+    now=$results/$saved
+    if echo "$code $now" >> "$deaths"; then
+        # Deaths at the end of the list with what is there now.
+        vain=$(awk -v now="$now" '{ n = $2 == now ? n + 1 : 0 } END { print n + 0 }' "$deaths")
+        again=$((vain <= 2))
+        ((again)) || echo "it has died $vain times since it last saved a result, a model or a snapshot: it is not requeued"
     else
         again=0
         echo "how often it died cannot be written: it is not requeued; by hand: sbatch --array=${SLURM_ARRAY_TASK_ID:-} THIS-FILE"

@@ -7,7 +7,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use tch::{Device, Kind, Tensor};
 
 use super::kernels::{self, Bf16, Element, Images};
-use super::native::{scope, slice, slice_mut, with_gradient};
+use super::native::{no_grad, scope, slice, slice_mut, with_gradient, Plain};
 
 /// Whether a tensor is one that the kernels take.
 fn on_cpu(x: &Tensor, kinds: &[Kind]) -> bool {
@@ -16,42 +16,40 @@ fn on_cpu(x: &Tensor, kinds: &[Kind]) -> bool {
 
 /// 2×2 max-pooling (stride 2), then bias, then ReLU: `x` [B, C, H, W], `bias` of C in float32 → [B, C, H/2, W/2], of `x`'s kind.
 pub fn pool_bias_relu(x: &Tensor, bias: &Tensor) -> Tensor {
-    let size = x.size();
     match x.kind() {
-        Kind::Float if x.device() == Device::Cpu && size[1] > 0 => scope(c"pool_bias_relu", || pool_with::<f32>(x, bias)),
-        Kind::BFloat16 if x.device() == Device::Cpu && size[1] > 0 => scope(c"pool_bias_relu", || pool_with::<Bf16>(x, bias)),
+        Kind::Float if x.device() == Device::Cpu && x.numel() > 0 => scope(c"pool_bias_relu", || pool_with::<f32>(x, bias)),
+        Kind::BFloat16 if x.device() == Device::Cpu && x.numel() > 0 => scope(c"pool_bias_relu", || pool_with::<Bf16>(x, bias)),
         kind => (x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false) + bias.to_kind(kind).reshape([1, -1, 1, 1])).relu(),
     }
 }
 
-fn pool_with<T: Element + 'static>(x: &Tensor, bias: &Tensor) -> Tensor {
+fn pool_with<T: Element + Plain + 'static>(x: &Tensor, bias: &Tensor) -> Tensor {
     let size = x.size();
+    assert_eq!(bias.size(), [size[1]], "a bias for each channel");
     let shape = Images { count: size[0] as usize, channels: size[1] as usize, height: size[2] as usize, width: size[3] as usize };
     let small = shape.pooled();
     let options = (x.kind(), Device::Cpu);
     let [n, h, w, c] = [small.count, small.height, small.width, small.channels].map(|n| n as i64);
-    let (out, which) = tch::no_grad(|| {
+    let (out, which) = no_grad(|| {
         // Channels innermost: for a channels-last tensor this copies nothing.
         let (pixels, bias) = (x.permute([0, 2, 3, 1]).contiguous(), bias.contiguous());
         let mut out = Tensor::empty([n, h, w, c], options);
         let mut which = vec![0u8; small.floats()];
-        // SAFETY: contiguous tensors of these kinds on the CPU; `out` is new.
-        unsafe { kernels::pool_bias_relu::<T>(slice(&pixels), shape, slice(&bias), slice_mut(&mut out), &mut which) };
+        kernels::pool_bias_relu::<T>(slice(&pixels), shape, slice(&bias), slice_mut(&mut out), &mut which);
         (out.permute([0, 3, 1, 2]), which)
     });
     with_gradient(c"pool_bias_relu", &[x, bias], out, move |gradient| {
         let gradient = gradient.permute([0, 2, 3, 1]).contiguous();
         let mut of_x = Tensor::empty([shape.count, shape.height, shape.width, shape.channels].map(|n| n as i64), options);
         let mut of_bias = vec![0f32; shape.channels];
-        // SAFETY: as above.
-        unsafe { kernels::pool_bias_relu_backward::<T>(slice(&gradient), &which, shape, slice_mut(&mut of_x), &mut of_bias) };
+        kernels::pool_bias_relu_backward::<T>(slice(&gradient), &which, shape, slice_mut(&mut of_x), &mut of_bias);
         vec![Some(of_x.permute([0, 3, 1, 2])), Some(Tensor::from_slice(&of_bias))]
     })
 }
 
 /// Affine map, with ReLU if wanted: `x` [K, B, I], `weight` [K, O, I], `bias` [K, O] → [K, B, O].
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Tensor {
-    if on_cpu(x, &[Kind::Float]) && weight.kind() == Kind::Float {
+    if on_cpu(x, &[Kind::Float]) && weight.kind() == Kind::Float && x.numel() > 0 {
         return scope(c"linear", || linear_with_faer(x, weight, bias, relu));
     }
     let kind = x.kind();
@@ -65,13 +63,13 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Tensor 
 
 fn linear_with_faer(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Tensor {
     let (size, outputs) = (x.size(), weight.size()[1]);
+    assert!(weight.size() == [size[0], outputs, size[2]] && bias.size() == [size[0], outputs], "weights and biases of other sizes");
     let [k, b, i, o] = [size[0], size[1], size[2], outputs].map(|n| n as usize);
     let options = (Kind::Float, Device::Cpu);
-    let (x_kept, weight_kept, y) = tch::no_grad(|| {
+    let (x_kept, weight_kept, y) = no_grad(|| {
         let (x, weight, bias) = (x.detach().contiguous(), weight.detach().contiguous(), bias.contiguous());
         let mut y = Tensor::empty([k as i64, b as i64, o as i64], options);
-        // SAFETY: contiguous float tensors on the CPU; `y` is new.
-        let (xs, ws, bs, ys) = unsafe { (slice::<f32>(&x), slice::<f32>(&weight), slice::<f32>(&bias), slice_mut::<f32>(&mut y)) };
+        let (xs, ws, bs, ys) = (slice::<f32>(&x), slice::<f32>(&weight), slice::<f32>(&bias), slice_mut::<f32>(&mut y));
         for r in 0..k {
             let y = &mut ys[r * b * o..(r + 1) * b * o];
             let product = (rows(&xs[r * b * i..], b, i), rows(&ws[r * o * i..], o, i).transpose());
@@ -87,11 +85,10 @@ fn linear_with_faer(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> T
         let mut of_x = Tensor::empty(if wants_x { [k as i64, b as i64, i as i64] } else { [0; 3] }, options);
         let mut of_weight = Tensor::empty([k as i64, o as i64, i as i64], options);
         let mut of_bias = Tensor::empty([k as i64, o as i64], options);
-        // SAFETY: contiguous float tensors on the CPU, those written to are new; θ does not change before its gradient is there.
-        let (xs, ws, ys) = unsafe { (slice::<f32>(&x_kept), slice::<f32>(&weight_kept), slice::<f32>(&y_kept)) };
-        let (gs, dxs, dws, dbs) = unsafe {
-            (slice_mut::<f32>(&mut gradient), slice_mut::<f32>(&mut of_x), slice_mut::<f32>(&mut of_weight), slice_mut::<f32>(&mut of_bias))
-        };
+        // Those written to are new; θ does not change before its gradient is there.
+        let (xs, ws, ys) = (slice::<f32>(&x_kept), slice::<f32>(&weight_kept), slice::<f32>(&y_kept));
+        let (gs, dxs) = (slice_mut::<f32>(&mut gradient), slice_mut::<f32>(&mut of_x));
+        let (dws, dbs) = (slice_mut::<f32>(&mut of_weight), slice_mut::<f32>(&mut of_bias));
         dbs.fill(0.0);
         for r in 0..k {
             let g = &mut gs[r * b * o..(r + 1) * b * o];
@@ -128,7 +125,7 @@ fn rows_mut(values: &mut [f32], rows: usize, columns: usize) -> MatMut<'_, f32> 
 /// Cross-entropy of each image in nats, [K, B], from logits [K, B, classes] and outputs [K, B]. `smoothing` ε: against 1 − ε on the output plus ε
 /// spread evenly over all classes.
 pub fn cross_entropy(logits: &Tensor, outputs: &Tensor, smoothing: f64) -> Tensor {
-    if !on_cpu(logits, &[Kind::Float]) {
+    if !on_cpu(logits, &[Kind::Float]) || logits.numel() == 0 {
         let log = logits.log_softmax(-1, logits.kind());
         let right = log.gather(2, &outputs.unsqueeze(-1), false).squeeze_dim(-1);
         return match smoothing {
@@ -141,22 +138,19 @@ pub fn cross_entropy(logits: &Tensor, outputs: &Tensor, smoothing: f64) -> Tenso
 
 fn cross_entropy_in_one_pass(logits: &Tensor, outputs: &Tensor, smoothing: f32) -> Tensor {
     let size = outputs.size();
+    assert_eq!(logits.size()[..logits.dim() - 1], size, "an output for each row of logits");
     let options = (Kind::Float, Device::Cpu);
     let outputs = outputs.contiguous();
-    let (mut softmax, loss) = tch::no_grad(|| {
+    let (mut softmax, loss) = no_grad(|| {
         let rows = logits.detach().contiguous();
         let (mut softmax, mut loss) = (Tensor::empty(rows.size(), options), Tensor::empty(&size, options));
-        // SAFETY: contiguous tensors of these kinds on the CPU; the last two are new.
-        unsafe { kernels::cross_entropy(slice(&rows), slice(&outputs), smoothing, slice_mut(&mut softmax), slice_mut(&mut loss)) };
+        kernels::cross_entropy(slice(&rows), slice(&outputs), smoothing, slice_mut(&mut softmax), slice_mut(&mut loss));
         (softmax, loss)
     });
     with_gradient(c"cross_entropy", &[logits], loss, move |gradient| {
         let gradient = gradient.contiguous();
-        // SAFETY: as above; the softmax is this closure's alone.
-        unsafe {
-            let each = slice::<f32>(&gradient);
-            kernels::cross_entropy_backward(slice_mut(&mut softmax), slice(&outputs), smoothing, |row| each[row]);
-        }
+        let each = slice::<f32>(&gradient);
+        kernels::cross_entropy_backward(slice_mut(&mut softmax), slice(&outputs), smoothing, |row| each[row]);
         vec![Some(softmax)]
     })
 }

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 
 #include <chrono>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -30,6 +31,7 @@ struct RustNode : Node {
   std::string name() const override { return std::string(label) + "_backward"; }
 
   variable_list apply(variable_list&& gradients) override {
+    TORCH_CHECK(!at::GradMode::is_enabled(), name(), " has no second derivative");
     TORCH_CHECK(closure, "an operation's gradient was asked for twice");
     variable_list results(inputs);
     if (!gradients[0].defined()) return results;
@@ -54,31 +56,55 @@ struct RustNode : Node {
   Release release;
 };
 
+/// Runs what may throw: null if all went well, else the words, which live until this thread's next call. No exception may cross into Rust.
+template <class Work>
+const char* guarded(Work&& work) noexcept {
+  thread_local std::string words;
+  try {
+    work();
+    return nullptr;
+  } catch (const std::exception& error) {
+    try {
+      words = error.what();
+      return words.c_str();
+    } catch (...) {
+      return "an error without room for its words";
+    }
+  } catch (...) {
+    return "an error that is no exception of C++'s library";
+  }
+}
+
 }  // namespace
 
 extern "C" {
 
-/// The output with a history: `backward` gives its gradients. Takes over the closure; keeps the label, which has to live for ever.
-/// Null on an error of libtorch's.
-at::Tensor* transfergrid_with_gradient(
-    const char* label, const at::Tensor* const* inputs, size_t n, const at::Tensor* output, void* closure, Backward backward, Release release) {
-  try {
-    auto node = std::shared_ptr<RustNode>(new RustNode(label, n, closure, backward, release), torch::autograd::deleteNode);
+/// The output with a history: `backward` gives its gradients. Takes over the closure, also where it fails; keeps the label, which has to live for ever.
+const char* transfergrid_with_gradient(
+    const char* label, const at::Tensor* const* inputs, size_t n, const at::Tensor* output, void* closure, Backward backward, Release release,
+    at::Tensor** recorded) {
+  bool taken = false;
+  const char* trouble = guarded([&] {
+    RustNode* raw = new RustNode(label, n, closure, backward, release);
+    taken = true;
+    auto node = std::shared_ptr<RustNode>(raw, torch::autograd::deleteNode);
     torch::autograd::edge_list edges;
     for (size_t i = 0; i < n; ++i) edges.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
     node->set_next_edges(std::move(edges));
     auto result = output->detach();
     torch::autograd::set_history(result, node);
-    return new at::Tensor(result);
-  } catch (...) {
-    return nullptr;
-  }
+    *recorded = new at::Tensor(result);
+  });
+  if (!taken) release(closure);
+  return trouble;
 }
 
 /// Whether CUDA's float32 matrix products and convolutions may round their inputs to TF32.
-void transfergrid_allow_tf32(bool allowed) {
-  at::globalContext().setAllowTF32CuBLAS(allowed);
-  at::globalContext().setAllowTF32CuDNN(allowed);
+const char* transfergrid_allow_tf32(bool allowed) {
+  return guarded([&] {
+    at::globalContext().setAllowTF32CuBLAS(allowed);
+    at::globalContext().setAllowTF32CuDNN(allowed);
+  });
 }
 
 /// Gives the device what CUDA's allocator keeps for later.
@@ -133,27 +159,45 @@ void leave(const at::RecordFunction&, at::ObserverContext*) {
 extern "C" {
 
 /// From here on this thread's operations, and those of its backward passes, are counted and timed. One profile at a time.
-void transfergrid_profile_start() {
-  frames.clear();
-  totals.clear();
-  profiling = at::addThreadLocalCallback(
-      at::RecordFunctionCallback(enter, leave).scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION, at::RecordScope::USER_SCOPE}));
+const char* transfergrid_profile_start() {
+  return guarded([] {
+    TORCH_CHECK(profiling == at::INVALID_CALLBACK_HANDLE, "a profile runs on this thread already");
+    frames.clear();
+    {
+      std::lock_guard<std::mutex> guard(totals_lock);
+      totals.clear();
+    }
+    profiling = at::addThreadLocalCallback(
+        at::RecordFunctionCallback(enter, leave).scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION, at::RecordScope::USER_SCOPE}));
+  });
 }
 
-/// Ends the profile; `see` gets each operation's name, calls and own nanoseconds (without operations called from it).
-void transfergrid_profile_stop(void* closure, void (*see)(void*, const char*, int64_t, int64_t)) {
-  at::removeCallback(profiling);
-  for (auto& [name, total] : totals) see(closure, name.c_str(), total.calls, total.nanoseconds);
-  totals.clear();
+/// Ends the profile; `see`, if any, gets each operation's name, calls and own nanoseconds (without operations called from it).
+const char* transfergrid_profile_stop(void* closure, void (*see)(void*, const char*, int64_t, int64_t)) {
+  return guarded([&] {
+    if (profiling != at::INVALID_CALLBACK_HANDLE) at::removeCallback(profiling);
+    profiling = at::INVALID_CALLBACK_HANDLE;
+    std::unordered_map<std::string, Total> found;
+    {
+      std::lock_guard<std::mutex> guard(totals_lock);
+      found.swap(totals);
+    }
+    if (see)
+      for (auto& [name, total] : found) see(closure, name.c_str(), total.calls, total.nanoseconds);
+  });
 }
 
 /// An operation of ours in profiles; null where none runs. `transfergrid_leave` ends it.
-at::RecordFunction* transfergrid_enter(const char* name) {
-  if (!at::hasCallbacks()) return nullptr;
-  auto* function = new at::RecordFunction(at::RecordScope::USER_SCOPE);
-  if (function->isActive()) function->before(name);
-  return function;
+const char* transfergrid_enter(const char* name, at::RecordFunction** scope) {
+  return guarded([&] {
+    if (!at::hasCallbacks()) return;
+    auto function = std::make_unique<at::RecordFunction>(at::RecordScope::USER_SCOPE);
+    if (function->isActive()) function->before(name);
+    *scope = function.release();
+  });
 }
 
-void transfergrid_leave(at::RecordFunction* function) { delete function; }
+void transfergrid_leave(at::RecordFunction* function) {
+  guarded([&] { delete function; });
+}
 }

@@ -2,10 +2,11 @@
 
 use std::ffi::{c_char, c_void, CStr, CString};
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
-use crate::caught::caught;
+use super::kernels::Bf16;
+use crate::caught::{caught, plain};
 
 type BackwardFn = extern "C" fn(*mut c_void, *mut C_tensor, *mut *const C_tensor) -> *const c_char;
 
@@ -18,13 +19,26 @@ extern "C" {
         closure: *mut c_void,
         backward: BackwardFn,
         release: extern "C" fn(*mut c_void),
-    ) -> *mut C_tensor;
-    fn transfergrid_allow_tf32(allowed: bool);
+        result: *mut *mut C_tensor,
+    ) -> *const c_char;
+    fn transfergrid_allow_tf32(allowed: bool) -> *const c_char;
     fn transfergrid_release_memory();
-    fn transfergrid_profile_start();
-    fn transfergrid_profile_stop(closure: *mut c_void, see: extern "C" fn(*mut c_void, *const c_char, i64, i64));
-    fn transfergrid_enter(name: *const c_char) -> *mut c_void;
+    fn transfergrid_profile_start() -> *const c_char;
+    fn transfergrid_profile_stop(closure: *mut c_void, see: Option<See>) -> *const c_char;
+    fn transfergrid_enter(name: *const c_char, scope: *mut *mut c_void) -> *const c_char;
     fn transfergrid_leave(scope: *mut c_void);
+}
+
+type See = extern "C" fn(*mut c_void, *const c_char, i64, i64);
+
+/// Panics with libtorch's words where a function of `native.cc` gave some: as tch's plain methods do, and caught as theirs are.
+///
+/// # Safety
+/// Null, or a text that lives until this thread's next call into `native.cc`.
+unsafe fn check(words: *const c_char) {
+    if !words.is_null() {
+        panic!("{}", plain(&CStr::from_ptr(words).to_string_lossy()));
+    }
 }
 
 type Closure = Box<dyn FnOnce(Tensor) -> Vec<Option<Tensor>> + Send>;
@@ -32,6 +46,8 @@ type Closure = Box<dyn FnOnce(Tensor) -> Vec<Option<Tensor>> + Send>;
 /// A gradient waiting to be asked for, then what it gave.
 struct Waiting {
     closure: Option<Closure>,
+    /// Gradients that libtorch has room for.
+    inputs: usize,
     results: Vec<Option<Tensor>>,
     /// Why it gave none.
     trouble: CString,
@@ -49,13 +65,15 @@ pub fn with_gradient(
         return output;
     }
     let pointers: Vec<*const C_tensor> = inputs.iter().map(|input| input.as_ptr()).collect();
-    let waiting = Box::new(Waiting { closure: Some(Box::new(backward)), results: vec![], trouble: CString::default() });
+    let waiting =
+        Box::new(Waiting { closure: Some(Box::new(backward)), inputs: inputs.len(), results: vec![], trouble: CString::default() });
+    let mut result = std::ptr::null_mut();
     // SAFETY: the pointers are of live tensors; libtorch gets the closure for its own and gives it back to `release` once.
-    let result = unsafe {
+    unsafe {
         let waiting = Box::into_raw(waiting).cast();
-        transfergrid_with_gradient(label.as_ptr(), pointers.as_ptr(), pointers.len(), output.as_ptr(), waiting, call, release)
-    };
-    assert!(!result.is_null(), "libtorch could not record an operation's gradient");
+        let n = pointers.len();
+        check(transfergrid_with_gradient(label.as_ptr(), pointers.as_ptr(), n, output.as_ptr(), waiting, call, release, &raw mut result));
+    }
     // SAFETY: a fresh tensor, ours alone.
     unsafe { Tensor::from_ptr(result) }
 }
@@ -68,7 +86,8 @@ extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut 
         // SAFETY: the gradient lives through the call.
         let gradient = unsafe { Tensor::clone_from_ptr(gradient) };
         let backward = waiting.closure.take().expect("an operation's gradient is asked for once");
-        waiting.results = tch::no_grad(|| backward(gradient));
+        waiting.results = no_grad(|| backward(gradient));
+        assert_eq!(waiting.results.len(), waiting.inputs, "an operation gives a gradient, or none, for each of its inputs");
         for (i, result) in waiting.results.iter().enumerate() {
             if let Some(tensor) = result {
                 // SAFETY: libtorch has room for one pointer an input, and reads them before it releases the closure.
@@ -77,19 +96,20 @@ extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut 
         }
     });
     let Err(error) = outcome else { return std::ptr::null() };
-    waiting.trouble = CString::new(error.to_string()).unwrap_or_default();
+    waiting.trouble = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default(); // it has no NUL
     waiting.trouble.as_ptr()
 }
 
 extern "C" fn release(closure: *mut c_void) {
     // SAFETY: the box that `with_gradient` made; called once.
-    drop(unsafe { Box::from_raw(closure.cast::<Waiting>()) });
+    let waiting = unsafe { Box::from_raw(closure.cast::<Waiting>()) };
+    let _ = caught(|| drop(waiting)); // a panic must not cross into C++
 }
 
 /// Whether CUDA's float32 matrix products and convolutions may round their inputs to TF32's ten bits. Of the whole process.
 pub fn allow_tf32(allowed: bool) {
     // SAFETY: sets two flags.
-    unsafe { transfergrid_allow_tf32(allowed) }
+    unsafe { check(transfergrid_allow_tf32(allowed)) }
 }
 
 /// Gives back to the GPU what libtorch keeps of tensors that are no more. cuBLAS, cuDNN and other processes cannot have their memory from what it keeps.
@@ -108,8 +128,9 @@ pub fn scope<T>(name: &'static CStr, work: impl FnOnce() -> T) -> T {
             unsafe { transfergrid_leave(self.0) }
         }
     }
+    let mut scope = Scope(std::ptr::null_mut());
     // SAFETY: a name that lives for ever.
-    let _scope = Scope(unsafe { transfergrid_enter(name.as_ptr()) });
+    unsafe { check(transfergrid_enter(name.as_ptr(), &raw mut scope.0)) };
     work()
 }
 
@@ -122,48 +143,136 @@ pub struct Profiled {
     pub seconds: f64,
 }
 
-/// Runs `work` and tells which operations its time went to, the longest first. Profiles wait for each other.
+/// Ends a profile, also where what is profiled panics. Of the thread that began it.
+struct Profiling(std::marker::PhantomData<*const ()>);
+
+impl Drop for Profiling {
+    fn drop(&mut self) {
+        // SAFETY: nothing is given back to.
+        let _ = unsafe { transfergrid_profile_stop(std::ptr::null_mut(), None) };
+    }
+}
+
+/// Runs `work` and tells which operations its time went to, the longest first. Profiles wait for each other; there is none inside another.
 pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Vec<Profiled>) {
     extern "C" fn see(closure: *mut c_void, name: *const c_char, calls: i64, nanoseconds: i64) {
         // SAFETY: the vector below, and a NUL-terminated name that lives through the call.
         let (all, name) = unsafe { (&mut *closure.cast::<Vec<Profiled>>(), CStr::from_ptr(name)) };
-        all.push(Profiled { name: name.to_string_lossy().into_owned(), calls: calls as usize, seconds: nanoseconds as f64 * 1e-9 });
+        let of = || Profiled { name: name.to_string_lossy().into_owned(), calls: calls as usize, seconds: nanoseconds as f64 * 1e-9 };
+        let _ = caught(|| all.push(of())); // a panic must not cross into C++
     }
     static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // SAFETY: starts and stops in pairs on this thread, one profile at a time; `see` gets the vector that lives here.
-    unsafe { transfergrid_profile_start() };
+    unsafe { check(transfergrid_profile_start()) };
+    let profiling = Profiling(std::marker::PhantomData);
     let result = work();
     let mut all: Vec<Profiled> = vec![];
-    unsafe { transfergrid_profile_stop((&raw mut all).cast(), see) };
+    // SAFETY: as above.
+    unsafe { check(transfergrid_profile_stop((&raw mut all).cast(), Some(see))) };
+    std::mem::forget(profiling);
     all.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then(a.name.cmp(&b.name)));
     (result, all)
 }
 
-/// A contiguous CPU tensor's elements.
-///
-/// # Safety
-/// `T` has to be the tensor's kind, and nobody may write to it meanwhile.
-pub unsafe fn slice<T>(x: &Tensor) -> &[T] {
-    debug_assert!(x.device() == Device::Cpu && x.kind().elt_size_in_bytes() == std::mem::size_of::<T>());
-    std::slice::from_raw_parts(x.data_ptr().cast::<T>(), x.numel())
+/// A type of element, with libtorch's name for it.
+pub trait Plain: Copy + sealed::Sealed {
+    const KIND: Kind;
 }
 
-/// The same, to write to; of a tensor that nobody else looks at.
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! plain {
+    ($($t:ty => $kind:ident),*) => {$(
+        impl sealed::Sealed for $t {}
+        impl Plain for $t {
+            const KIND: Kind = Kind::$kind;
+        }
+    )*};
+}
+plain!(u8 => Uint8, i64 => Int64, f32 => Float, f64 => Double, Bf16 => BFloat16);
+
+/// Where a tensor's elements lie; none where it has none (its pointer may be null then).
 ///
-/// # Safety
-/// See [`slice()`].
-pub unsafe fn slice_mut<T>(x: &mut Tensor) -> &mut [T] {
-    debug_assert!(x.device() == Device::Cpu && x.kind().elt_size_in_bytes() == std::mem::size_of::<T>());
-    std::slice::from_raw_parts_mut(x.data_ptr().cast::<T>(), x.numel())
+/// # Panics
+/// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
+fn elements<T: Plain>(x: &Tensor) -> Option<(*mut T, usize)> {
+    let (device, kind) = (x.device(), x.kind());
+    assert!(device == Device::Cpu && kind == T::KIND, "a tensor of {kind:?} on {device:?}, where {:?} on the CPU is read", T::KIND);
+    assert!(x.is_contiguous(), "a tensor of strides {:?}, where a contiguous one is read", x.stride());
+    let (pointer, n) = (x.data_ptr().cast::<T>(), x.numel());
+    if n == 0 {
+        return None;
+    }
+    assert!(!pointer.is_null() && pointer.is_aligned(), "a tensor without memory of its own");
+    Some((pointer, n))
+}
+
+/// A contiguous CPU tensor's elements. Nothing may write to the tensor, or to another one of the same memory, while they are borrowed.
+///
+/// # Panics
+/// See [`elements`].
+pub fn slice<T: Plain>(x: &Tensor) -> &[T] {
+    // SAFETY: so many elements of this kind, contiguous and aligned, of a tensor that outlives the borrow.
+    elements(x).map_or(&[], |(pointer, n)| unsafe { std::slice::from_raw_parts(pointer, n) })
+}
+
+/// The same, to write to. No other tensor of the same memory may be read or written while they are borrowed.
+///
+/// # Panics
+/// See [`elements`].
+pub fn slice_mut<T: Plain>(x: &mut Tensor) -> &mut [T] {
+    // SAFETY: as above, and the tensor is borrowed exclusively.
+    elements(x).map_or(&mut [], |(pointer, n)| unsafe { std::slice::from_raw_parts_mut(pointer, n) })
+}
+
+/// Runs `work` without recording gradients. Unlike tch's function of this name it is over also where `work` panics.
+pub fn no_grad<T>(work: impl FnOnce() -> T) -> T {
+    let _guard = tch::no_grad_guard();
+    work()
 }
 
 #[cfg(test)]
 mod tests {
     use tch::{Kind, Tensor};
 
-    use super::with_gradient;
+    use super::{profile, slice, slice_mut, with_gradient, Bf16};
     use crate::caught::caught;
+
+    #[test]
+    fn only_what_is_contiguous_and_of_the_kind_is_read() {
+        let cpu = tch::Device::Cpu;
+        let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0]).reshape([2, 2]);
+        assert_eq!(slice::<f32>(&x), [1.0, 2.0, 3.0, 4.0]);
+        let empty = Tensor::empty([0, 3], (Kind::Float, cpu));
+        assert!(slice::<f32>(&empty).is_empty() && slice_mut::<f32>(&mut empty.shallow_clone()).is_empty(), "its pointer is null");
+        assert!(slice::<Bf16>(&Tensor::zeros([2], (Kind::BFloat16, cpu))).len() == 2);
+        let refused = |work: &dyn Fn()| caught(work).unwrap_err().to_string();
+        assert!(refused(&|| drop(slice::<i64>(&x).to_vec())).contains("a tensor of Float on Cpu, where Int64"));
+        assert!(refused(&|| drop(slice::<f64>(&Tensor::zeros([2], (Kind::Int64, cpu))).to_vec())).contains("where Double"), "of one size");
+        assert!(refused(&|| drop(slice::<f32>(&x.transpose(0, 1)).to_vec())).contains("strides"));
+        assert!(refused(&|| drop(slice_mut::<f32>(&mut x.slice(1, 0, 1, 1)).to_vec())).contains("strides"));
+    }
+
+    #[test]
+    fn an_operation_that_gives_too_many_gradients_writes_nowhere() {
+        let x = Tensor::ones([2], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+        let y = with_gradient(c"double", &[&x], &x.detach() * 2.0, |g| vec![Some(g.shallow_clone()), Some(g)]);
+        let error = caught(|| y.sum(Kind::Float).backward()).unwrap_err().to_string();
+        assert!(error.contains("a gradient, or none, for each of its inputs"), "{error}");
+    }
+
+    #[test]
+    fn a_profile_ends_where_what_it_profiles_panics() {
+        let cpu = (Kind::Float, tch::Device::Cpu);
+        assert!(caught(|| profile(|| panic!("on purpose"))).is_err());
+        let (_, first) = profile(|| Tensor::ones([8], cpu).cumsum(0, Kind::Float));
+        let calls: usize = first.iter().filter(|operation| operation.name == "aten::cumsum").map(|operation| operation.calls).sum();
+        assert_eq!(calls, 1, "counted once: the first profile's callback is gone: {first:?}");
+        assert!(caught(|| Tensor::ones([2], cpu).matmul(&Tensor::ones([3], cpu))).is_err(), "errors are still errors");
+    }
 
     #[test]
     fn what_goes_wrong_in_a_gradient_is_told_in_its_own_words() {

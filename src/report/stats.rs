@@ -4,10 +4,10 @@
 //! cells alike cancels. docs/report.md says why these methods and how well their intervals cover.
 
 use rand_distr::{ChiSquared, StandardNormal};
-use rayon::prelude::*;
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 
 use crate::plan::Stream;
+use crate::threads;
 
 /// Draws of every bootstrap.
 const DRAWS: usize = 2000;
@@ -115,7 +115,7 @@ pub fn bootstrap<T: Send>(n: usize, f: impl Fn(&[f64]) -> T + Sync) -> Vec<T> {
         let weights: Vec<f64> = normal.iter().map(|g| 1.0 / n as f64 + (g - centre) * scale).collect();
         f(&weights)
     };
-    (0..DRAWS).into_par_iter().map(draw).collect()
+    threads::map(DRAWS, draw)
 }
 
 /// Whether so many right answers out of `n` are more than guessing right with probability `share` gives, at the 2.5% level: the exact binomial test.

@@ -1,12 +1,13 @@
 //! Writes checkpoints beside training, in the order in which they come: source models, snapshots of unfinished packs.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::Result;
 
 use super::worker::{Finished, Message};
-use crate::store::{Checkpoint, Folder, Lease};
+use crate::store::{write_hint, Checkpoint, Folder, Lease};
 
 /// Something to write, or to remove.
 pub enum Task {
@@ -20,12 +21,20 @@ pub enum Task {
 /// Works until nobody can send tasks any more.
 pub fn keep(keys: &dyn Fn(usize) -> String, folder: &Folder, lease: &Lease, tasks: &Receiver<Task>, out: &Sender<Message>) {
     let _guard = PanicGuard(out);
+    let mut saved = Saved::read(folder.saved(lease.records()));
     for task in tasks {
         let done = lease.check().and_then(|()| match task {
-            Task::Models(mut finished) => write_models(keys, folder, &mut finished).map(|()| Some(Message::Kept(finished))),
-            Task::Snapshot(path, checkpoint) => checkpoint.write_next(&path).map(|()| None),
-            Task::Forget(path) => Checkpoint::forget(&path).map(|()| None),
+            Task::Models(mut finished) => write_models(keys, folder, &mut finished, &mut saved).map(|()| Some(Message::Kept(finished))),
+            Task::Snapshot(path, checkpoint) => checkpoint.write_next(&path).map(|()| {
+                saved.add(&path, checkpoint.digest());
+                None
+            }),
+            Task::Forget(path) => Checkpoint::forget(&path).map(|()| {
+                saved.remove(&path);
+                None
+            }),
         });
+        saved.write();
         // A send fails only when the sweep has given up listening; then there is nobody left to tell.
         match done {
             Ok(None) => {}
@@ -35,13 +44,46 @@ pub fn keep(keys: &dyn Fn(usize) -> String, folder: &Folder, lease: &Lease, task
     }
 }
 
-fn write_models(keys: &dyn Fn(usize) -> String, folder: &Folder, finished: &mut Finished) -> Result<()> {
+fn write_models(keys: &dyn Fn(usize) -> String, folder: &Folder, finished: &mut Finished, saved: &mut Saved) -> Result<()> {
     for (&index, end) in finished.pack.iter().zip(&mut finished.ends) {
         if let Some(arrays) = end.model.take() {
-            Checkpoint { arrays, text: String::new() }.write(&folder.model(&keys(index)))?;
+            let (model, path) = (Checkpoint { arrays, text: String::new() }, folder.model(&keys(index)));
+            model.write(&path)?;
+            saved.add(&path, model.digest());
         }
     }
     Ok(())
+}
+
+/// Files that this writer has saved, with the digests of their content. The same state saved again is no progress.
+struct Saved {
+    path: PathBuf,
+    files: BTreeMap<String, String>,
+}
+
+impl Saved {
+    fn read(path: PathBuf) -> Saved {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let line = |line: &str| line.split_once(' ').map(|(name, digest)| (name.to_string(), digest.to_string()));
+        Saved { files: text.lines().filter_map(line).collect(), path }
+    }
+
+    fn name(path: &Path) -> String {
+        path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn add(&mut self, path: &Path, digest: String) {
+        self.files.insert(Saved::name(path), digest);
+    }
+
+    fn remove(&mut self, path: &Path) {
+        self.files.remove(&Saved::name(path));
+    }
+
+    fn write(&self) {
+        let text: String = self.files.iter().map(|(name, digest)| format!("{name} {digest}\n")).collect();
+        write_hint(&self.path, text.as_bytes());
+    }
 }
 
 /// A keeper that panics (a mistake of ours) ends the sweep; else it would wait for models that nobody writes.

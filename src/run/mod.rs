@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc};
 use std::time::Duration;
 
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 use serde_json::{json, Value as Json};
 
 use crate::config::number;
@@ -157,17 +157,34 @@ pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watche
     let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), order.snapshot_every);
     let key = |index: usize| plan.stages[index].key.clone();
     let result = std::thread::scope(|scope| {
-        let workers = engine.workers().max(1);
-        for number in 0..workers {
-            let (out, keeper) = (sender.clone(), tasks.clone());
-            let worker = Worker { number, plan, engine, shared: &shared, out, keeper, pack: Cell::default() };
-            // A worker that panics says so when it is dropped; that is enough.
-            scope.spawn(move || _ = catch_unwind(AssertUnwindSafe(move || worker.work())));
-        }
-        let keep = move || keeper::keep(&key, folder, order.lease, &to_write, &sender);
-        scope.spawn(move || _ = catch_unwind(AssertUnwindSafe(keep)));
-        // However this thread leaves, by an error or a panic: the workers wind down, what they still send is not needed.
+        // However this thread leaves, by an error or a panic: the workers stop, and what they still send is not needed.
         let leaving = StopOnDrop(stop);
+        // First: without it no worker could hand anything over.
+        let out = sender.clone();
+        let keep = move || keeper::keep(&key, folder, order.lease, &to_write, &out);
+        let keep = move || _ = catch_unwind(AssertUnwindSafe(keep));
+        std::thread::Builder::new().spawn_scoped(scope, keep).context("the system gives no thread to write checkpoints")?;
+        let wanted = engine.workers().max(1);
+        let mut workers = 0;
+        for number in 0..wanted {
+            let (out, keeper, shared) = (sender.clone(), tasks.clone(), &shared);
+            let work = move || {
+                // Made here and not before: it reports its end when it is dropped, and a thread that was refused has none.
+                let worker = Worker { number, plan, engine, shared, out, keeper, pack: Cell::default() };
+                // A worker that panics says so when it is dropped; that is enough.
+                _ = catch_unwind(AssertUnwindSafe(move || worker.work()));
+            };
+            match std::thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(_) => workers += 1,
+                Err(error) if number == 0 => return Err(error).context("the system gives no thread to train on"),
+                Err(error) => {
+                    let text = format!("the system gives no more threads ({error}): training with {workers} of {wanted} workers");
+                    ending.watcher.warn(&text);
+                    break;
+                }
+            }
+        }
+        drop(sender); // the workers and the keeper have theirs
         let mut listener = Listener::new(order, &shared, &mut ending, tasks, workers, deaths);
         let result = listener.listen(&inbox).and_then(|()| listener.ending.writer.sync());
         if result.is_ok() {

@@ -61,6 +61,11 @@ impl Folder {
         self.0.join("running").join(format!("{writer}.json"))
     }
 
+    /// What a writer has saved of models and unfinished packs: a line for each, so that whoever starts it again sees whether it comes forward.
+    pub fn saved(&self, writer: &str) -> PathBuf {
+        self.0.join("running").join(format!("{writer}.saved"))
+    }
+
     /// Bytes of all records: more of them are news.
     pub fn record_bytes(&self) -> u64 {
         let entries = fs::read_dir(self.records()).into_iter().flatten();

@@ -145,6 +145,24 @@ impl Records {
         Ok((statuses, warnings))
     }
 
+    /// Stages with a final result in a writer's own files.
+    pub fn count_final(folder: &Folder, writer: &str) -> Result<usize> {
+        let mut count = 0;
+        for path in files(folder)? {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if name != writer && !name.strip_prefix(writer).is_some_and(|rest| rest.starts_with('-')) {
+                continue;
+            }
+            let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let is_final = |line: &[u8]| {
+                let has = |status: &[u8]| line.windows(status.len()).any(|window| window == status);
+                has(br#""status":"done""#) || has(br#""status":"diverged""#)
+            };
+            count += text.split(|&b| b == b'\n').filter(|line| is_final(line)).count();
+        }
+        Ok(count)
+    }
+
     /// Whether some stage that is `wanted` has a record; stops at the first.
     pub fn any(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<bool> {
         for path in files(folder)? {

@@ -14,13 +14,13 @@ use ndarray::{Array1, Array2, Axis};
 use rand_chacha::rand_core::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{ChiSquared, Distribution, StandardNormal};
-use rayon::prelude::*;
 
 use super::covariance::Covariance;
 use super::equivalent::Design;
 use super::linalg::{apply, dot, eigen, gram_matrix, product, Eigen};
 use super::ridge::Reduction;
 use super::TheoryError;
+use crate::threads;
 
 /// Which sampler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub fn orthogonalise(v: &mut [f64], to: &[f64]) {
     }
 }
 
-/// Draws `count` times over all of rayon's threads; `after` is called once a draw is done.
+/// Draws `count` times on several threads; `after` is called once a draw is done.
 ///
 /// # Errors
 /// The chi model with a covariance that is not the identity, penalties out of range, or a design without a finite expectation.
@@ -105,19 +105,17 @@ pub fn draw_from(
     after: impl Fn() + Sync,
 ) -> Result<Vec<Draw>, TheoryError> {
     setup.check(sampler)?;
-    (first..first + count as u64)
-        .into_par_iter()
-        .map(|i| {
-            let mut rng = random(seed, i);
-            let draw = match sampler {
-                Sampler::Direct => direct(setup, &mut rng),
-                Sampler::RaoBlackwell => rao_blackwell(setup, &mut rng),
-                Sampler::Chi => Ok(chi(setup, &mut rng)),
-            };
-            after();
-            draw
-        })
-        .collect()
+    let draw = |i: usize| {
+        let mut rng = random(seed, first + i as u64);
+        let draw = match sampler {
+            Sampler::Direct => direct(setup, &mut rng),
+            Sampler::RaoBlackwell => rao_blackwell(setup, &mut rng),
+            Sampler::Chi => Ok(chi(setup, &mut rng)),
+        };
+        after();
+        draw
+    };
+    threads::map(count, draw).into_iter().collect()
 }
 
 impl Setup {

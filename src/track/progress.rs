@@ -59,7 +59,6 @@ impl Progress {
             if let Ok(style) = ProgressStyle::with_template("{bar:20} {wide_msg}") {
                 bar.set_style(style);
             }
-            bar.enable_steady_tick(Duration::from_millis(250));
             How::Bar(bar)
         } else {
             How::Lines { last: None }

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use crate::config::network::Augment;
 use crate::data::{Examples, Normalisation, Preparation, Vectoriser};
 use crate::model::kernels::{gather, gather_augmented, Bf16, Element, Images, Normalise};
-use crate::model::{scope, slice, slice_mut};
+use crate::model::{scope, slice, slice_mut, Plain};
 use crate::plan::Stream;
 
 /// Images as bytes, or documents as features, with the data set's labels, on a device.
@@ -152,21 +152,20 @@ impl Task {
         })
     }
 
-    fn gather_with<T: Element>(&self, pool: &Pool, rows: &Tensor, draws: Option<&Tensor>) -> Tensor {
+    fn gather_with<T: Element + Plain>(&self, pool: &Pool, rows: &Tensor, draws: Option<&Tensor>) -> Tensor {
         let ([height, width, channels], [k, b]) = (pool.shape, [rows.size()[0], rows.size()[1]]);
         let mut images = Tensor::empty([k, b, height, width, channels], (self.kind, Device::Cpu));
         let image = Images { count: 1, height: height as usize, width: width as usize, channels: channels as usize };
         let (rows, draws) = (rows.contiguous(), draws.map(|draws| draws.contiguous()));
         let (n, size) = (b as usize, b as usize * image.floats());
-        // SAFETY: contiguous tensors of these kinds on the CPU; `images` is new.
-        let (pixels, rows, out) = unsafe { (slice::<u8>(&pool.pixels), slice::<i64>(&rows), slice_mut::<T>(&mut images)) };
+        assert_eq!(self.normalise.len() as i64, k, "a normalisation for each replica");
+        let (pixels, rows, out) = (slice::<u8>(&pool.pixels), slice::<i64>(&rows), slice_mut::<T>(&mut images));
         for (r, normalise) in self.normalise.iter().enumerate() {
             let (rows, out) = (&rows[r * n..(r + 1) * n], &mut out[r * size..(r + 1) * size]);
             match &draws {
                 None => gather(pixels, rows, image, normalise, out),
                 Some(draws) => {
-                    // SAFETY: as above.
-                    let draws = &unsafe { slice::<i64>(draws) }[3 * r * n..3 * (r + 1) * n];
+                    let draws = &slice::<i64>(draws)[3 * r * n..3 * (r + 1) * n];
                     gather_augmented(pixels, rows, draws, image, normalise, out);
                 }
             }

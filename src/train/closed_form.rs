@@ -1,11 +1,11 @@
 //! Ridge regression of the one-hot classes on frozen features: the theory's estimator as a target method, without steps.
 
 use ndarray::{Array1, Array2};
-use tch::{no_grad, Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::evaluate::{evaluate, features, Objective};
 use super::pack::{Course, EpochReport, Pack, Start, Trained};
-use crate::model::Role;
+use crate::model::{no_grad, Role};
 use crate::theory::ridge::{centre, Reduction};
 use crate::theory::TheoryError;
 

@@ -1,9 +1,9 @@
 //! Loss and accuracy of K replicas on images they do not learn from.
 
-use tch::{no_grad, Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::batches::{Pool, Task};
-use crate::model::{cross_entropy, squared_error, Architecture, Buffers, Mode};
+use crate::model::{cross_entropy, no_grad, squared_error, Architecture, Buffers, Mode};
 
 /// What a task's loss is.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,10 +1,10 @@
 //! SGD with the penalty folded into the step, for K replicas at once.
 
-use tch::{no_grad, Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::config::network::{Penalty, Phase, Step};
 use crate::model::kernels::{sgd, Sgd};
-use crate::model::{scope, slice, slice_mut, Layout, Role};
+use crate::model::{no_grad, scope, slice, slice_mut, Layout, Role};
 
 /// What the penalty Σⱼ dⱼ(α|θⱼ − aⱼ| + (1 − α)/2·(θⱼ − aⱼ)²) of each replica pulls with (d, [K, P]) and to (a, [K, P]).
 #[derive(Debug)]
@@ -149,16 +149,16 @@ impl Optimiser {
             l1_ratio: self.l1_ratio as f32,
         };
         let [k, total] = [theta.size()[0], theta.size()[1]].map(|n| n as usize);
-        // SAFETY: contiguous float tensors on the CPU; θ and v are written to, and nobody else looks at them meanwhile.
-        let (theta, velocity) = unsafe { (slice_mut::<f32>(theta), slice_mut::<f32>(&mut self.velocity)) };
-        let decay = if self.penalised { unsafe { slice::<f32>(&self.anchor.decay) } } else { &[] };
-        let point = self.anchor.point.as_ref().map_or(&[][..], |point| unsafe { slice::<f32>(point) });
+        // θ and v are written to; nothing else reads them meanwhile.
+        let (theta, velocity) = (slice_mut::<f32>(theta), slice_mut::<f32>(&mut self.velocity));
+        assert_eq!(theta.len(), velocity.len(), "a velocity for each parameter");
+        let decay = if self.penalised { slice::<f32>(&self.anchor.decay) } else { &[] };
+        let point = self.anchor.point.as_ref().map_or(&[][..], slice::<f32>);
         let mut first = 0;
         for gradient in gradients {
             let gradient = gradient.contiguous();
-            let n = gradient.numel() / k;
-            // SAFETY: as above.
-            let gradient = unsafe { slice::<f32>(&gradient) };
+            let n = gradient.numel() / k.max(1);
+            let gradient = slice::<f32>(&gradient);
             for r in 0..k {
                 let own = r * total + first..r * total + first + n;
                 let part = |all: &'_ [f32]| if all.is_empty() { 0..0 } else { own.clone() };

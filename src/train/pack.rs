@@ -1,7 +1,7 @@
 //! The one epoch loop: K replicas from their start to their chosen weights.
 
 use serde::{Deserialize, Serialize};
-use tch::{no_grad, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::optimiser::{Anchor, Optimiser};
 use super::schedule::learning_rate;
 use crate::config::network::{Penalty, Phase, Precision};
 use crate::data::{task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
-use crate::model::{cross_entropy, Architecture, Buffers, Masks, Mode, Role};
+use crate::model::{cross_entropy, no_grad, Architecture, Buffers, Masks, Mode, Role};
 
 /// Steps of an epoch that is not interrupted.
 const SHORT: usize = 4;

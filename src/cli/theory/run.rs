@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::load;
@@ -76,7 +76,7 @@ impl RunArgs {
             return Err(usage(format!("--out {} is not a folder", self.out.display()), "give a folder"));
         }
         if let Some(threads) = self.threads {
-            rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("the threads could not be started")?;
+            crate::threads::limit(threads);
         }
         let mut outcomes: Vec<Outcome> = vec![];
         for (study, cases) in &studies {

@@ -80,13 +80,13 @@ pub fn run(study: &Study, cases: &[Case], folder: &Folder, lease: &Lease, stop: 
 fn chunk(how: Sampler) -> usize {
     match how {
         Sampler::Chi => 64,
-        Sampler::Direct | Sampler::RaoBlackwell => rayon::current_num_threads(),
+        Sampler::Direct | Sampler::RaoBlackwell => crate::threads::count(),
     }
 }
 
 /// Bytes that the draws of a case need at a time: designs and p × p matrices for each thread, and the risks that are kept.
 pub fn memory(case: &Case, tasks: &[Task], how: Sampler) -> f64 {
-    let (p, threads) = (case.settings.p as f64, rayon::current_num_threads() as f64);
+    let (p, threads) = (case.settings.p as f64, crate::threads::count() as f64);
     let rows = tasks.iter().map(|t| t.problem.target.n).max().unwrap_or(0) + case.settings.rows();
     let working = match how {
         Sampler::Chi => 0.0,

@@ -89,7 +89,7 @@ pub fn record(case: &Case, tasks: &[Task], draws: &[Vec<Draw>], how: Sampler, se
         draws: case.settings.draws,
         sampler: sampler_name(how).into(),
         seconds,
-        threads: rayon::current_num_threads(),
+        threads: crate::threads::count(),
         host: host(),
         program: program().into(),
         commit: commit().into(),

@@ -106,7 +106,7 @@ impl Lease {
         let place = folder.leases().join(writer);
         fs::create_dir_all(&place).with_context(|| format!("cannot make the folder {}", place.display()))?;
         let Some(claim) = claim(folder, writer, study, held, stop, tell)? else { return Ok(None) };
-        let lease = Lease::beating(claim, stop);
+        let lease = Lease::beating(claim, stop)?;
         // After taking it: of two that come at the same time at least one sees the other. All are watched at once.
         let others: Vec<String> = writers(folder).into_iter().filter(|other| conflict(writer, other)).collect();
         if let Some(other) = clear(folder, others, stop, tell)? {
@@ -146,11 +146,14 @@ impl Lease {
     }
 
     /// Counts up in a thread of its own until the lease is dropped or lost.
-    fn beating(claim: Claim, stop: &Arc<AtomicBool>) -> Lease {
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    fn beating(claim: Claim, stop: &Arc<AtomicBool>) -> Result<Lease> {
         let (end, ended) = mpsc::channel::<()>();
         let claim = Arc::new(claim);
         let (own, stop) = (claim.clone(), stop.clone());
-        let thread = std::thread::spawn(move || {
+        let beat = move || {
             for count in 1.. {
                 if ended.recv_timeout(Lease::BEAT) != Err(RecvTimeoutError::Timeout) {
                     return;
@@ -161,8 +164,11 @@ impl Lease {
                     return;
                 }
             }
-        });
-        Lease { claim, beating: Some((end, thread)) }
+        };
+        let mut lease = Lease { claim, beating: None }; // released where it is dropped
+        let thread = std::thread::Builder::new().name("lease".into()).spawn(beat);
+        lease.beating = Some((end, thread.context("the system gives no thread for the lease's heartbeat")?));
+        Ok(lease)
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::calibration::Timing;
 use super::devices::{describe, hardware};
 use super::measure::{wait_for, WARM_UP};
 use super::Torch;
+use crate::caught::caught;
 use crate::config::network::Precision;
 use crate::data::Roots;
 use crate::model::{linear, profile, Architecture, Profiled, Strategy};
@@ -20,6 +21,11 @@ use crate::run::engine::{Choice, Engine};
 
 /// Measures every shape of stage in a plan.
 pub fn bench(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf, settings: &Settings) -> Result<Benchmark> {
+    // A card that is full or in use by another shows in a panic of tch's.
+    caught(|| measure(choice, plan, roots, measured, settings)).and_then(|outcome| outcome)
+}
+
+fn measure(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf, settings: &Settings) -> Result<Benchmark> {
     let engine = Torch::new(choice, plan, roots, measured)?;
     let copy_bytes = engine.together(|worker| Ok(engine.copy_rate(worker)))?.iter().sum();
     let mut shapes: BTreeMap<(StageKind, &str), Vec<&Stage>> = BTreeMap::new();
@@ -48,8 +54,14 @@ impl Torch {
                 self.prepare_thread(worker);
                 tch::with_grad(|| work(worker))
             };
-            let threads: Vec<_> = (0..self.workers).map(|worker| scope.spawn(move || run(worker))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            let start = |worker: usize| {
+                let work = move || caught(|| run(worker)).and_then(|outcome| outcome);
+                std::thread::Builder::new()
+                    .spawn_scoped(scope, work)
+                    .with_context(|| format!("the system gives {worker} of {} threads\n  hint: --workers {}", self.workers, worker.max(1)))
+            };
+            let threads: Vec<_> = (0..self.workers).map(start).collect::<Result<_>>()?;
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a measuring thread panicked"))).collect()
         })
     }
 
