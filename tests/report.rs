@@ -312,6 +312,7 @@ fn the_first_sentence_says_what_is_unhealthy() {
             counts: Default::default(),
             lacking: vec![],
             made_up: false,
+            withdrawn: 0,
         };
         (section.answer.verdict(), transfergrid::report::statement(&report))
     };

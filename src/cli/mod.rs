@@ -14,6 +14,7 @@ mod sweep;
 mod theory;
 mod watch;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -21,7 +22,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Kind, Overrides, Study, StudyError};
 use crate::data::DataError;
-use crate::run::{usage, UsageError};
+use crate::plan::Plan;
+use crate::run::{ridge, usage, UsageError};
 use crate::store::{Folder, LeaseLost, NewerRecord};
 use crate::theory::TheoryError;
 
@@ -129,6 +131,29 @@ fn print(text: &str) {
         }
         _ => {}
     }
+}
+
+/// A folder holds the results of one study: another one of the same name needs a folder of its own. It is the same study as long as some of its
+/// stages (of a ridge study: cases) are. `has`: whether there is a result under a key. Gives the number of results that left the study.
+fn refuse_other_study(folder: &Folder, study: &Study, now: &HashSet<String>, has: impl Fn(&str) -> bool) -> Result<usize> {
+    let Ok(old) = Study::load(&folder.study(), &Overrides::default()) else { return Ok(0) };
+    let keys: HashSet<String> = match old.kind {
+        Kind::Network => Plan::new(&old).map(|plan| plan.stages.into_iter().map(|stage| stage.key).collect()).unwrap_or_default(),
+        Kind::Ridge => ridge::cases(&old).map(|cases| cases.into_iter().map(|case| case.key).collect()).unwrap_or_default(),
+    };
+    let with_results: Vec<&String> = keys.iter().filter(|key| has(key)).collect();
+    if !with_results.is_empty() && keys.is_disjoint(now) {
+        return Err(usage(
+            format!(
+                "{} holds {} results of another study called `{}`: none of its stages is one of this study's",
+                folder.0.display(),
+                with_results.len(),
+                study.name
+            ),
+            "give this study another name, choose another --out, or discard the results with --fresh",
+        ));
+    }
+    Ok(with_results.iter().filter(|key| !now.contains(**key)).count())
 }
 
 /// A folder holds results of one kind.

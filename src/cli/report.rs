@@ -1,5 +1,6 @@
 //! `report`: the answer from a study's folder, or from several side by side.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,14 +15,15 @@ use crate::report::{
     first_sentence, latex, link, real, ridge, statement, summary, tell_apart, write, write_comparison, Entry, Place, Report,
 };
 use crate::run::{stop_flag, usage};
-use crate::store::{occupants, ridge_record, Folder, Records, RidgeRecord, Status};
+use crate::store::{full_records, occupants, ridge_record, Folder, FullRecord, Records, RidgeRecord, Status};
 
 const EXAMPLES: &str = "\
 Examples:
   transfergrid report logs/cifar10                    print the answer; write tables, figures and index.html to logs/cifar10/report
   transfergrid report logs/cifar10 --watch            refresh them while the sweep runs
   transfergrid report logs/cifar10 --format latex     print the table for a paper
-  transfergrid report logs/mnist logs/cifar10         each, and side by side in logs/comparison";
+  transfergrid report logs/mnist logs/cifar10         each, and side by side in logs/comparison
+  transfergrid report logs/*                          all studies there; what is no study is left out";
 
 /// Print the answer of a study, and write its tables, figures and page; also while it runs
 #[derive(Debug, Args)]
@@ -42,6 +44,9 @@ pub struct ReportArgs {
     /// Seconds between two looks for new results
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=3600))]
     every: u64,
+    /// Put results of values that are no longer in the study into results.csv and results.parquet too
+    #[arg(long)]
+    all: bool,
     /// Where the report goes [default: the study's report/], or of several folders the comparison [default: `comparison` beside the first]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -77,6 +82,7 @@ impl ReportArgs {
         if self.json {
             self.format = Format::Json;
         }
+        self.leave_out_what_is_no_study();
         let folders: Vec<Folder> = self.folders.iter().cloned().map(Folder).collect();
         if let Some(twice) = (1..folders.len()).find(|&i| folders[..i].iter().any(|f| same(&f.0, &folders[i].0))) {
             return Err(usage(format!("{} is given twice", folders[twice].0.display()), "name each folder once"));
@@ -88,9 +94,29 @@ impl ReportArgs {
         self.all(&folders)
     }
 
-    /// Makes and shows every report, and the comparison.
+    /// Of several paths, such as `logs/*`, those that are no study's folder are passed over: a comparison, say, or a file.
+    fn leave_out_what_is_no_study(&mut self) {
+        let is_study = |path: &PathBuf| Folder(path.clone()).study().is_file();
+        if self.folders.len() < 2 || !self.folders.iter().any(is_study) {
+            return;
+        }
+        let (studies, others): (Vec<PathBuf>, Vec<PathBuf>) = std::mem::take(&mut self.folders).into_iter().partition(is_study);
+        self.folders = studies;
+        if !others.is_empty() {
+            let names: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
+            complain(&format!("no study's folder, left out: {}", names.join(", ")));
+        }
+    }
+
+    /// Makes and shows every report, and the comparison. A folder that cannot be read does not keep the others away; its error comes last.
     fn all(&self, folders: &[Folder]) -> Result<u8> {
-        let mut made = folders.iter().map(|folder| self.one(folder, None)).collect::<Result<Vec<Made>>>()?;
+        let (mut made, mut failed) = (vec![], None);
+        for folder in folders {
+            match self.one(folder, None) {
+                Ok(one) => made.push(one),
+                Err(error) => failed.replace(error).into_iter().for_each(|earlier| complain(&format!("error: {earlier:#}"))),
+            }
+        }
         self.show(&made);
         // What could not be written is told after what could be said.
         let mut problem = made.iter_mut().find_map(|one| std::mem::replace(&mut one.files, Ok(vec![])).err());
@@ -103,7 +129,7 @@ impl ReportArgs {
                 }
             }
         }
-        problem.map_or(Ok(0), Err)
+        failed.or(problem).map_or(Ok(0), Err)
     }
 
     /// The comparison must not go where a study or its report is.
@@ -169,7 +195,8 @@ impl ReportArgs {
                     Format::Json => summary(&study, &report),
                     Format::Latex => latex(&study, &report),
                 };
-                let files = write(&report, &study, &plan, &records, &place(complete));
+                let others = if self.all { withdrawn(folder, &plan)? } else { vec![] };
+                let files = write(&report, &study, &plan, &records, &others, &place(complete));
                 let entry = Entry::network(&study, &report, name, link);
                 Ok(Made { text, files, entry, complete, results: records.by_key.len() })
             }
@@ -303,6 +330,12 @@ fn open(folder: &Folder) -> Result<Opened> {
             Opened::Ridge(Box::new((study, known.into_values().collect())))
         }
     })
+}
+
+/// The results that the folder has of stages which are not in the plan.
+fn withdrawn(folder: &Folder, plan: &Plan) -> Result<Vec<FullRecord>> {
+    let keys: HashSet<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).collect();
+    full_records(folder, |key| !keys.contains(key))
 }
 
 fn same(a: &Path, b: &Path) -> bool {

@@ -13,7 +13,7 @@ use super::lives::Life;
 use super::report::is_settled;
 use super::shard::ShardArg;
 use super::watch::Watch;
-use super::{complain, duration, exit_code, print, refuse_other_kind, StudyArgs};
+use super::{complain, duration, exit_code, print, refuse_other_kind, refuse_other_study, StudyArgs};
 use crate::config::{Kind, Study};
 use crate::data::search_path;
 use crate::plan::{hash, Estimate, KeyVersion, Part, Plan, Shard, Stage};
@@ -208,6 +208,11 @@ impl SweepArgs {
             }
         }
         self.check_disk(&plan, &part, &records)?;
+        if !self.fresh {
+            let known = Records::statuses(&folder)?.0;
+            let all = plan.stages.iter().map(|stage| stage.key.clone()).collect();
+            refuse_other_study(&folder, &study, &all, |key| known.contains_key(key))?;
+        }
         if self.fresh {
             folder.clear()?;
             folder.create()?;
@@ -391,7 +396,7 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
     }
     watch.finish(tells.then_some(&records));
     let report = tells.then(|| Report::new(study, plan, &records));
-    let files = report.as_ref().map(|report| write(report, study, plan, &records, &Place::of(folder)));
+    let files = report.as_ref().map(|report| write(report, study, plan, &records, &[], &Place::of(folder)));
     if tally.interrupted {
         complain(&format!(
             "interrupted: {} of {} stages are done and saved; the same command goes on from here",

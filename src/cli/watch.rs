@@ -58,7 +58,43 @@ impl<'a> Watch<'a> {
             changed: false,
         };
         watch.tell(warning);
+        let mut watch = watch;
+        watch.reconcile(part, records);
         watch
+    }
+
+    /// TensorBoard shows what the report does: runs of what left the study are gone, and finished stages that came back have theirs again.
+    fn reconcile(&mut self, part: &Part, records: &Records) {
+        if self.board.withdrawn > 0 {
+            self.say(&format!("TensorBoard: {} runs of what is no longer in the study are withdrawn", self.board.withdrawn));
+        }
+        if !self.board.has_every_stage() {
+            return; // the best cells are written at the end
+        }
+        let lacks = |stage: &Stage| {
+            records.by_key.get(&stage.key).is_some_and(|record| record.status == Status::Done) && !self.board.has_run(stage)
+        };
+        let back: Vec<&Stage> = part.stages(self.plan).map(|(_, stage)| stage).filter(|stage| lacks(stage)).collect();
+        self.replay(&back, records);
+    }
+
+    /// Writes the runs of finished stages from their records.
+    fn replay(&mut self, stages: &[&Stage], records: &Records) {
+        if stages.is_empty() {
+            return;
+        }
+        let keys: HashSet<&str> = stages.iter().map(|stage| stage.key.as_str()).collect();
+        let histories = match histories(self.folder, |key| keys.contains(key)) {
+            Ok(histories) => histories,
+            Err(error) => return self.tell(Some(format!("finished stages are missing in TensorBoard: {error:#}"))),
+        };
+        for stage in stages {
+            if let Some((record, epochs)) = records.by_key.get(&stage.key).zip(histories.get(&stage.key)) {
+                let gain = if stage.kind == StageKind::Target { self.gain(&stage.key, records) } else { None };
+                let warning = self.board.replay(stage, record, epochs, gain);
+                self.tell(warning);
+            }
+        }
     }
 
     pub fn say(&self, message: &str) {
@@ -114,20 +150,13 @@ impl<'a> Watch<'a> {
         self.tell(warning);
         let Some(records) = all else { return };
         self.summarise(records);
-        if self.plan.stages.len() > RUN_LIMIT {
-            let best: Vec<&Stage> = self.best_stages(records).into_iter().map(|index| &self.plan.stages[index]).collect();
-            let keys: HashSet<&str> = best.iter().map(|stage| stage.key.as_str()).collect();
-            let histories = match histories(self.folder, |key| keys.contains(key)) {
-                Ok(histories) => histories,
-                Err(error) => return self.tell(Some(format!("no runs of the best cells in TensorBoard: {error:#}"))),
-            };
-            for stage in best {
-                if let Some((record, epochs)) = records.by_key.get(&stage.key).zip(histories.get(&stage.key)) {
-                    let gain = self.gain(&stage.key, records);
-                    let warning = self.board.replay(stage, record, epochs, gain);
-                    self.tell(warning);
-                }
-            }
+        if !self.board.has_every_stage() {
+            let plan = self.plan;
+            let best: Vec<&Stage> = self.best_stages(records).into_iter().map(|index| &plan.stages[index]).collect();
+            let warning = self.board.keep_only(&best);
+            self.tell(warning);
+            let lacking: Vec<&Stage> = best.into_iter().filter(|stage| !self.board.has_run(stage)).collect();
+            self.replay(&lacking, records);
         }
     }
 
@@ -232,6 +261,10 @@ impl Watcher for Watch<'_> {
 
     fn stopping(&mut self) {
         self.progress.say("stopping: the steps at hand are finished, what they trained is saved");
+    }
+
+    fn again(&mut self, stages: &[&Stage]) {
+        self.progress.more(stages.len(), stages.iter().map(|stage| Cost::of(stage).flops).sum());
     }
 
     fn warn(&mut self, message: &str) {

@@ -145,6 +145,18 @@ pub fn show(value: &Value) -> String {
     }
 }
 
+/// The word for `null` in tables: what reads them would take "null" for a missing value.
+pub const UNSET: &str = "unset";
+
+/// A value in a table or a list of hyperparameters: as [`show`] has it, but for `null`.
+pub fn table_word(value: &Value) -> String {
+    if value.is_null() {
+        UNSET.into()
+    } else {
+        show(value)
+    }
+}
+
 /// A text, between quotes where it would be read as something else without.
 fn show_text(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_-./*+".contains(c);

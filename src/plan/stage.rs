@@ -36,6 +36,8 @@ pub enum StageKind {
 }
 
 impl StageKind {
+    pub const ALL: [StageKind; 4] = [StageKind::Source, StageKind::Target, StageKind::Scratch, StageKind::Alignment];
+
     pub fn as_str(self) -> &'static str {
         match self {
             StageKind::Source => "source",
@@ -260,8 +262,6 @@ mod tests {
     use super::*;
     use crate::config::{setting_paths, Overrides, Study};
 
-    const KINDS: [StageKind; 4] = [StageKind::Source, StageKind::Target, StageKind::Scratch, StageKind::Alignment];
-
     fn network(text: &str) -> Network {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("study.yaml");
@@ -341,7 +341,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
                 let others = another(&path, value).into_iter().filter_map(|other| with(&base, &path, other));
                 for other in others.filter(|other| *other != base) {
                     let after = keys(&other);
-                    for kind in KINDS {
+                    for kind in StageKind::ALL {
                         // A setting that turns another one on or off is judged where it is on.
                         let labelled = kind.depends_on(&base, &path) || kind.depends_on(&other, &path);
                         assert_eq!(before[&kind] != after[&kind], labelled, "{path} and the {} stage", kind.as_str());
@@ -375,7 +375,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
         let content = yaml(&Content { version: 3, kind: StageKind::Source, digest: "abc", settings: vec![] });
         assert!(content.contains("digest: abc"), "{content}");
         let (settings, base) = (Settings::new(network(DIGITS)), network(DIGITS));
-        for kind in KINDS {
+        for kind in StageKind::ALL {
             let leaves: Vec<&str> =
                 settings.leaves.iter().filter(|(path, _)| kind.hashes(&base, path)).map(|(path, _)| path.as_str()).collect();
             assert!(leaves.contains(&"data") && !leaves.contains(&"lambda0") && !leaves.contains(&"lambda1"), "{leaves:?}");

@@ -1,18 +1,20 @@
 //! results.csv and results.parquet: a row for each stage that has a record.
 
+use serde_json::Value as Json;
+
 use super::table::{axis_value, kind_of, Kind, Table, Value};
 use crate::config::Study;
 use crate::plan::{Plan, StageKind};
-use crate::store::Records;
+use crate::store::{FullRecord, Records};
 
 const METRICS: [&str; 8] = ["train_loss", "val_loss", "val_acc", "test_loss", "test_acc", "weight_norm", "distance", "epochs"];
 
 /// In plan order, sources first: kind, the axes by their key, seed, stage key, status, metrics, error. No times, hosts or versions: two
-/// runs of one study compare byte for byte.
-pub fn results(study: &Study, plan: &Plan, records: &Records) -> Table {
+/// runs of one study compare byte for byte. `others`, by kind and key, follow the stages of the plan.
+pub fn results(study: &Study, plan: &Plan, records: &Records, others: &[FullRecord]) -> Table {
     let mut axes: Vec<(&str, Kind)> = vec![("lambda0", Kind::Number), ("lambda1", Kind::Number)];
-    let others = study.axes.iter().filter(|axis| !axis.path.starts_with("lambda"));
-    axes.extend(others.map(|axis| (axis.path.as_str(), kind_of(&axis.values))));
+    let of_study = study.axes.iter().filter(|axis| !axis.path.starts_with("lambda"));
+    axes.extend(of_study.map(|axis| (axis.path.as_str(), kind_of(&axis.values))));
     let mut columns: Vec<(&str, Kind)> = vec![("kind", Kind::Text)];
     columns.extend(&axes);
     columns.extend([("seed", Kind::Whole), ("stage", Kind::Text), ("status", Kind::Text)]);
@@ -23,7 +25,7 @@ pub fn results(study: &Study, plan: &Plan, records: &Records) -> Table {
     columns.extend(metrics.iter().map(|name| (*name, Kind::Number)));
     columns.push(("error", Kind::Text));
     let mut table = Table::new(columns.into_iter().map(|(name, kind)| (name.to_string(), kind)).collect());
-    for kind in [StageKind::Source, StageKind::Target, StageKind::Scratch, StageKind::Alignment] {
+    for kind in StageKind::ALL {
         for stage in plan.stages.iter().filter(|stage| stage.kind == kind) {
             let Some(record) = records.by_key.get(&stage.key) else { continue };
             let mut row: Vec<Value> = vec![kind.as_str().into()];
@@ -43,5 +45,29 @@ pub fn results(study: &Study, plan: &Plan, records: &Records) -> Table {
             table.push(row);
         }
     }
+    for record in others {
+        let mut row: Vec<Value> = vec![record.kind.as_str().into()];
+        row.extend(axes.iter().map(|&(path, column)| of_record(record, path, column)));
+        row.extend([Value::Whole(record.seed), record.key.clone().into(), record.status.as_str().into()]);
+        row.extend(metrics.iter().map(|name| Value::from(record.metrics.get(*name).copied())));
+        row.push(record.error.clone().into());
+        table.push(row);
+    }
     table
+}
+
+/// A setting of a stage that is no longer in the study.
+fn of_record(record: &FullRecord, path: &str, column: Kind) -> Value {
+    let setting = || path.split('.').try_fold(&record.settings, |node, key| node.get(key));
+    let json = match (path, record.kind) {
+        ("lambda0", StageKind::Source | StageKind::Target) | ("lambda1", StageKind::Target) => setting(),
+        ("lambda0" | "lambda1", _) => record.axes.get(path),
+        // The axes of its own study say what shaped it.
+        _ => record.axes.get(path).or_else(setting),
+    };
+    match json {
+        None => Value::None,
+        Some(Json::String(text)) if text == "inf" => f64::INFINITY.into(),
+        Some(json) => serde_yaml::to_value(json).map_or(Value::None, |value| axis_value(&value, column)),
+    }
 }

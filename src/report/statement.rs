@@ -174,6 +174,7 @@ pub fn statement(report: &Report) -> String {
         lines.extend(details(section).into_iter().map(|(_, line)| line));
     }
     lines.extend(incomplete(report));
+    lines.extend(left_out(report));
     lines.join("\n")
 }
 
@@ -197,6 +198,19 @@ fn compromised(compromise: &Compromise) -> String {
         of(&compromise.mean),
         of(&compromise.worst)
     )
+}
+
+/// Results that the folder has and the study no longer.
+pub fn left_out(report: &Report) -> Option<String> {
+    let shown = report.counts.done + report.counts.diverged;
+    (report.withdrawn > 0).then(|| {
+        format!(
+            "{shown} of {} rows shown: {} belong to values that are no longer in the study, or to an earlier version of this program; \
+             `report --all` shows them.",
+            shown + report.withdrawn,
+            report.withdrawn
+        )
+    })
 }
 
 /// What has no result, and what that means.

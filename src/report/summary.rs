@@ -31,6 +31,7 @@ pub fn summary(study: &Study, report: &Report) -> String {
         _ => None,
     }));
     top.push(("stages", json!({"done": counts.done, "diverged": counts.diverged, "failed": counts.failed, "missing": counts.missing})));
+    top.push(("results_no_longer_in_the_study", json!(report.withdrawn)));
     top.push(("results_schema", json!(SCHEMA_VERSION)));
     if let Some(compromise) = &report.compromise {
         top.push(("compromise", compromise_json(compromise)));

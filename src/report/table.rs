@@ -168,7 +168,7 @@ pub fn axis_value(value: &serde_yaml::Value, kind: Kind) -> Value {
     match value.as_f64().filter(|_| kind == Kind::Number) {
         Some(number) => Value::Number(number),
         None if kind == Kind::Number => Value::None,
-        None => Value::Text(crate::config::show(value)),
+        None => Value::Text(crate::config::table_word(value)),
     }
 }
 

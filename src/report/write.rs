@@ -13,7 +13,7 @@ use super::section::Report;
 use super::summary::summary;
 use crate::config::Study;
 use crate::plan::Plan;
-use crate::store::{remove, remove_other_figures, write_atomic, Folder, Manifest, Records};
+use crate::store::{remove, remove_other_figures, write_atomic, Folder, FullRecord, Manifest, Records};
 
 /// Where a report goes.
 #[derive(Debug, Clone)]
@@ -57,10 +57,12 @@ fn put(folder: &Path, written: &mut Vec<PathBuf>, name: &str, bytes: &[u8]) -> R
     Ok(())
 }
 
+/// `others`: results of stages that are no longer in the study, to be listed too.
+///
 /// Writes results.csv, results.parquet, summary.json, the figures and index.html; gives their paths.
-pub fn write(report: &Report, study: &Study, plan: &Plan, records: &Records, place: &Place) -> Result<Vec<PathBuf>> {
+pub fn write(report: &Report, study: &Study, plan: &Plan, records: &Records, others: &[FullRecord], place: &Place) -> Result<Vec<PathBuf>> {
     let mut written = vec![];
-    let results = results(study, plan, records);
+    let results = results(study, plan, records, others);
     place.put(&mut written, "results.csv", &results.csv()?)?;
     place.put(&mut written, "results.parquet", &results.parquet()?)?;
     place.put(&mut written, "summary.json", summary(study, report).as_bytes())?;

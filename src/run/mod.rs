@@ -61,6 +61,8 @@ pub trait Watcher {
     fn tick(&mut self, records: &Records, busy: f64);
     /// The sweep was asked to stop: what is at hand finishes its step and is saved.
     fn stopping(&mut self);
+    /// Finished stages that are trained again, since their models are gone.
+    fn again(&mut self, stages: &[&Stage]);
     /// Something to tell, once.
     fn warn(&mut self, message: &str);
 }
@@ -133,6 +135,19 @@ pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watche
                 again.insert(source);
             }
         }
+    }
+
+    if !again.is_empty() {
+        let waiting = |source: &usize| order.stages().filter(|(_, s)| s.source == Some(*source) && !records.is_final(&s.key)).count();
+        let (sources, targets) = (again.len(), again.iter().map(waiting).sum::<usize>());
+        watcher.warn(&format!(
+            "{sources} finished source{} trained again, as {} no longer in {}, for {targets} target{}",
+            if sources == 1 { " is" } else { "s are" },
+            if sources == 1 { "its model is" } else { "their models are" },
+            folder.checkpoints().display(),
+            if targets == 1 { "" } else { "s" }
+        ));
+        watcher.again(&again.iter().map(|&index| &plan.stages[index]).collect::<Vec<_>>());
     }
 
     // Sources that diverged take their targets with them. What is not chosen is nobody's business here.

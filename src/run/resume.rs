@@ -9,8 +9,15 @@ use super::queue::Queue;
 use super::Order;
 use crate::store::Checkpoint;
 
+/// What a snapshot is of.
+enum Pack {
+    /// Stages of the plan, by index.
+    Known(Vec<usize>),
+    OfAnotherStudy,
+}
+
 /// Puts packs that were interrupted together again as they were, since their snapshot holds them together. Where the whole study is swept,
-/// snapshots that no longer fit it are removed; shards leave each other's alone.
+/// snapshots of packs that are done, or cannot be read, are removed; shards leave each other's alone.
 pub fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
     let (plan, whole) = (order.plan, order.part.is_whole());
     let mut warnings = vec![];
@@ -19,10 +26,12 @@ pub fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
     let keys: BTreeSet<String> =
         entries.filter_map(|entry| Some(name(entry)?.strip_prefix("pack-")?.split('.').next()?.to_string())).collect();
-    let stages = |text: &str| -> Option<Vec<usize>> {
+    let stages = |text: &str| -> Option<Pack> {
         let json: Json = serde_json::from_str(text).ok()?;
-        json["stages"].as_array()?.iter().map(|key| index_of.get(key.as_str()?).copied()).collect()
+        let keys = json["stages"].as_array()?.iter().map(Json::as_str).collect::<Option<Vec<&str>>>()?;
+        Some(keys.iter().map(|key| index_of.get(key).copied()).collect::<Option<Vec<usize>>>().map_or(Pack::OfAnotherStudy, Pack::Known))
     };
+    let mut others = 0;
     for file in keys.iter().map(|key| order.folder.unfinished(key)) {
         let mut pack = Checkpoint::text(&file).and_then(|text| stages(&text));
         if pack.is_none() && whole {
@@ -30,9 +39,23 @@ pub fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
             let sound = Checkpoint::newest(&file, &mut |warning| warnings.push(warning.into()))?;
             pack = sound.and_then(|snapshot| stages(&snapshot.text));
         }
-        if !pack.is_some_and(|pack| queue.resume(plan, pack)) && whole {
+        let goes_on = match pack {
+            Some(Pack::Known(pack)) => queue.resume(plan, pack),
+            Some(Pack::OfAnotherStudy) => {
+                others += 1; // a subset of the study is swept, say
+                true
+            }
+            None => false,
+        };
+        if !goes_on && whole {
             Checkpoint::forget(&file)?;
         }
+    }
+    if whole && others > 0 {
+        warnings.push(format!(
+            "{others} unfinished packs in {} are of stages that are no longer in the study; they are kept",
+            order.folder.checkpoints().display()
+        ));
     }
     Ok(warnings)
 }

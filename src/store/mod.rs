@@ -32,7 +32,7 @@ pub use checkpoint::{Array, Checkpoint};
 pub use deaths::Deaths;
 pub use lease::{occupants, Held, Lease, LeaseLost, Occupant};
 pub use manifest::{commit, host, now, program, Manifest};
-pub use record::{histories, NewerRecord, Record, Records, Status, Writer, RECORD_VERSION};
+pub use record::{full_records, histories, FullRecord, NewerRecord, Record, Records, Status, Writer, RECORD_VERSION};
 pub use ridge_record::RidgeRecord;
 
 /// The folder of one study.
@@ -123,7 +123,8 @@ impl Folder {
 
     /// Removes what a sweep of this study has written; nothing else.
     pub fn clear(&self) -> Result<()> {
-        for folder in [self.records(), self.checkpoints(), self.tensorboard(), self.report()] {
+        remove(&self.0.join("manifest.json"))?;
+        for folder in [self.records(), self.checkpoints(), self.tensorboard(), self.report(), self.manifests()] {
             match fs::remove_dir_all(&folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("cannot remove {}", folder.display()))

@@ -223,6 +223,34 @@ pub fn histories(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<HashM
     Ok(all)
 }
 
+/// A record with its settings and axes.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FullRecord {
+    pub kind: StageKind,
+    pub key: String,
+    pub seed: u64,
+    #[serde(default)]
+    pub axes: BTreeMap<String, Json>,
+    pub status: Status,
+    pub metrics: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub error: Option<String>,
+    #[serde(default)]
+    pub settings: Json,
+}
+
+/// The final records of some stages, with all that they say, by kind and key: one for each.
+pub fn full_records(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<Vec<FullRecord>> {
+    let mut all: BTreeMap<(StageKind, String), FullRecord> = BTreeMap::new();
+    let add = |record: FullRecord| {
+        if record.status != Status::Failed {
+            all.entry((record.kind, record.key.clone())).or_insert(record);
+        }
+    };
+    read_lines(folder, "it is not shown", |line| key_of(line).is_some_and(&wanted), add)?;
+    Ok(all.into_values().collect())
+}
+
 /// A record's key, found without reading the line; none where it is not at its usual place.
 fn key_of(line: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(line.get(..200.min(line.len()))?).ok()?;

@@ -3,15 +3,16 @@
 //! TensorBoard is for watching. If writing fails (a full disk, say), it is given up with one warning and the sweep goes on.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
-use super::events::{EventFile, HParam};
+use super::events::{self, EventFile, HParam};
 use super::progress::Pulse;
 use crate::config::network::Method;
-use crate::config::{number, show, Study};
+use crate::config::{table_word, Study};
 use crate::plan::{Plan, Shard, Stage, StageKind};
 use crate::store::{Record, Status};
 
@@ -33,6 +34,8 @@ pub struct Board {
     /// Of the run `sweep`, from the first pulse on.
     pulse: Option<EventFile>,
     failed: bool,
+    /// Runs that were removed, since the plan no longer has them.
+    pub withdrawn: usize,
 }
 
 /// Means with intervals and heat maps, as the report computes them.
@@ -45,7 +48,8 @@ pub struct Summary {
 }
 
 impl Board {
-    /// Declares the experiment: axes with their values, and the metrics. Shards write side by side: each has its own runs.
+    /// Declares the experiment: axes with their values, and the metrics. Shards write side by side: each has its own runs. Runs that are not of
+    /// this plan are removed first.
     pub fn open(folder: &Path, study: &Study, plan: &Plan, shard: Option<Shard>) -> (Board, Option<String>) {
         let mut board = Board {
             study: study.name.clone(),
@@ -55,14 +59,58 @@ impl Board {
             shard,
             pulse: None,
             failed: false,
+            withdrawn: 0,
         };
-        let axes: Vec<(String, Vec<HParam>)> = study.axes.iter().map(|axis| (axis.path.clone(), hparams_of(&axis.values))).collect();
+        let axes: Vec<(String, Vec<HParam>)> =
+            study.axes.iter().map(|axis| (axis.path.clone(), axis.values.iter().map(hparam).collect())).collect();
         let warning = board.attempt(|board| {
-            let mut root = EventFile::create(&board.folder)?;
+            board.withdrawn = board.withdraw(plan)?;
+            let mut root = EventFile::create(&board.folder, "experiment")?;
             root.experiment(&axes, &HPARAM_METRICS)?;
             root.flush()
         });
         (board, warning)
+    }
+
+    /// Removes the runs of stages that the plan does not have, or has under another key. Of a plan that is too large for a run each, `kept` of
+    /// the best cells stay until [`Board::keep_only`] says otherwise.
+    fn withdraw(&self, plan: &Plan) -> io::Result<usize> {
+        let keys: HashMap<PathBuf, &str> = plan.stages.iter().map(|stage| (self.run_folder(stage), stage.key.as_str())).collect();
+        self.remove_runs(|folder| keys.get(folder).copied())
+    }
+
+    /// Removes the runs of all stages but these.
+    pub fn keep_only(&self, stages: &[&Stage]) -> Option<String> {
+        let keys: HashMap<PathBuf, &str> = stages.iter().map(|stage| (self.run_folder(stage), stage.key.as_str())).collect();
+        let error = self.remove_runs(|folder| keys.get(folder).copied()).err()?;
+        Some(format!("old runs in {} could not be removed: {error}", self.folder.display()))
+    }
+
+    /// Removes every stage's run that is not the one of the key which its folder should have.
+    fn remove_runs<'k>(&self, key: impl Fn(&Path) -> Option<&'k str>) -> io::Result<usize> {
+        let mut removed = 0;
+        for kind in StageKind::ALL {
+            let Ok(runs) = fs::read_dir(self.folder.join(kind.as_str())) else { continue };
+            for run in runs {
+                let folder = run?.path();
+                let is_right = key(&folder).is_some_and(|key| events::is_of(&folder, key));
+                if !is_right {
+                    removed += usize::from(events::remove(&folder)?);
+                    let _ = fs::remove_dir(&folder); // unless there is something in it that is not ours
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Whether a stage has a run.
+    pub fn has_run(&self, stage: &Stage) -> bool {
+        events::is_of(&self.run_folder(stage), &stage.key)
+    }
+
+    /// Whether the study is small enough for a run for each stage.
+    pub fn has_every_stage(&self) -> bool {
+        self.every_stage
     }
 
     /// Runs something that writes; the first failure gives a warning and ends all writing.
@@ -95,9 +143,8 @@ impl Board {
     }
 
     fn start_run(&mut self, stage: &Stage) -> io::Result<()> {
-        let mut file = EventFile::create(&self.run_folder(stage))?;
-        // JSON has no infinity, and TensorBoard reads hyperparameters as JSON: λ₁ = ∞ stays out of the table.
-        if stage.kind == StageKind::Target && stage.lambda.is_finite() {
+        let mut file = EventFile::create(&self.run_folder(stage), &stage.key)?;
+        if stage.kind == StageKind::Target {
             let hparams: Vec<(String, HParam)> = stage.axes.iter().map(|(path, value)| (path.clone(), hparam(value))).collect();
             file.session_start(&hparams, &format!("{} {}", self.study, stage.cell_label()))?;
         }
@@ -129,17 +176,15 @@ impl Board {
         for (name, value) in finals.chain(gain.map(|gain| ("transfer_gain", gain))) {
             file.scalar(&tag(stage, name), value, last)?;
         }
-        if stage.kind == StageKind::Target && stage.lambda.is_finite() {
+        if stage.kind == StageKind::Target {
             file.session_end(record.status == Status::Done)?;
         }
         file.flush()
     }
 
-    /// Writes a run after the fact, from its record and its epochs: for the best cells of a study that is too large for a run each.
+    /// Writes a run after the fact, from its record and its epochs: for the best cells of a study that is too large for a run each, and for
+    /// stages that came back into the study.
     pub fn replay(&mut self, stage: &Stage, record: &Record, epochs: &[serde_json::Value], gain: Option<f64>) -> Option<String> {
-        if self.every_stage {
-            return None;
-        }
         self.attempt(|board| {
             board.start_run(stage)?;
             if let Some((file, last)) = board.open.get_mut(&stage.key) {
@@ -160,7 +205,7 @@ impl Board {
     pub fn pulse(&mut self, pulse: &Pulse) -> Option<String> {
         self.attempt(|board| {
             if board.pulse.is_none() {
-                board.pulse = Some(EventFile::create(&board.pulse_folder())?);
+                board.pulse = Some(EventFile::create(&board.pulse_folder(), "sweep")?);
             }
             let Some(file) = &mut board.pulse else { return Ok(()) };
             let step = pulse.seconds.round() as usize;
@@ -174,7 +219,7 @@ impl Board {
     /// Rewrites `tb/summary`.
     pub fn summary(&mut self, summary: &Summary) -> Option<String> {
         self.attempt(|board| {
-            let mut file = EventFile::create(&board.folder.join("summary"))?;
+            let mut file = EventFile::create(&board.folder.join("summary"), "summary")?;
             for (name, seeds, mean, lower, upper) in &summary.scalars {
                 for (part, value) in [("mean", mean), ("lower", lower), ("upper", upper)] {
                     file.scalar(&format!("{name}/{part}"), *value, *seeds)?;
@@ -199,21 +244,10 @@ fn tag(stage: &Stage, name: &str) -> String {
     format!("{}/{name}", stage.kind.as_str())
 }
 
+/// A value as TensorBoard's HParams has it: numbers as numbers, all else as words.
 pub fn hparam(value: &Value) -> HParam {
     match value.as_f64() {
         Some(number) if number.is_finite() => HParam::Number(number),
-        Some(infinite) => HParam::Text(number(infinite)),
-        None => HParam::Text(show(value)),
-    }
-}
-
-/// Values of one axis, all numbers or all text: TensorBoard hides runs where the two are mixed.
-pub fn hparams_of(values: &[Value]) -> Vec<HParam> {
-    let all: Vec<HParam> = values.iter().map(hparam).collect();
-    let numbers: Vec<HParam> = all.iter().filter(|v| matches!(v, HParam::Number(_))).cloned().collect();
-    if numbers.is_empty() {
-        all
-    } else {
-        numbers
+        _ => HParam::Text(table_word(value)),
     }
 }

@@ -17,6 +17,33 @@ use tensorboard_rs::summary::{image, scalar};
 
 use crate::store::{host, now};
 
+/// How the names of event files begin; TensorBoard looks for no more.
+const PREFIX: &str = "events.out.tfevents.";
+
+/// Removes a folder's event files; whether there were any.
+pub fn remove(folder: &Path) -> io::Result<bool> {
+    let mut any = false;
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(false) };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            any = true;
+            // Another shard may have been faster.
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(any)
+}
+
+/// Whether a folder's event files are of this stage's key.
+pub fn is_of(folder: &Path, key: &str) -> bool {
+    let names = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| name.starts_with(PREFIX)).any(|name| name.ends_with(&format!(".{key}")))
+}
+
 /// A value of a hyperparameter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HParam {
@@ -41,20 +68,11 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in `folder`, after removing the event files of an earlier try.
-    pub fn create(folder: &Path) -> io::Result<EventFile> {
+    /// A new file in `folder`, after removing the event files of an earlier try. Its name ends in what it is of.
+    pub fn create(folder: &Path, of: &str) -> io::Result<EventFile> {
         fs::create_dir_all(folder)?;
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with("events.out.tfevents.") {
-                // Another shard may have been faster.
-                match fs::remove_file(entry.path()) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
-        }
-        let name = format!("events.out.tfevents.{:010}.{}.{}", now() as u64, host(), std::process::id());
+        remove(folder)?;
+        let name = format!("{PREFIX}{:010}.{}.{}.{of}", now() as u64, host(), std::process::id());
         let mut file = EventFile { records: RecordWriter::new(BufWriter::new(File::create(folder.join(name))?)) };
         let mut event = Event::new();
         event.set_file_version("brain.Event:2".into());

@@ -92,6 +92,12 @@ impl Progress {
         self.total = (self.total - operations).max(1.0);
     }
 
+    /// More stages to do than was known at the start.
+    pub fn more(&mut self, stages: usize, operations: f64) {
+        self.stages += stages;
+        self.total += operations;
+    }
+
     pub fn stage_ended(&mut self) {
         self.stages_done += 1;
         self.show(self.stages_done == self.stages);

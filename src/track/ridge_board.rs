@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::board::{hparam, hparams_of, RUN_LIMIT};
-use super::events::{EventFile, HParam};
+use super::board::{hparam, RUN_LIMIT};
+use super::events::{self, EventFile, HParam};
 use crate::config::{number, Study};
 use crate::plan::Case;
 use crate::store::RidgeRecord;
@@ -23,11 +23,22 @@ impl RidgeBoard {
     pub fn open(folder: &Path, study: &Study, cases: &[Case]) -> (RidgeBoard, Option<String>) {
         let mut board = RidgeBoard { folder: folder.to_path_buf(), study: study.name.clone(), left: RUN_LIMIT, failed: false };
         let axes = cases.first().map(|case| case.axes.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>()).unwrap_or_default();
-        let domains: Vec<(String, Vec<HParam>)> =
-            study.axes.iter().filter(|axis| axes.contains(&axis.path)).map(|axis| (axis.path.clone(), hparams_of(&axis.values))).collect();
+        let domains: Vec<(String, Vec<HParam>)> = study
+            .axes
+            .iter()
+            .filter(|axis| axes.contains(&axis.path))
+            .map(|axis| (axis.path.clone(), axis.values.iter().map(hparam).collect()))
+            .collect();
         let folder = board.folder.clone();
         let warning = board.attempt(|| {
-            let mut root = EventFile::create(&folder)?;
+            // Cases that left the study leave TensorBoard; those that stay are written anew.
+            for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+                let run = entry?.path();
+                if run.is_dir() && events::remove(&run)? {
+                    let _ = std::fs::remove_dir(&run); // unless there is something in it that is not ours
+                }
+            }
+            let mut root = EventFile::create(&folder, "experiment")?;
             root.experiment(&domains, &METRICS)?;
             root.flush()
         });
@@ -51,11 +62,11 @@ impl RidgeBoard {
         self.left -= 1;
         let label = match case.label() {
             label if label.is_empty() => "case".to_string(),
-            label => label.chars().take(150).collect(),
+            label => label,
         };
         let (folder, study) = (self.folder.join(&label), self.study.clone());
         self.attempt(|| {
-            let mut file = EventFile::create(&folder)?;
+            let mut file = EventFile::create(&folder, &record.key)?;
             let hparams: Vec<(String, HParam)> = case.axes.iter().map(|(path, value)| (path.clone(), hparam(value))).collect();
             file.session_start(&hparams, &format!("{study} {label}"))?;
             let at = &record.targets[0].at[0];

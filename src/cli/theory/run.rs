@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::load;
-use crate::cli::{complain, print, refuse_other_kind};
+use crate::cli::{complain, print, refuse_other_kind, refuse_other_study};
 use crate::config::{Kind, Study};
 use crate::plan::{hash, Case};
 use crate::report::ridge::{page, statement, write, Outcome};
@@ -112,6 +112,11 @@ impl RunArgs {
             }
         }
         refuse_other_kind(&folder, Kind::Ridge)?;
+        if !self.fresh {
+            let (known, _) = ridge_record::read(&folder)?;
+            let all = cases.iter().map(|case| case.key.clone()).collect();
+            refuse_other_study(&folder, study, &all, |key| known.contains_key(key))?;
+        }
         folder.create()?;
         let version = hash(&study.to_yaml());
         let Some(lease) = Lease::take(&folder, "ridge", &version, Held::Refuse, stop, &|text| complain(text))? else { return Ok(None) };

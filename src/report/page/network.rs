@@ -13,7 +13,7 @@ use crate::report::comparison::Setting;
 use crate::report::compromise::{Choice, Compromise};
 use crate::report::drawing::Drawing;
 use crate::report::section::{Report, Section};
-use crate::report::statement::{bound, details, headline, incomplete, of_section, short, About};
+use crate::report::statement::{bound, details, headline, incomplete, left_out, of_section, short, About};
 use crate::report::stats::Interval;
 
 /// Rows of the table of stages without a result; a study that has just begun lacks thousands.
@@ -56,6 +56,7 @@ fn progress(report: &Report) -> Markup {
     let counts = &report.counts;
     let percent = 100.0 * (counts.done + counts.diverged) as f64 / counts.total().max(1) as f64;
     html! {
+        @if let Some(words) = left_out(report) { p class="caution" { (words) } }
         @match incomplete(report) {
             None => p class="soft" { "Complete: all " (counts.total()) " stages are done." },
             Some(words) => {

@@ -83,8 +83,10 @@ fn process(number: u32) -> Process {
         Some(if ["Z", "X"].contains(fields.first()?) { Process::Ended } else { Process::Started(fields.get(19)?.parse().ok()?) })
     };
     fields().unwrap_or_else(|| {
+        // 0 and what is negative would ask for groups of processes.
+        let Some(process) = i32::try_from(number).ok().filter(|process| *process > 0) else { return Process::Hidden };
         // SAFETY: signal 0 only asks.
-        let gone = unsafe { libc::kill(number as i32, 0) } != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+        let gone = unsafe { libc::kill(process, 0) } != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
         if gone {
             Process::Ended
         } else {
