@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Kind, Overrides, Study, StudyError};
+use crate::config::{cut, Kind, Overrides, Study, StudyError};
 use crate::data::DataError;
 use crate::plan::Plan;
 use crate::run::{ridge, usage, UsageError};
@@ -72,7 +72,7 @@ struct StudyArgs {
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Use the seeds 0 … N−1
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number_of_seeds, allow_negative_numbers = true)]
     seeds: Option<u64>,
     /// Override any key, e.g. `source.lr=0.1` or `lambda0=[0, 1e-3]`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
@@ -85,8 +85,35 @@ impl StudyArgs {
     }
 }
 
+fn number_of_seeds(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        let listed: Vec<&str> = text.trim_matches(['[', ']']).split(',').map(str::trim).collect();
+        match listed.len() > 1 && listed.iter().all(|seed| seed.parse::<u64>().is_ok()) {
+            true => format!("a number of seeds; these seeds: --set 'seeds=[{}]'", listed.join(", ")),
+            false => "a number of seeds, e.g. 5; particular ones: --set 'seeds=[0, 3, 7]'".into(),
+        }
+    })
+}
+
+/// A setting without `--set` before it, such as `source.lr=0.1`: the word.
+fn bare_setting(words: &[String]) -> Option<&String> {
+    let is_setting = |word: &str| {
+        let key = word.split_once('=').map_or("", |(key, _)| key);
+        !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c))
+    };
+    (1..words.len())
+        .filter(|&i| i == 1 || !words[i - 1].starts_with("--") || words[i - 1].contains('='))
+        .map(|i| &words[i])
+        .find(|word| is_setting(word) && !std::path::Path::new(word.as_str()).exists())
+}
+
 /// Parses the command line and runs what it names; gives the exit code.
 pub fn run() -> Result<u8> {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let takes_settings = words.get(1).is_some_and(|command| ["plan", "sweep", "bench", "theory"].contains(&command.as_str()));
+    if let Some(word) = bare_setting(&words).filter(|_| takes_settings) {
+        return Err(usage(format!("`{}` is no argument by itself", cut(word)), format!("to change a setting: --set {}", cut(word))));
+    }
     match Cli::parse().command {
         Command::Plan(args) => args.run(),
         Command::Sweep(args) => args.run(),

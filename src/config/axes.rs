@@ -1,7 +1,10 @@
 //! Axes: settings that were given several values, as a list or as `{log: …}` / `{linear: …}`.
 
+use std::collections::HashSet;
+
 use serde_yaml::{Mapping, Value};
 
+use super::error::cut;
 use super::layers::{is_grid, Layers};
 use super::schema::{Node, What};
 use super::StudyError;
@@ -14,6 +17,9 @@ pub struct Axis {
     /// Its values in the order given, none twice.
     pub values: Vec<Value>,
 }
+
+/// Values of one axis, at most.
+const MOST_VALUES: usize = 100_000;
 
 /// All axes of a tree, in the order in which the reference lists the settings. Values of a `zipped` axis may repeat: it is their
 /// combination with the others' that tells cells apart.
@@ -29,9 +35,14 @@ pub fn find(settings: &Node, tree: &Value, layers: &Layers, zipped: &[&String]) 
             if values.is_empty() {
                 return Err(layers.error(&path, "the list is empty").hint("give at least one value"));
             }
-            let twice = values.iter().enumerate().find(|(i, v)| values[..*i].iter().any(|other| same(other, v)));
+            if values.len() > MOST_VALUES {
+                return Err(layers.error(&path, format!("{} values are more than the {MOST_VALUES} allowed", values.len())));
+            }
+            // Values look alike only where they are the same.
+            let mut seen = HashSet::new();
+            let twice = values.iter().enumerate().find(|(_, value)| !seen.insert(show(value)));
             if let Some((i, _)) = twice.filter(|_| !zipped.iter().any(|name| **name == path.to_string())) {
-                return Err(layers.error(&path, format!("the value {} is listed twice", show(&values[i]))));
+                return Err(layers.error(&path, format!("the value {} is listed twice", cut(&show(&values[i])))));
             }
             axes.push(Axis { path: path.to_string(), values });
         }

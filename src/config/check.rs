@@ -1,7 +1,7 @@
 //! What types cannot say: ranges, and settings that must fit each other.
 
 use super::axes::{number, rounded};
-use super::error::nearest;
+use super::error::{cut, nearest};
 use super::layers::Path;
 use super::network::*;
 
@@ -26,37 +26,6 @@ impl Problem {
 
 /// Words for what serde found wrong with a value's type.
 pub fn of_type(path: Path, message: &str) -> Problem {
-    let plain = message
-        .replace("invalid type: ", "")
-        .replace("invalid value: ", "")
-        .replace("floating point `", "`")
-        .replace("integer `", "`")
-        .replace("boolean `", "`")
-        .replace("string ", "")
-        .replace("unit value", "nothing")
-        .replace("expected f64", "expected a number")
-        .replace("expected usize", "expected a whole number ≥ 0")
-        .replace("expected u64", "expected a whole number ≥ 0")
-        .replace("expected a boolean", "expected true or false")
-        .replace("expected a sequence", "expected a list")
-        .replace("expected a Value::Tagged enum", "expected one of the words in docs/study.md")
-        .replace("sequence", "a list")
-        .replace(" as u128", "")
-        .replace(" as i128", "")
-        .replace("expected any YAML value", "expected a smaller number")
-        .replace("data did not match any variant of untagged enum Class", "expected a class's label or name")
-        .replace("data did not match any variant of untagged enum Seeds", "expected a number of seeds or a list of them");
-    let what = match plain.split_once(", expected ") {
-        Some((found, expected)) if !message.starts_with("unknown variant") && !message.starts_with("missing") => {
-            format!("expected {expected}, found {found}")
-        }
-        _ => plain,
-    };
-    // serde names the Rust type; the reader knows sections.
-    let what = match what.split_once("expected struct ") {
-        Some((_, rest)) => format!("expected a section of keys{}", rest.trim_start_matches(char::is_alphanumeric)),
-        None => what,
-    };
     if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         return Problem {
             path: path.key(field),
@@ -64,12 +33,85 @@ pub fn of_type(path: Path, message: &str) -> Problem {
             hint: Some("docs/study.md lists every key with its meaning".into()),
         };
     }
-    let near = message.strip_prefix("unknown variant `").and_then(|rest| {
-        let (written, rest) = rest.split_once('`')?;
-        nearest(written, rest.split('`').skip(1).step_by(2))
-    });
-    let what = what.replace("unknown variant", "unknown value");
-    Problem { path, what, hint: near.map(|near| format!("did you mean `{near}`?")) }
+    if let Some((written, rest)) = message.strip_prefix("unknown variant `").and_then(|rest| rest.rsplit_once("`, expected ")) {
+        let near = nearest(written, rest.split('`').skip(1).step_by(2));
+        let what = format!("unknown value `{}`, expected {rest}", cut(written));
+        return Problem { path, what, hint: near.map(|near| format!("did you mean `{near}`?")) };
+    }
+    let of_a_type = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    if let Some((found, expected)) = of_a_type.and_then(|rest| rest.rsplit_once(", expected ")) {
+        // `expected` is serde's, `found` may be the user's.
+        let expected = expected_words(expected);
+        let hint = hint_for(&path, found, &expected);
+        return Problem { path, what: format!("expected {expected}, found {}", found_words(found)), hint };
+    }
+    let what = match message {
+        m if m.starts_with("data did not match any variant of untagged enum Class") => "expected a class's label or name".into(),
+        m if m.starts_with("data did not match any variant of untagged enum Seeds") => {
+            "expected a number of seeds, or a list of whole numbers".into()
+        }
+        // Words of our own.
+        other => cut(other).replace("duplicate field", "twice the key"),
+    };
+    Problem { path, what, hint: None }
+}
+
+fn found_words(found: &str) -> String {
+    if let Some(text) = found.strip_prefix("string ") {
+        return cut(text);
+    }
+    for kind in ["floating point ", "integer ", "boolean ", "character "] {
+        if let Some(value) = found.strip_prefix(kind) {
+            return value.trim_end_matches(" as u128").trim_end_matches(" as i128").into();
+        }
+    }
+    match found {
+        "unit value" => "nothing".into(),
+        "sequence" => "a list".into(),
+        "map" => "a map".into(),
+        other => cut(other),
+    }
+}
+
+fn expected_words(expected: &str) -> String {
+    match expected {
+        "f64" | "a float" => "a number".into(),
+        "usize" | "u64" | "u32" => "a whole number ≥ 0".into(),
+        "a boolean" => "true or false".into(),
+        "a sequence" => "a list".into(),
+        "a Value::Tagged enum" => "one of the words in docs/study.md".into(),
+        // serde names the Rust type; the reader knows sections.
+        other if other.starts_with("struct ") => {
+            format!("a section of keys{}", other["struct ".len()..].trim_start_matches(char::is_alphanumeric))
+        }
+        other => other.into(),
+    }
+}
+
+/// For what people type where a number, a truth value or null is meant.
+fn hint_for(path: &Path, found: &str, expected: &str) -> Option<String> {
+    let several = "several values are a list, [1e-4, 1e-3], or a grid, {log: {from: 1e-5, to: 1e-1, points: 9}}";
+    let text = found.strip_prefix("string ").map(|text| text.trim_matches('"').trim().to_lowercase());
+    let key = path.to_string();
+    let number = expected.contains("number");
+    match (text.as_deref(), number) {
+        (None, true) if found == "map" || found == "sequence" => Some(several.into()),
+        (None, _) => None,
+        (Some("yes" | "on" | "no" | "off"), false) if expected.starts_with("true") => Some("write true or false".into()),
+        (Some("inf" | "+inf" | "infinity" | "∞"), true) => Some("infinity is written .inf".into()),
+        (Some("all" | "none" | "max"), true) if key.ends_with("per_class") || key.ends_with("total") => Some("null takes all".into()),
+        (Some("none" | "never" | "off"), true) => Some("nothing is written null".into()),
+        (Some(text), true) if text.parse::<f64>().is_ok() => Some("write it without quotes".into()),
+        (Some(text), true) if text.matches(',').count() == 1 && !text.contains(' ') && text.replace(',', ".").parse::<f64>().is_ok() => {
+            Some("write a decimal point; several values are a list: [0, 1]".into())
+        }
+        (Some(text), true) if text.contains("space") || text.contains("..") || text.contains([',', ':', '[']) => Some(several.into()),
+        (Some(_), _) if key == "schedule" || key.ends_with(".schedule") => {
+            Some("its kind stands below it: schedule: {kind: cosine}".into())
+        }
+        (Some(_), _) if key == "strength" => Some("the axis stands below it: strength: {axis: source.epochs, stronger: smaller}".into()),
+        _ => None,
+    }
 }
 
 /// Checks one cell.
@@ -119,8 +161,8 @@ fn penalty(path: impl AsRef<str>, value: f64, may_be_infinite: bool) -> Result<(
     if value >= 0.0 && (value.is_finite() || may_be_infinite) {
         return Ok(());
     }
-    let error = problem(path, format!("a penalty is a finite number ≥ 0, not {}", number(value)));
-    Err(if value == f64::INFINITY {
+    let error = problem(&path, format!("a penalty is a finite number ≥ 0, not {}", number(value)));
+    Err(if value == f64::INFINITY && path.as_ref() == "lambda1" {
         error.hint("λ₁ may be .inf with `penalty.step: proximal` and `transfer.method: l2sp`")
     } else {
         error
@@ -334,7 +376,7 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
             let near = nearest(&class.to_string(), names.iter().copied().chain(groups))
                 .filter(|_| by_name)
                 .map(|near| format!("did you mean `{near}`?"));
-            let what = format!("{} has no class `{class}`", data.as_str());
+            let what = format!("{} has no class `{}`", data.as_str(), cut(&class.to_string()));
             return Err(Problem {
                 path: classes.index(i),
                 what,
@@ -344,7 +386,9 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
         if let Some(&twice) = own.iter().find(|label| labels.contains(*label)) {
             let name = data.class_names()[twice];
             let what = match class {
-                Class::Name(pattern) if pattern != name => format!("`{class}` stands for class `{name}`, which is listed already"),
+                Class::Name(pattern) if pattern != name => {
+                    format!("`{}` stands for class `{name}`, which is listed already", cut(pattern))
+                }
                 _ => format!("class `{class}` is listed twice"),
             };
             return Err(Problem { path: classes.index(i), what, hint: None });

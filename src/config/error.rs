@@ -39,7 +39,7 @@ impl fmt::Display for StudyError {
         }
         write!(f, ": ")?;
         if !self.path.is_empty() {
-            write!(f, "`{}`: ", self.path)?;
+            write!(f, "`{}`: ", cut(&self.path))?;
         }
         write!(f, "{}", self.what)?;
         match &self.hint {
@@ -72,12 +72,29 @@ pub fn storage_failed(error: &io::Error) -> bool {
     false
 }
 
-/// "did you mean": the known name nearest to what was written, if one is near.
+/// "did you mean": the known name nearest to what was written, if one is near. Not where it would be another thing: `resnet50` is no
+/// misspelt `resnet56`, `kmnist` no `mnist`.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if written.len() > 100 {
+        return None;
+    }
+    let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let own = plain(written);
+    let is_other = |name: &str| {
+        let name = plain(name);
+        let prefixed = own.len() > name.len() && own.ends_with(&name) && name.len() > 3;
+        let half = ["fp16", "float16", "half"].contains(&own.as_str());
+        own != name && (prefixed || half || (!digits(&own).is_empty() && digits(&own) != digits(&name)))
+    };
     known
         .into_iter()
+        .filter(|name| !is_other(name))
         // Jaro–Winkler for typos and shortened names; Damerau–Levenshtein for swapped letters in short ones.
-        .map(|name| (strsim::jaro_winkler(written, name).max(0.1 + strsim::normalized_damerau_levenshtein(written, name)), name))
+        .map(|name| {
+            let same = f64::from(u8::from(plain(name) == own));
+            (strsim::jaro_winkler(written, name).max(0.1 + strsim::normalized_damerau_levenshtein(written, name)).max(2.0 * same), name)
+        })
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
@@ -91,5 +108,40 @@ pub fn cut(text: &str) -> String {
     match text.char_indices().nth(MOST_SHOWN) {
         None => text.into(),
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cut, nearest};
+
+    #[test]
+    fn what_is_another_thing_is_not_suggested() {
+        let data = ["digits", "mnist", "cifar10", "cifar100", "newsgroups"];
+        for (written, near) in [
+            ("mnits", Some("mnist")),
+            ("MNIST", Some("mnist")),
+            ("CIFAR-10", Some("cifar10")),
+            ("cifar_100", Some("cifar100")),
+            ("newsgroup", Some("newsgroups")),
+            ("kmnist", None),
+            ("emnist", None),
+            ("fashion-mnist", None),
+            ("cifar20", None),
+        ] {
+            assert_eq!(nearest(written, data), near, "{written}");
+        }
+        let others = ["resnet20", "resnet32", "resnet56", "float32", "tf32", "bf16"];
+        for written in ["resnet50", "resnet34", "fp16", "float16", "float64"] {
+            assert_eq!(nearest(written, others), None, "{written}");
+        }
+        assert_eq!(nearest(&"x".repeat(1 << 20), data), None);
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        assert_eq!(cut("short"), "short");
+        let long = cut(&"λ".repeat(1000));
+        assert!(long.ends_with("… (2000 bytes)") && long.len() < 200, "{long}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path as FilePath, PathBuf};
 use serde_yaml::{Mapping, Value};
 
 use super::axes::show;
+use super::error::cut;
 use super::layers::{Layer, Layers, Path};
 use super::{storage_failed, StudyError};
 
@@ -26,11 +27,13 @@ impl ReadFiles {
         }
         self.open.push(real);
         let bytes = std::fs::read(file).map_err(|error| {
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
             let (may_pass, error) = (storage_failed(&error), StudyError::new(&origin, "", format!("cannot read the study: {error}")));
             match (file.is_dir(), may_pass) {
                 (true, _) => error.hint("this is a folder; give the study's .yaml file"),
                 (_, true) => StudyError { may_pass, ..error }.hint("is its disk or file server well? then try again"),
-                _ => error.hint("shipped studies are under experiments/"),
+                _ if missing => error.hint("shipped studies are under experiments/"),
+                _ => error,
             }
         })?;
         let text =
@@ -40,6 +43,7 @@ impl ReadFiles {
         let Value::Mapping(mut map) = tree else {
             return Err(StudyError::new(origin, "", "a study is a map of keys to values").hint("see docs/study.md"));
         };
+        map.retain(|key, _| !holds_anchors(key));
         let base = map.remove("extends");
         let presets = map.remove("presets");
         match base {
@@ -54,12 +58,14 @@ impl ReadFiles {
                         tree: Value::Mapping(Mapping::from_iter([("extends".into(), base.into())])),
                     };
                     return Err(Layers(vec![whole])
-                        .error(&Path::parse("extends"), format!("there is no file {}", next.display()))
+                        .error(&Path::parse("extends"), format!("there is no file {}", cut(&next.display().to_string())))
                         .hint("the path is relative to this file"));
                 }
                 self.file(&next)?;
             }
-            Some(other) => return Err(StudyError::new(origin, "extends", format!("expected the path of a study, not {}", show(&other)))),
+            Some(other) => {
+                return Err(StudyError::new(origin, "extends", format!("expected the path of a study, not {}", cut(&show(&other)))))
+            }
         }
         let layer = Layer { origin: origin.clone(), text: Some(text.clone()), at: Path::default(), tree: Value::Mapping(map) };
         self.layers.0.push(layer);
@@ -78,23 +84,47 @@ impl ReadFiles {
     }
 }
 
-/// YAML as values, with the place of what is wrong.
+/// Keys at the top of a file that only hold what anchors name: `.defaults`, `x-common`.
+fn holds_anchors(key: &Value) -> bool {
+    key.as_str().is_some_and(|key| key.starts_with('.') || key.starts_with("x-"))
+}
+
+/// YAML as values, merge keys (`<<`) applied, with the place of what is wrong.
 pub fn parse(origin: &str, text: &str) -> Result<Value, StudyError> {
-    serde_yaml::from_str(text).map_err(|error| {
-        let place = error.location().map(|at| (at.line(), at.column()));
-        let message = error.to_string();
-        let what = message.split(" at line ").next().unwrap_or(&message);
-        let mut error = StudyError::new(origin, "", format!("not valid YAML: {what}"));
-        error.place = place;
-        if text.lines().any(|line| line.trim_start_matches(' ').starts_with('\t')) {
-            error.hint = Some("YAML is indented with spaces, not tabs".into());
-        } else if let Some(key) = what.split("duplicate entry with key \"").nth(1).and_then(|rest| rest.split('"').next()) {
-            error.hint = Some("keep one of the two".into());
-            // serde_yaml points at the map; its last line with this key is the one that is too much.
-            let is_key = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'));
-            let last = text.lines().enumerate().filter(|(_, line)| is_key(line)).last();
-            error.place = last.map(|(i, line)| (i + 1, 1 + line.len() - line.trim_start().len())).or(error.place);
-        }
-        error
-    })
+    let mut value: Value = serde_yaml::from_str(text).map_err(|error| explained(origin, text, &error))?;
+    value.apply_merge().map_err(|error| {
+        StudyError::new(origin, "", format!("a merge key cannot be read: {error}")).hint("`<<` takes an anchor of a map, or a list of them")
+    })?;
+    Ok(value)
+}
+
+fn explained(origin: &str, text: &str, error: &serde_yaml::Error) -> StudyError {
+    let place = error.location().map(|at| (at.line(), at.column()));
+    let message = error.to_string();
+    let what = message.split(" at line ").next().unwrap_or(&message);
+    let of = |what: String| StudyError { place, ..StudyError::new(origin, "", what) };
+    if what.contains("more than one document") {
+        return of("the file holds more than one YAML document".into()).hint("keep what stands before or after the `---`");
+    }
+    if what.contains("expected any YAML value") {
+        return of(format!("a number is too large: {}", cut(what))).hint("the largest whole number is 18446744073709551615");
+    }
+    let own_line = place.and_then(|(line, _)| text.lines().nth(line - 1)).unwrap_or_default();
+    let invalid = of(format!("not valid YAML: {}", cut(what)));
+    if own_line.trim_start_matches(' ').starts_with('\t') {
+        return invalid.hint("YAML is indented with spaces, not tabs");
+    }
+    let Some(key) = what.split("duplicate entry with key \"").nth(1).and_then(|rest| rest.split('"').next()) else { return invalid };
+    StudyError { place: second(text, key, place).or(place), ..invalid }.hint("keep one of the two")
+}
+
+/// Where a key stands for the second time in the map that begins at `from`.
+fn second(text: &str, key: &str, from: Option<(usize, usize)>) -> Option<(usize, usize)> {
+    let start = from.map_or(0, |(line, _)| line - 1);
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let is_key = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'));
+    let mut lines = text.lines().enumerate().skip(start).filter(|(_, line)| is_key(line));
+    let (_, first) = lines.next()?;
+    let (at, line) = lines.find(|(_, line)| indent(line) == indent(first))?;
+    Some((at + 1, indent(line) + 1))
 }

@@ -122,7 +122,7 @@ impl Study {
         let named = (1..=100).contains(&header.name.len()) && header.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         if !named || header.name.starts_with('.') {
             return Err(layers
-                .error(&Path::parse("name"), format!("`{}` cannot name a folder", header.name))
+                .error(&Path::parse("name"), format!("`{}` cannot name a folder", cut(&header.name)))
                 .hint("use at most 100 letters, digits, `-`, `_` and `.`"));
         }
         let seeds_path = Path::parse("seeds");
@@ -379,7 +379,7 @@ fn groups(axes: &[Axis], zip: &[Vec<String>], layers: &Layers) -> Result<Vec<Vec
             let Some(a) = axes.iter().position(|axis| &axis.path == path) else {
                 let names = axes.iter().map(|axis| axis.path.as_str());
                 return Err(layers
-                    .error(&here, format!("`{path}` is not an axis of this study (a setting with several values)"))
+                    .error(&here, format!("`{}` is not an axis of this study (a setting with several values)", cut(path)))
                     .hint(format!("the axes are {}", schema::words(names))));
             };
             if group_of[a].is_some() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, Map, Value as Json};
 use serde_yaml::Value;
 
-use super::error::nearest;
+use super::error::{cut, nearest};
 use super::layers::{is_grid, Layer, Path};
 use super::network::Network;
 use super::ridge::Ridge;
@@ -166,6 +166,7 @@ pub enum What {
 
 /// The header's keys and the settings' keys, side by side.
 pub struct Shape {
+    pub kind: Kind,
     pub header: Node,
     pub settings: Node,
 }
@@ -181,7 +182,7 @@ impl Shape {
             Kind::Network => schema_of::<Network>(),
             Kind::Ridge => schema_of::<Ridge>(),
         };
-        Shape { header, settings: node(&settings, true) }
+        Shape { kind, header, settings: node(&settings, true) }
     }
 }
 
@@ -250,7 +251,10 @@ fn check_map(
         let here = path.key(key);
         let Some(child) = known.get(&key.to_string()) else {
             let names = known.keys().map(|k| k.as_str());
-            let error = error_in(layer, &here, format!("unknown key; expected one of {}", words(names.clone())));
+            let error = error_in(layer, &here, format!("unknown key `{}`; expected one of {}", cut(key), words(names.clone())));
+            if let Some(hint) = known_elsewhere(key, path, shape) {
+                return Err(error.hint(hint));
+            }
             return Err(match (nearest(key, names), elsewhere(key, shape)) {
                 (Some(near), _) => error.hint(format!("did you mean `{}`?", path.key(near))),
                 (None, Some(full)) => error.hint(format!("it belongs at `{full}`")),
@@ -264,6 +268,31 @@ fn check_map(
         }
     }
     Ok(())
+}
+
+/// What other programs, or studies of the other kind, call what is meant.
+fn known_elsewhere(key: &str, path: &Path, shape: &Shape) -> Option<String> {
+    let plain = key.to_lowercase().replace(['-', '_'], "");
+    let section =
+        |name: &str| if path.0.is_empty() { format!("`source.{name}` and `target.{name}`") } else { format!("`{}`", path.key(name)) };
+    let hint = match plain.as_str() {
+        "weightdecay" | "wd" | "l2" | "l2reg" | "alpha" | "lambda" | "reg" | "penaltystrength" => {
+            "the penalties are `lambda0` (source) and `lambda1` (target), at the top of the study".into()
+        }
+        "learningrate" | "eta" | "stepsize" => format!("the learning rate is {}", section("lr")),
+        "batch" | "bs" | "minibatch" => format!("the batch size is {}", section("batch_size")),
+        "nepochs" | "numepochs" | "maxepochs" | "epoch" => format!("it is {}", section("epochs")),
+        "optimizer" | "optimiser" | "optim" => "training is by SGD with momentum; there is no other optimiser yet".into(),
+        "dataset" => "it is `data`".into(),
+        "architecture" | "arch" | "network" => "it is `model: {kind: …}`".into(),
+        "start" | "stop" | "num" => "a grid has `from`, `to` and `points`".into(),
+        _ if path.0.is_empty() && shape.kind.foreign().contains(&key) => match shape.kind {
+            Kind::Ridge => "it is a key of studies of networks; a ridge study has `draws` and `seed`".into(),
+            Kind::Network => "it is a key of ridge studies (`kind: ridge`)".into(),
+        },
+        _ => return None,
+    };
+    Some(hint)
 }
 
 /// Where in a study a key of this name does stand.
@@ -311,6 +340,8 @@ fn schema_of_kind(kind: Kind) -> Json {
             json!({"type": "object", "description": "Named sets of keys that `--preset NAME` lays over the study."}),
         );
     }
+    // Holders of anchors.
+    schema["patternProperties"] = json!({"^(x-|\\.)": {}});
     schema["required"] = json!(required);
     schema["title"] = json!(format!("{} study", kind.as_str()));
     schema["description"] = json!("A study of transfergrid; see docs/study.md.");

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::axes::{show, Axis};
-use super::error::nearest;
+use super::error::{cut, nearest};
 use super::layers::{Layers, Path};
 use super::schema::words;
 use super::StudyError;
@@ -50,7 +50,7 @@ pub fn check(strength: &Strength, axes: &[Axis], zip: &[Vec<String>], layers: &L
     };
     let Some(axis) = axes.iter().find(|axis| axis.path == path) else {
         let known: Vec<&str> = axes.iter().map(|axis| axis.path.as_str()).filter(|path| path.starts_with("source.")).collect();
-        let error = error(format!("`{path}` is no axis of this study"));
+        let error = error(format!("`{}` is no axis of this study", cut(path)));
         return Err(match (nearest(path, known.iter().copied()), known.as_slice()) {
             (Some(near), _) => error.hint(format!("did you mean `{near}`?")),
             (None, []) => error.hint("give a setting of the source a list of values, e.g. source: {epochs: [5, 10, 20]}"),

@@ -105,7 +105,12 @@ pub fn fetch(source: &Source, folder: &Path, progress: &mut dyn FnMut(u64, Optio
 }
 
 fn local(path: &Path, error: std::io::Error) -> DataError {
-    DataError::new(format!("{}: {error}", path.display()), "free some space or choose another folder with --data")
+    let hint = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "free some space, or choose another folder with --data",
+        std::io::ErrorKind::PermissionDenied => "may this user write there? or choose another folder with --data",
+        _ => "choose another folder with --data",
+    };
+    DataError::new(format!("{}: {error}", path.display()), hint)
 }
 
 enum Failed {

@@ -65,7 +65,7 @@ impl DataError {
     fn file(path: &Path, what: impl std::fmt::Display) -> DataError {
         DataError::new(
             format!("{}: {what}", path.display()),
-            "`transfergrid data verify` checks every file; `transfergrid data fetch` brings a fresh one",
+            "`transfergrid data verify` checks every file; move what is wrong away, then `transfergrid data fetch` brings a fresh one",
         )
     }
 }

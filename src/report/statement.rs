@@ -341,6 +341,9 @@ fn negative_transfer(section: &Section) -> String {
             )
         }
         _ if group.scratch.is_empty() => "Negative transfer: not asked (scratch.lambdas is empty).".into(),
+        _ if group.scratch.iter().all(|cell| !cell.diverged.is_empty()) => {
+            "Negative transfer: unknown, training from scratch diverged for some seed at every λ.".into()
+        }
         _ => "Negative transfer: unknown, no from-scratch result for every seed yet.".into(),
     }
 }
