@@ -51,7 +51,7 @@ pub fn of_type(path: Path, message: &str) -> Problem {
             "expected a number of seeds, or a list of whole numbers".into()
         }
         // Words of our own.
-        other => cut(other).replace("duplicate field", "twice the key"),
+        other => other.replace("duplicate field", "twice the key"),
     };
     Problem { path, what, hint: None }
 }

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
+use super::error::cut;
+
 /// One cell of a ridge study: a linear source task and a linear target task, and how to regularise each.
 ///
 /// Source: y₀ = X₀w₀ + ε₀ with ‖w₀‖ = 1, X₀ of n₀ rows N(0, Σ₀), ε₀ ~ N(0, σ₀²I). Target: the same with index 1 and w₁ = ρ·w₀ + orthogonal·u,
@@ -214,12 +216,12 @@ impl TryFrom<Value> for CovarianceSpec {
         if let Value::String(name) = &value {
             return match name.as_str() {
                 "identity" => Ok(CovarianceSpec::default()),
-                other => Err(format!("{FORMS}, not `{other}`")),
+                other => Err(format!("{FORMS}, not `{}`", cut(other))),
             };
         }
         let known = ["power", "ar1", "spiked", "file", "normalise"];
         if let Some(key) = value.as_mapping().and_then(|map| map.keys().filter_map(Value::as_str).find(|key| !known.contains(key))) {
-            return Err(format!("{FORMS}; there is no `{key}`"));
+            return Err(format!("{FORMS}; there is no `{}`", cut(key)));
         }
         let map: CovarianceMap = serde_yaml::from_value(value).map_err(|error| format!("{FORMS}: {error}"))?;
         let forms = [

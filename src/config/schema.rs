@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, Map, Value as Json};
 use serde_yaml::Value;
 
-use super::error::{cut, nearest};
+use super::error::nearest;
 use super::layers::{is_grid, Layer, Path};
 use super::network::Network;
 use super::ridge::Ridge;
@@ -251,7 +251,7 @@ fn check_map(
         let here = path.key(key);
         let Some(child) = known.get(&key.to_string()) else {
             let names = known.keys().map(|k| k.as_str());
-            let error = error_in(layer, &here, format!("unknown key `{}`; expected one of {}", cut(key), words(names.clone())));
+            let error = error_in(layer, &here, format!("unknown key; expected one of {}", words(names.clone())));
             if let Some(hint) = known_elsewhere(key, path, shape) {
                 return Err(error.hint(hint));
             }
@@ -281,7 +281,7 @@ fn known_elsewhere(key: &str, path: &Path, shape: &Shape) -> Option<String> {
         }
         "learningrate" | "eta" | "stepsize" => format!("the learning rate is {}", section("lr")),
         "batch" | "bs" | "minibatch" => format!("the batch size is {}", section("batch_size")),
-        "nepochs" | "numepochs" | "maxepochs" | "epoch" => format!("it is {}", section("epochs")),
+        "nepochs" | "numepochs" | "maxepochs" => format!("it is {}", section("epochs")),
         "optimizer" | "optimiser" | "optim" => "training is by SGD with momentum; there is no other optimiser yet".into(),
         "dataset" => "it is `data`".into(),
         "architecture" | "arch" | "network" => "it is `model: {kind: …}`".into(),
