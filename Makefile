@@ -49,7 +49,12 @@ tensorboard: .venv/tools ## watch logs/ in TensorBoard
 
 test: libtorch .venv/tools ## all tests; with TRANSFERGRID_DATA also those on real MNIST and CIFAR-10
 	$(CARGO) test --release
+	$(CHECKED) --lib --test kernels --test fused --test golden_sgd --test regularisers
 	$(CARGO) test --release --no-default-features --target-dir target/no-torch
+
+# Debug assertions and overflow checks in this crate alone, for what touches native code: the dependencies are not built again.
+CHECKED := $(CARGO) test --release --config 'profile.release.package.transfergrid.debug-assertions=true' \
+	--config 'profile.release.package.transfergrid.overflow-checks=true'
 
 # Kills, damage, full disks, races, and a real Slurm where SLURM_CONF names one; one at a time, since they look at the clock.
 test-faults: libtorch ## minutes of kills, damage, full disks and races; a real Slurm, if there is one

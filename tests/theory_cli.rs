@@ -461,7 +461,7 @@ fn an_index_is_no_feature_in_any_format_and_constants_are_judged_alike() {
 
     // 0.1 + 0.2 and 0.3: constant up to rounding, for the message and for the flag.
     let rounding = |text: &str| -> String {
-        let value = |i: usize| if i % 2 == 0 { "0.30000000000000004" } else { "0.3" };
+        let value = |i: usize| if i.is_multiple_of(2) { "0.30000000000000004" } else { "0.3" };
         text.lines().enumerate().map(|(i, l)| format!("{l},{}\n", if i == 0 { "k" } else { value(i) })).collect()
     };
     let here = tempfile::tempdir().unwrap();

@@ -213,7 +213,7 @@ fn elements<T: Plain>(x: &Tensor) -> Option<(*mut T, usize)> {
 /// A contiguous CPU tensor's elements. Nothing may write to the tensor, or to another one of the same memory, while they are borrowed.
 ///
 /// # Panics
-/// See [`elements`].
+/// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
 pub fn slice<T: Plain>(x: &Tensor) -> &[T] {
     // SAFETY: so many elements of this kind, contiguous and aligned, of a tensor that outlives the borrow.
     elements(x).map_or(&[], |(pointer, n)| unsafe { std::slice::from_raw_parts(pointer, n) })
@@ -222,7 +222,7 @@ pub fn slice<T: Plain>(x: &Tensor) -> &[T] {
 /// The same, to write to. No other tensor of the same memory may be read or written while they are borrowed.
 ///
 /// # Panics
-/// See [`elements`].
+/// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
 pub fn slice_mut<T: Plain>(x: &mut Tensor) -> &mut [T] {
     // SAFETY: as above, and the tensor is borrowed exclusively.
     elements(x).map_or(&mut [], |(pointer, n)| unsafe { std::slice::from_raw_parts_mut(pointer, n) })

@@ -4,7 +4,7 @@
 pub enum Cell {
     Number(f64),
     /// Nothing, or a word that stands for nothing.
-    Missing(Option<Box<String>>),
+    Missing(Box<str>),
     Other(Box<Other>),
 }
 
@@ -35,7 +35,7 @@ impl Cell {
     /// A field of a text file.
     pub fn of_text(field: &str) -> Cell {
         if MISSING.iter().any(|word| word.eq_ignore_ascii_case(field)) {
-            return Cell::Missing((!field.is_empty()).then(|| Box::new(field.into())));
+            return Cell::Missing(field.into());
         }
         if let Ok(number) = field.parse() {
             return Cell::Number(number);

@@ -142,7 +142,7 @@ fn numbers(path: &Path, raw: &Raw, kept: &[usize]) -> Result<Array2<f64>, DataEr
                     return Err(wrong(path, format!("{} is {v}", place()), "fill in or leave out rows with missing values"));
                 }
                 Cell::Missing(word) => {
-                    let what = word.as_ref().map_or("is missing".into(), |word| format!("is missing (`{word}`)"));
+                    let what = if word.is_empty() { "is missing".into() } else { format!("is missing (`{word}`)") };
                     return Err(wrong(path, format!("{} {what}", place()), "fill in or leave out rows with missing values"));
                 }
                 Cell::Other(other) => {

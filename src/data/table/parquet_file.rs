@@ -37,7 +37,7 @@ fn index_columns(pandas: &str) -> Vec<String> {
 
 fn cell(field: &Field) -> Cell {
     match field {
-        Field::Null => Cell::Missing(None),
+        Field::Null => Cell::Missing("".into()),
         Field::Bool(v) => Cell::truth(*v),
         Field::Byte(v) => Cell::Number(f64::from(*v)),
         Field::Short(v) => Cell::Number(f64::from(*v)),
