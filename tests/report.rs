@@ -329,6 +329,17 @@ fn the_first_sentence_says_what_is_unhealthy() {
     assert!(verdict == Verdict::Collapsed && words.starts_with("What transfers best is a source that learned nothing"), "{words}");
     assert!(words.contains("not shown to be better than guessing"), "{words}");
 
+    // At the end of the grid too: but nobody is sent further into penalties that let a source learn nothing.
+    let mut collapsed = group(&GRID, &[0.0, 0.1], 5, |l, s| peak(l, -3.0, s), |l, m, s| peak(l, 3.0, s) - m, |s| peak(0.1, -1.0, s) - 0.2);
+    let last = collapsed.source.len() - 1;
+    collapsed.source_guess.accuracy = 0.5;
+    collapsed.source[last].by_seed.iter_mut().flatten().for_each(|metrics| {
+        std::sync::Arc::make_mut(metrics).insert("test_acc".into(), 0.5);
+    });
+    let (verdict, words) = said(collapsed);
+    assert!(verdict == Verdict::Collapsed && words.contains("the largest of the grid") && !words.contains("widen it"), "{words}");
+    assert!(words.contains("where the source is not shown to have learned anything"), "{words}");
+
     let mut nothing = healthy();
     nothing.source_guess.accuracy = 0.99;
     let (verdict, words) = said(nothing);

@@ -288,8 +288,8 @@ fn the_demo_answers() {
     let done = run(&mut sweep(&repository().join("experiments/demo.yaml"), folder.path(), &cpu(&[])));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     for word in [
-        "transfer-optimal λ₀ is",
-        "source-optimal λ₀ =",
+        "by validation accuracy λ₀* =",
+        "against λ_S* =",
         "How sure",
         "Cost of choosing",
         "negative transfer",
@@ -299,6 +299,7 @@ fn the_demo_answers() {
         assert!(done.stdout.contains(word), "{word} in {}", done.stdout);
     }
     let summary = json(&std::fs::read_to_string(folder.path().join("demo/report/summary.json")).unwrap());
+    assert!(done.stdout.contains(summary["headline"].as_str().unwrap()), "{}", done.stdout);
     for key in [
         "lambda0_source_optimal",
         "lambda0_transfer_optimal",

@@ -1,7 +1,7 @@
 //! The answer: optima on validation images, what they cost on test images, and intervals over seeds.
 
 use super::collect::{Cell, Group, Metric};
-use super::stats::{bootstrap, even, mean_interval, quantile, vertex, weighted, Interval};
+use super::stats::{bootstrap, even, quantile, vertex, weighted, Interval};
 use crate::config::{number, significant, Selection, Stronger};
 
 /// The answer for one group under one metric.
@@ -454,7 +454,7 @@ impl Answer {
         let (i, j) = self.transfer?;
         let best = self.test_scores(&group.target[i][j])?;
         let other = self.test_scores(&group.target[self.source?][self.companion?])?;
-        Some(mean_interval(&best.iter().zip(other).map(|(a, b)| a - b).collect::<Vec<_>>()))
+        Some(self.metric.paired(&best.iter().zip(other).map(|(a, b)| a - b).collect::<Vec<_>>()))
     }
 
     /// One seed alone has no others to choose for it: its difference, without an interval.
@@ -471,7 +471,7 @@ impl Answer {
             let gain = self.test_scores(&group.target[i][j])?[seed] - self.test_scores(&group.scratch[k])?[seed];
             Some((gain * 1e12).round() / 1e12)
         };
-        let gain = mean_interval(&(0..n).map(of_seed).collect::<Option<Vec<f64>>>()?);
+        let gain = self.metric.paired(&(0..n).map(of_seed).collect::<Option<Vec<f64>>>()?);
         let estimate = if gain.estimate.abs() < 1e-12 { 0.0 } else { gain.estimate };
         Some(Interval { estimate, ..gain })
     }
@@ -481,15 +481,25 @@ impl Answer {
         let strength = group.strength.axis.as_str();
         let whole = self.is_whole(group);
         let seeds = group.seeds.len();
-        let mut note = |name: &str, key: &str, edge: Option<Edge>, value: f64, most: f64, stages: usize| {
+        // `most`: up to where the grid can be widened; none where that would be of no use.
+        let mut note = |name: &str, key: &str, edge: Option<Edge>, value: f64, most: Option<f64>, stages: usize| {
             match edge {
                 Some(edge) if key == strength && !whole => {
                     let which = if edge == Edge::High { "largest" } else { "smallest" };
                     edges.push(format!("{name} the {which} {key} that has results ({}): the best may be one that has none", number(value)));
                 }
-                Some(Edge::High) => {
-                    edges.push(format!("{name} the largest {key} of the grid ({}): {}", number(value), upwards(value, most, stages)))
+                Some(edge) if most.is_none() => {
+                    let which = if edge == Edge::High { "largest" } else { "smallest" };
+                    edges.push(format!(
+                        "{name} the {which} {key} of the grid ({}), where the source is not shown to have learned anything",
+                        number(value)
+                    ))
                 }
+                Some(Edge::High) => edges.push(format!(
+                    "{name} the largest {key} of the grid ({}): {}",
+                    number(value),
+                    upwards(value, most.unwrap_or(f64::INFINITY), stages)
+                )),
                 Some(Edge::Low) => {
                     let zero = if key == strength && key != "lambda0" { "" } else { ", or add 0" };
                     edges.push(format!(
@@ -511,12 +521,14 @@ impl Answer {
             (format!("the {name}-optimal λ₀ {}", if tied { "ties with" } else { "is" }), found.map(|(edge, _)| edge), value)
         };
         let (source, transfer) = (at(of(scores.source(all)), "source"), at(of(scores.transfer(all)), "transfer"));
-        self.source_edge = note(&source.0, strength, source.1, source.2, most, of_lambda0);
-        self.transfer_edge = note(&transfer.0, strength, transfer.1, transfer.2, most, of_lambda0);
+        // More of what leaves a source with nothing learned would not help.
+        let of_transfer = Some(most).filter(|_| self.verdict() != Verdict::Collapsed);
+        self.source_edge = note(&source.0, strength, source.1, source.2, Some(most), of_lambda0);
+        self.transfer_edge = note(&transfer.0, strength, transfer.1, transfer.2, of_transfer, of_lambda0);
         if let Some((_, j)) = self.transfer {
             let value = group.lambda1[j];
             let stages = seeds * group.lambda0.len();
-            note("the transfer-optimal λ₁ is", "lambda1", Edge::of(&group.lambda1, value, value), value, group.most.lambda1, stages);
+            note("the transfer-optimal λ₁ is", "lambda1", Edge::of(&group.lambda1, value, value), value, Some(group.most.lambda1), stages);
         }
         if let Some(best) = best(scratch, all) {
             let value = group.scratch_lambda[best.first];
@@ -525,7 +537,7 @@ impl Answer {
                 "scratch.lambdas",
                 Edge::of(&group.scratch_lambda, value, value),
                 value,
-                group.most.scratch,
+                Some(group.most.scratch),
                 seeds,
             );
         }

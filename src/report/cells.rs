@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::collect::{Cell, Group};
-use super::stats::{holm, mean, mean_interval, p_value, Interval};
+use super::stats::{holm, mean, p_value, Interval};
 
 /// The level at which a cell counts as better or worse than training from scratch, after Holm's correction.
 const LEVEL: f64 = 0.05;
@@ -54,9 +54,9 @@ pub fn rows(group: &Group, answer: &Answer) -> Vec<CellRow> {
                 lambda1: group.lambda1[j],
                 seeds: cell.by_seed.iter().flatten().count(),
                 validation: cell.values(&answer.seeds, answer.metric.key(false)).map(|v| mean(&v)),
-                test: measured(cell).map(|v| mean_interval(&v)),
-                source: measured(&group.source[i]).map(|v| mean_interval(&v)),
-                gain: gains.as_ref().map(|gains| mean_interval(gains)),
+                test: measured(cell).map(|v| answer.metric.level(&v)),
+                source: measured(&group.source[i]).map(|v| answer.metric.level(&v)),
+                gain: gains.as_ref().map(|gains| answer.metric.paired(gains)),
                 p: gains.as_ref().and_then(|gains| p_value(gains)),
                 p_holm: None,
                 lacks: lacks(group, cell),

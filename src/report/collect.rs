@@ -50,6 +50,25 @@ impl Metric {
         format!("{:+.digits$}", scale * value)
     }
 
+    /// The mean over the seeds. An interval around an accuracy that is wider than 0 to 100% says nothing: none. (One that only reaches beyond
+    /// 100%, as ± does near it, is kept.)
+    pub fn level(self, values: &[f64]) -> Interval {
+        let mean = mean_interval(values);
+        match self {
+            Metric::Accuracy => mean.within(mean.estimate - 0.5, mean.estimate + 0.5),
+            Metric::Loss => mean,
+        }
+    }
+
+    /// The mean of differences, paired by seed. An interval that holds differences that no two accuracies have is none.
+    pub fn paired(self, differences: &[f64]) -> Interval {
+        let mean = mean_interval(differences);
+        match self {
+            Metric::Accuracy => mean.within(-1.0, 1.0),
+            Metric::Loss => mean,
+        }
+    }
+
     /// Higher is better.
     pub fn score(self, value: f64) -> f64 {
         match self {

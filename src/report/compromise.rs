@@ -3,7 +3,7 @@
 use super::answer::Edge;
 use super::collect::Group;
 use super::section::Section;
-use super::stats::{bootstrap, even, mean_interval, quantile, weighted, Interval};
+use super::stats::{bootstrap, even, quantile, weighted, Interval};
 
 /// A λ₀ for all targets, chosen on validation images.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ fn costs(sections: &[Section], at: usize) -> Option<Vec<Interval>> {
         let (i, j) = answer.transfer?;
         let own = answer.test_scores(&rows[i][j])?;
         let here = answer.test_scores(&rows[at][answer.best_lambda1(&rows[at])?])?;
-        Some(mean_interval(&own.iter().zip(here).map(|(a, b)| a - b).collect::<Vec<_>>()))
+        Some(answer.metric.paired(&own.iter().zip(here).map(|(a, b)| a - b).collect::<Vec<_>>()))
     };
     sections.iter().map(cost).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::collect::{Cell, Metric};
 use super::section::{Report, Section};
-use super::stats::{mean_interval, Interval};
+use super::stats::Interval;
 use crate::config::Study;
 
 /// A `tabular` for each group.
@@ -38,7 +38,7 @@ fn tabular(section: &Section) -> String {
             None => format!("${centre}$"),
         }
     };
-    let values = |cell: &Cell| cell.values(&answer.seeds, answer.metric.key(true)).map(|v| mean_interval(&v));
+    let values = |cell: &Cell| cell.values(&answer.seeds, answer.metric.key(true)).map(|v| answer.metric.level(&v));
     let mut out = format!(
         "\\begin{{tabular}}{{lcclc}}\n\\toprule\n$\\lambda_0$ & source ({unit}) & target ({unit}) & $\\lambda_1$ & gain over scratch ({gain}) \\\\\n\\midrule\n"
     );
@@ -79,9 +79,9 @@ fn power(value: f64) -> String {
     if value.is_infinite() {
         return "$\\infty$".into();
     }
-    let text = format!("{value:.2e}");
+    // All digits: a point of the grid.
+    let text = format!("{value:e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let digits = digits.trim_end_matches('0').trim_end_matches('.');
     match (digits, exponent) {
         (_, "0") => format!("${digits}$"),
         ("1", _) => format!("$10^{{{exponent}}}$"),
@@ -154,6 +154,6 @@ mod tests {
     #[test]
     fn powers_of_ten_are_set_as_such() {
         let set: Vec<String> = [0.0, 1.0, 0.1, 0.02, 3.162277e-3, f64::INFINITY].map(super::power).to_vec();
-        assert_eq!(set, ["$0$", "$1$", "$10^{-1}$", "$2 \\times 10^{-2}$", "$3.16 \\times 10^{-3}$", "$\\infty$"]);
+        assert_eq!(set, ["$0$", "$1$", "$10^{-1}$", "$2 \\times 10^{-2}$", "$3.162277 \\times 10^{-3}$", "$\\infty$"]);
     }
 }

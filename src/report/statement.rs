@@ -57,9 +57,9 @@ pub fn of_section(section: &Section) -> String {
         };
     };
     if answer.log_ratio.is_none() {
-        let (lambda0, planned) = (short(group.lambda0[i]), group.lambda0.len());
+        let (lambda0, planned) = (point(group.lambda0[i]), group.lambda0.len());
         return match planned {
-            1 => format!("A single λ₀ ({lambda0}) has nothing to be compared with; the best λ₁ is {}.", short(group.lambda1[j])),
+            1 => format!("A single λ₀ ({lambda0}) has nothing to be compared with; the best λ₁ is {}.", point(group.lambda1[j])),
             _ => format!(
                 "Only λ₀ = {lambda0} of {planned} has a source and a target result for every seed: there is nothing to compare it with."
             ),
@@ -92,10 +92,10 @@ pub fn of_section(section: &Section) -> String {
             None => return String::new(),
         };
         let which = if whole { format!("the {name} of the grid") } else { format!("the {name} that has results") };
-        let ties = if group.lambda0[at] == end { which } else { format!("as good as {which}, {}", short(end)) };
+        let ties = if group.lambda0[at] == end { which } else { format!("as good as {which}, {}", point(end)) };
         let most = if group.strength.stands_for().is_none() { group.most.lambda0 } else { f64::INFINITY };
         let advice = match edge {
-            _ if !whole => "",
+            _ if !whole || answer.verdict() == Verdict::Collapsed => "",
             Some(Edge::High) if !room_above(end, most) => ", and the largest that the explicit step allows",
             _ => ": widen it",
         };
@@ -117,10 +117,10 @@ pub fn of_section(section: &Section) -> String {
     format!(
         "{note}{verdict}: by validation {} λ₀* = {}{} (with λ₁ = {}) against λ_S* = {}{}, {ratio} ({}).",
         answer.metric.name(),
-        short(group.lambda0[i]),
+        point(group.lambda0[i]),
         edge(answer.transfer_edge, i),
-        short(group.lambda1[j]),
-        short(group.lambda0[source]),
+        point(group.lambda1[j]),
+        point(group.lambda0[source]),
         edge(answer.source_edge, source),
         facts.join("; ")
     )
@@ -181,15 +181,15 @@ pub fn statement(report: &Report) -> String {
 /// One λ₀ for all targets, in words.
 fn compromised(compromise: &Compromise) -> String {
     let of = |choice: &Choice| {
-        let range = choice.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", short(low), short(high)));
-        let ties: Vec<String> = choice.ties.iter().map(|&i| short(compromise.lambda0[i])).collect();
+        let range = choice.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", point(low), point(high)));
+        let ties: Vec<String> = choice.ties.iter().map(|&i| point(compromise.lambda0[i])).collect();
         let ties = if ties.is_empty() { String::new() } else { format!(", as good as {}", ties.join(", ")) };
         let end = match choice.edge {
             Some(Edge::Low) => ", the smallest of the grid: widen it",
             Some(Edge::High) => ", the largest of the grid: widen it",
             None => "",
         };
-        format!("λ₀ = {}{end}{ties}{range}", short(compromise.lambda0[choice.at]))
+        format!("λ₀ = {}{end}{ties}{range}", point(compromise.lambda0[choice.at]))
     };
     let source = compromise.source.as_ref().map_or(String::new(), |choice| format!("; the source's own optimum is {}", of(choice)));
     format!(
@@ -250,7 +250,7 @@ pub fn details(section: &Section) -> Vec<(About, String)> {
         ));
     }
     if let Some(cost) = answer.mismatch_cost.filter(|_| answer.log_ratio.is_some()) {
-        let companion = answer.companion.map_or(String::new(), |j| format!(" (λ₁ = {})", short(group.lambda1[j])));
+        let companion = answer.companion.map_or(String::new(), |j| format!(" (λ₁ = {})", point(group.lambda1[j])));
         lines.push(match source == i {
             true => "Cost of choosing λ₀ by the source: none, the two are the same grid point.".to_string(),
             false => {
@@ -274,9 +274,9 @@ pub fn details(section: &Section) -> Vec<(About, String)> {
             "By validation {} instead: {}; source-optimal λ₀ = {}, transfer-optimal λ₀ = {} (λ₁ = {}){ratio}.",
             second.metric.name(),
             second.verdict().words(),
-            short(group.lambda0[s]),
-            short(group.lambda0[t]),
-            short(group.lambda1[u]),
+            point(group.lambda0[s]),
+            point(group.lambda0[t]),
+            point(group.lambda1[u]),
         ));
     }
     if let Some(rho) = group.aligned("rho") {
@@ -292,7 +292,7 @@ fn sureness(answer: &Answer) -> String {
     let Some(p) = answer.probability_stronger else { return "How sure: one seed gives no interval; use more seeds.".into() };
     let optima = [("λ_S*", answer.source_range), ("λ₀*", answer.transfer_range)];
     let optima: Vec<String> =
-        optima.iter().filter_map(|(name, range)| range.map(|(low, high)| format!("{name} {} to {}", short(low), short(high)))).collect();
+        optima.iter().filter_map(|(name, range)| range.map(|(low, high)| format!("{name} {} to {}", point(low), point(high)))).collect();
     let sure = match answer.verdict() {
         Verdict::Stronger | Verdict::Weaker => "the ratio's interval excludes 1",
         Verdict::Collapsed => "the source at λ₀* is not shown to be better than guessing",
@@ -323,10 +323,10 @@ fn negative_transfer(section: &Section) -> String {
             let verdict = match (gain.estimate < 0.0, gain.range) {
                 (true, Some((_, high))) if high < 0.0 => "negative transfer: yes",
                 (true, Some(_)) => "negative transfer: on average yes, but the interval includes none",
-                (true, None) => "negative transfer: yes, without an interval",
+                (true, None) => "negative transfer: on average yes, without an interval",
                 (false, Some((low, _))) if low > 0.0 => "negative transfer: no",
                 (false, Some(_)) => "negative transfer: no on average, but the interval includes it",
-                (false, None) => "negative transfer: no, without an interval",
+                (false, None) => "negative transfer: no on average, without an interval",
             };
             let how = if answer.seeds.len() > 1 {
                 "each seed at what the others choose"
@@ -335,7 +335,7 @@ fn negative_transfer(section: &Section) -> String {
             };
             format!(
                 "Against training from scratch (λ = {}): {} of target test {}, {how}; {verdict}.",
-                short(group.scratch_lambda[k]),
+                point(group.scratch_lambda[k]),
                 points(gain, answer.metric, "lower by", ""),
                 answer.metric.name()
             )
@@ -371,16 +371,16 @@ fn cautions(section: &Section) -> Vec<String> {
     {
         let Some((low, high)) = range.filter(|_| edge.is_none() && grid.len() > 1) else { continue };
         if high == grid[grid.len() - 1] && high.is_finite() {
-            lines.push(format!("Edge of the grid: the interval of {name} reaches its largest λ₀ ({}) and may go beyond.", short(high)));
+            lines.push(format!("Edge of the grid: the interval of {name} reaches its largest λ₀ ({}) and may go beyond.", point(high)));
         }
         if low == grid[0] && low > 0.0 {
-            lines.push(format!("Edge of the grid: the interval of {name} reaches its smallest λ₀ ({}) and may go beyond.", short(low)));
+            lines.push(format!("Edge of the grid: the interval of {name} reaches its smallest λ₀ ({}) and may go beyond.", point(low)));
         }
     }
     lines.extend(answer.ties.iter().map(|tie| format!("Tie: {tie}; the smaller is taken.")));
     let out: Vec<String> = (0..group.lambda0.len())
         .filter(|i| !answer.running.contains(i) && !answer.seeds.is_empty())
-        .map(|i| short(group.lambda0[i]))
+        .map(|i| point(group.lambda0[i]))
         .collect();
     if !out.is_empty() {
         lines.push(format!("Out of the running, without a result for every seed: λ₀ = {}.", out.join(", ")));
@@ -414,7 +414,16 @@ fn with_range(value: Interval) -> String {
     format!("{}{range}", short(value.estimate))
 }
 
-/// Three digits.
+/// A point of a grid: as it can be typed into a study, so that what is printed is what was used.
+pub fn point(value: f64) -> String {
+    if value.is_infinite() {
+        "∞".into()
+    } else {
+        number(value)
+    }
+}
+
+/// Three digits, of what was computed.
 pub fn short(value: f64) -> String {
     if value.is_infinite() {
         "∞".into()

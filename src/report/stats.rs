@@ -12,11 +12,18 @@ use crate::threads;
 /// Draws of every bootstrap.
 const DRAWS: usize = 2000;
 
-/// An estimate with its 95% interval; no interval where there are fewer than two seeds.
+/// An estimate with its 95% interval; no interval where there are fewer than two seeds, or where they say nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     pub estimate: f64,
     pub range: Option<(f64, f64)>,
+}
+
+impl Interval {
+    /// Without its interval where that holds values outside of `low` to `high`.
+    pub fn within(self, low: f64, high: f64) -> Interval {
+        Interval { range: self.range.filter(|range| range.0 >= low && range.1 <= high), ..self }
+    }
 }
 
 /// Arithmetic mean; NaN of nothing.
@@ -162,6 +169,19 @@ mod tests {
         assert_eq!((percentile(&sorted, 0.0), percentile(&sorted, 1.0), percentile(&sorted, 0.5)), (0.0, 4.0, 1.5));
         assert_eq!(percentile(&[f64::INFINITY, f64::INFINITY], 0.3), f64::INFINITY);
         assert_eq!(percentile(&[f64::NEG_INFINITY, 1.0], 0.5), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn an_interval_of_impossible_accuracies_is_none() {
+        use crate::report::collect::Metric::{Accuracy, Loss};
+        // Two seeds, 30 points apart: t = 12.7 makes ±191 points of it.
+        let apart = [-0.15, 0.15];
+        assert_eq!(Accuracy.paired(&apart).range, None);
+        assert!(Loss.paired(&apart).range.is_some());
+        assert_eq!(Accuracy.level(&[0.5, 0.8]).range, None);
+        // Close to 100% the interval reaches beyond it, and stays: it says how far the seeds are apart.
+        assert!(Accuracy.level(&[0.99, 0.999, 0.995]).range.is_some_and(|(_, high)| high > 1.0));
+        assert!(Accuracy.paired(&[0.01, 0.02, 0.015]).range.is_some());
     }
 
     #[test]

@@ -9,14 +9,14 @@ use super::{fitted, summarise, title, GREY};
 use crate::config::Study;
 use crate::report::collect::Metric;
 use crate::report::section::Section;
-use crate::report::statement::short;
+use crate::report::statement::point;
 
 /// Both optima, by colour and value.
 pub fn legend(out: &mut Vec<Step>, section: &Section, left: f64, y: f64) {
     let (group, answer) = (&section.group, &section.answer);
     let marks: [(RGBColor, Option<String>); 2] = [
-        (ORANGE, answer.source.map(|i| format!("λₛ* = {} (source)", short(group.lambda0[i])))),
-        (BLUE, answer.transfer.map(|(i, _)| format!("λ₀* = {} (target)", short(group.lambda0[i])))),
+        (ORANGE, answer.source.map(|i| format!("λₛ* = {} (source)", point(group.lambda0[i])))),
+        (BLUE, answer.transfer.map(|(i, _)| format!("λ₀* = {} (target)", point(group.lambda0[i])))),
     ];
     for (i, (color, words)) in marks.into_iter().enumerate() {
         let x = left + 425.0 * i as f64;

@@ -114,14 +114,15 @@ fn heat_steps(study: &Study, section: &Section) -> Option<Vec<Step>> {
             steps.push(line(vec![reach(a, b), reach(b, a)], RGBColor(230, 0, 60), 5.0));
         }
     }
+    let (name0, name1) = (labels(&group.lambda0), labels(&group.lambda1));
     let every = |n: usize, room: f64, need: f64| ((need * n as f64 / room).ceil() as usize).max(1);
     let step = every(columns, right - left, 92.0);
-    for (i, lambda) in group.lambda0.iter().enumerate().filter(|(i, _)| i % step == 0) {
-        steps.push(text((corner(i, 0).0 + w / 2.0, bottom + 12.0), short(*lambda), HPos::Center, VPos::Top, INK));
+    for i in (0..columns).step_by(step) {
+        steps.push(text((corner(i, 0).0 + w / 2.0, bottom + 12.0), name0[i].clone(), HPos::Center, VPos::Top, INK));
     }
     let step = every(rows, bottom - top, 36.0);
-    for (j, lambda) in group.lambda1.iter().enumerate().filter(|(j, _)| j % step == 0) {
-        steps.push(text((left - 12.0, corner(0, j).1 + h / 2.0), short(*lambda), HPos::Right, VPos::Center, INK));
+    for j in (0..rows).step_by(step) {
+        steps.push(text((left - 12.0, corner(0, j).1 + h / 2.0), name1[j].clone(), HPos::Right, VPos::Center, INK));
     }
     steps.push(text(((left + right) / 2.0, bottom + 92.0), name(&group.strength), HPos::Center, VPos::Bottom, INK));
     steps.push(Step::Text {
@@ -156,11 +157,12 @@ fn heat_steps(study: &Study, section: &Section) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// Two digits: the axis has no room for more.
-fn short(value: f64) -> String {
-    if value == 0.0 || value.is_infinite() {
-        number(value).replace("inf", "∞")
-    } else {
-        number(significant(value, 2))
-    }
+/// The values of an axis in the fewest digits, from two on, that tell them apart: it has no room for more.
+fn labels(values: &[f64]) -> Vec<String> {
+    let at = |digits: usize| -> Vec<String> {
+        let label = |value: &f64| if value.is_infinite() { "∞".into() } else { number(significant(*value, digits)) };
+        values.iter().map(label).collect()
+    };
+    let distinct = |labels: &Vec<String>| labels.iter().collect::<std::collections::HashSet<_>>().len() == labels.len();
+    (2..=17).map(at).find(distinct).unwrap_or_else(|| at(17))
 }

@@ -10,7 +10,6 @@ use super::{fitted, title, GREY};
 use crate::config::Study;
 use crate::report::collect::Metric;
 use crate::report::section::Section;
-use crate::report::stats::mean_interval;
 
 /// Target test metric at each λ₀ (with its best λ₁) minus that at λ₀*, paired by seed: far narrower than the difference of two bands of
 /// Figure 2, since what a seed does to all λ₀ alike cancels. Higher is better. None with fewer than two λ₀ or two seeds.
@@ -23,9 +22,9 @@ pub fn mismatch(study: &Study, section: &Section) -> Result<Option<Figure>> {
         .filter_map(|k| {
             let row = &group.target[k];
             let own = answer.test_scores(&row[answer.best_lambda1(row)?])?;
-            let paired = mean_interval(&own.iter().zip(&best).map(|(a, b)| unit * (a - b)).collect::<Vec<_>>());
+            let paired = answer.metric.paired(&own.iter().zip(&best).map(|(a, b)| a - b).collect::<Vec<_>>());
             let (low, high) = paired.range?;
-            Some((group.lambda0[k], paired.estimate, low, high))
+            Some((group.lambda0[k], unit * paired.estimate, unit * low, unit * high))
         })
         .collect();
     if points.len() < 2 {

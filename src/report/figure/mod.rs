@@ -18,7 +18,6 @@ pub use mismatch::mismatch;
 
 use super::answer::Answer;
 use super::collect::{Cell, Group};
-use super::stats::mean_interval;
 use crate::config::Study;
 
 const GREY: canvas::RGBColor = canvas::RGBColor(110, 110, 110);
@@ -26,10 +25,9 @@ const GREY: canvas::RGBColor = canvas::RGBColor(110, 110, 110);
 /// Mean and 95% interval of a test metric over the answer's seeds, in the figure's units (percent, or nats).
 fn summarise(cell: &Cell, answer: &Answer) -> Option<(f64, f64, f64)> {
     let (_, unit, _) = answer.metric.unit();
-    let values: Vec<f64> = cell.values(&answer.seeds, answer.metric.key(true))?.into_iter().map(|v| unit * v).collect();
-    let mean = mean_interval(&values);
+    let mean = answer.metric.level(&cell.values(&answer.seeds, answer.metric.key(true))?);
     let (low, high) = mean.range.unwrap_or((mean.estimate, mean.estimate));
-    Some((mean.estimate, low, high))
+    Some((unit * mean.estimate, unit * low, unit * high))
 }
 
 /// A heading or label that has `width` pixels: smaller text where it is long, cut where even that is too long.

@@ -13,7 +13,7 @@ use crate::report::comparison::Setting;
 use crate::report::compromise::{Choice, Compromise};
 use crate::report::drawing::Drawing;
 use crate::report::section::{Report, Section};
-use crate::report::statement::{bound, details, headline, incomplete, left_out, of_section, short, About};
+use crate::report::statement::{bound, details, headline, incomplete, left_out, of_section, point, short, About};
 use crate::report::stats::Interval;
 
 /// Rows of the table of stages without a result; a study that has just begun lacks thousands.
@@ -112,9 +112,9 @@ fn cards(section: &Section) -> Markup {
     };
     html! {
         div class="cards" {
-            div class="card source" { "best for the source, λ_S*" b { (short(group.lambda0[source])) } span class="soft" { (between(answer.source_range, &short)) } }
-            div class="card target" { "best to transfer from, λ₀*" b { (short(group.lambda0[transfer])) }
-                span class="soft" { (between(answer.transfer_range, &short)) "; with λ₁ = " (short(group.lambda1[lambda1])) } }
+            div class="card source" { "best for the source, λ_S*" b { (point(group.lambda0[source])) } span class="soft" { (between(answer.source_range, &point)) } }
+            div class="card target" { "best to transfer from, λ₀*" b { (point(group.lambda0[transfer])) }
+                span class="soft" { (between(answer.transfer_range, &point)) "; with λ₁ = " (point(group.lambda1[lambda1])) } }
             div class="card" { "λ₀*/λ_S*: " (order) b { (bound(answer)) (ratio.map_or("–".into(), |r| short(r.estimate.exp()))) }
                 span class="soft" { (between(ratio.and_then(|r| r.range).map(|(l, h)| (l.exp(), h.exp())), &short)) } }
             @if source != transfer { (difference(answer.mismatch_cost, "what λ_S* costs the target", false)) }
@@ -154,8 +154,8 @@ fn cells(section: &Section, id: &str) -> Markup {
                     @if target { span class="tag target" { "λ₀*, λ₁*" } " " }
                     (row.lacks.as_deref().unwrap_or_default())
                 }
-                (number_cell(&short(row.lambda0), Some(row.lambda0)))
-                (number_cell(&short(row.lambda1), Some(row.lambda1)))
+                (number_cell(&point(row.lambda0), Some(row.lambda0)))
+                (number_cell(&point(row.lambda1), Some(row.lambda1)))
                 (plain(row.source.map(|v| v.estimate)))
                 (plain(row.validation))
                 (plain(row.test.map(|v| v.estimate)))

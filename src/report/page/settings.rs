@@ -4,7 +4,7 @@ use maud::{html, Markup};
 
 use super::{number_cell, table, Head};
 use crate::report::comparison::Setting;
-use crate::report::statement::short;
+use crate::report::statement::{point, short};
 use crate::report::stats::Interval;
 
 /// A row for each: its name, where its name leads, and the answer.
@@ -26,7 +26,7 @@ pub fn settings<'a>(id: &str, rows: impl Iterator<Item = (String, String, &'a Se
 }
 
 fn row(name: &str, link: &str, s: &Setting) -> Markup {
-    let lambda = |value: Option<f64>| number_cell(&value.map_or("–".into(), short), value);
+    let lambda = |value: Option<f64>| number_cell(&value.map_or("–".into(), point), value);
     let ratio = s.log_ratio.map(|r| r.estimate.exp());
     let range = s.log_ratio.and_then(|r| r.range).map(|(low, high)| (low.exp(), high.exp()));
     let difference = |value: Option<Interval>| {
