@@ -4,12 +4,21 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     keep_memory();
+    take_errors();
     match transfergrid::caught::caught(transfergrid::cli::run).and_then(|outcome| outcome) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             transfergrid::cli::complain(&format!("error: {error:#}"));
             ExitCode::from(transfergrid::cli::exit_code(&error))
         }
+    }
+}
+
+/// A file beyond the limit of sizes (`ulimit -f`, a quota) is an error of the write, not the end of the program.
+fn take_errors() {
+    // SAFETY: called before any other thread exists; ignoring a signal runs no code of ours.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
 

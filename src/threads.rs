@@ -40,7 +40,9 @@ fn pool() -> Option<&'static ThreadPool> {
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // rayon's own default heeds RAYON_NUM_THREADS. A refused thread is not asked for again.
-        build(wanted).or_else(|| (2..wanted.max(cores)).rev().find_map(build)).filter(|pool| pool.current_num_threads() > 1)
+        build(wanted)
+            .or_else(|| (2..if wanted == 0 { cores } else { wanted }).rev().find_map(build))
+            .filter(|pool| pool.current_num_threads() > 1)
     };
     POOL.get_or_init(first).as_ref()
 }

@@ -219,7 +219,9 @@ fn an_index_is_given_up_only_where_it_dies_without_saving_anything() {
     // Deaths with something new between them: as many as there are.
     for state in 1..=6 {
         killed();
-        write(&running, "shard-0-of-2.saved", &format!("pack-a {state}\n"));
+        // Whoever took over from one that may still be alive writes beside it.
+        let file = if state % 2 == 0 { "shard-0-of-2.saved" } else { "shard-0-of-2-2.saved" };
+        write(&running, file, &format!("pack-a {state}\n"));
         let done = shard(&["--mock-lost", "0", "--workers", "1"]); // its only worker loses its device: exit 1, nothing saved
         assert_eq!(done.code, Some(1), "{}", done.stderr);
         assert!(done.stderr.contains("was killed before; going on") && done.stderr.contains("every worker has died"), "{}", done.stderr);
@@ -233,8 +235,8 @@ fn an_index_is_given_up_only_where_it_dies_without_saving_anything() {
     // An error after something was saved ends as an interruption, which no index counts.
     let study_of = |name: &str| SMALL.replace("name: small", &format!("name: {name}"));
     write(folder.path(), "small.yaml", &study_of("other"));
-    let saved = shard(&["--mock-deadly", "0.5", "--workers", "1"]);
-    assert!([0, 1, 3, 75].contains(&saved.code.unwrap()), "{}", saved.stderr);
+    let saved = shard(&["--mock-deadly", "0.2", "--workers", "1"]); // which stages is a matter of their keys
+    assert!(saved.code == Some(75) && saved.stderr.contains("the index starts anew"), "{:?}: {}", saved.code, saved.stderr);
     write(folder.path(), "small.yaml", SMALL);
     let done = shard(&[]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);

@@ -182,6 +182,8 @@ fn formats() {
     assert!(read(elsewhere.join("index.html")).contains("href=\"../small/records/\""));
     let wrong = run(program().arg("report").arg(&study).arg(study.join(".")));
     assert!(wrong.code == Some(2) && wrong.stderr.contains("is given twice"), "{}", wrong.stderr);
+    let wrong = run(program().arg("report").arg(&study).arg(folder.path().join("smal")));
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("smal does not exist"), "{}", wrong.stderr);
 }
 
 #[test]

@@ -107,6 +107,10 @@ fn a_run_is_the_same_for_any_number_of_threads_and_goes_on_where_it_stopped() {
     assert_eq!(seconds(kept.lines().next().unwrap()), seconds(first), "the finished case was not drawn again");
     // TensorBoard's files are there.
     assert!(here.path().join("one/little/tb/rho=0.7").is_dir());
+    // More draws are the same study; another ρ is not.
+    ok(here.path(), &["run", "study.yaml", "--out", "one", "--quiet", "--set", "draws=60"]);
+    let other = theory(here.path(), &["run", "study.yaml", "--out", "one", "--quiet", "--set", "rho=0.31"]);
+    assert!(other.code == Some(2) && other.stderr.contains("of another study called `little`"), "{}", other.stderr);
 }
 
 #[test]
@@ -172,6 +176,11 @@ fn claims_need_evidence() {
     let text = run(&shipped("figure1.yaml"), &["p=200", "rho=[0.5, 0.6]", "lambda0={log: {from: 1, to: 2000, points: 31}}"]);
     assert!(text.contains("[not decided] the ratio crosses 1 at ρ = 1 (γ = 2, σ₀² = 0.5)"), "{text}");
     assert!(text.contains("[holds] λ₀* > λ_S* for ρ < 1"), "{text}");
+    assert!(!text.contains("()"), "{text}");
+    // Three λ₀ have no interval: what they seem to cross is not decided, and ρ is all there is to name.
+    let text = run(&shipped("figure1.yaml"), &["p=50", "rho=[0.5, 1, 2]", "lambda0=[1, 10, 100]", "zip=[]", "gamma=2", "source.noise=0.5"]);
+    assert!(!text.contains("()") && !text.contains("(, "), "{text}");
+    assert!(!text.contains("no bound to no bound") || !text.contains("[holds] the ratio crosses"), "{text}");
     // A grid that holds neither optimum says nothing about their order.
     let text = run(&shipped("figure1.yaml"), &["p=200", "lambda0=[20000, 30000, 40000]"]);
     assert!(text.contains("[not decided] λ₀* > λ_S* for ρ < 1"), "{text}");
@@ -438,6 +447,27 @@ fn one_row_or_an_interval_beyond_the_whole_error_gives_no_verdict() {
     response[7] = 5000.0;
     let (outlier, _) = fitted(&csv(&x0, &y0), &csv(&x1, &response));
     assert!(outlier.starts_with("No verdict: line 9 of b.csv decides"), "{outlier}");
+    // Two such rows hide each other from a look at one.
+    for in_source in [false, true] {
+        let (mut source, mut target) = (y0.clone(), y1.clone());
+        let coded = if in_source { &mut source } else { &mut target };
+        (coded[3], coded[11]) = (-9999.0, -9999.0);
+        let (two, words) = fitted(&csv(&x0, &source), &csv(&x1, &target));
+        let file = if in_source { "a.csv" } else { "b.csv" };
+        assert!(two.starts_with(&format!("No verdict: 2 rows of {file} decide")), "{two}");
+        assert!(words.contains("warning: column `y` is spread"), "{words}");
+    }
+    // A category that occurs once decides nothing, however many there are; beside them an outlier is found all the same.
+    let categories = |text: String| -> String {
+        let more = |i: usize| -> String {
+            (0..15).map(|j| if i == 0 { format!(",d{j}") } else { format!(",{}", u8::from(i == j + 1)) }).collect()
+        };
+        text.lines().enumerate().map(|(i, line)| format!("{line}{}\n", more(i))).collect()
+    };
+    let (sentence, _) = fitted(&categories(csv(&x0, &y0)), &categories(csv(&x1, &y1)));
+    assert!(sentence.starts_with("Transfer"), "{sentence}");
+    let (sentence, _) = fitted(&categories(csv(&x0, &y0)), &categories(csv(&coded, &y1)));
+    assert!(sentence.starts_with("No verdict: line 5 of b.csv decides"), "{sentence}");
     let few = |n: usize| csv(&x1.slice(ndarray::s![..n, ..]).to_owned(), &y1.slice(ndarray::s![..n]).to_owned());
     for n in [3, 4] {
         let (sentence, _) = fitted(&csv(&x0, &y0), &few(n));
@@ -457,7 +487,11 @@ fn an_index_is_no_feature_in_any_format_and_constants_are_judged_alike() {
     let (plain, _) = fitted(&csv(&x0, &y0), &csv(&x1, &y1));
     let (indexed, words) = fitted(&numbered(&csv(&x0, &y0)), &numbered(&csv(&x1, &y1)));
     assert_eq!(plain, indexed);
-    assert!(words.contains("the first column (it has no name) numbers the rows and is left out"), "{words}");
+    assert!(words.contains("the first column (it has no name) is the index of the rows and is left out"), "{words}");
+
+    // An index of two levels.
+    let (twice, _) = fitted(&numbered(&numbered(&csv(&x0, &y0))), &numbered(&numbered(&csv(&x1, &y1))));
+    assert_eq!(plain, twice);
 
     // 0.1 + 0.2 and 0.3: constant up to rounding, for the message and for the flag.
     let rounding = |text: &str| -> String {
@@ -473,6 +507,7 @@ fn an_index_is_no_feature_in_any_format_and_constants_are_judged_alike() {
     assert!(refused.stderr.contains("a.csv: column `k` is constant") && refused.stderr.contains("--drop-constant"), "{}", refused.stderr);
     let dropped = ok(here.path(), &[arguments.as_slice(), &["--drop-constant"]].concat());
     assert_eq!(dropped.lines().next().unwrap(), plain);
+    assert!(dropped.contains("constant in the source and left out: k"), "{dropped}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The command line: one file for each subcommand.
 
+mod attempt;
 mod bench;
 mod data;
 mod doctor;
 mod launch;
-mod lives;
 mod plan;
 mod report;
 mod schema;
@@ -161,26 +161,41 @@ fn print(text: &str) {
 }
 
 /// A folder holds the results of one study: another one of the same name needs a folder of its own. It is the same study as long as some of its
-/// stages (of a ridge study: cases) are. `has`: whether there is a result under a key. Gives the number of results that left the study.
-fn refuse_other_study(folder: &Folder, study: &Study, now: &HashSet<String>, has: impl Fn(&str) -> bool) -> Result<usize> {
-    let Ok(old) = Study::load(&folder.study(), &Overrides::default()) else { return Ok(0) };
-    let keys: HashSet<String> = match old.kind {
-        Kind::Network => Plan::new(&old).map(|plan| plan.stages.into_iter().map(|stage| stage.key).collect()).unwrap_or_default(),
-        Kind::Ridge => ridge::cases(&old).map(|cases| cases.into_iter().map(|case| case.key).collect()).unwrap_or_default(),
-    };
-    let with_results: Vec<&String> = keys.iter().filter(|key| has(key)).collect();
-    if !with_results.is_empty() && keys.is_disjoint(now) {
-        return Err(usage(
-            format!(
-                "{} holds {} results of another study called `{}`: none of its stages is one of this study's",
-                folder.0.display(),
-                with_results.len(),
-                study.name
-            ),
-            "give this study another name, choose another --out, or discard the results with --fresh",
-        ));
+/// stages (of a ridge study: cases, whatever their draws) are. `results`: the keys that have results, read only where that is not known yet.
+fn refuse_other_study(folder: &Folder, study: &Study, results: impl FnOnce() -> Result<HashSet<String>>) -> Result<()> {
+    // All shards of a study start with the same one.
+    if std::fs::read_to_string(folder.study()).is_ok_and(|text| text == study.to_yaml()) {
+        return Ok(());
     }
-    Ok(with_results.iter().filter(|key| !now.contains(**key)).count())
+    let set = match ridge::cases(study) {
+        Ok(cases) if study.kind == Kind::Ridge => {
+            cases.first().map_or(vec![], |case| vec![format!("draws={}", case.settings.draws), format!("seed={}", case.settings.seed)])
+        }
+        _ => vec![],
+    };
+    let Ok(old) = Study::load(&folder.study(), &Overrides { set, ..Overrides::default() }) else { return Ok(()) };
+    let keys = |study: &Study| -> HashSet<String> {
+        match study.kind {
+            Kind::Network => Plan::new(study).map_or(HashSet::new(), |plan| plan.stages.into_iter().map(|stage| stage.key).collect()),
+            Kind::Ridge => ridge::cases(study).map_or(HashSet::new(), |cases| cases.into_iter().map(|case| case.key).collect()),
+        }
+    };
+    if !keys(&old).is_disjoint(&keys(study)) {
+        return Ok(());
+    }
+    let results = results()?;
+    if results.is_empty() {
+        return Ok(());
+    }
+    Err(usage(
+        format!(
+            "{} holds {} results of another study called `{}`: none of its stages is one of this study's",
+            folder.0.display(),
+            results.len(),
+            study.name
+        ),
+        "give this study another name, choose another --out, or discard the results with --fresh",
+    ))
 }
 
 /// A folder holds results of one kind.

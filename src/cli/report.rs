@@ -82,7 +82,7 @@ impl ReportArgs {
         if self.json {
             self.format = Format::Json;
         }
-        self.leave_out_what_is_no_study();
+        self.leave_out_what_is_no_study()?;
         let folders: Vec<Folder> = self.folders.iter().cloned().map(Folder).collect();
         if let Some(twice) = (1..folders.len()).find(|&i| folders[..i].iter().any(|f| same(&f.0, &folders[i].0))) {
             return Err(usage(format!("{} is given twice", folders[twice].0.display()), "name each folder once"));
@@ -95,10 +95,13 @@ impl ReportArgs {
     }
 
     /// Of several paths, such as `logs/*`, those that are no study's folder are passed over: a comparison, say, or a file.
-    fn leave_out_what_is_no_study(&mut self) {
+    fn leave_out_what_is_no_study(&mut self) -> Result<()> {
         let is_study = |path: &PathBuf| Folder(path.clone()).study().is_file();
         if self.folders.len() < 2 || !self.folders.iter().any(is_study) {
-            return;
+            return Ok(());
+        }
+        if let Some(missing) = self.folders.iter().find(|path| !path.exists()) {
+            return Err(usage(format!("{} does not exist", missing.display()), "name folders of results, logs/STUDY"));
         }
         let (studies, others): (Vec<PathBuf>, Vec<PathBuf>) = std::mem::take(&mut self.folders).into_iter().partition(is_study);
         self.folders = studies;
@@ -106,6 +109,7 @@ impl ReportArgs {
             let names: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
             complain(&format!("no study's folder, left out: {}", names.join(", ")));
         }
+        Ok(())
     }
 
     /// Makes and shows every report, and the comparison. A folder that cannot be read does not keep the others away; its error comes last.

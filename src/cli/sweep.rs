@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 use clap::{Args, FromArgMatches, ValueEnum};
 
-use super::lives::Life;
+use super::attempt::Attempt;
 use super::report::is_settled;
 use super::shard::ShardArg;
 use super::watch::Watch;
@@ -168,20 +168,22 @@ impl SweepArgs {
             .map(|shard| shard.resolve(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())))
             .transpose()?;
         let folder = Folder(self.out.join(&study.name));
-        // Everything that can be refused is refused before anything is discarded.
-        let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()), folder.calibration())?;
+        let (writer, held) = match shard {
+            Some(shard) => (shard.writer(), Held::Wait),
+            None => ("main".into(), Held::Refuse),
+        };
         if self.out.exists() && !self.out.is_dir() {
             return Err(usage(
                 format!("--out {} is not a folder", self.out.display()),
                 "give a folder; results go to one of the study's name in it",
             ));
         }
+        // Before the data are read: that may be what it is killed for.
+        let attempt = if shard.is_some() { Attempt::begin(&folder, &writer)? } else { None };
+        // Everything that can be refused is refused before anything is discarded.
+        let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()), folder.calibration())?;
         refuse_other_kind(&folder, Kind::Network)?;
         folder.create()?;
-        let (writer, held) = match shard {
-            Some(shard) => (shard.writer(), Held::Wait),
-            None => ("main".into(), Held::Refuse),
-        };
         let yaml = study.to_yaml();
         let Some(lease) = Lease::take(&folder, &writer, &hash(&yaml), held, &stop, &|text| complain(text))? else {
             complain("interrupted while waiting; nothing was run");
@@ -193,7 +195,6 @@ impl SweepArgs {
         let mut part = Part::of(&plan, shard);
         let keys: HashSet<&str> = part.stages(&plan).map(|(_, stage)| stage.key.as_str()).collect();
         // With --fresh as if there were none.
-        let life = if shard.is_some() { Life::begin(&folder, &writer)? } else { None };
         let records = if self.fresh { Records::default() } else { Records::read_some(&folder, |key| keys.contains(key))? };
         if !self.fresh {
             refuse_mixed_engines(&folder, engine.name())?;
@@ -209,9 +210,7 @@ impl SweepArgs {
         }
         self.check_disk(&plan, &part, &records)?;
         if !self.fresh {
-            let known = Records::statuses(&folder)?.0;
-            let all = plan.stages.iter().map(|stage| stage.key.clone()).collect();
-            refuse_other_study(&folder, &study, &all, |key| known.contains_key(key))?;
+            refuse_other_study(&folder, &study, || Ok(Records::statuses(&folder)?.0.into_keys().collect()))?;
         }
         if self.fresh {
             folder.clear()?;
@@ -241,7 +240,7 @@ impl SweepArgs {
         };
         let tally = match sweep(&order, records, &stop, &mut watch) {
             // The index of a Job has only so many failures, whatever was done between them.
-            Err(error) if exit_code(&error) == 1 && life.as_ref().is_some_and(Life::came_forward) => {
+            Err(error) if exit_code(&error) == 1 && attempt.as_ref().is_some_and(Attempt::has_progressed) => {
                 complain(&format!("error: {error:#}\nwhat was trained is saved; the index starts anew"));
                 return Ok(75);
             }
@@ -323,8 +322,13 @@ fn of_older_keys(study: &Study, plan: &Plan, records: &Records, folder: &Folder)
         return Ok(None);
     }
     let old = Plan::with_keys(study, KeyVersion::Two)?;
-    let keys: HashSet<&str> = old.stages.iter().map(|stage| stage.key.as_str()).collect();
-    let known = Records::read_some(folder, |key| keys.contains(key))?.by_key.len();
+    let known = Records::statuses(folder)?.0;
+    // One is enough: grids had other digits then, so that not all of its keys can be made again.
+    if !old.stages.iter().any(|stage| known.contains_key(&stage.key)) {
+        return Ok(None);
+    }
+    let now: HashSet<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).collect();
+    let known = known.keys().filter(|key| !now.contains(key.as_str())).count();
     Ok((known > 0).then(|| {
         format!(
             "{known} results in {} are of an earlier version of transfergrid, which did not check what its data sets held. They stay in its \

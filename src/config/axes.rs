@@ -186,6 +186,17 @@ pub fn significant(value: f64, digits: usize) -> f64 {
     format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value)
 }
 
+/// The largest value of six digits that is not above: a bound that can be typed.
+pub fn floor(value: f64) -> f64 {
+    let near = significant(value, 6);
+    if near <= value || !value.is_finite() {
+        return near;
+    }
+    // One unit of the sixth digit less.
+    let unit = 10f64.powf(value.abs().log10().floor() - 5.0);
+    significant(near - unit, 6)
+}
+
 /// A number in the fewest digits that give it again, scientific where that is shorter; infinity is `inf` (in a study file: `.inf`).
 /// A setting is printed by this and nothing else. What was computed is rounded first: [`significant`].
 pub fn number(value: f64) -> String {
@@ -287,6 +298,18 @@ mod tests {
         for n in [0i64, 7, 999_999, 1_000_000, 123_456_789, 1 << 52] {
             assert_eq!(show(&Value::from(n)), number(n as f64));
         }
+    }
+
+    #[test]
+    fn a_largest_allowed_value_is_not_above_it() {
+        for lr in (1..5000).map(|i| 2e-4 * f64::from(i)) {
+            for value in [2.0 / lr, 1.0 / lr, lr, 1e-9 / lr] {
+                let low = super::floor(value);
+                assert!(low <= value && low > value * (1.0 - 2e-5), "{low} for {value}");
+                assert_eq!(number(low).parse::<f64>().unwrap(), low);
+            }
+        }
+        assert_eq!(super::floor(20.0 / 3.0), 6.66666);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What types cannot say: ranges, and settings that must fit each other.
 
-use super::axes::{number, rounded};
+use super::axes::{floor, number};
 use super::error::{cut, nearest};
 use super::layers::Path;
 use super::network::*;
@@ -184,8 +184,12 @@ fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result
     let lr = own_lr.unwrap_or(phase.lr);
     let which = if phase.nesterov { "the explicit step with Nesterov momentum" } else { "the explicit step" };
     let lasso = if phase.l1_ratio > 0.0 { format!(" and l1_ratio = {}", number(phase.l1_ratio)) } else { String::new() };
-    let what =
-        format!("{which} is unstable here: λ = {} is above {}, the largest with lr = {}{lasso}", number(lambda), rounded(most), number(lr));
+    let what = format!(
+        "{which} is unstable here: λ = {} is above {}, the largest with lr = {}{lasso}",
+        number(lambda),
+        number(floor(most)),
+        number(lr)
+    );
     Err(problem(path, what).hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
 }
 

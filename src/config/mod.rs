@@ -18,7 +18,7 @@ use std::path::Path as FilePath;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-pub use axes::{number, rounded, show, significant, table_word, Axis};
+pub use axes::{floor, number, rounded, show, significant, table_word, Axis};
 pub use error::{cut, nearest, storage_failed, StudyError};
 use files::{parse, ReadFiles};
 pub use layers::Path;

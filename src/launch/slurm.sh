@@ -47,9 +47,9 @@ if [[ $again == death ]]; then
     now=$results/$saved
     if echo "$code $now" >> "$deaths"; then
         # Deaths at the end of the list with what is there now.
-        vain=$(awk -v now="$now" '{ n = $2 == now ? n + 1 : 0 } END { print n + 0 }' "$deaths")
-        again=$((vain <= 2))
-        ((again)) || echo "it has died $vain times since it last saved a result, a model or a snapshot: it is not requeued"
+        idle=$(awk -v now="$now" '{ n = $2 == now ? n + 1 : 0 } END { print n + 0 }' "$deaths")
+        again=$((idle <= 2))
+        ((again)) || echo "it has died $idle times since it last saved a result, a model or a snapshot: it is not requeued"
     else
         again=0
         echo "how often it died cannot be written: it is not requeued; by hand: sbatch --array=${SLURM_ARRAY_TASK_ID:-} THIS-FILE"

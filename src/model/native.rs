@@ -214,16 +214,17 @@ fn elements<T: Plain>(x: &Tensor) -> Option<(*mut T, usize)> {
 ///
 /// # Panics
 /// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
-pub fn slice<T: Plain>(x: &Tensor) -> &[T] {
+pub(crate) fn slice<T: Plain>(x: &Tensor) -> &[T] {
     // SAFETY: so many elements of this kind, contiguous and aligned, of a tensor that outlives the borrow.
     elements(x).map_or(&[], |(pointer, n)| unsafe { std::slice::from_raw_parts(pointer, n) })
 }
 
-/// The same, to write to. No other tensor of the same memory may be read or written while they are borrowed.
+/// The same, to write to. No other tensor of the same memory (a view, a shallow clone) may be read or written while they are borrowed: libtorch
+/// does not say who shares memory, so this stays within the crate, and its callers write to tensors that they have just made or own alone.
 ///
 /// # Panics
 /// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
-pub fn slice_mut<T: Plain>(x: &mut Tensor) -> &mut [T] {
+pub(crate) fn slice_mut<T: Plain>(x: &mut Tensor) -> &mut [T] {
     // SAFETY: as above, and the tensor is borrowed exclusively.
     elements(x).map_or(&mut [], |(pointer, n)| unsafe { std::slice::from_raw_parts_mut(pointer, n) })
 }

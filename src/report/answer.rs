@@ -2,7 +2,7 @@
 
 use super::collect::{Cell, Group, Metric};
 use super::stats::{bootstrap, even, quantile, vertex, weighted, Interval};
-use crate::config::{number, significant, Selection, Stronger};
+use crate::config::{floor, number, Selection, Stronger};
 
 /// The answer for one group under one metric.
 #[derive(Debug, Clone)]
@@ -227,16 +227,6 @@ fn upwards(value: f64, most: f64, stages: usize) -> String {
 /// Whether a grid that ends at `value` can still be widened.
 pub fn room_above(value: f64, most: f64) -> bool {
     value < most * (1.0 - 1e-3)
-}
-
-/// To six digits, and not above.
-fn floor(value: f64) -> f64 {
-    let near = significant(value, 6);
-    if near <= value {
-        near
-    } else {
-        significant(value * (1.0 - 2e-6), 6)
-    }
 }
 
 impl Answer {

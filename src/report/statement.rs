@@ -72,15 +72,17 @@ pub fn of_section(section: &Section) -> String {
         Verdict::Weaker => "The transfer-optimal λ₀ is weaker than the source-optimal one",
         Verdict::Same => "The transfer-optimal and the source-optimal λ₀ are the same point of the grid",
         Verdict::Collapsed => "What transfers best is a source that learned nothing",
-        Verdict::Open if !answer.learned.source => "No source is shown to be better than guessing, so nothing can be said of its λ₀",
+        Verdict::Open if !answer.learned.source => {
+            "The source at λ_S* is not shown to be better than guessing, so nothing can be said of its λ₀"
+        }
         Verdict::Open if !answer.learned.target => {
-            "No target is shown to be better than guessing, so nothing can be said of what transfers"
+            "The target at (λ₀*, λ₁*) is not shown to be better than guessing, so nothing can be said of what transfers"
         }
         Verdict::Open if answer.partial => "Not complete, so far",
         Verdict::Open if n == 1 => "One seed cannot settle which λ₀ transfers best",
         Verdict::Open if n < LEAST_SEEDS => "Two seeds cannot settle which λ₀ transfers best",
+        Verdict::Open if answer.tied_ratio.is_some_and(|(low, high)| low != high) => "Not settled, several λ₀ are equally good",
         Verdict::Open if answer.ratio_bound() == Bound::Unknown => "Not settled, both optima are at the same end of the grid",
-        Verdict::Open if answer.tied_ratio.is_some() => "Not settled, several λ₀ are equally good",
         Verdict::Open => "Whether the target wants another λ₀ than the source is not settled by these seeds",
     };
     let whole = answer.is_whole(group);

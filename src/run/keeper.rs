@@ -18,12 +18,17 @@ pub enum Task {
     Forget(PathBuf),
 }
 
+/// Stands before the number of models in a list of what was saved; no snapshot is called so.
+const MODELS: &str = "models";
+
 /// Works until nobody can send tasks any more.
 pub fn keep(keys: &dyn Fn(usize) -> String, folder: &Folder, lease: &Lease, tasks: &Receiver<Task>, out: &Sender<Message>) {
     let _guard = PanicGuard(out);
     let mut saved = Saved::read(folder.saved(lease.records()));
     for task in tasks {
-        let done = lease.check().and_then(|()| match task {
+        let held = lease.check();
+        let is_ours = held.is_ok();
+        let done = held.and_then(|()| match task {
             Task::Models(mut finished) => write_models(keys, folder, &mut finished, &mut saved).map(|()| Some(Message::Kept(finished))),
             Task::Snapshot(path, checkpoint) => checkpoint.write_next(&path).map(|()| {
                 saved.add(&path, checkpoint.digest());
@@ -34,7 +39,9 @@ pub fn keep(keys: &dyn Fn(usize) -> String, folder: &Folder, lease: &Lease, task
                 None
             }),
         });
-        saved.write();
+        if is_ours {
+            saved.write();
+        }
         // A send fails only when the sweep has given up listening; then there is nobody left to tell.
         match done {
             Ok(None) => {}
@@ -49,23 +56,27 @@ fn write_models(keys: &dyn Fn(usize) -> String, folder: &Folder, finished: &mut 
         if let Some(arrays) = end.model.take() {
             let (model, path) = (Checkpoint { arrays, text: String::new() }, folder.model(&keys(index)));
             model.write(&path)?;
-            saved.add(&path, model.digest());
+            saved.models += 1;
         }
     }
     Ok(())
 }
 
-/// Files that this writer has saved, with the digests of their content. The same state saved again is no progress.
+/// What this writer has saved: how many models, and the snapshots of packs in training, with the digests of their content. The same state saved
+/// again is no progress.
 struct Saved {
     path: PathBuf,
-    files: BTreeMap<String, String>,
+    models: usize,
+    snapshots: BTreeMap<String, String>,
 }
 
 impl Saved {
     fn read(path: PathBuf) -> Saved {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let line = |line: &str| line.split_once(' ').map(|(name, digest)| (name.to_string(), digest.to_string()));
-        Saved { files: text.lines().filter_map(line).collect(), path }
+        let mut snapshots: BTreeMap<String, String> = text.lines().filter_map(line).collect();
+        let models = snapshots.remove(MODELS).and_then(|count| count.parse().ok()).unwrap_or(0);
+        Saved { path, models, snapshots }
     }
 
     fn name(path: &Path) -> String {
@@ -73,16 +84,16 @@ impl Saved {
     }
 
     fn add(&mut self, path: &Path, digest: String) {
-        self.files.insert(Saved::name(path), digest);
+        self.snapshots.insert(Saved::name(path), digest);
     }
 
     fn remove(&mut self, path: &Path) {
-        self.files.remove(&Saved::name(path));
+        self.snapshots.remove(&Saved::name(path));
     }
 
     fn write(&self) {
-        let text: String = self.files.iter().map(|(name, digest)| format!("{name} {digest}\n")).collect();
-        write_hint(&self.path, text.as_bytes());
+        let snapshots: String = self.snapshots.iter().map(|(name, digest)| format!("{name} {digest}\n")).collect();
+        write_hint(&self.path, format!("{MODELS} {}\n{snapshots}", self.models).as_bytes());
     }
 }
 

@@ -138,8 +138,8 @@ pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watche
     }
 
     if !again.is_empty() {
-        let waiting = |source: &usize| order.stages().filter(|(_, s)| s.source == Some(*source) && !records.is_final(&s.key)).count();
-        let (sources, targets) = (again.len(), again.iter().map(waiting).sum::<usize>());
+        let waits = |stage: &Stage| stage.source.is_some_and(|source| again.contains(&source)) && !records.is_final(&stage.key);
+        let (sources, targets) = (again.len(), order.stages().filter(|(_, stage)| waits(stage)).count());
         watcher.warn(&format!(
             "{sources} finished source{} trained again, as {} no longer in {}, for {targets} target{}",
             if sources == 1 { " is" } else { "s are" },

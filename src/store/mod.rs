@@ -66,6 +66,19 @@ impl Folder {
         self.0.join("running").join(format!("{writer}.saved"))
     }
 
+    /// The same of all who have been this writer: whoever takes over from one that may still be alive writes beside it (`WRITER-2`).
+    pub fn all_saved(&self, writer: &str) -> Vec<PathBuf> {
+        let own = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let rest = name.strip_suffix(".saved").and_then(|name| name.strip_prefix(writer));
+            rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| n.parse::<usize>().is_ok()))
+        };
+        let files = fs::read_dir(self.0.join("running")).into_iter().flatten();
+        let mut all: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).filter(own).collect();
+        all.sort();
+        all
+    }
+
     /// Bytes of all records: more of them are news.
     pub fn record_bytes(&self) -> u64 {
         let entries = fs::read_dir(self.records()).into_iter().flatten();
@@ -177,7 +190,9 @@ fn write_atomic_after(path: &Path, bytes: &[u8], between: impl FnOnce() -> io::R
 
 /// Writes a file that only helps people along: whole or not at all, but not waited for, and a failure is no matter.
 pub fn write_hint(path: &Path, bytes: &[u8]) {
-    let part = path.with_extension(format!("{}.part", this_process()));
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.part", this_process()));
+    let part = path.with_file_name(name);
     let _ = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
 }
 

@@ -80,23 +80,27 @@ pub enum Doubt {
     Exact,
     /// Without this row (from 0) of one of the tables the gain would be another.
     OneRow { of_source: bool, row: usize, without: f64 },
+    /// The same of so many rows together: few, and with nearly all of a column, of a response or of the errors.
+    FewRows { of_source: bool, count: usize, without: f64 },
     /// The interval of the gain goes beyond the whole error.
     BeyondWhole,
 }
 
-/// A column that differs between the tasks by more than a change of task explains.
+/// A column that differs between the tasks by more than a change of task explains: a feature, or behind the features a response.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mismatch {
     /// Its standard deviation in the target is so many times the source's.
     Spread { column: usize, factor: f64 },
     /// One row of one of the tables has nearly all of its sum of squares.
     Row { column: usize, of_source: bool, row: usize },
+    /// It is constant in the target: nothing is learned of it there.
+    Constant { column: usize },
 }
 
 impl Mismatch {
-    /// Beyond it the search itself would lose digits.
-    pub fn is_extreme(&self) -> bool {
-        matches!(self, Mismatch::Spread { factor, .. } if !(1.0 / MOST_SPREAD..=MOST_SPREAD).contains(factor))
+    /// Of a feature (the first `p` columns), beyond it the search itself would lose digits.
+    pub fn is_extreme(&self, p: usize) -> bool {
+        matches!(self, Mismatch::Spread { column, factor } if *column < p && !(1.0 / MOST_SPREAD..=MOST_SPREAD).contains(factor))
     }
 }
 
@@ -106,8 +110,10 @@ const MOST_SPREAD: f64 = 1e8;
 /// A row has nearly all of a column, or of the errors.
 const NEARLY_ALL: f64 = 0.9;
 const HALF: f64 = 0.5;
-/// Rows that are left out to see whether one decides.
-const SUSPECTS: usize = 5;
+/// Rows that are left out to see whether one decides, at most.
+const SUSPECTS: usize = 12;
+/// A share of the error below this is printed as 0.0%: no gain.
+const LEAST_GAIN: f64 = 5e-4;
 /// Errors beside the response's variance that are rounding.
 const EXACT: f64 = 1e-20;
 /// Below it squares underflow.
@@ -251,7 +257,8 @@ fn mean_square(e: &Array2<f64>) -> f64 {
 pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, TheoryError> {
     check(source, target)?;
     let mismatched = mismatches(source, target);
-    if let Some(Mismatch::Spread { column, factor }) = mismatched.iter().find(|mismatch| mismatch.is_extreme()) {
+    let p = source.x.ncols();
+    if let Some(Mismatch::Spread { column, factor }) = mismatched.iter().find(|mismatch| mismatch.is_extreme(p)) {
         return Err(TheoryError::new("target", format!("column {} is spread {factor:.1e} times as widely as in the source", column + 1)));
     }
     let prepared = Prepared::new(source, target, options)?;
@@ -260,8 +267,9 @@ pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, Theory
     let (gain_share, error) = share(&chosen.rows[2], &chosen.rows[0]);
     let (cost, _) = share(&chosen.rows[1], &chosen.rows[0]);
     // at_source_optimal/transfer − 1 = s/(1 − s) for s = 1 − transfer/at_source_optimal.
-    let cost_share = cost.map(|s| s / (1.0 - s));
-    let helps = gain_share.estimate > error && chosen.lambda0.is_finite();
+    // Where the interval of s reaches 1 the cost has no upper bound.
+    let cost_share = cost.map(|s| if s < 1.0 { s / (1.0 - s) } else { f64::INFINITY });
+    let helps = helps_by(gain_share.estimate, error, &chosen);
     let doubt = doubt(source, target, options, &chosen, gain_share, helps)?;
 
     let p = &prepared;
@@ -326,16 +334,28 @@ fn check(source: &Data, target: &Data) -> Result<(), TheoryError> {
     }
 }
 
-/// Columns whose units or outliers differ between the tasks. One that is constant in the target is not among them.
+/// More than one standard error, and more than what is printed as nothing.
+fn helps_by(share: f64, error: f64, chosen: &Choice) -> bool {
+    share > error && share >= LEAST_GAIN && chosen.lambda0.is_finite()
+}
+
+/// Columns (features, then responses) whose units or outliers differ between the tasks.
 pub fn mismatches(source: &Data, target: &Data) -> Vec<Mismatch> {
     let mut found = vec![];
-    for column in (0..source.x.ncols()).filter(|&j| !is_constant(target.x.column(j))) {
-        let factor = spread(target.x.column(column)) / spread(source.x.column(column));
+    let pairs = |of: fn(&Data) -> &Array2<f64>| {
+        of(source).columns().into_iter().zip(of(target).columns()).map(|(s, t)| (s.to_owned(), t.to_owned())).collect::<Vec<_>>()
+    };
+    for (column, (own, other)) in pairs(|data| &data.x).into_iter().chain(pairs(|data| &data.y)).enumerate() {
+        if is_constant(other.view()) {
+            found.push(Mismatch::Constant { column });
+            continue;
+        }
+        let factor = spread(other.view()) / spread(own.view());
         if !(1.0 / SPREAD..=SPREAD).contains(&factor) {
             found.push(Mismatch::Spread { column, factor });
             continue;
         }
-        let [of_source, of_target] = [source, target].map(|data| largest_share(&squares(data.x.column(column))));
+        let [of_source, of_target] = [&own, &other].map(|values| largest_share(&squares(values.view())));
         for (own, other, of_source) in [(of_source, of_target, true), (of_target, of_source, false)] {
             if own.1 > NEARLY_ALL && other.1 < HALF {
                 found.push(Mismatch::Row { column, of_source, row: own.0 });
@@ -345,11 +365,13 @@ pub fn mismatches(source: &Data, target: &Data) -> Vec<Mismatch> {
     found
 }
 
-/// Squared distances from the mean, in units of the largest.
+/// Squared distances from the median, which outliers do not move, in units of the largest.
 fn squares(values: ArrayView1<f64>) -> Vec<f64> {
-    let mean = values.mean().unwrap_or(0.0);
-    let size = values.iter().fold(f64::MIN_POSITIVE, |size, v| size.max((v - mean).abs()));
-    values.iter().map(|v| ((v - mean) / size).powi(2)).collect()
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted[sorted.len() / 2];
+    let size = values.iter().fold(f64::MIN_POSITIVE, |size, v| size.max((v - median).abs()));
+    values.iter().map(|v| ((v - median) / size).powi(2)).collect()
 }
 
 /// The row with the largest of these values, and its share of their sum.
@@ -359,7 +381,62 @@ fn largest_share(values: &[f64]) -> (usize, f64) {
     (row, if sum > 0.0 { most / sum } else { 0.0 })
 }
 
-/// Whether the fit may speak. Rows that could decide alone (most of a column, most of the errors) are left out, and all is chosen anew.
+/// The fewest rows with nearly all of the sum of these values, largest first; none where those are more than a twentieth of all (and than two):
+/// then they are what such data look like.
+fn few_rows(values: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+    let (sum, mut so_far) = (values.iter().sum::<f64>(), 0.0);
+    let enough = order.iter().position(|&i| {
+        so_far += values[i];
+        so_far > NEARLY_ALL * sum
+    });
+    match enough.map(|last| last + 1).filter(|&count| count <= (values.len() / 20).max(2)) {
+        Some(count) => order[..count].to_vec(),
+        None => vec![],
+    }
+}
+
+/// Rows that could decide, alone or as a few together: of which table, and which.
+fn suspects(source: &Data, target: &Data, chosen: &Choice) -> Vec<(bool, Vec<usize>)> {
+    let differences: Vec<f64> = chosen.rows[2].iter().zip(&chosen.rows[0]).map(|(s, t)| (s - t).abs()).collect();
+    let mut all: Vec<(bool, Vec<usize>)> = vec![];
+    for values in [&differences, &chosen.rows[2]] {
+        let (row, share) = largest_share(values);
+        all.extend((share > HALF).then(|| (false, vec![row])));
+        all.push((false, few_rows(values)));
+    }
+    for (of_source, data) in [(false, target), (true, source)] {
+        for values in data.y.columns().into_iter().chain(data.x.columns()) {
+            let rows = few_rows(&squares(values));
+            // A category that occurs seldom shapes nothing but its own rows; an outlier also the scale of all others.
+            let rest: Array1<f64> = values.iter().enumerate().filter(|(i, _)| !rows.contains(i)).map(|(_, v)| *v).collect();
+            if !is_constant(rest.view()) {
+                all.push((of_source, rows));
+            }
+        }
+    }
+    let mut found: Vec<(bool, Vec<usize>)> = vec![];
+    for (of_source, mut rows) in all {
+        rows.sort_unstable();
+        if !rows.is_empty() && !found.contains(&(of_source, rows.clone())) {
+            found.push((of_source, rows));
+        }
+    }
+    // Where there are many, as of columns that are nearly all 0: the others together, unless those are not few.
+    let others = found.split_off(found.len().min(SUSPECTS));
+    for (of_source, data) in [(false, target), (true, source)] {
+        let mut rows: Vec<usize> = others.iter().filter(|other| other.0 == of_source).flat_map(|other| other.1.clone()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        if !rows.is_empty() && rows.len() <= (data.x.nrows() / 20).max(2) {
+            found.push((of_source, rows));
+        }
+    }
+    found
+}
+
+/// Why no verdict is given, if none is. Rows that could decide are left out, and all is chosen anew.
 fn doubt(
     source: &Data,
     target: &Data,
@@ -371,38 +448,31 @@ fn doubt(
     if chosen.scratch.loss <= EXACT {
         return Ok(Some(Doubt::Exact));
     }
-    let mut suspects: Vec<(bool, usize)> = vec![];
-    let mut suspect = |of_source: bool, (row, share): (usize, f64), limit: f64| {
-        if share > limit && !suspects.contains(&(of_source, row)) {
-            suspects.push((of_source, row));
-        }
-    };
-    let differences: Vec<f64> = chosen.rows[2].iter().zip(&chosen.rows[0]).map(|(s, t)| (s - t).abs()).collect();
-    suspect(false, largest_share(&differences), HALF);
-    suspect(false, largest_share(&chosen.rows[2]), HALF);
-    for (of_source, data) in [(false, target), (true, source)] {
-        for values in data.x.columns().into_iter().chain(data.y.columns()) {
-            suspect(of_source, largest_share(&squares(values)), NEARLY_ALL);
-        }
-    }
-    for &(of_source, row) in suspects.iter().take(SUSPECTS) {
+    for (of_source, rows) in suspects(source, target, chosen) {
         let left = |data: &Data, out: bool| -> Data {
-            let rows: Vec<usize> = (0..data.x.nrows()).filter(|i| !(out && *i == row)).collect();
+            let rows: Vec<usize> = (0..data.x.nrows()).filter(|i| !(out && rows.contains(i))).collect();
             Data { x: data.x.select(Axis(0), &rows), y: data.y.select(Axis(0), &rows) }
         };
-        let (s, t) = (left(source, of_source), left(target, !of_source));
-        // Without the row there may be nothing left to fit: then it decides, too.
+        let (mut s, mut t) = (left(source, of_source), left(target, !of_source));
+        let varies: Vec<usize> = (0..s.x.ncols()).filter(|&j| !is_constant(s.x.column(j))).collect();
+        if varies.len() < s.x.ncols() {
+            (s.x, t.x) = (s.x.select(Axis(1), &varies), t.x.select(Axis(1), &varies));
+        }
+        // Without them there may be nothing left to fit: then they decide, too.
         let without = match check(&s, &t).and_then(|()| choose(&Prepared::new(&s, &t, options)?)) {
             Ok(other) => {
                 let (share, error) = share(&other.rows[2], &other.rows[0]);
-                let inside = gain.low <= share.estimate && share.estimate <= gain.high;
-                let agrees = helps == (share.estimate > error && other.lambda0.is_finite());
+                let inside = gain.holds(share.estimate) || (share.estimate - gain.estimate).abs() < LEAST_GAIN;
+                let agrees = helps == helps_by(share.estimate, error, &other);
                 (!(inside && agrees)).then_some(share.estimate)
             }
             Err(_) => Some(f64::NAN),
         };
         if let Some(without) = without {
-            return Ok(Some(Doubt::OneRow { of_source, row, without }));
+            return Ok(Some(match rows.as_slice() {
+                &[row] => Doubt::OneRow { of_source, row, without },
+                _ => Doubt::FewRows { of_source, count: rows.len(), without },
+            }));
         }
     }
     Ok((gain.high > 1.0).then_some(Doubt::BeyondWhole))

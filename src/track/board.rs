@@ -93,9 +93,10 @@ impl Board {
             let Ok(runs) = fs::read_dir(self.folder.join(kind.as_str())) else { continue };
             for run in runs {
                 let folder = run?.path();
-                let is_right = key(&folder).is_some_and(|key| events::is_of(&folder, key));
-                if !is_right {
-                    removed += usize::from(events::remove(&folder)?);
+                // A folder that the plan has stays: another shard may be about to write into it.
+                let key = key(&folder);
+                removed += usize::from(events::remove_others(&folder, key)?);
+                if key.is_none() {
                     let _ = fs::remove_dir(&folder); // unless there is something in it that is not ours
                 }
             }

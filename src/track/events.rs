@@ -22,11 +22,18 @@ const PREFIX: &str = "events.out.tfevents.";
 
 /// Removes a folder's event files; whether there were any.
 pub fn remove(folder: &Path) -> io::Result<bool> {
+    remove_others(folder, None)
+}
+
+/// The same, but for the files of a stage's key: another shard may be writing them.
+pub fn remove_others(folder: &Path, key: Option<&str>) -> io::Result<bool> {
+    let end = key.map(|key| format!(".{key}"));
     let mut any = false;
     let Ok(entries) = fs::read_dir(folder) else { return Ok(false) };
     for entry in entries {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) && !end.as_ref().is_some_and(|end| name.ends_with(end)) {
             any = true;
             // Another shard may have been faster.
             match fs::remove_file(entry.path()) {

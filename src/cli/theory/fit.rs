@@ -94,8 +94,13 @@ impl FitArgs {
             return Err(missing(&source, "column", name, "--drop: "));
         }
         let mut first = self.split(&source, None)?;
+        let mut notes: Vec<String> = source.notes.iter().chain(&target.notes).cloned().collect();
         if self.drop_constant {
             let varies: Vec<usize> = (0..first.x.ncols()).filter(|&j| !is_constant(first.x.column(j))).collect();
+            let dropped: Vec<String> = (0..first.x.ncols()).filter(|j| !varies.contains(j)).map(|j| first.features[j].clone()).collect();
+            if !dropped.is_empty() {
+                notes.push(format!("constant in the source and left out: {}", shorten(&dropped)));
+            }
             first.x = first.x.select(ndarray::Axis(1), &varies);
             first.features = varies.iter().map(|&j| first.features[j].clone()).collect();
         }
@@ -123,7 +128,9 @@ impl FitArgs {
             return Err(usage(format!("{}: every feature is constant", target.file), "a target needs at least one feature that varies"));
         }
         let (of_source, of_target) = (Data { x: first.x.clone(), y: first.y.clone() }, Data { x: second.x.clone(), y: second.y.clone() });
-        if let Some(Mismatch::Spread { column, factor }) = mismatches(&of_source, &of_target).into_iter().find(Mismatch::is_extreme) {
+        if let Some(Mismatch::Spread { column, factor }) =
+            mismatches(&of_source, &of_target).into_iter().find(|m| m.is_extreme(first.features.len()))
+        {
             let what = format!(
                 "{}: column `{}` is spread {factor:.1e} times as widely as in {}",
                 target.file,
@@ -134,8 +141,7 @@ impl FitArgs {
         }
         let options = Options { standardise: !self.no_standardize, intercept: !self.no_intercept };
         let found = fit(&of_source, &of_target, options)?;
-        let notes: Vec<String> =
-            source.notes.iter().chain(&target.notes).cloned().chain(warnings(&found, &first, &source, &target)).collect();
+        notes.extend(warnings(&found, &first, &source, &target));
         let verdict = verdict(&found, &source, &target);
         let summary = self.summary(&first, &second, &found, &verdict, &notes);
         let json = format!("{summary:#}\n");
@@ -254,12 +260,13 @@ impl FitArgs {
             let Estimate { estimate, low, high } = alignment.rho;
             match estimate.is_finite() && low.is_finite() {
                 true => format!("{} (95% interval {} to {})", thousandths(estimate), thousandths(low), thousandths(high)),
-                false => "not estimable: the source's coefficients are not told from 0".into(),
+                false => "not estimable from these rows".into(),
             }
         };
         let predictions = f.alignment_of_predictions.map_or(String::new(), |a| format!("\nof predictions ρ̂_Σ = {}", rho(&a)));
         let line = |name: &str, lambda: f64, what: &str| {
-            let limit = limit(name, lambda).map_or(String::new(), |limit| format!(": {limit}"));
+            let limit = if name == "lambda1" && f.lambda0.is_infinite() { "lambda_scratch" } else { name };
+            let limit = self::limit(limit, lambda).map_or(String::new(), |limit| format!(": {limit}"));
             let value = if lambda.is_infinite() { "∞".into() } else { rounded(lambda) };
             let symbol = if name == "lambda_source" {
                 "λ_S"
@@ -280,7 +287,7 @@ impl FitArgs {
             "{verdict}\n\n\
              source  {} rows, target {} rows, {} features{}\n\
              {}{}{}\n\
-             leave-one-out mean squared error on the target\n  \
+             leave-one-out mean squared error on the target{}\n  \
              transfer, λ₀ for the target    {}\n  \
              transfer, λ₀ = λ_S             {}  (cost of the source-optimal choice: {}, 95% interval {})\n  \
              from scratch                   {}\n\n\
@@ -294,6 +301,7 @@ impl FitArgs {
             line("lambda_source", f.lambda_source, "best for the source itself"),
             line("lambda0", f.lambda0, &ratio),
             line("lambda1", f.lambda1, "L2-SP on the target"),
+            if target.y.ncols() > 1 { ", responses in their own units; the verdict weighs each by its variance" } else { "" },
             rounded(f.transfer),
             rounded(f.at_source_optimal),
             percent(f.cost_share.estimate),
@@ -336,11 +344,11 @@ fn verdict(f: &Fit, source: &Table, target: &Table) -> String {
         Some(Doubt::Exact) => return "No verdict: the target is fitted exactly from scratch, so there is nothing to gain.".into(),
         Some(Doubt::OneRow { of_source, row, without }) => {
             let table = if of_source { source } else { target };
-            let without = match without.is_finite() {
-                true => format!("without it the target's error {}, with it the error {change}", falls(without)),
-                false => "without it nothing can be fitted".into(),
-            };
-            return format!("No verdict: {} of {} decides; {without}.", table.place(row), table.file);
+            return format!("No verdict: {} of {} decides; {}.", table.place(row), table.file, without_it(without, "it", &change));
+        }
+        Some(Doubt::FewRows { of_source, count, without }) => {
+            let table = if of_source { source } else { target };
+            return format!("No verdict: {count} rows of {} decide; {}.", table.file, without_it(without, "them", &change));
         }
         Some(Doubt::BeyondWhole) => {
             return format!(
@@ -361,9 +369,17 @@ fn verdict(f: &Fit, source: &Table, target: &Table) -> String {
     }
 }
 
+/// What the gain would be without some rows.
+fn without_it(without: f64, them: &str, change: &str) -> String {
+    match without.is_finite() {
+        true => format!("without {them} the target's error {}, with {them} the error {change}", falls(without)),
+        false => format!("without {them} nothing can be fitted"),
+    }
+}
+
 /// Columns whose units or outliers differ between the tables.
 fn warnings(f: &Fit, split: &Split, source: &Table, target: &Table) -> Vec<String> {
-    let name = |column: usize| cut(&split.features[column]);
+    let name = |column: usize| cut(split.features.iter().chain(&split.responses).nth(column).map_or("", |name| name));
     let of = |mismatch: &Mismatch| {
         match *mismatch {
         Mismatch::Spread { column, factor } => format!(
@@ -372,6 +388,7 @@ fn warnings(f: &Fit, split: &Split, source: &Table, target: &Table) -> Vec<Strin
             name(column),
             rounded(significant(factor, 3))
         ),
+        Mismatch::Constant { column } => format!("column `{}` is constant in the target: nothing is learned of it there", name(column)),
         Mismatch::Row { column, of_source, row } => {
             let table = if of_source { source } else { target };
             format!("{} of {} alone has nearly all of the spread of column `{}`", table.place(row), table.file, name(column))
@@ -389,6 +406,9 @@ fn warnings(f: &Fit, split: &Split, source: &Table, target: &Table) -> Vec<Strin
 const MOST_NAMED: usize = 5;
 
 fn percent(share: f64) -> String {
+    if share == f64::INFINITY {
+        return "∞".into();
+    }
     let text = format!("{:.1}%", 100.0 * share);
     if text == "-0.0%" {
         "0.0%".into()

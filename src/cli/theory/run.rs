@@ -113,9 +113,7 @@ impl RunArgs {
         }
         refuse_other_kind(&folder, Kind::Ridge)?;
         if !self.fresh {
-            let (known, _) = ridge_record::read(&folder)?;
-            let all = cases.iter().map(|case| case.key.clone()).collect();
-            refuse_other_study(&folder, study, &all, |key| known.contains_key(key))?;
+            refuse_other_study(&folder, study, || Ok(ridge_record::read(&folder)?.0.into_keys().collect()))?;
         }
         folder.create()?;
         let version = hash(&study.to_yaml());

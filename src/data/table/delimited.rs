@@ -44,9 +44,9 @@ pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
     if !header {
         columns = (0..rows.first().map_or(0, Vec::len)).map(|i| i.to_string()).collect();
     }
-    let unnamed =
-        columns.first().is_some_and(|name| name.is_empty() || name.strip_prefix("Unnamed: ").is_some_and(|n| n.parse::<usize>().is_ok()));
-    let index = if header && unnamed { vec![0] } else { vec![] };
+    // An index of pandas, of one level or several.
+    let unnamed = |name: &&String| name.is_empty() || name.strip_prefix("Unnamed: ").is_some_and(|n| n.parse::<usize>().is_ok());
+    let index = if header { (0..columns.iter().take_while(unnamed).count()).collect() } else { vec![] };
     Ok(Raw { columns, rows, lines: Some(lines), index })
 }
 

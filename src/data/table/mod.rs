@@ -111,7 +111,7 @@ pub fn read(path: &Path, responses: &[String], named: impl Fn(&str) -> bool, wan
     if !index.is_empty() {
         let names =
             index.iter().map(|name| if name.is_empty() { "the first column (it has no name)".into() } else { format!("`{}`", cut(name)) });
-        notes.push(format!("{}: {} numbers the rows and is left out", path.display(), names.collect::<Vec<_>>().join(", ")));
+        notes.push(format!("{}: {} is the index of the rows and is left out", path.display(), names.collect::<Vec<_>>().join(", ")));
     }
     let counts = |at: &usize| !named(&columns[*at]) && counts_rows(&values, *at);
     notes.extend((0..columns.len()).filter(counts).map(|at| {
@@ -225,7 +225,7 @@ mod tests {
                 (read.columns.as_slice(), read.left_out.as_slice()),
                 (["a".into(), "y".into()].as_slice(), [first.into()].as_slice())
             );
-            assert!(read.notes[0].contains("numbers the rows and is left out"), "{:?}", read.notes);
+            assert!(read.notes[0].contains("is the index of the rows and is left out"), "{:?}", read.notes);
         }
         let named = table("id,a\n7,0.5\n8,0.25\n9,0.125\n").unwrap();
         assert!(named.columns.len() == 2 && named.notes[0].contains("`id` runs through the rows"), "{:?}", named.notes);

@@ -56,15 +56,18 @@ macro_rules! real_numbers {
             Err($other_type) => $dtype.to_string(),
             Err(error) => return Err(error.to_string()),
         };
-        real_numbers!(@each $read $arguments, |v| v as f64; f32 i64 i32 i16 i8 u64 u32 u16 u8);
-        real_numbers!(@each $read $arguments, |v| f64::from(u8::from(v)); bool);
-        real_numbers!(@each $read $arguments, |v: Half| v.0.to_f64(); Half);
+        real_numbers!(@each $read $arguments, $other_type, |v| v as f64; f32 i64 i32 i16 i8 u64 u32 u16 u8);
+        real_numbers!(@each $read $arguments, $other_type, |v| f64::from(u8::from(v)); bool);
+        real_numbers!(@each $read $arguments, $other_type, |v: Half| v.0.to_f64(); Half);
         Err(format!("its elements are of the type {found}, not real numbers"))
     }};
-    (@each $read:ident $arguments:tt, $convert:expr; $($t:ident)*) => {
+    (@each $read:ident $arguments:tt, $other_type:pat, $convert:expr; $($t:ident)*) => {
         $(
-            if let Ok(array) = $read::<$t> $arguments {
-                return Ok(array.mapv($convert));
+            #[allow(unused_variables)] // the type's name is wanted once
+            match $read::<$t> $arguments {
+                Ok(array) => return Ok(array.mapv($convert)),
+                Err($other_type) => {}
+                Err(error) => return Err(error.to_string()),
             }
         )*
     };

@@ -20,7 +20,7 @@ pub fn findings(view: &View) -> Findings {
             total += 1;
             let Some(cost) = at.cost else { continue };
             if cost > largest.0 {
-                largest = (cost, format!("{}, ρ = {}", c.label, short(*rho)));
+                largest = (cost, c.at_rho(*rho));
             }
             match (rho - 1.0).abs() < 1e-9 {
                 true => at_one = Some(at_one.unwrap_or(0.0).max(cost.abs())),
@@ -50,10 +50,10 @@ pub fn findings(view: &View) -> Findings {
         claim: "the source-optimal λ costs the target nothing at ρ = 1 and something everywhere else".into(),
         predicted: format!(
             "{} at ρ = 1, {} elsewhere",
-            at_one.map_or("not in the study".into(), |c| format!("{c:.1e}")),
+            at_one.map_or("not in the study".into(), |c| if c == 0.0 { "0".into() } else { format!("{c:.1e}") }),
             match elsewhere.is_finite() {
                 true => format!("at least {}%, at most {}% ({})", short(100.0 * elsewhere), short(100.0 * largest.0), largest.1),
-                false => "not in the study: it needs an axis `rho`".into(),
+                false => "no other ρ is in the study".into(),
             }
         ),
         simulated: format!("{words}; below 0 beyond its interval at {below} of {n}"),

@@ -78,7 +78,7 @@ pub fn source_noise(view: &View) -> Findings {
         let at = |points: &[(f64, f64)]| crossings(points, 0.0).first().copied();
         let where_ = |v: Option<f64>| v.map_or("nowhere in this range".into(), |v| format!("at σ₀² = {}", short(v)));
         out.claims.push(Claim {
-            claim: format!("the region in which transfer helps shrinks as σ₀² grows ({})", c.label),
+            claim: format!("the region in which transfer helps shrinks as σ₀² grows{}", c.in_brackets()),
             beyond: !c.items.iter().all(|(_, r)| isotropic(r)),
             predicted: format!(
                 "R_S − R_TL {} with σ₀², 0 {}{}; the ρ needed grows from {} to {}",

@@ -1,6 +1,6 @@
 //! λ₀*/λ_S* against ρ: the paper's alignment-dependent reversal, and where it crosses 1.
 
-use super::view::{agreement, crossings, holds, interval_point, isotropic, main, short, Curve, View};
+use super::view::{agreement, crossings, holds, interval_point, isotropic, main, Curve, View};
 use super::{Claim, Findings, Plot, Verdict};
 use crate::report::figure::chart::{Axis, Chart, Series};
 use crate::store::RidgeRecord;
@@ -79,8 +79,14 @@ pub fn findings(view: &View) -> Findings {
         out.claims.push(Claim {
             claim: format!("λ₀* > λ_S* for ρ < 1, λ₀* < λ_S* for ρ > 1 ({name})"),
             beyond: !group,
-            predicted: format!("so at {} of {total} points", total - against),
-            simulated: format!("so at {} of {total}, the reverse at {}, not told apart at {}", sides.right, sides.wrong, sides.unclear),
+            predicted: match total {
+                0 => "no points at which the two differ".into(),
+                _ => format!("so at {} of {total} points", total - against),
+            },
+            simulated: match total {
+                0 => "nothing to compare: λ₀* = 0 or no optimum everywhere, or only ρ = 1".into(),
+                _ => format!("so at {} of {total}, the reverse at {}, not told apart at {}", sides.right, sides.wrong, sides.unclear),
+            },
             verdict: match (against, sides.wrong, sides.unclear) {
                 _ if total == 0 => Verdict::Open,
                 (0, 0, 0) => Verdict::Holds,
@@ -99,7 +105,7 @@ pub fn findings(view: &View) -> Findings {
                 // In units of λ_S* where λ₀* is smaller: near λ₀* = 0 a ratio of ratios says little.
                 let off = (i.estimate.unwrap_or(p) - p).abs() / p.max(1.0);
                 if off > worst.0 {
-                    worst = (off, format!("{}, ρ = {}", curve.label, short(*rho)));
+                    worst = (off, curve.at_rho(*rho));
                 }
             }
         }
@@ -107,7 +113,7 @@ pub fn findings(view: &View) -> Findings {
         let found = simulated_crossing(curve);
         let at_one = |v: f64| (v - 1.0).abs() <= TOLERANCE;
         let verdict = match (crossing, found) {
-            (Some(p), Some((s, _, _))) if at_one(p) && at_one(s) => Verdict::Holds,
+            (Some(p), Some((s, low, high))) if at_one(p) && at_one(s) && high - low < 1e-6 => Verdict::Holds,
             (Some(p), Some((_, low, high))) if low.is_finite() && high.is_finite() => match low <= 1.0 && 1.0 <= high {
                 true if at_one(p) => Verdict::Holds,
                 true => Verdict::Open,
@@ -116,7 +122,7 @@ pub fn findings(view: &View) -> Findings {
             _ => Verdict::Open,
         };
         out.claims.push(Claim {
-            claim: format!("the ratio crosses 1 at ρ = 1 ({})", curve.label),
+            claim: format!("the ratio crosses 1 at ρ = 1{}", curve.in_brackets()),
             beyond: !curve.items.iter().all(|(_, r)| isotropic(r)),
             predicted: crossing.map_or("no crossing".into(), |c| format!("crosses at ρ = {c:.4}")),
             simulated: found.map_or("no crossing inside the ρ that were simulated".into(), |(s, low, high)| {

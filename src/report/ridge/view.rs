@@ -21,6 +21,22 @@ pub struct Curve<'a> {
     pub items: Vec<(f64, &'a RidgeRecord)>,
 }
 
+impl Curve<'_> {
+    /// ` (γ = 2)`, or nothing where there is no other axis.
+    pub fn in_brackets(&self) -> String {
+        if self.label.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", self.label)
+        }
+    }
+
+    /// `γ = 2, ρ = 0.5`.
+    pub fn at_rho(&self, rho: f64) -> String {
+        [self.label.as_str(), &format!("ρ = {}", short(rho))].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl<'a> View<'a> {
     pub fn new(study: &'a Study, cases: &'a [Case], records: &[&'a RidgeRecord]) -> View<'a> {
         let of = |case: &Case| records.iter().find(|r| r.key == case.key).copied();

@@ -11,24 +11,24 @@ use sha2::{Digest, Sha256};
 use super::complain;
 use crate::store::{remove, write_atomic, Folder, Records};
 
-/// Deaths in vain after which an index is given up.
+/// Kills without progress after which an index is given up.
 const MOST: usize = 3;
 
-/// One life of a shard; ends when it is dropped.
-pub struct Life {
+/// One attempt at a shard; ends when it is dropped.
+pub struct Attempt {
     folder: Folder,
     writer: String,
-    /// There while the shard is at work; found by the next life, the last one was killed.
+    /// There while the shard is at work; found by the next attempt, the last one was killed.
     alive: PathBuf,
     at_start: String,
 }
 
-impl Life {
+impl Attempt {
     /// None where this is no pod of an Indexed Job.
     ///
     /// # Errors
     /// It has died too often without saving anything, or the folder cannot be written.
-    pub fn begin(folder: &Folder, writer: &str) -> Result<Option<Life>> {
+    pub fn begin(folder: &Folder, writer: &str) -> Result<Option<Attempt>> {
         if std::env::var_os("JOB_COMPLETION_INDEX").is_none() {
             return Ok(None);
         }
@@ -39,25 +39,25 @@ impl Life {
             let mut lines = std::fs::read_to_string(&deaths).unwrap_or_default();
             lines.push_str(&format!("{now}\n"));
             write_atomic(&deaths, lines.as_bytes())?;
-            let vain = lines.lines().rev().take_while(|line| **line == *now).count();
-            if vain >= MOST {
+            let idle = lines.lines().rev().take_while(|line| **line == *now).count();
+            if idle >= MOST {
                 remove(&alive)?;
                 remove(&deaths)?; // whoever starts it again starts counting again
-                bail!("{writer} was killed {vain} times since it last saved a result, a model or a snapshot\n  hint: does it need more memory? see `kubectl describe pod`");
+                bail!("{writer} was killed {idle} times since it last saved a result, a model or a snapshot\n  hint: does it need more memory? see `kubectl describe pod`");
             }
             complain(&format!("{writer} was killed before; going on from what it saved"));
         }
         write_atomic(&alive, b"")?;
-        Ok(Some(Life { folder: folder.clone(), writer: writer.into(), alive, at_start: now }))
+        Ok(Some(Attempt { folder: folder.clone(), writer: writer.into(), alive, at_start: now }))
     }
 
-    /// Whether something was saved in this life.
-    pub fn came_forward(&self) -> bool {
+    /// Whether something was saved in this attempt.
+    pub fn has_progressed(&self) -> bool {
         kept(&self.folder, &self.writer).is_ok_and(|now| now != self.at_start)
     }
 }
 
-impl Drop for Life {
+impl Drop for Attempt {
     fn drop(&mut self) {
         let _ = remove(&self.alive); // left, it counts as a kill: too careful, and no more
     }
@@ -65,7 +65,10 @@ impl Drop for Life {
 
 /// The final results of a shard, and a digest of its models and snapshots.
 fn kept(folder: &Folder, writer: &str) -> Result<String> {
-    let saved = std::fs::read(folder.saved(writer)).unwrap_or_default();
-    let saved: String = Sha256::digest(&saved)[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut saved = Sha256::new();
+    for path in folder.all_saved(writer) {
+        saved.update(std::fs::read(path).unwrap_or_default());
+    }
+    let saved: String = saved.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("{}/{saved}", Records::count_final(folder, writer)?))
 }
