@@ -436,7 +436,8 @@ fn refused_threads_make_fewer_workers_or_one_message() {
     let binary = env!("CARGO_BIN_EXE_transfergrid");
     // Root has no limit, so another user is asked; a number that nothing else on the machine uses.
     let as_user = |limit: &str, command: &str| {
-        let words = ["--reuid", "54321", "--regid", "54321", "--clear-groups", "bash", "-c", &format!("ulimit -u {limit}; {command}")]
+        let user = (50_000 + std::process::id() % 10_000).to_string();
+        let words = ["--reuid", &user, "--regid", &user, "--clear-groups", "bash", "-c", &format!("ulimit -u {limit}; {command}")]
             .map(str::to_string);
         run(Command::new("setpriv").args(words))
     };

@@ -447,6 +447,14 @@ fn one_row_or_an_interval_beyond_the_whole_error_gives_no_verdict() {
     response[7] = 5000.0;
     let (outlier, _) = fitted(&csv(&x0, &y0), &csv(&x1, &response));
     assert!(outlier.starts_with("No verdict: line 9 of b.csv decides"), "{outlier}");
+    // A limit on the size of files is an error of the write.
+    let here = tempfile::tempdir().unwrap();
+    write(here.path(), "a.csv", &csv(&x0, &y0));
+    write(here.path(), "b.csv", &csv(&x1, &y1));
+    let fit = format!("ulimit -f 1; exec {} theory fit --source a.csv --target b.csv --response y", env!("CARGO_BIN_EXE_transfergrid"));
+    let limited = common::run(std::process::Command::new("bash").args(["-c", &fit]).current_dir(here.path()));
+    assert!(limited.code == Some(1) && limited.stderr.contains("cannot write"), "{:?}: {}", limited.code, limited.stderr);
+
     // Two such rows hide each other from a look at one.
     for in_source in [false, true] {
         let (mut source, mut target) = (y0.clone(), y1.clone());

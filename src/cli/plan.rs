@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{bytes, duration, print, status, StudyArgs};
 use crate::config::network::DataName;
-use crate::config::{show, Kind, Study};
+use crate::config::{cut, show, Kind, Study};
 use crate::data::{check, find, search_path, Roots};
 use crate::plan::{cases, Cost, Estimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
 use crate::run::axis_json;
@@ -205,7 +205,7 @@ impl Shares {
 fn opening(study: &Study) -> String {
     let mut out = study.name.clone();
     if let Some(text) = &study.description {
-        out.push_str(&format!(": {}", text.trim().replace('\n', " ")));
+        out.push_str(&format!(": {}", cut(&text.trim().replace(char::is_control, " "))));
     }
     out.push_str("\n\naxes\n");
     for axis in &study.axes {

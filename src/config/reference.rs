@@ -12,7 +12,8 @@ const HEAD: &str = "\
 A study is one YAML file. Any setting below may be a list: it is then an *axis*, and the study has a cell for every
 combination of axis values and every seed. `{log: {from: 1e-5, to: 1e-1, points: 9}}` and `{linear: {from: 0, to: 1, points: 5}}`
 stand for lists, and may stand inside one: `[0, {log: {from: 1e-5, to: 1e-1, points: 9}}]`. A setting that is a list by nature
-(such as `source.classes`) becomes an axis as a list of lists. Unknown keys are refused.
+(such as `source.classes`) becomes an axis as a list of lists. Unknown keys are refused; at the top, keys
+that begin with `x-` or `.` may hold what anchors name (`x-common: &common {…}`), and `<<: *common` merges it.
 
 `--set key=value` (any key path, e.g. `--set source.lr=0.1`), `--preset NAME` and `--seeds N` lay over the file;
 `transfergrid plan STUDY` shows what comes out. `transfergrid schema > study.schema.json` gives editors completion and checks.

@@ -258,6 +258,9 @@ fn check_map(
             return Err(match (nearest(key, names), elsewhere(key, shape)) {
                 (Some(near), _) => error.hint(format!("did you mean `{}`?", path.key(near))),
                 (None, Some(full)) => error.hint(format!("it belongs at `{full}`")),
+                (None, None) if path.0.is_empty() && value.is_mapping() => {
+                    error.hint(format!("what only holds an anchor is called `x-{key}` here"))
+                }
                 (None, None) => error,
             });
         };

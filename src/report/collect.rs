@@ -18,6 +18,15 @@ pub enum Metric {
     Loss,
 }
 
+/// With its sign; what rounds to 0 is `+0.00`, never `-0.00`.
+pub fn signed(value: f64, digits: usize) -> String {
+    let text = format!("{value:+.digits$}");
+    match text.strip_prefix('-') {
+        Some(size) if size.bytes().all(|b| matches!(b, b'0' | b'.')) => format!("+{size}"),
+        _ => text,
+    }
+}
+
 impl Metric {
     /// The record's metric, on validation or test images.
     pub fn key(self, test: bool) -> &'static str {
@@ -47,7 +56,7 @@ impl Metric {
     /// A difference without its unit: `+1.30`.
     pub fn difference(self, value: f64) -> String {
         let (_, scale, digits) = self.unit();
-        format!("{:+.digits$}", scale * value)
+        signed(scale * value, digits)
     }
 
     /// The mean over the seeds. An interval around an accuracy that is wider than 0 to 100% says nothing: none. (One that only reaches beyond

@@ -31,7 +31,9 @@ fn tabular(section: &Section) -> String {
     };
     let show = |value: Option<Interval>, bold: bool| {
         let Some(Interval { estimate, range }) = value else { return "--".to_string() };
-        let centre = format!("{:.digits$}", scale * estimate);
+        // Adding 0 makes −0 a 0.
+        let unit = 10f64.powi(digits as i32);
+        let centre = format!("{:.digits$}", (unit * scale * estimate).round() / unit + 0.0);
         let centre = if bold { format!("\\mathbf{{{centre}}}") } else { centre };
         match range {
             Some((_, high)) => format!("${centre} \\pm {:.digits$}$", scale * (high - estimate)),

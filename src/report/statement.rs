@@ -204,7 +204,7 @@ fn compromised(compromise: &Compromise) -> String {
 
 /// Results that the folder has and the study no longer.
 pub fn left_out(report: &Report) -> Option<String> {
-    let shown = report.counts.done + report.counts.diverged;
+    let shown = report.counts.done + report.counts.diverged + report.counts.failed;
     (report.withdrawn > 0).then(|| {
         format!(
             "{shown} of {} rows shown: {} belong to values that are no longer in the study, or to an earlier version of this program; \
@@ -436,10 +436,15 @@ pub fn short(value: f64) -> String {
 
 /// `+1.3 points (95% interval +0.4 to +2.2)`, or nats for the loss.
 fn points(value: Interval, metric: Metric, way: &str, at: &str) -> String {
-    let show = |v: f64| metric.difference(v);
     if value.range == Some((0.0, 0.0)) {
         return "no difference".into();
     }
+    // Of losses the word has the sign: "lower by", or "higher by".
+    if metric == Metric::Loss && value.estimate < 0.0 {
+        let turned = Interval { estimate: -value.estimate, range: value.range.map(|(low, high)| (-high, -low)) };
+        return points(turned, metric, if way == "lower by" { "higher by" } else { "lower by" }, at);
+    }
+    let show = |v: f64| metric.difference(v);
     let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval{at} {} to {})", show(low), show(high)));
     match metric {
         Metric::Accuracy => format!("{} points{range}", show(value.estimate)),

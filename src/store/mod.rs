@@ -145,6 +145,12 @@ impl Folder {
                 _ => {}
             }
         }
+        // What was saved, and how often someone died without: of results that are gone.
+        for path in fs::read_dir(self.0.join("running")).into_iter().flatten().filter_map(|file| Some(file.ok()?.path())) {
+            if path.extension().is_some_and(|end| end == "saved" || end == "deaths") {
+                remove(&path)?;
+            }
+        }
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::{figure, number_cell, shell, table, words_cell, Head};
 use crate::config::Study;
 use crate::report::answer::Verdict;
 use crate::report::cells::CellRow;
-use crate::report::collect::{Lacking, Metric};
+use crate::report::collect::{signed, Lacking, Metric};
 use crate::report::comparison::Setting;
 use crate::report::compromise::{Choice, Compromise};
 use crate::report::drawing::Drawing;
@@ -160,7 +160,7 @@ fn cells(section: &Section, id: &str) -> Markup {
                 (plain(row.validation))
                 (plain(row.test.map(|v| v.estimate)))
                 (plain(half(row.test)))
-                (number_cell(&gain.map_or("–".into(), |v| format!("{:+.digits$}", scale * v)), gain))
+                (number_cell(&gain.map_or("–".into(), |v| signed(scale * v, digits)), gain))
                 (plain(half(row.gain)))
                 (number_cell(&row.p_holm.map_or("–".into(), p_value), row.p_holm))
                 (number_cell(&row.seeds.to_string(), Some(row.seeds as f64)))
