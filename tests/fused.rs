@@ -78,7 +78,7 @@ fn bfloat16_computes_inside_and_answers_in_float32() {
     for (name, model) in models() {
         let architecture = Architecture::new(&model, [16, 16, 3], 5);
         let theta = architecture.layout.initial(&[3, 1], "source", Kind::Float, Device::Cpu);
-        let values: Vec<f64> = (0..2 * 6 * 16 * 16 * 3).map(|i| ((i * i * 31 + i * 17) % 1009) as f64 / 504.5 - 1.0).collect();
+        let values: Vec<f64> = (0..2 * 6 * 16 * 16 * 3).map(|i: i64| ((i * i * 31 + i * 17) % 1009) as f64 / 504.5 - 1.0).collect();
         let x = Tensor::from_slice(&values).reshape([2, 6, 16, 16, 3]);
         let buffers = || architecture.fresh_buffers(2, Kind::Float, Device::Cpu);
         let of = |kind| architecture.forward(&architecture.layout.leaves(&theta, false), &x.to_kind(kind), &buffers(), Mode::Train, None);
