@@ -17,12 +17,14 @@
 //! | [`launch`] | what Slurm and Kubernetes are told |
 //! | [`cli`] | one file per subcommand |
 //!
-//! [`caught`], beside them, makes errors of panics; `threads` runs work on as many threads as the system gives.
+//! [`caught`], beside them, makes errors of panics; `threads` runs work on as many threads as the system gives, `hex`
+//! writes digests.
 
 pub mod caught;
 pub mod cli;
 pub mod config;
 pub mod data;
+mod hex;
 pub mod launch;
 #[cfg(feature = "torch")]
 pub mod model;

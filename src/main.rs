@@ -14,7 +14,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// A file beyond the limit of sizes (`ulimit -f`, a quota) is an error of the write, not the end of the program.
+/// A file beyond the limit of sizes (`ulimit -f`, a quota) is an error of the write, not the end of
+/// the program.
 fn take_errors() {
     // SAFETY: called before any other thread exists; ignoring a signal runs no code of ours.
     unsafe {

@@ -1,6 +1,8 @@
-//! Work on several threads, on as many as the system gives: fewer, or none beside the caller's, is slower and nothing else.
+//! Work on several threads, on as many as the system gives: fewer, or none beside the caller's, is
+//! slower and nothing else.
 //!
-//! rayon's global pool is not used: it panics where a thread is refused, and every later use of it panics too.
+//! rayon's global pool is not used: it panics where a thread is refused, and every later use of it
+//! panics too.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;

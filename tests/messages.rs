@@ -1,4 +1,5 @@
-//! Messages name a cause only where it is known, hint at what was meant, and are short whatever was typed.
+//! Messages name a cause only where it is known, hint at what was meant, and are short whatever was
+//! typed.
 
 mod common;
 

@@ -300,7 +300,8 @@ fn one_lambda0_for_several_targets_by_mean_and_by_worst_regret() {
     assert!(compromise(&sections("target.per_class")).is_none() && compromise(&sections("source.lr")).is_none());
 }
 
-/// Every unhealthy condition of docs/report.md's table: what the first sentence then says, and what it must not say.
+/// Every unhealthy condition of docs/report.md's table: what the first sentence then says, and what
+/// it must not say.
 #[test]
 fn the_first_sentence_says_what_is_unhealthy() {
     let healthy = || group(&GRID, &[0.0, 0.1], 5, |l, s| peak(l, -3.0, s), |l, m, s| peak(l, -2.0, s) - m, |s| peak(0.1, -1.0, s) - 0.2);
@@ -329,7 +330,8 @@ fn the_first_sentence_says_what_is_unhealthy() {
     assert!(verdict == Verdict::Collapsed && words.starts_with("What transfers best is a source that learned nothing"), "{words}");
     assert!(words.contains("not shown to be better than guessing"), "{words}");
 
-    // At the end of the grid too: but nobody is sent further into penalties that let a source learn nothing.
+    // At the end of the grid too: but nobody is sent further into penalties that let a source learn
+    // nothing.
     let mut collapsed = group(&GRID, &[0.0, 0.1], 5, |l, s| peak(l, -3.0, s), |l, m, s| peak(l, 3.0, s) - m, |s| peak(0.1, -1.0, s) - 0.2);
     let last = collapsed.source.len() - 1;
     collapsed.source_guess.accuracy = 0.5;

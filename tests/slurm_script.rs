@@ -66,7 +66,8 @@ fn exit_codes_decide_what_comes_back() {
     // What dies comes back twice, counted over all of the task's lives.
     let requeued: Vec<usize> = (0..4).map(|_| task(folder, "exit 137", RUNNING).1).collect();
     assert_eq!(requeued, [1, 1, 0, 0]);
-    // A death after something new was saved does not count: a record, or another state of a snapshot. The same state again does.
+    // A death after something new was saved does not count: a record, or another state of a
+    // snapshot. The same state again does.
     let study = folder.join("logs/small");
     for name in ["records", "running"] {
         std::fs::create_dir_all(study.join(name)).unwrap();

@@ -83,7 +83,8 @@ fn every_study_of_networks_has_its_results_with_a_verdict() {
         let has_all = |version| Plan::with_keys(&trained, version).unwrap().stages.iter().all(|stage| results.contains(&stage.key));
         let known = [KeyVersion::Three, KeyVersion::Two].into_iter().any(has_all);
         assert!(known, "docs/results/{}: its rows are not those of its study.yaml", study.name);
-        // It is the study that is shipped, but for the digits of its grids (twelve before version 3 of the keys).
+        // It is the study that is shipped, but for the digits of its grids (twelve before version 3
+        // of the keys).
         let rounded = study_of(&serde_yaml::to_string(&rounded(&serde_yaml::from_str(&trained.to_yaml()).unwrap())).unwrap());
         assert_eq!(keys(&rounded), keys(&study), "docs/results/{} is of another version of the study: run scripts/results.sh", study.name);
         let summary = json(&read(folder.join("summary.json")));

@@ -1,7 +1,8 @@
-//! How often the pod of a Kubernetes index has died without saving anything.
+//! How often the pod of a Kubernetes index was killed without saving anything.
 //!
-//! Kubernetes itself counts every failed pod of an index for ever. So kills (137) are ignored by the Job's policy, and counted here, by the next
-//! pod: only while nothing has been saved since the last one. An error of a pod that has saved something ends as an interruption (75).
+//! Kubernetes counts all failed pods of an index. So kills (137) are ignored by the Job's policy
+//! and counted here, by the next pod, as long as nothing has been saved since the last one. An
+//! error of a pod that has saved something ends as an interruption (75).
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use anyhow::{bail, Result};
 use sha2::{Digest, Sha256};
 
 use super::complain;
+use crate::hex::hex;
 use crate::store::{remove, write_atomic, Folder, Records};
 
 /// Kills without progress after which an index is given up.
@@ -18,7 +20,8 @@ const MOST: usize = 3;
 pub struct Attempt {
     folder: Folder,
     writer: String,
-    /// There while the shard is at work; found by the next attempt, the last one was killed.
+    /// A file that exists while the shard runs. The next attempt finds it where this one was
+    /// killed.
     alive: PathBuf,
     at_start: String,
 }
@@ -42,7 +45,7 @@ impl Attempt {
             let idle = lines.lines().rev().take_while(|line| **line == *now).count();
             if idle >= MOST {
                 remove(&alive)?;
-                remove(&deaths)?; // whoever starts it again starts counting again
+                remove(&deaths)?; // a start by hand counts from 0
                 bail!("{writer} was killed {idle} times since it last saved a result, a model or a snapshot\n  hint: does it need more memory? see `kubectl describe pod`");
             }
             complain(&format!("{writer} was killed before; going on from what it saved"));
@@ -59,7 +62,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let _ = remove(&self.alive); // left, it counts as a kill: too careful, and no more
+        let _ = remove(&self.alive); // if it stays, this end counts as a kill
     }
 }
 
@@ -69,6 +72,5 @@ fn kept(folder: &Folder, writer: &str) -> Result<String> {
     for path in folder.all_saved(writer) {
         saved.update(std::fs::read(path).unwrap_or_default());
     }
-    let saved: String = saved.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}/{saved}", Records::count_final(folder, writer)?))
+    Ok(format!("{}/{}", Records::count_final(folder, writer)?, hex(&saved.finalize()[..6])))
 }

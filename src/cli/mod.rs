@@ -160,27 +160,29 @@ fn print(text: &str) {
     }
 }
 
-/// A folder holds the results of one study: another one of the same name needs a folder of its own. It is the same study as long as some of its
-/// stages (of a ridge study: cases, whatever their draws) are. `results`: the keys that have results, read only where that is not known yet.
+/// A folder holds the results of one study; another one of the same name needs a folder of its own.
+/// A study is the same as long as it shares a stage (a ridge study: a case, apart from its draws)
+/// with the one in the folder. `results`: the keys with results, read only where the two share
+/// none.
 fn refuse_other_study(folder: &Folder, study: &Study, results: impl FnOnce() -> Result<HashSet<String>>) -> Result<()> {
     // All shards of a study start with the same one.
     if std::fs::read_to_string(folder.study()).is_ok_and(|text| text == study.to_yaml()) {
         return Ok(());
     }
-    let set = match ridge::cases(study) {
-        Ok(cases) if study.kind == Kind::Ridge => {
-            cases.first().map_or(vec![], |case| vec![format!("draws={}", case.settings.draws), format!("seed={}", case.settings.seed)])
+    let set = match study.kind {
+        Kind::Network => vec![],
+        Kind::Ridge => {
+            let cases = ridge::cases(study)?;
+            cases
+                .iter()
+                .take(1)
+                .flat_map(|case| [format!("draws={}", case.settings.draws), format!("seed={}", case.settings.seed)])
+                .collect()
         }
-        _ => vec![],
     };
+    // A study file that can no longer be read has nothing to compare with.
     let Ok(old) = Study::load(&folder.study(), &Overrides { set, ..Overrides::default() }) else { return Ok(()) };
-    let keys = |study: &Study| -> HashSet<String> {
-        match study.kind {
-            Kind::Network => Plan::new(study).map_or(HashSet::new(), |plan| plan.stages.into_iter().map(|stage| stage.key).collect()),
-            Kind::Ridge => ridge::cases(study).map_or(HashSet::new(), |cases| cases.into_iter().map(|case| case.key).collect()),
-        }
-    };
-    if !keys(&old).is_disjoint(&keys(study)) {
+    if !stage_keys(&old)?.is_disjoint(&stage_keys(study)?) {
         return Ok(());
     }
     let results = results()?;
@@ -196,6 +198,14 @@ fn refuse_other_study(folder: &Folder, study: &Study, results: impl FnOnce() -> 
         ),
         "give this study another name, choose another --out, or discard the results with --fresh",
     ))
+}
+
+/// The keys of a network study's stages, or of a ridge study's cases.
+fn stage_keys(study: &Study) -> Result<HashSet<String>> {
+    Ok(match study.kind {
+        Kind::Network => Plan::new(study)?.stages.into_iter().map(|stage| stage.key).collect(),
+        Kind::Ridge => ridge::cases(study)?.into_iter().map(|case| case.key).collect(),
+    })
 }
 
 /// A folder holds results of one kind.

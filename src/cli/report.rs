@@ -44,7 +44,8 @@ pub struct ReportArgs {
     /// Seconds between two looks for new results
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=3600))]
     every: u64,
-    /// Put results of values that are no longer in the study into results.csv and results.parquet too
+    /// Put results of values that are no longer in the study into results.csv and results.parquet
+    /// too
     #[arg(long)]
     all: bool,
     /// Where the report goes [default: the study's report/], or of several folders the comparison [default: `comparison` beside the first]
@@ -94,7 +95,8 @@ impl ReportArgs {
         self.all(&folders)
     }
 
-    /// Of several paths, such as `logs/*`, those that are no study's folder are passed over: a comparison, say, or a file.
+    /// Of several paths, such as `logs/*`, those that are no study's folder are passed over: a
+    /// comparison, say, or a file.
     fn leave_out_what_is_no_study(&mut self) -> Result<()> {
         let is_study = |path: &PathBuf| Folder(path.clone()).study().is_file();
         if self.folders.len() < 2 || !self.folders.iter().any(is_study) {
@@ -112,7 +114,8 @@ impl ReportArgs {
         Ok(())
     }
 
-    /// Makes and shows every report, and the comparison. A folder that cannot be read does not keep the others away; its error comes last.
+    /// Makes and shows every report, and the comparison. A folder that cannot be read does not keep
+    /// the others away; its error comes last.
     fn all(&self, folders: &[Folder]) -> Result<u8> {
         let (mut made, mut failed) = (vec![], None);
         for folder in folders {

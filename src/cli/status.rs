@@ -37,7 +37,8 @@ pub fn study(folder: &Folder) -> Result<Study> {
     Ok(Study::load(&folder.study(), &Overrides::default())?)
 }
 
-/// The plan of a folder's study. Where none of its stages has a result but stages under older keys have, the plan under those keys.
+/// The plan of a folder's study. Where none of its stages has a result but stages under older keys
+/// have, the plan under those keys.
 pub fn plan(study: &Study, folder: &Folder) -> Result<Plan> {
     let has_results = |plan: &Plan| -> Result<bool> {
         let keys: HashSet<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).collect();

@@ -44,7 +44,7 @@ impl<'a> Watch<'a> {
         let (board, warning) = Board::open(&folder.tensorboard(), study, plan, part.shard);
         let key = |index: usize| plan.stages[index].key.as_str();
         let twins = plan.cells.iter().map(|cell| (key(cell.target), cell.scratch.iter().map(|&index| key(index)).collect())).collect();
-        let watch = Watch {
+        let mut watch = Watch {
             study,
             plan,
             folder,
@@ -58,12 +58,12 @@ impl<'a> Watch<'a> {
             changed: false,
         };
         watch.tell(warning);
-        let mut watch = watch;
         watch.reconcile(part, records);
         watch
     }
 
-    /// TensorBoard shows what the report does: runs of what left the study are gone, and finished stages that came back have theirs again.
+    /// TensorBoard shows what the report does: runs of what left the study are gone, and finished
+    /// stages that came back have theirs again.
     fn reconcile(&mut self, part: &Part, records: &Records) {
         if self.board.withdrawn > 0 {
             self.say(&format!("TensorBoard: {} runs of what is no longer in the study are withdrawn", self.board.withdrawn));

@@ -134,8 +134,9 @@ fn whole_or_real(value: f64) -> Value {
 /// 2⁵³: all whole numbers below it are reals.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A value as it can be typed into a study file: `0.001`, `[64, 64]`, `cosine`. Reading it as YAML gives the value again, so different
-/// values never look alike (whole numbers and reals of the same size are one value).
+/// A value as it can be typed into a study file: `0.001`, `[64, 64]`, `cosine`. Reading it as YAML
+/// gives the value again, so different values never look alike (whole numbers and reals of the same
+/// size are one value).
 pub fn show(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
@@ -197,8 +198,9 @@ pub fn floor(value: f64) -> f64 {
     significant(near - unit, 6)
 }
 
-/// A number in the fewest digits that give it again, scientific where that is shorter; infinity is `inf` (in a study file: `.inf`).
-/// A setting is printed by this and nothing else. What was computed is rounded first: [`significant`].
+/// A number in the fewest digits that give it again, scientific where that is shorter; infinity is
+/// `inf` (in a study file: `.inf`). A setting is printed by this and nothing else. What was
+/// computed is rounded first: [`significant`].
 pub fn number(value: f64) -> String {
     if value.is_nan() {
         return "nan".into();

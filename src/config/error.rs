@@ -72,8 +72,8 @@ pub fn storage_failed(error: &io::Error) -> bool {
     false
 }
 
-/// "did you mean": the known name nearest to what was written, if one is near. Not where it would be another thing: `resnet50` is no
-/// misspelt `resnet56`, `kmnist` no `mnist`.
+/// "did you mean": the known name nearest to what was written, if one is near. Not where it would
+/// be another thing: `resnet50` is no misspelt `resnet56`, `kmnist` no `mnist`.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if written.len() > 100 {
         return None;

@@ -141,8 +141,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads a data set from the first of `roots` that has it, and holds it against its published checksums. `strip`: documents without
-    /// headers, footers and quoted lines.
+    /// Reads a data set from the first of `roots` that has it, and compares it with its published
+    /// checksums. `strip`: documents without headers, footers and quoted lines.
     pub fn load(name: DataName, strip: bool, roots: &Roots) -> Result<Dataset, DataError> {
         let (train, test) = match name {
             DataName::Digits => digits::read(),

@@ -12,6 +12,7 @@ use super::locate::{find, require, Roots};
 use super::newsgroups::{read_files, Half, HALVES};
 use super::DataError;
 use crate::config::network::DataName;
+use crate::hex::hex;
 
 /// What a check found.
 #[derive(Debug, PartialEq)]
@@ -118,7 +119,8 @@ fn in_folder(folder: &Path, files: &[(&'static str, &'static str)]) -> Vec<(Vec<
     files.iter().map(|(file, of)| (vec![folder.join(file)], Checksum::Md5(of))).collect()
 }
 
-/// Refuses a data set whose content is not the published one: its digest is part of every stage's key.
+/// Refuses a data set whose content is not the published one: its digest is part of every stage's
+/// key.
 ///
 /// # Errors
 /// What differs, or that the data set is not here.
@@ -145,8 +147,9 @@ fn verify_newsgroups(place: &Path) -> Result<Verdict, DataError> {
     })
 }
 
-/// SHA-256 over all documents, training before test, by group and number: `half/group/number length`, a line break, the bytes. Nobody
-/// published a checksum of them; the expected one is of a copy that was cross-checked with others.
+/// SHA-256 over all documents, training before test, by group and number: `half/group/number
+/// length`, a line break, the bytes. Nobody published a checksum of them; the expected one is of a
+/// copy that was cross-checked with others.
 fn newsgroups_digest(halves: &[Half; 2]) -> String {
     let mut hasher = Sha256::new();
     for (half, name) in halves.iter().zip(HALVES) {
@@ -155,7 +158,7 @@ fn newsgroups_digest(halves: &[Half; 2]) -> String {
             hasher.update(document);
         }
     }
-    hex(hasher)
+    hex(hasher.finalize())
 }
 
 /// A file's content; an IDX file in .gz is unpacked first, since only its content is published reliably.
@@ -174,14 +177,10 @@ fn digest<D: Digest>(mut reader: impl Read) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match reader.read(&mut buffer)? {
-            0 => return Ok(hex(hasher)),
+            0 => return Ok(hex(hasher.finalize())),
             n => hasher.update(&buffer[..n]),
         }
     }
-}
-
-fn hex(hasher: impl Digest) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -192,12 +191,12 @@ mod tests {
     fn the_digests_in_keys_are_those_of_the_published_files() {
         let of = |files: &[(&str, &str)]| {
             let lines: String = files.iter().map(|(file, md5)| format!("{file} {md5}\n")).collect();
-            hex(Sha256::new().chain_update(lines))
+            hex(Sha256::digest(lines))
         };
         assert_eq!(of(&MNIST), DataName::Mnist.digest());
         assert_eq!(of(&CIFAR10), DataName::Cifar10.digest());
         assert_eq!(of(&CIFAR100), DataName::Cifar100.digest());
-        assert_eq!(hex(Sha256::new().chain_update(super::super::digits::unpacked())), DataName::Digits.digest());
+        assert_eq!(hex(Sha256::digest(super::super::digits::unpacked())), DataName::Digits.digest());
     }
 
     #[test]

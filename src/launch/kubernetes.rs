@@ -104,7 +104,8 @@ fn failure_policy() -> PodFailurePolicy {
     PodFailurePolicy {
         rules: vec![
             PodFailurePolicyRule { action: "Ignore".into(), on_pod_conditions: Some(vec![disrupted]), ..Default::default() },
-            // Interrupted and saved; killed, which the next pod counts (cli/attempt.rs), and gives up where nothing is saved any more.
+            // Interrupted and saved; killed, which the next pod counts (cli/attempt.rs), and gives
+            // up where nothing is saved any more.
             codes("Ignore", vec![75, 137]),
             // A mistake in the study, the data or the flags; cells that failed or diverged: once more gives the same.
             codes("FailIndex", vec![2, 3]),

@@ -25,9 +25,10 @@ while :; do
 done
 
 echo "$(date +%FT%T) ends with $code"
-# In the queue again: what was interrupted (75) always. What died of something else (out of memory, a lost file system, kill -9): until it has
-# died three times without a new result, model or snapshot in between. Not what running again would not mend (2: a mistake in the study or
-# the data; 3: cells that failed or diverged).
+# In the queue again: what was interrupted (75) always. What died of something else (out of memory, a
+# lost file system, kill -9): until it has died three times without a new result, model or snapshot
+# in between. Not what running again would not mend (2: a mistake in the study or the data; 3: cells
+# that failed or diverged).
 # Slurm itself requeues what it preempts, and what is cancelled shall not come back: only while the task counts as running is that ours to do.
 task=${SLURM_ARRAY_JOB_ID:-}_${SLURM_ARRAY_TASK_ID:-} # the number of one of the tasks is the array's too
 deaths={{folder}}/deaths-$task

@@ -56,7 +56,8 @@ struct RustNode : Node {
   Release release;
 };
 
-/// Runs what may throw: null if all went well, else the words, which live until this thread's next call. No exception may cross into Rust.
+/// Runs what may throw: null if all went well, else the words, which live until this thread's next
+/// call. No exception may cross into Rust.
 template <class Work>
 const char* guarded(Work&& work) noexcept {
   thread_local std::string words;
@@ -79,7 +80,8 @@ const char* guarded(Work&& work) noexcept {
 
 extern "C" {
 
-/// The output with a history: `backward` gives its gradients. Takes over the closure, also where it fails; keeps the label, which has to live for ever.
+/// The output with a history: `backward` gives its gradients. Takes over the closure, also where it
+/// fails; keeps the label, which has to live for ever.
 const char* transfergrid_with_gradient(
     const char* label, const at::Tensor* const* inputs, size_t n, const at::Tensor* output, void* closure, Backward backward, Release release,
     at::Tensor** recorded) {
@@ -172,7 +174,8 @@ const char* transfergrid_profile_start() {
   });
 }
 
-/// Ends the profile; `see`, if any, gets each operation's name, calls and own nanoseconds (without operations called from it).
+/// Ends the profile; `see`, if any, gets each operation's name, calls and own nanoseconds (without
+/// operations called from it).
 const char* transfergrid_profile_stop(void* closure, void (*see)(void*, const char*, int64_t, int64_t)) {
   return guarded([&] {
     if (profiling != at::INVALID_CALLBACK_HANDLE) at::removeCallback(profiling);

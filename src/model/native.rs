@@ -31,7 +31,8 @@ extern "C" {
 
 type See = extern "C" fn(*mut c_void, *const c_char, i64, i64);
 
-/// Panics with libtorch's words where a function of `native.cc` gave some: as tch's plain methods do, and caught as theirs are.
+/// Panics with libtorch's words where a function of `native.cc` gave some: as tch's plain methods
+/// do, and caught as theirs are.
 ///
 /// # Safety
 /// Null, or a text that lives until this thread's next call into `native.cc`.
@@ -153,7 +154,8 @@ impl Drop for Profiling {
     }
 }
 
-/// Runs `work` and tells which operations its time went to, the longest first. Profiles wait for each other; there is none inside another.
+/// Runs `work` and tells which operations its time went to, the longest first. Profiles wait for
+/// each other; there is none inside another.
 pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Vec<Profiled>) {
     extern "C" fn see(closure: *mut c_void, name: *const c_char, calls: i64, nanoseconds: i64) {
         // SAFETY: the vector below, and a NUL-terminated name that lives through the call.
@@ -210,17 +212,20 @@ fn elements<T: Plain>(x: &Tensor) -> Option<(*mut T, usize)> {
     Some((pointer, n))
 }
 
-/// A contiguous CPU tensor's elements. Nothing may write to the tensor, or to another one of the same memory, while they are borrowed.
+/// A contiguous CPU tensor's elements. Nothing may write to the tensor, or to another one of the
+/// same memory, while they are borrowed.
 ///
 /// # Panics
 /// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
 pub(crate) fn slice<T: Plain>(x: &Tensor) -> &[T] {
-    // SAFETY: so many elements of this kind, contiguous and aligned, of a tensor that outlives the borrow.
+    // SAFETY: so many elements of this kind, contiguous and aligned, of a tensor that outlives the
+    // borrow.
     elements(x).map_or(&[], |(pointer, n)| unsafe { std::slice::from_raw_parts(pointer, n) })
 }
 
-/// The same, to write to. No other tensor of the same memory (a view, a shallow clone) may be read or written while they are borrowed: libtorch
-/// does not say who shares memory, so this stays within the crate, and its callers write to tensors that they have just made or own alone.
+/// The same, to write to. No other tensor of the same memory (a view, a shallow clone) may be read
+/// or written while they are borrowed: libtorch does not say who shares memory, so this stays
+/// within the crate, and its callers write to tensors that they have just made or own alone.
 ///
 /// # Panics
 /// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
@@ -229,7 +234,8 @@ pub(crate) fn slice_mut<T: Plain>(x: &mut Tensor) -> &mut [T] {
     elements(x).map_or(&mut [], |(pointer, n)| unsafe { std::slice::from_raw_parts_mut(pointer, n) })
 }
 
-/// Runs `work` without recording gradients. Unlike tch's function of this name it is over also where `work` panics.
+/// Runs `work` without recording gradients. Unlike tch's function of this name it is over also
+/// where `work` panics.
 pub fn no_grad<T>(work: impl FnOnce() -> T) -> T {
     let _guard = tch::no_grad_guard();
     work()

@@ -8,8 +8,9 @@ use crate::config::show;
 /// Letters of a name that are kept whole; file systems end at 255 bytes.
 const LONGEST: usize = 150;
 
-/// `rho=0.8,gamma=2`; empty without axes. Different values have different names: what a folder cannot be called (or is too long) is left
-/// out, and a hash of the whole stands at the end instead.
+/// `rho=0.8,gamma=2`; empty without axes. Different values have different names: what a folder
+/// cannot be called (or is too long) is left out, and a hash of the whole stands at the end
+/// instead.
 pub fn label(axes: &[(String, Value)]) -> String {
     let whole = axes.iter().map(|(path, value)| format!("{path}={}", show(value))).collect::<Vec<_>>().join(",");
     let safe = |c: char| c.is_ascii_alphanumeric() || ".,=-_+".contains(c);

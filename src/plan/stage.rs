@@ -1,6 +1,5 @@
 //! A stage: one training whose result its content key determines.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,8 +10,10 @@ use super::label::label;
 use super::version2;
 use crate::config::network::{FitOn, Phase};
 use crate::config::Network;
+use crate::hex::hex;
 
-/// How keys are made. Raised whenever the same settings start to give other numbers, so that older results are not taken for new ones.
+/// How keys are made. Raised whenever the same settings start to give other numbers, so that older
+/// results are not taken for new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeyVersion {
     /// Named the data set. Read, never written.
@@ -47,8 +48,9 @@ impl StageKind {
         }
     }
 
-    /// Whether a stage of this kind hashes a setting into its key, apart from its own λ. The one table of what determines a result: keys are
-    /// made by it, and labels and rows of results follow it ([`StageKind::depends_on`]).
+    /// Whether a stage of this kind hashes a setting into its key, apart from its own λ. The one
+    /// table of what determines a result: keys are made by it, and labels and rows of results
+    /// follow it ([`StageKind::depends_on`]).
     fn hashes(self, settings: &Network, path: &str) -> bool {
         let starts = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}.")));
         let images = |task: &str| {
@@ -74,7 +76,8 @@ impl StageKind {
         }
     }
 
-    /// Whether a setting shapes a stage of this kind, by its own key or by that of the source stage which it starts from.
+    /// Whether a setting shapes a stage of this kind, by its own key or by that of the source stage
+    /// which it starts from.
     pub fn depends_on(self, settings: &Network, path: &str) -> bool {
         match self {
             StageKind::Source => path == "lambda0" || self.hashes(settings, path),
@@ -102,7 +105,8 @@ pub struct Stage {
     pub axes: Arc<[(String, Value)]>,
 }
 
-/// The settings of one combination of the axes with their leaves, which all stages of the combination share.
+/// The settings of one combination of the axes with their leaves, which all stages of the
+/// combination share.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub network: Arc<Network>,
@@ -113,7 +117,8 @@ pub struct Settings {
 impl Settings {
     pub fn new(network: Network) -> Settings {
         let mut leaves = vec![];
-        // Serialising plain structs into memory cannot fail; without leaves keys would be equal, which the tests would see.
+        // Serialising plain structs into memory cannot fail; without leaves keys would be equal,
+        // which the tests would see.
         flatten(String::new(), serde_yaml::to_value(&network).unwrap_or_default(), &mut leaves);
         // Classes as their labels, however they were named.
         for (path, phase) in [("source.classes", &network.source), ("target.classes", &network.target)] {
@@ -250,9 +255,7 @@ pub(super) fn yaml(content: &impl Serialize) -> String {
 }
 
 fn short(hasher: Sha256) -> String {
-    let mut text = String::with_capacity(20);
-    hasher.finalize()[..10].iter().for_each(|byte| _ = write!(text, "{byte:02x}")); // into a String: cannot fail
-    text
+    hex(&hasher.finalize()[..10])
 }
 
 #[cfg(test)]
@@ -278,7 +281,8 @@ source: {classes: [0, 1, 2], per_class: 20, validation_per_class: 10, epochs: 4,
 target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, lr: 0.1}
 ";
 
-    /// Another value for a leaf. What the study check would refuse is allowed: keys are made of whatever is there.
+    /// Another value for a leaf. What the study check would refuse is allowed: keys are made of
+    /// whatever is there.
     fn another(path: &str, value: Option<&Value>) -> Vec<Value> {
         let words = |words: &[&str]| words.iter().map(|word| Value::from(*word)).collect();
         match path.rsplit('.').next().unwrap() {

@@ -1,4 +1,5 @@
-//! The keys of results version 2, which named the data but did not hash it: for reading folders that were trained then.
+//! The keys of results version 2, which named the data but did not hash it: for reading folders
+//! that were trained then.
 
 use std::sync::Arc;
 
@@ -27,7 +28,8 @@ impl<'a> Images<'a> {
     }
 }
 
-/// What determined a stage's result but for λ, the seed and the source model, in the order that was hashed.
+/// What determined a stage's result but for λ, the seed and the source model, in the order that was
+/// hashed.
 #[derive(Serialize)]
 struct Content<'a> {
     version: u32,

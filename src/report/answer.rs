@@ -1,8 +1,10 @@
 //! The answer: optima on validation images, what they cost on test images, and intervals over seeds.
 
 use super::collect::{Cell, Group, Metric};
-use super::stats::{bootstrap, even, quantile, vertex, weighted, Interval};
-use crate::config::{floor, number, Selection, Stronger};
+use super::edges::Edge;
+use super::scores::{best, Best, Scores};
+use super::stats::{bootstrap, even, quantile, Interval};
+use crate::config::{Selection, Stronger};
 
 /// The answer for one group under one metric.
 #[derive(Debug, Clone)]
@@ -55,26 +57,8 @@ pub struct Answer {
     pub ties: Vec<String>,
 }
 
-/// An end of the grid beyond which the best value may lie. λ = 0 is no edge, nothing is below it; nor is λ = ∞.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edge {
-    Low,
-    High,
-}
-
-impl Edge {
-    /// Where in an ascending list the values `first` to `last` lie, which are equally good.
-    pub fn of(list: &[f64], first: f64, last: f64) -> Option<Edge> {
-        match list {
-            [] | [_] => None,
-            [.., end] if last == *end && end.is_finite() => Some(Edge::High),
-            [start, ..] if first == *start && *start > 0.0 => Some(Edge::Low),
-            _ => None,
-        }
-    }
-}
-
-/// Whether models are shown to be better than guessing on test images. True where there is no result to say otherwise.
+/// Whether models are shown to be better than guessing on test images. True where there is no
+/// result to say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Learned {
     /// The source at λ_S* and at λ₀*.
@@ -144,66 +128,6 @@ pub struct Smooth {
     pub log_ratio: Interval,
 }
 
-/// Scores on validation images by seed, of the cells in the running.
-struct Scores {
-    source: Vec<Option<Vec<f64>>>,
-    target: Vec<Vec<Option<Vec<f64>>>>,
-}
-
-/// The first and the last of the best values: equal ones are equally good.
-#[derive(Debug, Clone, Copy)]
-struct Best {
-    first: usize,
-    last: usize,
-    score: f64,
-}
-
-/// Weighted mean over seeds, rounded so that equal fractions are equal however they were summed: a tie is a tie.
-fn level(values: &[f64], weights: &[f64]) -> f64 {
-    (weighted(values, weights) * 1e12).round()
-}
-
-fn highest(levels: impl Iterator<Item = Option<f64>>) -> Option<Best> {
-    levels.enumerate().filter_map(|(i, level)| Some((i, level?))).fold(None, |best, (i, score)| match best {
-        Some(best) if score < best.score => Some(best),
-        Some(best) if score == best.score => Some(Best { last: i, ..best }),
-        _ => Some(Best { first: i, last: i, score }),
-    })
-}
-
-fn best(cells: &[Option<Vec<f64>>], weights: &[f64]) -> Option<Best> {
-    highest(cells.iter().map(|values| values.as_ref().map(|values| level(values, weights))))
-}
-
-impl Scores {
-    fn source(&self, weights: &[f64]) -> Option<Best> {
-        best(&self.source, weights)
-    }
-
-    /// Over λ₀, each with its best λ₁.
-    fn transfer(&self, weights: &[f64]) -> Option<Best> {
-        highest(self.target.iter().map(|row| best(row, weights).map(|best| best.score)))
-    }
-
-    /// The first of the best pairs.
-    fn pair(&self, weights: &[f64]) -> Option<(usize, usize)> {
-        let i = self.transfer(weights)?.first;
-        Some((i, best(&self.target[i], weights)?.first))
-    }
-
-    /// ln of the smoothed optima over the positive λ₀: of the source, and of the target with the best λ₁ for each.
-    fn vertices(&self, lambda0: &[f64], weights: &[f64]) -> Option<(f64, f64)> {
-        let curve = |score: &dyn Fn(usize) -> Option<f64>| {
-            let positive = (0..lambda0.len()).filter(|&i| lambda0[i] > 0.0);
-            let (x, y): (Vec<f64>, Vec<f64>) = positive.filter_map(|i| Some((lambda0[i].ln(), score(i)?))).unzip();
-            vertex(&x, &y)
-        };
-        let source = curve(&|i| self.source[i].as_ref().map(|v| weighted(v, weights)))?;
-        let target = curve(&|i| best(&self.target[i], weights).map(|best| best.score))?;
-        Some((source, target))
-    }
-}
-
 /// ln(t/s), 0 where they are equal.
 fn log_ratio(s: f64, t: f64) -> f64 {
     if s == t {
@@ -211,22 +135,6 @@ fn log_ratio(s: f64, t: f64) -> f64 {
     } else {
         (t / s).ln()
     }
-}
-
-/// What to do about an optimum at the largest value of a grid.
-fn upwards(value: f64, most: f64, stages: usize) -> String {
-    match room_above(value, most) {
-        false => format!("the explicit step allows no more than {}; `penalty.step: proximal` does", number(floor(most))),
-        true if most.is_finite() => {
-            format!("widen it upwards, to {} at most with the explicit step (each further value: {stages} new stages)", number(floor(most)))
-        }
-        true => format!("widen it upwards (each further value: {stages} new stages)"),
-    }
-}
-
-/// Whether a grid that ends at `value` can still be widened.
-pub fn room_above(value: f64, most: f64) -> bool {
-    value < most * (1.0 - 1e-3)
 }
 
 impl Answer {
@@ -369,12 +277,6 @@ impl Answer {
         Some(best(&scores, &even(self.seeds.len()))?.first)
     }
 
-    /// The ends of the λ₀ in the running.
-    fn edge(&self, lambda0: &[f64], best: Best) -> Option<Edge> {
-        let grid: Vec<f64> = self.running.iter().map(|&i| lambda0[i]).collect();
-        Edge::of(&grid, lambda0[best.first], lambda0[best.last])
-    }
-
     /// Intervals of the optima and of their ratio, on the grid and smoothed, all from the same draws. Of equally good values the lower
     /// ends of the intervals take the smallest and the upper ends the largest; an optimum at an end of the grid leaves the ratio open to that
     /// side.
@@ -464,88 +366,5 @@ impl Answer {
         let gain = self.metric.paired(&(0..n).map(of_seed).collect::<Option<Vec<f64>>>()?);
         let estimate = if gain.estimate.abs() < 1e-12 { 0.0 } else { gain.estimate };
         Some(Interval { estimate, ..gain })
-    }
-
-    fn look_at_edges(&mut self, group: &Group, scores: &Scores, scratch: &[Option<Vec<f64>>], all: &[f64]) {
-        let mut edges = vec![];
-        let strength = group.strength.axis.as_str();
-        let whole = self.is_whole(group);
-        let seeds = group.seeds.len();
-        // `most`: up to where the grid can be widened; none where that would be of no use.
-        let mut note = |name: &str, key: &str, edge: Option<Edge>, value: f64, most: Option<f64>, stages: usize| {
-            match edge {
-                Some(edge) if key == strength && !whole => {
-                    let which = if edge == Edge::High { "largest" } else { "smallest" };
-                    edges.push(format!("{name} the {which} {key} that has results ({}): the best may be one that has none", number(value)));
-                }
-                Some(edge) if most.is_none() => {
-                    let which = if edge == Edge::High { "largest" } else { "smallest" };
-                    edges.push(format!(
-                        "{name} the {which} {key} of the grid ({}), where the source is not shown to have learned anything",
-                        number(value)
-                    ))
-                }
-                Some(Edge::High) => edges.push(format!(
-                    "{name} the largest {key} of the grid ({}): {}",
-                    number(value),
-                    upwards(value, most.unwrap_or(f64::INFINITY), stages)
-                )),
-                Some(Edge::Low) => {
-                    let zero = if key == strength && key != "lambda0" { "" } else { ", or add 0" };
-                    edges.push(format!(
-                        "{name} the smallest {key} of the grid ({}): widen it downwards{zero} (each further value: {stages} new stages)",
-                        number(value)
-                    ))
-                }
-                None => {}
-            }
-            edge
-        };
-        let most = if strength == "lambda0" { group.most.lambda0 } else { f64::INFINITY };
-        // A further λ₀ is a source for each seed with all its targets.
-        let of_lambda0 = seeds * (1 + group.lambda1.len());
-        let of = |best: Option<Best>| best.and_then(|best| Some((self.edge(&group.lambda0, best)?, best)));
-        let at = |found: Option<(Edge, Best)>, name: &str| {
-            let value = found.map_or(f64::NAN, |(edge, best)| group.lambda0[if edge == Edge::High { best.last } else { best.first }]);
-            let tied = found.is_some_and(|(_, best)| group.lambda0[best.first] != value);
-            (format!("the {name}-optimal λ₀ {}", if tied { "ties with" } else { "is" }), found.map(|(edge, _)| edge), value)
-        };
-        let (source, transfer) = (at(of(scores.source(all)), "source"), at(of(scores.transfer(all)), "transfer"));
-        // More of what leaves a source with nothing learned would not help.
-        let of_transfer = Some(most).filter(|_| self.verdict() != Verdict::Collapsed);
-        self.source_edge = note(&source.0, strength, source.1, source.2, Some(most), of_lambda0);
-        self.transfer_edge = note(&transfer.0, strength, transfer.1, transfer.2, of_transfer, of_lambda0);
-        if let Some((_, j)) = self.transfer {
-            let value = group.lambda1[j];
-            let stages = seeds * group.lambda0.len();
-            note("the transfer-optimal λ₁ is", "lambda1", Edge::of(&group.lambda1, value, value), value, Some(group.most.lambda1), stages);
-        }
-        if let Some(best) = best(scratch, all) {
-            let value = group.scratch_lambda[best.first];
-            note(
-                "the from-scratch twin's best λ is",
-                "scratch.lambdas",
-                Edge::of(&group.scratch_lambda, value, value),
-                value,
-                Some(group.most.scratch),
-                seeds,
-            );
-        }
-        self.edges = edges;
-    }
-
-    fn look_at_ties(&mut self, group: &Group, scores: &Scores, all: &[f64]) {
-        let levels = |cells: &[Option<Vec<f64>>]| best(cells, all).map(|best| best.score);
-        let sources: Vec<Option<f64>> = scores.source.iter().map(|cell| levels(std::slice::from_ref(cell))).collect();
-        let targets: Vec<Option<f64>> = scores.target.iter().map(|row| levels(row)).collect();
-        let optima = [("source", sources, self.source), ("transfer", targets, self.transfer.map(|(i, _)| i))];
-        for (name, levels, at) in optima {
-            let Some(at) = at else { continue };
-            let tied = |i: &usize| *i != at && levels[*i].is_some() && levels[*i] == levels[at];
-            let others: Vec<String> = (0..levels.len()).filter(tied).map(|i| number(group.lambda0[i])).collect();
-            if !others.is_empty() {
-                self.ties.push(format!("the {name}-optimal λ₀ {} ties with {}", number(group.lambda0[at]), others.join(", ")));
-            }
-        }
     }
 }

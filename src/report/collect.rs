@@ -59,8 +59,8 @@ impl Metric {
         signed(scale * value, digits)
     }
 
-    /// The mean over the seeds. An interval around an accuracy that is wider than 0 to 100% says nothing: none. (One that only reaches beyond
-    /// 100%, as ± does near it, is kept.)
+    /// The mean over the seeds. An interval around an accuracy that is wider than 0 to 100% says
+    /// nothing: none. (One that only reaches beyond 100%, as ± does near it, is kept.)
     pub fn level(self, values: &[f64]) -> Interval {
         let mean = mean_interval(values);
         match self {
@@ -69,7 +69,8 @@ impl Metric {
         }
     }
 
-    /// The mean of differences, paired by seed. An interval that holds differences that no two accuracies have is none.
+    /// The mean of differences, paired by seed. An interval that holds differences that no two
+    /// accuracies have is none.
     pub fn paired(self, differences: &[f64]) -> Interval {
         let mean = mean_interval(differences);
         match self {
@@ -146,7 +147,8 @@ pub struct Group {
     /// What guessing gets of each task's test images.
     pub source_guess: Guess,
     pub target_guess: Guess,
-    /// The largest penalties that the explicit step allows; infinite where nothing stands in the way.
+    /// The largest penalties that the explicit step allows; infinite where nothing stands in the
+    /// way.
     pub most: Most,
 }
 
@@ -166,7 +168,8 @@ impl Guess {
         Guess { accuracy: counts.iter().max().map_or(1.0, |most| *most as f64 / images as f64), images }
     }
 
-    /// Whether a cell's test accuracy, over all its seeds and their test images, is better than guessing. None without results.
+    /// Whether a cell's test accuracy, over all its seeds and their test images, is better than
+    /// guessing. None without results.
     pub fn is_beaten(&self, cell: &Cell, seeds: &[usize]) -> Option<bool> {
         let accuracies = cell.values(seeds, "test_acc")?;
         let right: f64 = accuracies.iter().map(|accuracy| (accuracy * self.images as f64).round()).sum();

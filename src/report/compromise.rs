@@ -1,7 +1,7 @@
 //! One source for several targets: the λ₀ that serves them best on average, and the one that leaves the worst served best off.
 
-use super::answer::Edge;
 use super::collect::Group;
+use super::edges::Edge;
 use super::section::Section;
 use super::stats::{bootstrap, even, quantile, weighted, Interval};
 

@@ -9,8 +9,9 @@ use crate::store::{FullRecord, Records};
 
 const METRICS: [&str; 8] = ["train_loss", "val_loss", "val_acc", "test_loss", "test_acc", "weight_norm", "distance", "epochs"];
 
-/// In plan order, sources first: kind, the axes by their key, seed, stage key, status, metrics, error. No times, hosts or versions: two
-/// runs of one study compare byte for byte. `others`, by kind and key, follow the stages of the plan.
+/// In plan order, sources first: kind, the axes by their key, seed, stage key, status, metrics,
+/// error. No times, hosts or versions: two runs of one study compare byte for byte. `others`, by
+/// kind and key, follow the stages of the plan.
 pub fn results(study: &Study, plan: &Plan, records: &Records, others: &[FullRecord]) -> Table {
     let mut axes: Vec<(&str, Kind)> = vec![("lambda0", Kind::Number), ("lambda1", Kind::Number)];
     let of_study = study.axes.iter().filter(|axis| !axis.path.starts_with("lambda"));

@@ -1,9 +1,10 @@
 //! The answer in words.
 
-use super::answer::{room_above, Answer, Bound, Edge, Verdict, LEAST_SEEDS};
+use super::answer::{Answer, Bound, Verdict, LEAST_SEEDS};
 use super::cells::against_scratch;
 use super::collect::{Cell, Metric};
 use super::compromise::{Choice, Compromise};
+use super::edges::{room_above, Edge};
 use super::section::{Report, Section};
 use super::stats::{mean, Interval};
 use crate::config::{number, significant, Stronger};

@@ -12,7 +12,8 @@ use crate::threads;
 /// Draws of every bootstrap.
 const DRAWS: usize = 2000;
 
-/// An estimate with its 95% interval; no interval where there are fewer than two seeds, or where they say nothing.
+/// An estimate with its 95% interval; no interval where there are fewer than two seeds, or where
+/// they say nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     pub estimate: f64,
@@ -125,7 +126,8 @@ pub fn bootstrap<T: Send>(n: usize, f: impl Fn(&[f64]) -> T + Sync) -> Vec<T> {
     threads::map(DRAWS, draw)
 }
 
-/// Whether so many right answers out of `n` are more than guessing right with probability `share` gives, at the 2.5% level: the exact binomial test.
+/// Whether so many right answers out of `n` are more than guessing right with probability `share`
+/// gives, at the 2.5% level: the exact binomial test.
 pub fn beats_guessing(right: u64, n: u64, share: f64) -> bool {
     match Binomial::new(share, n) {
         Ok(law) if right > 0 => law.sf(right - 1) <= 0.025,
@@ -179,7 +181,8 @@ mod tests {
         assert_eq!(Accuracy.paired(&apart).range, None);
         assert!(Loss.paired(&apart).range.is_some());
         assert_eq!(Accuracy.level(&[0.5, 0.8]).range, None);
-        // Close to 100% the interval reaches beyond it, and stays: it says how far the seeds are apart.
+        // Close to 100% the interval reaches beyond it, and stays: it says how far the seeds are
+        // apart.
         assert!(Accuracy.level(&[0.99, 0.999, 0.995]).range.is_some_and(|(_, high)| high > 1.0));
         assert!(Accuracy.paired(&[0.01, 0.02, 0.015]).range.is_some());
     }

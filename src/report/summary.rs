@@ -2,10 +2,11 @@
 
 use serde_json::{json, Map, Value as Json};
 
-use super::answer::{Answer, Edge, Smooth};
+use super::answer::{Answer, Smooth};
 use super::cells::against_scratch;
 use super::collect::Group;
 use super::compromise::{Choice, Compromise};
+use super::edges::Edge;
 use super::section::{Report, Section};
 use super::statement;
 use super::stats::Interval;

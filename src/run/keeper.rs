@@ -62,8 +62,8 @@ fn write_models(keys: &dyn Fn(usize) -> String, folder: &Folder, finished: &mut 
     Ok(())
 }
 
-/// What this writer has saved: how many models, and the snapshots of packs in training, with the digests of their content. The same state saved
-/// again is no progress.
+/// What this writer has saved: how many models, and the snapshots of packs in training, with the
+/// digests of their content. The same state saved again is no progress.
 struct Saved {
     path: PathBuf,
     models: usize,

@@ -172,7 +172,8 @@ pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watche
     let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), order.snapshot_every);
     let key = |index: usize| plan.stages[index].key.clone();
     let result = std::thread::scope(|scope| {
-        // However this thread leaves, by an error or a panic: the workers stop, and what they still send is not needed.
+        // However this thread leaves, by an error or a panic: the workers stop, and what they still
+        // send is not needed.
         let leaving = StopOnDrop(stop);
         // First: without it no worker could hand anything over.
         let out = sender.clone();
@@ -184,7 +185,8 @@ pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watche
         for number in 0..wanted {
             let (out, keeper, shared) = (sender.clone(), tasks.clone(), &shared);
             let work = move || {
-                // Made here and not before: it reports its end when it is dropped, and a thread that was refused has none.
+                // Made here and not before: it reports its end when it is dropped, and a thread
+                // that was refused has none.
                 let worker = Worker { number, plan, engine, shared, out, keeper, pack: Cell::default() };
                 // A worker that panics says so when it is dropped; that is enough.
                 _ = catch_unwind(AssertUnwindSafe(move || worker.work()));

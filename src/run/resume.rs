@@ -16,8 +16,9 @@ enum Pack {
     OfAnotherStudy,
 }
 
-/// Puts packs that were interrupted together again as they were, since their snapshot holds them together. Where the whole study is swept,
-/// snapshots of packs that are done, or cannot be read, are removed; shards leave each other's alone.
+/// Puts packs that were interrupted together again as they were, since their snapshot holds them
+/// together. Where the whole study is swept, snapshots of packs that are done, or cannot be read,
+/// are removed; shards leave each other's alone.
 pub fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
     let (plan, whole) = (order.plan, order.part.is_whole());
     let mut warnings = vec![];

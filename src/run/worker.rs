@@ -13,6 +13,7 @@ use super::engine::{device_lost, out_of_memory, perhaps_out_of_memory, Ended, En
 use super::keeper::Task;
 use super::queue::Queue;
 use crate::caught::{caught, plain};
+use crate::hex::hex;
 use crate::plan::{Plan, Stage};
 use crate::store::{Array, Checkpoint, Folder, Status};
 
@@ -223,7 +224,7 @@ pub fn failed(error: &str) -> Ended {
 pub fn pack_key(plan: &Plan, pack: &[usize]) -> String {
     let mut hasher = Sha256::new();
     pack.iter().for_each(|&index| hasher.update(plan.stages[index].key.as_bytes()));
-    hasher.finalize()[..10].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize()[..10])
 }
 
 /// A pack's line to the sweep and to its own snapshot.

@@ -11,6 +11,7 @@ use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
 use super::{remove, write_atomic, write_atomic_after};
+use crate::hex::hex;
 
 /// A named array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,7 +166,7 @@ impl Checkpoint {
             array.shape.iter().for_each(|n| hasher.update((*n as u64).to_le_bytes()));
             array.values.iter().for_each(|v| hasher.update(v.to_le_bytes()));
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(hasher.finalize())
     }
 }
 

@@ -61,18 +61,15 @@ impl Folder {
         self.0.join("running").join(format!("{writer}.json"))
     }
 
-    /// What a writer has saved of models and unfinished packs: a line for each, so that whoever starts it again sees whether it comes forward.
+    /// How many models a writer has saved, and a line for each snapshot of an unfinished pack: the
+    /// next attempt compares it with what was there before.
     pub fn saved(&self, writer: &str) -> PathBuf {
         self.0.join("running").join(format!("{writer}.saved"))
     }
 
-    /// The same of all who have been this writer: whoever takes over from one that may still be alive writes beside it (`WRITER-2`).
+    /// The same, of all processes that have been this writer.
     pub fn all_saved(&self, writer: &str) -> Vec<PathBuf> {
-        let own = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let rest = name.strip_suffix(".saved").and_then(|name| name.strip_prefix(writer));
-            rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| n.parse::<usize>().is_ok()))
-        };
+        let own = |path: &PathBuf| path.extension().is_some_and(|end| end == "saved") && is_of_writer(path, writer);
         let files = fs::read_dir(self.0.join("running")).into_iter().flatten();
         let mut all: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).filter(own).collect();
         all.sort();
@@ -145,7 +142,7 @@ impl Folder {
                 _ => {}
             }
         }
-        // What was saved, and how often someone died without: of results that are gone.
+        // Lists of what was saved, and counts of kills: of results that are gone.
         for path in fs::read_dir(self.0.join("running")).into_iter().flatten().filter_map(|file| Some(file.ok()?.path())) {
             if path.extension().is_some_and(|end| end == "saved" || end == "deaths") {
                 remove(&path)?;
@@ -153,6 +150,14 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// Whether a file is a writer's. A process that takes a lease over from one that may still be
+/// running writes to `WRITER-2`, the next to `WRITER-3`.
+fn is_of_writer(path: &Path, writer: &str) -> bool {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let rest = name.strip_prefix(writer);
+    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| n.parse::<usize>().is_ok()))
 }
 
 /// A name that no other process has, on whatever machine. Host and process number would not do: all pods of one index have the same.

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use super::{Folder, Lease};
+use super::{is_of_writer, Folder, Lease};
+use crate::hex::hex;
 use crate::plan::StageKind;
 
 /// The version this program writes. Newer ones are refused, older ones are read.
@@ -149,8 +150,7 @@ impl Records {
     pub fn count_final(folder: &Folder, writer: &str) -> Result<usize> {
         let mut count = 0;
         for path in files(folder)? {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            if name != writer && !name.strip_prefix(writer).is_some_and(|rest| rest.starts_with('-')) {
+            if !is_of_writer(&path, writer) {
                 continue;
             }
             let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -270,7 +270,7 @@ fn seal(mut line: Vec<u8>) -> Vec<u8> {
 }
 
 fn sum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes)[..8])
 }
 
 /// Whether a line's checksum holds; none where it has none.

@@ -8,8 +8,8 @@ use super::linalg::product;
 use super::loo::Loo;
 use super::TheoryError;
 
-/// ρ̂ = ⟨β₀,β₁⟩/‖β₀‖² in the fit's units (summed over responses), bias-corrected, with Fieller's 95% interval. A bound that does not
-/// exist (β₀ is not told from 0) is infinite.
+/// ρ̂ = ⟨β₀,β₁⟩/‖β₀‖² in the fit's units (summed over responses), bias-corrected, with Fieller's
+/// 95% interval. A bound that does not exist (β₀ is not told from 0) is infinite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Alignment {
     pub rho: Estimate,
@@ -19,11 +19,13 @@ pub struct Alignment {
 /// What the data allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Both designs have full column rank and rows to spare: least-squares coefficients, homoscedastic noise.
+    /// Both designs have full column rank and rows to spare: least-squares coefficients,
+    /// homoscedastic noise.
     Coefficients,
     /// Only the source has: the target's X₁ᵀy₁/n₁ with the source's covariance in place of its own.
     SourceCovariance(Lack),
-    /// The source has not: ⟨Σ₀β₀, Σ₁β₁⟩/‖Σ₀β₀‖² from X₀ᵀy₀ and X₁ᵀy₁, which is ρ where features are uncorrelated.
+    /// The source has not: ⟨Σ₀β₀, Σ₁β₁⟩/‖Σ₀β₀‖² from X₀ᵀy₀ and X₁ᵀy₁, which is ρ where features are
+    /// uncorrelated.
     Marginal { task: &'static str, lack: Lack },
 }
 
@@ -57,7 +59,8 @@ impl Method {
     }
 }
 
-/// Both designs in coordinates in which the source's covariance is the identity. None with fewer rows than that takes.
+/// Both designs in coordinates in which the source's covariance is the identity. None with fewer
+/// rows than that takes.
 pub fn whitened(source: &Loo, x0: &Array2<f64>, x1: &Array2<f64>, intercept: bool) -> Option<(Array2<f64>, Array2<f64>)> {
     let (n, p) = x0.dim();
     if source.s.len() < p || n < p + 3 + usize::from(intercept) {
@@ -68,7 +71,8 @@ pub fn whitened(source: &Loo, x0: &Array2<f64>, x1: &Array2<f64>, intercept: boo
     Some((product(x0.view(), by.view()), product(x1.view(), by.view())))
 }
 
-/// Least squares on a centred design of full column rank: coefficients, (XᵀX)⁻¹ and the residual covariance of the responses.
+/// Least squares on a centred design of full column rank: coefficients, (XᵀX)⁻¹ and the residual
+/// covariance of the responses.
 struct LeastSquares {
     beta: Array2<f64>,
     inverse: Array2<f64>,
@@ -91,12 +95,14 @@ fn least_squares(x: &Array2<f64>, y: &Array2<f64>, intercept: bool) -> Result<Re
     Ok(Ok(LeastSquares { beta, inverse, noise: product(e.t(), e.view()) / free as f64 }))
 }
 
-/// tr(Ω·AᵀMB): the covariance of ⟨A, E⟩ and ⟨B, E⟩ for errors E with rows' covariance M and columns' covariance Ω.
+/// tr(Ω·AᵀMB): the covariance of ⟨A, E⟩ and ⟨B, E⟩ for errors E with rows' covariance M and
+/// columns' covariance Ω.
 fn covariance(omega: &Array2<f64>, a: &Array2<f64>, m: &Array2<f64>, b: &Array2<f64>) -> f64 {
     (&product(a.t(), product(m.view(), b.view()).view()) * omega).sum()
 }
 
-/// `whitened`: the features are the source's whitened ones, in which X₁ᵀy₁/n₁ is the coefficient itself.
+/// `whitened`: the features are the source's whitened ones, in which X₁ᵀy₁/n₁ is the coefficient
+/// itself.
 pub fn alignment(
     x0: &Array2<f64>,
     y0: &Array2<f64>,
@@ -128,8 +134,9 @@ pub fn alignment(
             // P: (n − p − 1)(XᵀX)⁻¹ is unbiased for Σ⁻¹.
             let precision = if whitened { Array2::eye(x0.ncols()) } else { &s.inverse * (n0 - lost - p - 1.0) };
             let along = product(precision.view(), s.beta.view());
-            // ⟨β₀,β₁⟩ = a‖β₀‖² + ⟨Pβ̂₀, E x(y₁ − a·xᵀβ̂₀)⟩ + a·E δᵀPΣδ for any a, δ the noise of β̂₀ (which P knows); the slope of y₁ on
-            // xᵀβ̂₀ leaves the least noise in the middle term.
+            // ⟨β₀,β₁⟩ = a‖β₀‖² + ⟨Pβ̂₀, E x(y₁ − a·xᵀβ̂₀)⟩ + a·E δᵀPΣδ for any a, δ the noise of
+            // β̂₀ (which P knows); the slope of y₁ on xᵀβ̂₀ leaves the least noise in the middle
+            // term.
             let f = product(x1.view(), s.beta.view());
             let along_f = (&f * &f).sum();
             let a = if along_f > 0.0 { (&f * y1).sum() / along_f } else { 0.0 };
@@ -172,8 +179,8 @@ pub fn alignment(
     Ok(Alignment { rho: fieller(top, bottom, var_top.max(0.0), var_bottom.max(0.0), between, t), method })
 }
 
-/// Fieller's 95% interval of top/bottom: the ρ that `top − ρ·bottom = 0` does not contradict. Infinite bounds where bottom is not
-/// told from 0. `t`: the quantile.
+/// Fieller's 95% interval of top/bottom: the ρ that `top − ρ·bottom = 0` does not contradict.
+/// Infinite bounds where bottom is not told from 0. `t`: the quantile.
 fn fieller(top: f64, bottom: f64, var_top: f64, var_bottom: f64, between: f64, t: f64) -> Estimate {
     let z2 = t * t;
     let a = bottom * bottom - z2 * var_bottom;

@@ -1,8 +1,9 @@
 //! From draws to numbers with intervals: mean risks, the λ that minimises a mean risk, ratios of two such λ.
 //!
-//! Intervals are Student's t over independent draws. An optimum's standard error comes from its influence function:
-//! with R̄ the mean risk and u = log λ, `û − u* ≈ −R̄′(u*)/R″(u*)`, so a draw's share in it is `−R′ᵢ(û)/R̄″(û)`. Both optima of a
-//! ratio use the same draws, so their shares are subtracted draw by draw.
+//! Intervals are Student's t over independent draws. An optimum's standard error comes from its
+//! influence function: with R̄ the mean risk and u = log λ, `û − u* ≈ −R̄′(u*)/R″(u*)`, so a draw's
+//! share in it is `−R′ᵢ(û)/R̄″(û)`. Both optima of a ratio use the same draws, so their shares are
+//! subtracted draw by draw.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 

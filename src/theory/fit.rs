@@ -1,9 +1,11 @@
 //! λ for given data: exact leave-one-out on the target (and, for comparison, on the source), and the estimated alignment.
 //!
-//! Model: `y = α + Xβ + ε` for source and target, each with an intercept of its own that is not penalised. Columns of both designs
-//! are divided by their standard deviation *in the source*, so that β₀ and β₁ are in the same units; λ is in the units of
-//! docs/theory.md after that. λ₁ is chosen for ridge on the residual `r = y₁ − X₁β̂₀(λ₀)` by leave-one-out without a refit
-//! ([`super::loo`]), exact because nothing of the target is used to scale it. λ = ∞ and λ = 0 are candidates like all others.
+//! Model: `y = α + Xβ + ε` for source and target, each with an intercept of its own that is not
+//! penalised. Columns of both designs are divided by their standard deviation *in the source*, so
+//! that β₀ and β₁ are in the same units; λ is in the units of docs/theory.md after that. λ₁ is
+//! chosen for ridge on the residual `r = y₁ − X₁β̂₀(λ₀)` by leave-one-out without a refit
+//! ([`super::loo`]), exact because nothing of the target is used to scale it. λ = ∞ and λ = 0 are
+//! candidates like all others.
 //!
 //! Whether transfer helps is only said where the data can say it: [`Doubt`].
 
@@ -31,8 +33,9 @@ pub struct Options {
     pub intercept: bool,
 }
 
-/// A fit: penalties, errors, alignment and coefficients in the units of the data. Every penalty is from 0 to ∞, both included: λ₁ = ∞ is the
-/// source as it is, λ₀ = ∞ no source at all, 0 least squares.
+/// A fit: penalties, errors, alignment and coefficients in the units of the data. Every penalty is
+/// from 0 to ∞, both included: λ₁ = ∞ is the source as it is, λ₀ = ∞ no source at all, 0 least
+/// squares.
 #[derive(Debug, Clone)]
 pub struct Fit {
     /// λ_S by leave-one-out on the source, λ₀ and λ₁ by leave-one-out on the target.
@@ -42,7 +45,8 @@ pub struct Fit {
     /// λ₁ of the from-scratch fit, and of transfer from the source-optimal λ₀.
     pub lambda_scratch: f64,
     pub lambda1_at_source_optimal: f64,
-    /// Mean squared leave-one-out errors on the target, over rows and responses, in the responses' units squared.
+    /// Mean squared leave-one-out errors on the target, over rows and responses, in the responses'
+    /// units squared.
     pub transfer: f64,
     pub scratch: f64,
     pub at_source_optimal: f64,
@@ -51,7 +55,8 @@ pub struct Fit {
     /// scratch − transfer and at_source_optimal − transfer, paired by row.
     pub gain: Estimate,
     pub mismatch_cost: Estimate,
-    /// 1 − transfer/scratch, and at_source_optimal/transfer − 1, each response in units of its own standard deviation.
+    /// 1 − transfer/scratch, and at_source_optimal/transfer − 1, each response in units of its own
+    /// standard deviation.
     pub gain_share: Estimate,
     pub cost_share: Estimate,
     /// Whether the gain is more than one standard error above 0 (the one-standard-error rule of Breiman et al. 1984).
@@ -80,13 +85,15 @@ pub enum Doubt {
     Exact,
     /// Without this row (from 0) of one of the tables the gain would be another.
     OneRow { of_source: bool, row: usize, without: f64 },
-    /// The same of so many rows together: few, and with nearly all of a column, of a response or of the errors.
+    /// The same of so many rows together: few, and with nearly all of a column, of a response or of
+    /// the errors.
     FewRows { of_source: bool, count: usize, without: f64 },
     /// The interval of the gain goes beyond the whole error.
     BeyondWhole,
 }
 
-/// A column that differs between the tasks by more than a change of task explains: a feature, or behind the features a response.
+/// A column that differs between the tasks by more than a change of task explains: a feature, or
+/// behind the features a response.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mismatch {
     /// Its standard deviation in the target is so many times the source's.
@@ -191,7 +198,8 @@ fn weights(y: &Array2<f64>) -> Array1<f64> {
     y.columns().into_iter().map(|column| 1.0 / (column.dot(&column) / column.len() as f64)).collect()
 }
 
-/// The penalties, and the target's squared errors in each row, over responses in units of their variance.
+/// The penalties, and the target's squared errors in each row, over responses in units of their
+/// variance.
 struct Choice {
     source: Found,
     lambda0: f64,
@@ -227,8 +235,8 @@ fn choose(prepared: &Prepared) -> Result<Choice, TheoryError> {
     Ok(Choice { source, lambda0, transfer, at_source_optimal, scratch, errors, rows })
 }
 
-/// 1 − mean(better)/mean(worse) over rows, with a t interval. The standard error is that of the ratio: the mean of
-/// better − (1 − share)·worse, which is 0, has it times mean(worse).
+/// 1 − mean(better)/mean(worse) over rows, with a t interval. The standard error is that of the
+/// ratio: the mean of better − (1 − share)·worse, which is 0, has it times mean(worse).
 fn share(worse: &[f64], better: &[f64]) -> (Estimate, f64) {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let share = if worse == better { 0.0 } else { 1.0 - mean(better) / mean(worse) };
@@ -237,7 +245,8 @@ fn share(worse: &[f64], better: &[f64]) -> (Estimate, f64) {
     (Estimate::from_error(share, error, worse.len()), error)
 }
 
-/// The mean difference of two columns of errors with its t interval, over rows, responses in their own units.
+/// The mean difference of two columns of errors with its t interval, over rows, responses in their
+/// own units.
 fn difference(worse: &Array2<f64>, better: &Array2<f64>) -> Estimate {
     let by_row = |e: &Array2<f64>| -> Vec<f64> { e.rows().into_iter().map(|row| row.dot(&row) / row.len() as f64).collect() };
     let differences: Vec<f64> = by_row(worse).iter().zip(by_row(better)).map(|(w, b)| w - b).collect();
@@ -252,8 +261,9 @@ fn mean_square(e: &Array2<f64>) -> f64 {
 /// Chooses the penalties and estimates the alignment.
 ///
 /// # Errors
-/// Designs that do not fit each other, fewer than three rows, entries that are not finite, a response or (in the source) a column that is
-/// constant, a column whose spread differs between the tasks by more than eight orders of magnitude.
+/// Designs that do not fit each other, fewer than three rows, entries that are not finite, a
+/// response or (in the source) a column that is constant, a column whose spread differs between the
+/// tasks by more than eight orders of magnitude.
 pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, TheoryError> {
     check(source, target)?;
     let mismatched = mismatches(source, target);
@@ -342,20 +352,19 @@ fn helps_by(share: f64, error: f64, chosen: &Choice) -> bool {
 /// Columns (features, then responses) whose units or outliers differ between the tasks.
 pub fn mismatches(source: &Data, target: &Data) -> Vec<Mismatch> {
     let mut found = vec![];
-    let pairs = |of: fn(&Data) -> &Array2<f64>| {
-        of(source).columns().into_iter().zip(of(target).columns()).map(|(s, t)| (s.to_owned(), t.to_owned())).collect::<Vec<_>>()
-    };
-    for (column, (own, other)) in pairs(|data| &data.x).into_iter().chain(pairs(|data| &data.y)).enumerate() {
-        if is_constant(other.view()) {
+    let columns = |data: &Data| data.x.columns().into_iter().chain(data.y.columns()).map(|column| column.to_vec()).collect::<Vec<_>>();
+    for (column, (own, other)) in columns(source).iter().zip(&columns(target)).enumerate() {
+        let (own, other) = (ArrayView1::from(own), ArrayView1::from(other));
+        if is_constant(other) {
             found.push(Mismatch::Constant { column });
             continue;
         }
-        let factor = spread(other.view()) / spread(own.view());
+        let factor = spread(other) / spread(own);
         if !(1.0 / SPREAD..=SPREAD).contains(&factor) {
             found.push(Mismatch::Spread { column, factor });
             continue;
         }
-        let [of_source, of_target] = [&own, &other].map(|values| largest_share(&squares(values.view())));
+        let [of_source, of_target] = [own, other].map(|values| largest_share(&squares(values)));
         for (own, other, of_source) in [(of_source, of_target, true), (of_target, of_source, false)] {
             if own.1 > NEARLY_ALL && other.1 < HALF {
                 found.push(Mismatch::Row { column, of_source, row: own.0 });
@@ -381,8 +390,8 @@ fn largest_share(values: &[f64]) -> (usize, f64) {
     (row, if sum > 0.0 { most / sum } else { 0.0 })
 }
 
-/// The fewest rows with nearly all of the sum of these values, largest first; none where those are more than a twentieth of all (and than two):
-/// then they are what such data look like.
+/// The fewest rows with nearly all of the sum of these values, largest first; none where those are
+/// more than a twentieth of all (and than two): then they are what such data look like.
 fn few_rows(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
@@ -409,7 +418,8 @@ fn suspects(source: &Data, target: &Data, chosen: &Choice) -> Vec<(bool, Vec<usi
     for (of_source, data) in [(false, target), (true, source)] {
         for values in data.y.columns().into_iter().chain(data.x.columns()) {
             let rows = few_rows(&squares(values));
-            // A category that occurs seldom shapes nothing but its own rows; an outlier also the scale of all others.
+            // A category that occurs seldom shapes nothing but its own rows; an outlier also the
+            // scale of all others.
             let rest: Array1<f64> = values.iter().enumerate().filter(|(i, _)| !rows.contains(i)).map(|(_, v)| *v).collect();
             if !is_constant(rest.view()) {
                 all.push((of_source, rows));
@@ -423,7 +433,8 @@ fn suspects(source: &Data, target: &Data, chosen: &Choice) -> Vec<(bool, Vec<usi
             found.push((of_source, rows));
         }
     }
-    // Where there are many, as of columns that are nearly all 0: the others together, unless those are not few.
+    // Where there are many, as of columns that are nearly all 0: the others together, unless those
+    // are not few.
     let others = found.split_off(found.len().min(SUSPECTS));
     for (of_source, data) in [(false, target), (true, source)] {
         let mut rows: Vec<usize> = others.iter().filter(|other| other.0 == of_source).flat_map(|other| other.1.clone()).collect();
@@ -436,7 +447,8 @@ fn suspects(source: &Data, target: &Data, chosen: &Choice) -> Vec<(bool, Vec<usi
     found
 }
 
-/// Why no verdict is given, if none is. Rows that could decide are left out, and all is chosen anew.
+/// Why no verdict is given, if none is. Rows that could decide are left out, and all is chosen
+/// anew.
 fn doubt(
     source: &Data,
     target: &Data,

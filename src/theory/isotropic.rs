@@ -7,8 +7,9 @@
 //! 1 − G = ((1−x)(1−γx) − γrx)/(1 − γx²)²,   so   λ₀* = p·r + n₀(1−ρ)(1 − γx²)²/x   and   λ_S* = p·r exactly
 //! ```
 //!
-//! Roots with λ₀ ≥ 0 are sought in ln t, τ₀ = t for γ ≤ 1 and τ₀ = γ − 1 + t above: t = 0 is λ₀ = 0, and nothing cancels there, nor at γ = 1,
-//! where 1 − γx² vanishes with t. Limits: without noise and at γ = 1, G = 1 − 1/(1+x)², so λ₀* = 0 from ρ = ¾ on.
+//! Roots with λ₀ ≥ 0 are sought in ln t, τ₀ = t for γ ≤ 1 and τ₀ = γ − 1 + t above: t = 0 is λ₀ =
+//! 0, and nothing cancels there, nor at γ = 1, where 1 − γx² vanishes with t. Limits: without noise
+//! and at γ = 1, G = 1 − 1/(1+x)², so λ₀* = 0 from ρ = ¾ on.
 
 use super::optimum::Edge;
 use super::TheoryError;

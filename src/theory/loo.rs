@@ -1,23 +1,26 @@
-//! Exact leave-one-out of ridge regression on a fixed design, for every λ from 0 to ∞, and the search for the best λ.
+//! Exact leave-one-out of ridge regression on a fixed design, for every λ from 0 to ∞, and the
+//! search for the best λ.
 //!
-//! With the singular value decomposition X = U·diag(s)·Vᵀ of a (centred) design, c = Uᵀr and k(λ) = λ/(s² + λ), row i is left out with
-//! the error
+//! With the singular value decomposition X = U·diag(s)·Vᵀ of a (centred) design, c = Uᵀr and k(λ) =
+//! λ/(s² + λ), row i is left out with the error
 //!
 //! ```text
 //! eᵢ = (r − Uc + U(k∘c))ᵢ / (1 − own − Σₖ Uᵢₖ² + Σₖ Uᵢₖ² kₖ),      own = 1/n with an intercept, else 0.
 //! ```
 //!
-//! Written by what λ adds, and not by what it leaves, so that nothing cancels for small λ. Where row i has full leverage both parts are
-//! of order λ, and their ratio has a limit at λ = 0: (U(c/s²))ᵢ / Σₖ Uᵢₖ²/sₖ².
+//! Written by what λ adds, and not by what it leaves, so that nothing cancels for small λ. Where
+//! row i has full leverage both parts are of order λ, and their ratio has a limit at λ = 0:
+//! (U(c/s²))ᵢ / Σₖ Uᵢₖ²/sₖ².
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::linalg::{product, svd};
 use super::TheoryError;
 
-/// Points of the grid in each decade of λ, and decades that it reaches below the smallest squared singular value and above the largest.
-/// Further out coefficients have come within 10⁻⁸ and 10⁻⁴ of their limits, which are candidates themselves. Further below than above: where the
-/// target has hardly any noise, shrinking by 10⁻⁶ shows in the errors.
+/// Points of the grid in each decade of λ, and decades that it reaches below the smallest squared
+/// singular value and above the largest. Further out coefficients have come within 10⁻⁸ and 10⁻⁴ of
+/// their limits, which are candidates themselves. Further below than above: where the target has
+/// hardly any noise, shrinking by 10⁻⁶ shows in the errors.
 const PER_DECADE: f64 = 4.0;
 const BELOW: f64 = 8.0;
 const ABOVE: f64 = 4.0;
@@ -43,7 +46,8 @@ pub struct Loo {
     free: Vec<f64>,
     /// λ: 0, a grid over all scales of the design, ∞.
     grid: Vec<f64>,
-    /// For each λ of the grid what the coordinates are multiplied by (rank × grid), and the denominators (n × grid).
+    /// For each λ of the grid what the coordinates are multiplied by (rank × grid), and the
+    /// denominators (n × grid).
     filters: Array2<f64>,
     denominators: Array2<f64>,
 }
@@ -99,7 +103,8 @@ impl Loo {
         Ok(loo)
     }
 
-    /// What coordinates are multiplied by: k(λ), and at λ = 0, where k vanishes, 1/s² for the rows of full leverage.
+    /// What coordinates are multiplied by: k(λ), and at λ = 0, where k vanishes, 1/s² for the rows
+    /// of full leverage.
     fn filter(&self, lambda: f64) -> Array1<f64> {
         self.s
             .iter()
@@ -127,7 +132,8 @@ impl Loo {
         Response { loo: self, c, rest }
     }
 
-    /// Ridge coefficients of a centred response; 0 at λ = ∞, the minimum-norm least squares at λ = 0.
+    /// Ridge coefficients of a centred response; 0 at λ = ∞, the minimum-norm least squares at λ =
+    /// 0.
     pub fn coefficients(&self, r: ArrayView2<f64>, lambda: f64) -> Array2<f64> {
         let g: Array1<f64> = self.s.iter().map(|s| if lambda.is_infinite() { 0.0 } else { s / (s * s + lambda) }).collect();
         product(self.v.view(), (product(self.u.t(), r) * &g.insert_axis(Axis(1))).view())
@@ -179,7 +185,8 @@ impl Response<'_> {
         losses.iter().map(|sum| sum / (n * weights.len()) as f64).collect()
     }
 
-    /// The best λ: every local minimum of the grid is followed between its neighbours, and both limits are candidates.
+    /// The best λ: every local minimum of the grid is followed between its neighbours, and both
+    /// limits are candidates.
     pub fn search(&self, weights: &Array1<f64>) -> Found {
         search(&self.loo.grid, &self.losses(weights), |lambda| self.loss(lambda, weights))
     }
@@ -253,7 +260,8 @@ mod tests {
         Array2::from_shape_simple_fn((n, p), || StandardNormal.sample(&mut rng))
     }
 
-    /// Errors of a design whose columns differ in scale by many orders, rows of full leverage included.
+    /// Errors of a design whose columns differ in scale by many orders, rows of full leverage
+    /// included.
     fn designs() -> Vec<Array2<f64>> {
         let mut wide = normal(30, 5, 1);
         wide.column_mut(4).mapv_inplace(|v| v * 1e4);

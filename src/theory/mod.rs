@@ -1,5 +1,5 @@
-//! The theory of L2-SP ridge regression, and its simulation. Stands alone: imports nothing else of the crate but
-//! `threads`, does no I/O.
+//! The theory of L2-SP ridge regression, and its simulation. Stands alone: imports nothing else of
+//! the crate but `threads`, does no I/O.
 //!
 //! Source: `y₀ = X₀w₀ + ε₀`, X₀ is n₀ × p with rows N(0, Σ₀), ε₀ ~ N(0, σ₀²I). Target: the same with index 1, independent of the
 //! source. Alignment: ρ = ⟨w₀, w₁⟩/‖w₀‖². λ is not divided by n. docs/theory.md derives what stands here.

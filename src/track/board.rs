@@ -48,8 +48,8 @@ pub struct Summary {
 }
 
 impl Board {
-    /// Declares the experiment: axes with their values, and the metrics. Shards write side by side: each has its own runs. Runs that are not of
-    /// this plan are removed first.
+    /// Declares the experiment: axes with their values, and the metrics. Shards write side by side:
+    /// each has its own runs. Runs that are not of this plan are removed first.
     pub fn open(folder: &Path, study: &Study, plan: &Plan, shard: Option<Shard>) -> (Board, Option<String>) {
         let mut board = Board {
             study: study.name.clone(),
@@ -64,7 +64,7 @@ impl Board {
         let axes: Vec<(String, Vec<HParam>)> =
             study.axes.iter().map(|axis| (axis.path.clone(), axis.values.iter().map(hparam).collect())).collect();
         let warning = board.attempt(|board| {
-            board.withdrawn = board.withdraw(plan)?;
+            board.withdrawn = board.remove_others(plan.stages.iter())?;
             let mut root = EventFile::create(&board.folder, "experiment")?;
             root.experiment(&axes, &HPARAM_METRICS)?;
             root.flush()
@@ -72,29 +72,24 @@ impl Board {
         (board, warning)
     }
 
-    /// Removes the runs of stages that the plan does not have, or has under another key. Of a plan that is too large for a run each, `kept` of
-    /// the best cells stay until [`Board::keep_only`] says otherwise.
-    fn withdraw(&self, plan: &Plan) -> io::Result<usize> {
-        let keys: HashMap<PathBuf, &str> = plan.stages.iter().map(|stage| (self.run_folder(stage), stage.key.as_str())).collect();
-        self.remove_runs(|folder| keys.get(folder).copied())
-    }
-
-    /// Removes the runs of all stages but these.
+    /// Removes the runs of all stages but these; what could not be removed is the warning.
     pub fn keep_only(&self, stages: &[&Stage]) -> Option<String> {
-        let keys: HashMap<PathBuf, &str> = stages.iter().map(|stage| (self.run_folder(stage), stage.key.as_str())).collect();
-        let error = self.remove_runs(|folder| keys.get(folder).copied()).err()?;
+        let error = self.remove_others(stages.iter().copied()).err()?;
         Some(format!("old runs in {} could not be removed: {error}", self.folder.display()))
     }
 
-    /// Removes every stage's run that is not the one of the key which its folder should have.
-    fn remove_runs<'k>(&self, key: impl Fn(&Path) -> Option<&'k str>) -> io::Result<usize> {
+    /// Removes the runs of stages that are not among these, or are under another key; gives their
+    /// number.
+    fn remove_others<'s>(&self, stages: impl Iterator<Item = &'s Stage>) -> io::Result<usize> {
+        let keys: HashMap<PathBuf, &str> = stages.map(|stage| (self.run_folder(stage), stage.key.as_str())).collect();
         let mut removed = 0;
         for kind in StageKind::ALL {
             let Ok(runs) = fs::read_dir(self.folder.join(kind.as_str())) else { continue };
             for run in runs {
                 let folder = run?.path();
-                // A folder that the plan has stays: another shard may be about to write into it.
-                let key = key(&folder);
+                // A stage's folder stays, even without files: another shard may be about to write
+                // there.
+                let key = keys.get(&folder).copied();
                 removed += usize::from(events::remove_others(&folder, key)?);
                 if key.is_none() {
                     let _ = fs::remove_dir(&folder); // unless there is something in it that is not ours
@@ -183,8 +178,8 @@ impl Board {
         file.flush()
     }
 
-    /// Writes a run after the fact, from its record and its epochs: for the best cells of a study that is too large for a run each, and for
-    /// stages that came back into the study.
+    /// Writes a run after the fact, from its record and its epochs: for the best cells of a study
+    /// that is too large for a run each, and for stages that came back into the study.
     pub fn replay(&mut self, stage: &Stage, record: &Record, epochs: &[serde_json::Value], gain: Option<f64>) -> Option<String> {
         self.attempt(|board| {
             board.start_run(stage)?;

@@ -75,7 +75,8 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in `folder`, after removing the event files of an earlier try. Its name ends in what it is of.
+    /// A new file in `folder`, after removing the event files of an earlier try. Its name ends in
+    /// what it is of.
     pub fn create(folder: &Path, of: &str) -> io::Result<EventFile> {
         fs::create_dir_all(folder)?;
         remove(folder)?;

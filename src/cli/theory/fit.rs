@@ -268,12 +268,10 @@ impl FitArgs {
             let limit = if name == "lambda1" && f.lambda0.is_infinite() { "lambda_scratch" } else { name };
             let limit = self::limit(limit, lambda).map_or(String::new(), |limit| format!(": {limit}"));
             let value = if lambda.is_infinite() { "∞".into() } else { rounded(lambda) };
-            let symbol = if name == "lambda_source" {
-                "λ_S"
-            } else if name == "lambda0" {
-                "λ₀ "
-            } else {
-                "λ₁ "
+            let symbol = match name {
+                "lambda_source" => "λ_S",
+                "lambda0" => "λ₀ ",
+                _ => "λ₁ ",
             };
             format!("{symbol} = {value:<12} {what}{limit}\n")
         };

@@ -82,9 +82,11 @@ impl DataName {
         }
     }
 
-    /// SHA-256, in hex, of the content that determines examples and labels, whatever the container. Of published files: of the lines
-    /// `name md5` of the uncompressed files in their order. Of the digits: of the unpacked bytes. Of 20 Newsgroups: of all documents
-    /// (`data/verify.rs`). `data/verify.rs` holds what is read against it, so it can stand in a key before anything is read.
+    /// SHA-256, in hex, of the content that determines examples and labels, whatever the container.
+    /// Of published files: of the lines `name md5` of the uncompressed files in their order. Of the
+    /// digits: of the unpacked bytes. Of 20 Newsgroups: of all documents (`data/verify.rs`).
+    /// `data/verify.rs` compares what is read with it, so it can stand in a key before anything is
+    /// read.
     pub fn digest(self) -> &'static str {
         match self {
             DataName::Digits => "50a029aed79f3ef636a82a80089946955f228720d133bd046fe95490a5dc25dc",

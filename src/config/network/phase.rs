@@ -136,10 +136,12 @@ impl Phase {
         self.labels(data).into_iter().map(|label| counts[label]).collect()
     }
 
-    /// The largest λ of a penalty that the explicit step allows; infinite where there is none. `own_lr`: in place of the phase's.
+    /// The largest λ of a penalty that the explicit step allows; infinite where there is none.
+    /// `own_lr`: in place of the phase's.
     pub fn largest_explicit(&self, own_lr: Option<f64>) -> f64 {
-        // The step multiplies the distance to the anchor by 1 − lr·λ: without momentum it grows once lr·λ > 2. Nesterov's form grows earlier
-        // (from the characteristic polynomial of the penalty alone); plain momentum later, but beyond 2 it would only ring.
+        // The step multiplies the distance to the anchor by 1 − lr·λ: without momentum it grows
+        // once lr·λ > 2. Nesterov's form grows earlier (from the characteristic polynomial of the
+        // penalty alone); plain momentum later, but beyond 2 it would only ring.
         let limit = match self.nesterov {
             true => 2.0 * (1.0 + self.momentum) / (1.0 + 2.0 * self.momentum),
             false => 2.0,

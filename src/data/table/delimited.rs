@@ -50,7 +50,8 @@ pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
     Ok(Raw { columns, rows, lines: Some(lines), index })
 }
 
-/// The number of an empty line with a line that is not empty after it, which the csv crate would pass over in silence.
+/// The number of an empty line with a line that is not empty after it, which the csv crate would
+/// pass over in silence.
 fn blank_line(bytes: &[u8]) -> Option<usize> {
     let blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
     let quoted = bytes.contains(&b'"'); // a field between quotes may hold empty lines

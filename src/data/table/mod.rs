@@ -1,7 +1,9 @@
-//! Tables of numbers from `.npy`, `.npz`, CSV (also `;` and tabs) and Parquet: for covariances and for `theory fit`.
+//! Tables of numbers from `.npy`, `.npz`, CSV (also `;` and tabs) and Parquet: for covariances and
+//! for `theory fit`.
 //!
-//! Every format follows the same rules. A cell is a number, a truth value (0 or 1), missing, or an error that names its place and what is
-//! there. Rows are counted from 1; in CSV a place is the line of the file. An index that pandas wrote is left out unless it is asked for.
+//! Every format follows the same rules. A cell is a number, a truth value (0 or 1), missing, or an
+//! error that names its place and what is there. Rows are counted from 1; in CSV a place is the
+//! line of the file. An index that pandas wrote is left out unless it is asked for.
 
 mod cell;
 mod delimited;
@@ -28,7 +30,8 @@ pub struct Table {
     pub left_out: Vec<String>,
     /// The file's line of each row, where it has lines.
     lines: Option<Vec<u64>>,
-    /// What a reader of the results should know: an index that was left out, or a column that looks like one.
+    /// What a reader of the results should know: an index that was left out, or a column that looks
+    /// like one.
     pub notes: Vec<String>,
 }
 
@@ -75,8 +78,9 @@ const KINDS: &str = "a table is .npy (2-D, columns are numbered from 0), .npz (a
 /// Beyond it squares overflow.
 const LARGEST: f64 = 1e100;
 
-/// Reads the columns of a table that are `wanted`; the others need not be numbers. `named`: columns that were asked for by name, so that an
-/// index among them is kept. `responses` names the arrays of an `.npz` that stand beside `X`.
+/// Reads the columns of a table that are `wanted`; the others need not be numbers. `named`: columns
+/// that were asked for by name, so that an index among them is kept. `responses` names the arrays
+/// of an `.npz` that stand beside `X`.
 pub fn read(path: &Path, responses: &[String], named: impl Fn(&str) -> bool, wanted: impl Fn(&str) -> bool) -> Result<Table, DataError> {
     let raw = match extension(path)?.as_str() {
         "npy" => {
@@ -161,7 +165,8 @@ fn counts_rows(values: &Array2<f64>, at: usize) -> bool {
     column.len() >= 3 && column[0].fract() == 0.0 && column.windows(2).into_iter().all(|pair| pair[1] - pair[0] == 1.0)
 }
 
-/// A square matrix from `.npy` or a CSV without a header. The error lacks the file's name where it is of the file itself.
+/// A square matrix from `.npy` or a CSV without a header. The error lacks the file's name where it
+/// is of the file itself.
 pub fn matrix(path: &Path) -> Result<Array2<f64>, DataError> {
     match extension(path)?.as_str() {
         "npy" => numpy::two_dimensional(path),

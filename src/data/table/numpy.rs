@@ -48,7 +48,8 @@ impl ReadableElement for Half {
     }
 }
 
-/// An array of any of NumPy's real types as f64: tried one after another, since the type stands in the file.
+/// An array of any of NumPy's real types as f64: tried one after another, since the type stands in
+/// the file.
 macro_rules! real_numbers {
     ($read:ident $arguments:tt, $other_type:pat => $dtype:expr) => {{
         let found = match $read::<f64> $arguments {
@@ -84,7 +85,8 @@ fn array(path: &Path) -> Result<ArrayD<f64>, DataError> {
     any(path).map_err(|what| wrong(path, what, "save it from NumPy as an array of floats"))
 }
 
-/// The reader takes memory for as long a header as the file says that it has, up to 4 GB: a damaged length must not get that far.
+/// The reader takes memory for as long a header as the file says that it has, up to 4 GB: a damaged
+/// length must not get that far.
 fn whole_header(path: &Path) -> Result<(), DataError> {
     let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
     let mut start = vec![];

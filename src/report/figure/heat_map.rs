@@ -157,7 +157,8 @@ fn heat_steps(study: &Study, section: &Section) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// The values of an axis in the fewest digits, from two on, that tell them apart: it has no room for more.
+/// The values of an axis in the fewest digits, from two on, that tell them apart: it has no room
+/// for more.
 fn labels(values: &[f64]) -> Vec<String> {
     let at = |digits: usize| -> Vec<String> {
         let label = |value: &f64| if value.is_infinite() { "∞".into() } else { number(significant(*value, digits)) };

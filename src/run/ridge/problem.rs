@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::config::ridge::{self as settings, CovarianceKind, CovarianceSpec, Direction};
 use crate::config::{Study, StudyError};
 use crate::data::table;
+use crate::hex::hex;
 use crate::plan::{self, Case};
 use crate::theory::covariance::Covariance;
 use crate::theory::equivalent::{Design, Problem};
@@ -29,11 +30,11 @@ pub fn cases(study: &Study) -> Result<Vec<Case>, StudyError> {
 
 /// The digest of each covariance's file, by its path.
 pub fn digests(cases: &[Case]) -> BTreeMap<String, String> {
-    let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     files(cases.iter()).into_iter().map(|(file, digest)| (file, hex(digest))).collect()
 }
 
-/// The covariances' files of some cases, read. One that cannot be read is told of, with its place in the study, when the covariance is made.
+/// The covariance files of some cases, with their digests. A file that cannot be read is an error
+/// later, with its place in the study, when the covariance is made.
 fn files<'a>(cases: impl Iterator<Item = &'a Case>) -> BTreeMap<String, [u8; 32]> {
     let mut digests = BTreeMap::new();
     for file in cases.flat_map(files_of) {

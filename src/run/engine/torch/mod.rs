@@ -67,7 +67,8 @@ pub fn open(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf) -> R
 impl Torch {
     fn new(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Torch> {
         let devices = devices::devices(&choice.device)?;
-        // Before the first tensor: libtorch's own threads end the process where they are refused, and workers need none.
+        // Before the first tensor: libtorch's own threads end the process where they are refused,
+        // and workers need none.
         tch::set_num_threads(1);
         // Replicas run in parallel, so operators need no threads between them. Fails the second time in one process: harmless.
         static INTEROP: std::sync::Once = std::sync::Once::new();
