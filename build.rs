@@ -30,6 +30,7 @@ fn native(lib: &std::path::Path) {
         .cpp(true)
         .std("c++17")
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
+        .opt_level(1) // glue; its weight is in libtorch's headers
         .warnings(false) // libtorch's headers are not ours to mend
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
