@@ -4,7 +4,7 @@ BIN := target/release/transfergrid
 CARGO := cargo
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test test-faults fuzz check docs bench bench-study bench-growth bench-overhead bench-report bench-theory image image-test clean-venv
+.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test test-no-torch test-faults check-results fuzz check docs bench bench-study bench-growth bench-overhead bench-report bench-theory image image-test clean-venv
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -48,13 +48,17 @@ tensorboard: .venv/tools ## watch logs/ in TensorBoard
 	@touch $@
 
 test: libtorch .venv/tools ## all tests; with TRANSFERGRID_DATA also those on real MNIST and CIFAR-10
-	$(CARGO) test --release
-	$(CHECKED) --lib --test kernels --test fused --test golden_sgd --test regularisers
-	$(CARGO) test --release --no-default-features --target-dir target/no-torch
+	$(CHECKED)
 
-# Debug assertions and overflow checks in this crate alone, for what touches native code: the dependencies are not built again.
+# Debug assertions and overflow checks in this crate alone: the dependencies are not built again.
 CHECKED := $(CARGO) test --release --config 'profile.release.package.transfergrid.debug-assertions=true' \
 	--config 'profile.release.package.transfergrid.overflow-checks=true'
+
+test-no-torch: .venv/tools ## the tests of a build without libtorch
+	$(CARGO) test --release --no-default-features --target-dir target/no-torch --lib --test suite
+
+check-results: libtorch ## before a release: the committed results are those of the shipped studies
+	$(CARGO) test --release --test suite -- --ignored every_study_of_networks
 
 # Kills, damage, full disks, races, and a real Slurm where SLURM_CONF names one; one at a time, since they look at the clock.
 test-faults: libtorch ## minutes of kills, damage, full disks and races; a real Slurm, if there is one
@@ -69,7 +73,7 @@ check: libtorch .venv/tools ## what a developer runs before a commit
 	$(CARGO) clippy --release --all-targets -- -D warnings
 	$(CARGO) clippy --release --all-targets --no-default-features --target-dir target/no-torch -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps --document-private-items -q
-	$(CARGO) test --release --test walls -q
+	$(CARGO) test --release --test suite -q -- walls::
 
 docs: build ## docs/study.md from the settings' doc comments
 	$(BIN) schema --markdown > docs/study.md

@@ -4,7 +4,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`theory`] | ridge regression: exact risks, optimal penalties, simulation, fits; imports nothing else of the crate but `threads` |
+//! | [`theory`] | ridge regression: exact risks, optimal penalties, simulation, fits; imports nothing else of the crate but [`base`] |
 //! | [`config`] | a YAML study as typed, checked settings |
 //! | [`plan`] | axes → cells → stages with content keys → packs |
 //! | [`data`] | data sets as arrays in memory, class splits, download and verification |
@@ -17,14 +17,12 @@
 //! | [`launch`] | what Slurm and Kubernetes are told |
 //! | [`cli`] | one file per subcommand |
 //!
-//! [`caught`], beside them, makes errors of panics; `threads` runs work on as many threads as the system gives, `hex`
-//! writes digests.
+//! [`base`] stands below all of them: random streams, number formatting, threads, caught panics, usage errors, stderr.
 
-pub mod caught;
+pub mod base;
 pub mod cli;
 pub mod config;
 pub mod data;
-mod hex;
 pub mod launch;
 #[cfg(feature = "torch")]
 pub mod model;
@@ -33,7 +31,6 @@ pub mod report;
 pub mod run;
 pub mod store;
 pub mod theory;
-mod threads;
 pub mod track;
 #[cfg(feature = "torch")]
 pub mod train;

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     keep_memory();
     take_errors();
-    match transfergrid::caught::caught(transfergrid::cli::run).and_then(|outcome| outcome) {
+    match transfergrid::base::catch_panic::catch_panic(transfergrid::cli::run).and_then(|outcome| outcome) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            transfergrid::cli::complain(&format!("error: {error:#}"));
+            transfergrid::base::stderr::print_error(&format!("error: {error:#}"));
             ExitCode::from(transfergrid::cli::exit_code(&error))
         }
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use transfergrid::config::{Kind, Overrides, Study};
+use transfergrid::config::{Overrides, Study, StudyKind};
 use transfergrid::data;
 use transfergrid::plan::Plan;
 use transfergrid::store::{Checkpoint, Folder, Records};
@@ -157,7 +157,7 @@ fn read_study(place: &Place, bytes: &[u8]) {
         let _ = study.to_yaml();
         // What a study asks for may be large; that it is refused or counted is enough.
         let combinations: f64 = study.axes.iter().map(|axis| axis.values.len() as f64).product::<f64>() * study.seeds.len() as f64;
-        if study.kind == Kind::Network && combinations < 200.0 {
+        if study.kind == StudyKind::Network && combinations < 200.0 {
             let _ = Plan::new(&study);
         }
     }

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use anyhow::{bail, Result};
 use sha2::{Digest, Sha256};
 
-use super::complain;
-use crate::hex::hex;
+use crate::base::hex::hex;
+use crate::base::stderr::print_error;
 use crate::store::{remove, write_atomic, Folder, Records};
 
 /// Kills without progress after which an index is given up.
@@ -48,7 +48,7 @@ impl Attempt {
                 remove(&deaths)?; // a start by hand counts from 0
                 bail!("{writer} was killed {idle} times since it last saved a result, a model or a snapshot\n  hint: does it need more memory? see `kubectl describe pod`");
             }
-            complain(&format!("{writer} was killed before; going on from what it saved"));
+            print_error(&format!("{writer} was killed before; going on from what it saved"));
         }
         write_atomic(&alive, b"")?;
         Ok(Some(Attempt { folder: folder.clone(), writer: writer.into(), alive, at_start: now }))

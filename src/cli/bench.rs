@@ -8,8 +8,8 @@ use clap::Args;
 use super::{print, StudyArgs};
 use crate::data::search_path;
 use crate::plan::Plan;
-use crate::run::engine::benchmark::{Benchmark, Settings, Task};
-use crate::run::engine::{self, Choice};
+use crate::run::engine::benchmark::{BatchingBenchmark, BenchOptions, Benchmark};
+use crate::run::engine::{self, EngineOptions};
 use crate::store::Folder;
 
 const EXAMPLES: &str = "\
@@ -61,9 +61,9 @@ impl BenchArgs {
     pub fn run(self) -> Result<u8> {
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
-        let choice = Choice { mock: None, device: self.device, workers: self.workers, pack: self.pack };
+        let choice = EngineOptions { mock: None, device: self.device, workers: self.workers, pack: self.pack };
         let measured = Folder(self.out.join(&study.name)).calibration();
-        let settings = Settings { seconds: self.seconds, packs: self.packs };
+        let settings = BenchOptions { seconds: self.seconds, packs: self.packs };
         let benchmark = engine::bench(&choice, &plan, &search_path(self.data.as_deref()), measured, &settings)?;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&benchmark)?));
@@ -82,7 +82,7 @@ fn text(b: &Benchmark) -> String {
     out
 }
 
-fn section(t: &Task) -> String {
+fn section(t: &BatchingBenchmark) -> String {
     let row = |name: &str, value: String| format!("  {name:<20} {value}\n");
     let mut out = format!("\n{} ({} stages), batches of {}, {}\n", t.kind.as_str(), t.stages, t.batch, t.precision);
     out.push_str(&row("images/s", si(t.images_per_second)));

@@ -8,11 +8,12 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{bytes, complain, print};
+use super::{bytes, print};
+use crate::base::stderr::print_error;
+use crate::base::usage::usage;
 use crate::config::nearest;
 use crate::config::network::DataName;
-use crate::data::{fetch, find, search_path, verify, DataError, Source, Verdict};
-use crate::run::usage;
+use crate::data::{fetch, find, search_path, verify, DataError, Download, Verification};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,15 +85,15 @@ impl DataArgs {
             DataCommand::Fetch { names, mirror } => {
                 let (folder, mut failed) = (roots.0[0].clone(), None);
                 for name in names.iter().map(|name| parse(name)).collect::<Result<Vec<_>>>()? {
-                    let sources = Source::of(name, mirror.as_deref());
+                    let sources = Download::of(name, mirror.as_deref());
                     if sources.is_empty() {
                         print(&format!("{}: built in, nothing to fetch\n", name.as_str()));
-                    } else if verify(name, &roots).is_ok_and(|found| found == Verdict::Right) {
+                    } else if verify(name, &roots).is_ok_and(|found| found == Verification::Right) {
                         print(&format!("{}: already here and right\n", name.as_str()));
                     } else {
                         // What fails does not keep the others away; the last failure is the program's.
                         if let Err(error) = sources.iter().try_for_each(|source| fetch_one(source, &folder)) {
-                            failed.replace(error).into_iter().for_each(|earlier| complain(&format!("error: {earlier:#}")));
+                            failed.replace(error).into_iter().for_each(|earlier| print_error(&format!("error: {earlier:#}")));
                         }
                     }
                 }
@@ -105,16 +106,16 @@ impl DataArgs {
                 };
                 let mut wrong = vec![];
                 for name in chosen {
-                    let found = verify(name, &roots).unwrap_or_else(|error| Verdict::Wrong(error.what));
+                    let found = verify(name, &roots).unwrap_or_else(|error| Verification::Wrong(error.what));
                     let words = match found {
-                        Verdict::Right => "right (published checksums)".to_string(),
-                        Verdict::BuiltIn => "built in".into(),
-                        Verdict::NotFound if names.is_empty() => "not here".into(),
-                        Verdict::NotFound => {
+                        Verification::Right => "right (published checksums)".to_string(),
+                        Verification::BuiltIn => "built in".into(),
+                        Verification::NotFound if names.is_empty() => "not here".into(),
+                        Verification::NotFound => {
                             wrong.push(name.as_str());
                             "not here".into()
                         }
-                        Verdict::Wrong(what) => {
+                        Verification::Wrong(what) => {
                             wrong.push(name.as_str());
                             format!("WRONG: {what}")
                         }
@@ -143,7 +144,7 @@ fn some(names: &[&str]) -> String {
     }
 }
 
-fn fetch_one(source: &Source, folder: &std::path::Path) -> Result<()> {
+fn fetch_one(source: &Download, folder: &std::path::Path) -> Result<()> {
     let name = source.path.display().to_string();
     let bar = std::io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::no_length();
@@ -164,7 +165,7 @@ fn fetch_one(source: &Source, folder: &std::path::Path) -> Result<()> {
         }
         None if said.elapsed().as_secs() >= 5 => {
             said = Instant::now();
-            complain(&format!("{name}: {} of {}", bytes(done as f64), total.map_or("?".into(), |total| bytes(total as f64))));
+            print_error(&format!("{name}: {} of {}", bytes(done as f64), total.map_or("?".into(), |total| bytes(total as f64))));
         }
         None => {}
     })?;

@@ -10,12 +10,13 @@ use clap::{Args, Subcommand};
 use k8s_openapi::api::core::v1::Toleration;
 
 use super::sweep::SweepArgs;
-use super::{complain, duration, print, StudyArgs};
+use super::{duration, print, StudyArgs};
+use crate::base::stderr::print_error;
+use crate::base::usage::usage;
 use crate::config::Study;
 use crate::launch::container::{self, Container};
-use crate::launch::{kubernetes, slurm, Task};
-use crate::plan::{hash, Estimate, Plan, StageKind};
-use crate::run::usage;
+use crate::launch::{kubernetes, slurm, LaunchSpec};
+use crate::plan::{hash, CostEstimate, Plan, StageKind};
 use crate::store::{write_atomic, Folder};
 
 const EXAMPLES: &str = "\
@@ -103,14 +104,14 @@ struct SlurmArgs {
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     sbatch: Vec<String>,
     /// Tasks at a time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    at_a_time: Option<u32>,
+    #[arg(long, alias = "at-a-time", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_parallel: Option<u32>,
     /// Seconds before the time limit at which tasks are told to save and stop
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=3600))]
     notice: u64,
     /// Run the program in a container of --image
-    #[arg(long, value_enum, default_value_t = container::Engine::None, value_name = "ENGINE")]
-    container: container::Engine,
+    #[arg(long, value_enum, default_value_t = container::ContainerRuntime::None, value_name = "ENGINE")]
+    container: container::ContainerRuntime,
     /// The image: a name, file or folder, as the container engine wants it
     #[arg(long)]
     image: Option<String>,
@@ -152,8 +153,8 @@ struct KubernetesArgs {
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=64))]
     gpus: u32,
     /// Pods at a time [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    at_a_time: Option<u32>,
+    #[arg(long, alias = "at-a-time", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_parallel: Option<u32>,
     /// User and group of the pods, who must be able to write the volume
     #[arg(long, default_value_t = 1000, value_name = "UID", value_parser = clap::value_parser!(i64).range(1..=4_294_967_294))]
     user: i64,
@@ -192,13 +193,13 @@ impl Common {
         let (shards, apart) = (self.shards as usize, plan.stages.iter().filter(|stage| stage.source.is_none()).count());
         let sources = plan.count(StageKind::Source);
         if shards > apart {
-            complain(&format!(
+            print_error(&format!(
                 "warning: only {apart} of {shards} shards have anything to do: a source and its targets stay together, and there are {sources} sources"
             ));
         }
-        let seconds = Estimate::of(&plan).cpu_seconds(1) / shards as f64;
+        let seconds = CostEstimate::of(&plan).cpu_seconds(1) / shards as f64;
         if seconds < 60.0 {
-            complain(&format!(
+            print_error(&format!(
                 "warning: a shard is roughly {} of work on one CPU core, less than it may wait to start; fewer --shards do",
                 duration(seconds)
             ));
@@ -250,8 +251,8 @@ impl SlurmArgs {
         // The tasks run this version of the study, whatever becomes of its file before the last of them has ended.
         let yaml = study.to_yaml();
         let file = format!("study-{}.yaml", &hash(&yaml)[..8]);
-        let inside = container.engine != container::Engine::None;
-        let task = Task {
+        let inside = container.engine != container::ContainerRuntime::None;
+        let task = LaunchSpec {
             name: study.name.clone(),
             shards: self.common.shards as usize,
             study: format!("{}/{}/launch/{file}", if inside { container::LOGS } else { &out }, study.name),
@@ -280,7 +281,7 @@ impl SlurmArgs {
         if self.dry_run {
             print(&script);
             let (array, after) = (array.display(), after.display());
-            complain(&format!(
+            print_error(&format!(
                 "nothing was submitted; to do so:\n  id=$(sbatch --parsable {array}) && sbatch --dependency=afterany:$id {after}"
             ));
             return Ok(0);
@@ -290,11 +291,11 @@ impl SlurmArgs {
         let report = sbatch(&[&format!("--dependency=afterany:{id}"), &after.to_string_lossy()])
             .with_context(|| format!("array {id} is submitted, the job that would report after it is not"))?;
         print(&format!("report after it: job {report}\n"));
-        complain(&format!("  transfergrid status {out}/{name}\n  tail -f {folder}/{id}_0.log", name = study.name));
+        print_error(&format!("  transfergrid status {out}/{name}\n  tail -f {folder}/{id}_0.log", name = study.name));
         Ok(0)
     }
 
-    fn request(&self) -> slurm::Request {
+    fn request(&self) -> slurm::SlurmRequest {
         let number = |n: Option<u32>| n.map(|n| n.to_string());
         let options = [
             ("partition", self.partition.clone()),
@@ -305,9 +306,9 @@ impl SlurmArgs {
             ("mem", self.mem.clone()),
             ("constraint", self.constraint.clone()),
         ];
-        slurm::Request {
+        slurm::SlurmRequest {
             time: self.time.clone(),
-            at_a_time: self.at_a_time.map(|n| n as usize),
+            max_parallel: self.max_parallel.map(|n| n as usize),
             options: options.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect(),
             more: self.sbatch.clone(),
             notice: self.notice,
@@ -316,10 +317,10 @@ impl SlurmArgs {
 
     fn container(&self, out: &str, data: &Option<String>) -> Result<Container> {
         let image = match (self.container, &self.image) {
-            (container::Engine::None, Some(_)) => {
+            (container::ContainerRuntime::None, Some(_)) => {
                 return Err(usage("--image without --container", "say what runs it: --container apptainer, docker, podman or charliecloud"))
             }
-            (container::Engine::None, None) => {
+            (container::ContainerRuntime::None, None) => {
                 let program =
                     self.program.clone().map_or_else(std::env::current_exe, Ok).context("where this program lies is not known")?;
                 absolute(&program)?
@@ -345,7 +346,7 @@ impl SlurmArgs {
             if Instant::now() > deadline {
                 let _ = child.kill();
                 let _ = child.wait();
-                complain("warning: Slurm's controller does not answer; MaxArraySize is not checked");
+                print_error("warning: Slurm's controller does not answer; MaxArraySize is not checked");
                 return None;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -395,7 +396,7 @@ impl KubernetesArgs {
             let (key, value) = label.split_once('=').ok_or_else(|| usage(format!("--node-selector {label}"), "give KEY=VALUE"))?;
             node_selector.insert(key.to_string(), value.to_string());
         }
-        let task = Task {
+        let task = LaunchSpec {
             name: study.name.clone(),
             shards: self.common.shards as usize,
             study: kubernetes::STUDY_FILE.into(),
@@ -404,14 +405,14 @@ impl KubernetesArgs {
             more: self.common.more(self.gpus),
         };
         SweepArgs::check_shard(&task.sweep()[1..])?;
-        let request = kubernetes::Request {
+        let request = kubernetes::KubernetesRequest {
             image: self.image,
             pvc: self.pvc,
             namespace: self.namespace,
             cpu: self.cpu,
             memory: self.memory,
             gpus: self.gpus,
-            parallelism: self.at_a_time.map_or(task.shards, |n| n as usize),
+            parallelism: self.max_parallel.map_or(task.shards, |n| n as usize),
             user: self.user,
             tolerations: self.toleration,
             node_selector,

@@ -20,14 +20,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{cut, Kind, Overrides, Study, StudyError};
+use crate::base::stderr::print_error;
+use crate::base::usage::{usage, UsageError};
+use crate::config::{cut, Overrides, Study, StudyError, StudyKind};
 use crate::data::DataError;
 use crate::plan::Plan;
-use crate::run::{ridge, usage, UsageError};
+use crate::run::ridge;
 use crate::store::{Folder, LeaseLost, NewerRecord};
 use crate::theory::TheoryError;
-
-pub use crate::track::complain;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -153,7 +153,7 @@ fn print(text: &str) {
     let mut stdout = std::io::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(&format!("error: cannot write the output: {error}"));
+            print_error(&format!("error: cannot write the output: {error}"));
             std::process::exit(1)
         }
         _ => {}
@@ -170,8 +170,8 @@ fn refuse_other_study(folder: &Folder, study: &Study, results: impl FnOnce() -> 
         return Ok(());
     }
     let set = match study.kind {
-        Kind::Network => vec![],
-        Kind::Ridge => {
+        StudyKind::Network => vec![],
+        StudyKind::Ridge => {
             let cases = ridge::cases(study)?;
             cases
                 .iter()
@@ -203,13 +203,13 @@ fn refuse_other_study(folder: &Folder, study: &Study, results: impl FnOnce() -> 
 /// The keys of a network study's stages, or of a ridge study's cases.
 fn stage_keys(study: &Study) -> Result<HashSet<String>> {
     Ok(match study.kind {
-        Kind::Network => Plan::new(study)?.stages.into_iter().map(|stage| stage.key).collect(),
-        Kind::Ridge => ridge::cases(study)?.into_iter().map(|case| case.key).collect(),
+        StudyKind::Network => Plan::new(study)?.stages.into_iter().map(|stage| stage.key).collect(),
+        StudyKind::Ridge => ridge::cases(study)?.into_iter().map(|case| case.key).collect(),
     })
 }
 
 /// A folder holds results of one kind.
-fn refuse_other_kind(folder: &Folder, kind: Kind) -> Result<()> {
+fn refuse_other_kind(folder: &Folder, kind: StudyKind) -> Result<()> {
     match Study::load(&folder.study(), &Overrides::default()) {
         Ok(study) if study.kind != kind => Err(usage(
             format!("{} holds the results of a {} study", folder.0.display(), study.kind.as_str()),

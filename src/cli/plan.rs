@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::{bytes, duration, print, status, StudyArgs};
 use crate::config::network::DataName;
-use crate::config::{cut, show, Kind, Study};
+use crate::config::{cut, show, Study, StudyKind};
 use crate::data::{check, find, search_path, Roots};
-use crate::plan::{cases, Cost, Estimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
+use crate::plan::{cases, Cost, CostEstimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
 use crate::run::axis_json;
 use crate::store::Folder;
 
@@ -47,7 +47,7 @@ pub struct PlanArgs {
 impl PlanArgs {
     pub fn run(self) -> Result<u8> {
         let study = self.study.load()?;
-        if study.kind == Kind::Ridge {
+        if study.kind == StudyKind::Ridge {
             return self.ridge(&study);
         }
         let plan = Plan::new(&study)?;
@@ -57,7 +57,7 @@ impl PlanArgs {
             return Ok(0);
         }
         let shards = self.shards.map(|count| Shares::of(&plan, count as usize));
-        let estimate = Estimate::of(&plan);
+        let estimate = CostEstimate::of(&plan);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let seconds = estimate.cpu_seconds(cores);
         let count = |kind| plan.count(kind);
@@ -81,7 +81,7 @@ impl PlanArgs {
                 "cpu_cores": cores,
                 "cpu_seconds": seconds.round(),
                 "disk_bytes": estimate.disk_bytes.round(),
-                "shards": shards.as_ref().map(|shares| shares.json()),
+                "shards": shards.as_ref().map(|shard_statuses| shard_statuses.json()),
                 "data": data.iter().map(|(name, place)| (name.as_str(), json!({"sha256": name.digest(), "place": place}))).collect::<BTreeMap<_, _>>(),
             });
             print(&format!("{text:#}\n"));
@@ -114,8 +114,8 @@ impl PlanArgs {
             };
             out.push_str(&format!("data            {what}\n"));
         }
-        if let Some(shares) = &shards {
-            out.push_str(&shares.text());
+        if let Some(shard_statuses) = &shards {
+            out.push_str(&shard_statuses.text());
         }
         print(&out);
         Ok(0)
@@ -168,12 +168,12 @@ struct Shares {
 
 impl Shares {
     fn of(plan: &Plan, count: usize) -> Shares {
-        let mut shares = Shares { stages: vec![0; count], seconds: vec![0.0; count] };
+        let mut shard_statuses = Shares { stages: vec![0; count], seconds: vec![0.0; count] };
         for (stage, shard) in plan.stages.iter().zip(plan.shards(count)) {
-            shares.stages[shard] += 1;
-            shares.seconds[shard] += Cost::of(stage).cpu_seconds();
+            shard_statuses.stages[shard] += 1;
+            shard_statuses.seconds[shard] += Cost::of(stage).cpu_seconds();
         }
-        shares
+        shard_statuses
     }
 
     fn empty(&self) -> usize {

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::{complain, print, status};
-use crate::config::{Kind, Study};
+use super::{print, status};
+use crate::base::stderr::print_error;
+use crate::base::usage::usage;
+use crate::config::{Study, StudyKind};
 use crate::plan::{cases, Plan, Stage};
-use crate::report::{
-    first_sentence, latex, link, real, ridge, statement, summary, tell_apart, write, write_comparison, Entry, Place, Report,
-};
-use crate::run::{stop_flag, usage};
+use crate::report::analysis::{analyse, distinguish_names, StudyEntry};
+use crate::report::render::{self, first_sentence, headline, latex, link, real, statement, summary_json};
+use crate::report::{write_comparison, write_network, write_ridge, ReportTarget};
+use crate::run::stop_flag;
 use crate::store::{full_records, occupants, ridge_record, Folder, FullRecord, Records, RidgeRecord, Status};
 
 const EXAMPLES: &str = "\
@@ -72,7 +74,7 @@ struct Made {
     text: String,
     /// Or why they could not be written.
     files: Result<Vec<PathBuf>>,
-    entry: Entry,
+    entry: StudyEntry,
     complete: bool,
     /// Results it is made of.
     results: usize,
@@ -109,7 +111,7 @@ impl ReportArgs {
         self.folders = studies;
         if !others.is_empty() {
             let names: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
-            complain(&format!("no study's folder, left out: {}", names.join(", ")));
+            print_error(&format!("no study's folder, left out: {}", names.join(", ")));
         }
         Ok(())
     }
@@ -121,7 +123,7 @@ impl ReportArgs {
         for folder in folders {
             match self.one(folder, None) {
                 Ok(one) => made.push(one),
-                Err(error) => failed.replace(error).into_iter().for_each(|earlier| complain(&format!("error: {earlier:#}"))),
+                Err(error) => failed.replace(error).into_iter().for_each(|earlier| print_error(&format!("error: {earlier:#}"))),
             }
         }
         self.show(&made);
@@ -172,8 +174,8 @@ impl ReportArgs {
     }
 
     /// Writes the comparison; gives its first sentence and its files.
-    fn compare(&self, mut entries: Vec<Entry>) -> Result<String> {
-        tell_apart(&mut entries);
+    fn compare(&self, mut entries: Vec<StudyEntry>) -> Result<String> {
+        distinguish_names(&mut entries);
         let files = write_comparison(&entries, &self.out())?;
         Ok(format!("{}\n{}", first_sentence(&entries), paths(&files)))
     }
@@ -183,7 +185,7 @@ impl ReportArgs {
         let several = self.folders.len() > 1;
         let out = self.out();
         let link = link(&out, &folder.report().join("index.html"));
-        let place = |complete: bool| Place {
+        let target = |complete: bool| ReportTarget {
             folder,
             out: if several { folder.report() } else { out.clone() },
             refresh: refresh.filter(|_| !complete),
@@ -193,18 +195,18 @@ impl ReportArgs {
         match open(folder)? {
             Opened::Network(opened) => {
                 let (study, plan, records) = *opened;
-                records.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
-                let report = Report::new(&study, &plan, &records);
+                records.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
+                let analysis = analyse(&study, &plan, &records);
                 // What failed is tried again by the next sweep, which `busy` waits for.
                 let complete = !busy && is_settled(&plan, &records);
                 let text = match self.format {
-                    Format::Text => statement(&report) + "\n",
-                    Format::Json => summary(&study, &report),
-                    Format::Latex => latex(&study, &report),
+                    Format::Text => statement(&analysis) + "\n",
+                    Format::Json => summary_json(&analysis),
+                    Format::Latex => latex(&analysis),
                 };
                 let others = if self.all { withdrawn(folder, &plan)? } else { vec![] };
-                let files = write(&report, &study, &plan, &records, &others, &place(complete));
-                let entry = Entry::network(&study, &report, name, link);
+                let files = write_network(&analysis, &study, &plan, &records, &others, &target(complete));
+                let entry = StudyEntry::network(&analysis, name, link, headline(&analysis));
                 Ok(Made { text, files, entry, complete, results: records.by_key.len() })
             }
             Opened::Ridge(opened) => {
@@ -213,14 +215,16 @@ impl ReportArgs {
                 let complete = !busy && cases.iter().all(|case| records.iter().any(|record| record.key == case.key));
                 let results = records.len();
                 let all: Vec<&RidgeRecord> = records.iter().collect();
-                let outcome = ridge::write(&study, &cases, &all, &place(complete))?;
+                let (report, files) = write_ridge(&study, &cases, &all, &target(complete))?;
+                let analysis = &report.analysis;
                 let text = match self.format {
-                    Format::Text => ridge::statement(&outcome),
-                    Format::Json => outcome.summary.clone(),
-                    Format::Latex => ridge::latex(&outcome),
+                    Format::Text => render::ridge::statement(analysis),
+                    Format::Json => render::ridge::summary_json(analysis),
+                    Format::Latex => render::ridge::latex(analysis),
                 };
-                let entry = Entry { name: study.name.clone(), folder: name, link, headline: outcome.headline.clone(), settings: vec![] };
-                Ok(Made { text, files: outcome.files, entry, complete, results })
+                let headline = render::ridge::headline(analysis);
+                let entry = StudyEntry { name: study.name.clone(), folder: name, link, headline, settings: vec![] };
+                Ok(Made { text, files, entry, complete, results })
             }
         }
     }
@@ -241,7 +245,7 @@ impl ReportArgs {
                     Ok(one) => one,
                     // A folder that was readable once is so again, e.g. after `sweep --fresh`.
                     Err(error) if made.len() > i => {
-                        complain(&format!("warning: {error:#}; looking again in {} s", self.every));
+                        print_error(&format!("warning: {error:#}; looking again in {} s", self.every));
                         continue;
                     }
                     Err(error) => return Err(error),
@@ -250,7 +254,7 @@ impl ReportArgs {
                     Ok(files) => files.last().map_or(String::new(), |file| file.display().to_string()),
                     Err(error) => format!("warning: {error:#}"),
                 };
-                complain(&format!("{}: {} results; {}\n  {page}", one.entry.name, one.results, one.entry.headline));
+                print_error(&format!("{}: {} results; {}\n  {page}", one.entry.name, one.results, one.entry.headline));
                 // From before the reading, so that what changed meanwhile, e.g. a sweep that ended, is seen in the next round. Only the page is this round's own.
                 let mark = Mark { page: Mark::of(folder).page, ..before };
                 news = true;
@@ -326,14 +330,14 @@ fn open(folder: &Folder) -> Result<Opened> {
         return Err(usage(format!("{} has no records", folder.0.display()), "has its records/ been moved? `sweep` makes it"));
     }
     Ok(match study.kind {
-        Kind::Network => {
+        StudyKind::Network => {
             let records = Records::read(folder)?;
             let plan = status::plan(&study, folder)?;
             Opened::Network(Box::new((study, plan, records)))
         }
-        Kind::Ridge => {
+        StudyKind::Ridge => {
             let (known, warnings) = ridge_record::read(folder)?;
-            warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+            warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
             Opened::Ridge(Box::new((study, known.into_values().collect())))
         }
     })

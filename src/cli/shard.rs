@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
+use crate::base::usage::usage;
 use crate::plan::Shard;
-use crate::run::usage;
 
 /// What was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

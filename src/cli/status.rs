@@ -7,10 +7,12 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{complain, print};
+use super::print;
+use crate::base::stderr::print_error;
+use crate::base::usage::usage;
 use crate::config::{Overrides, Study};
 use crate::plan::{KeyVersion, Plan};
-use crate::run::{shares, usage, Progress, Share};
+use crate::run::{shard_statuses, ShardStatus, StageCounts};
 use crate::store::{Folder, Records};
 
 /// Show how many stages of a study are done, running, failed and missing; also while it runs
@@ -52,7 +54,7 @@ pub fn plan(study: &Study, folder: &Folder) -> Result<Plan> {
     if !has_results(&old)? {
         return Ok(plan);
     }
-    complain(&format!(
+    print_error(&format!(
         "warning: the results in {} are of an earlier version of transfergrid, which did not check what its data sets held; they are shown \
          as they are, and the next sweep trains all stages anew",
         folder.0.display()
@@ -72,33 +74,33 @@ impl StatusArgs {
 
 /// Prints how far a plan is, in its folder.
 pub fn show(name: &str, plan: &Plan, folder: &Folder, as_json: bool) -> Result<()> {
-    let (shares, warnings) = shares(plan, folder)?;
-    warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
-    print(&if as_json { json(&shares) } else { text(name, &shares) });
+    let (shard_statuses, warnings) = shard_statuses(plan, folder)?;
+    warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
+    print(&if as_json { json(&shard_statuses) } else { text(name, &shard_statuses) });
     Ok(())
 }
 
-fn whole(shares: &[Share]) -> Progress {
-    shares.iter().map(|share| share.progress).sum()
+fn whole(shard_statuses: &[ShardStatus]) -> StageCounts {
+    shard_statuses.iter().map(|share| share.progress).sum()
 }
 
-fn json(shares: &[Share]) -> String {
-    let share = |share: &Share| {
+fn json(shard_statuses: &[ShardStatus]) -> String {
+    let share = |share: &ShardStatus| {
         let mut json = json!(share.progress);
         json["shard"] = json!(share.shard.map(|shard| shard.to_string()));
         json["holder"] = json!(share.holder);
         json["works"] = json!(share.works);
         json
     };
-    let mut json = json!(whole(shares));
-    json["shards"] = shares.iter().map(share).collect();
+    let mut json = json!(whole(shard_statuses));
+    json["shards"] = shard_statuses.iter().map(share).collect();
     format!("{json:#}\n")
 }
 
 /// A line for the study, and where it is swept in shards one for each.
-fn text(name: &str, shares: &[Share]) -> String {
-    let mut out = format!("{name}: {}\n", words(&whole(shares)));
-    for share in shares {
+fn text(name: &str, shard_statuses: &[ShardStatus]) -> String {
+    let mut out = format!("{name}: {}\n", words(&whole(shard_statuses)));
+    for share in shard_statuses {
         let Some(shard) = share.shard else { continue };
         let who = match (&share.holder, share.works) {
             (None, _) => "nobody has started it".to_string(),
@@ -110,8 +112,8 @@ fn text(name: &str, shares: &[Share]) -> String {
     out
 }
 
-fn words(progress: &Progress) -> String {
+fn words(progress: &StageCounts) -> String {
     let diverged = if progress.diverged > 0 { format!(" ({} diverged)", progress.diverged) } else { String::new() };
-    let Progress { done, running, failed, missing, .. } = progress;
+    let StageCounts { done, running, failed, missing, .. } = progress;
     format!("{done} of {} stages done{diverged}, {running} running, {failed} failed, {missing} missing", progress.total())
 }

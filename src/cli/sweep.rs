@@ -13,14 +13,18 @@ use super::attempt::Attempt;
 use super::report::is_settled;
 use super::shard::ShardArg;
 use super::watch::Watch;
-use super::{complain, duration, exit_code, print, refuse_other_kind, refuse_other_study, StudyArgs};
-use crate::config::{Kind, Study};
+use super::{duration, exit_code, print, refuse_other_kind, refuse_other_study, StudyArgs};
+use crate::base::stderr::print_error;
+use crate::base::usage::usage;
+use crate::config::{Study, StudyKind};
 use crate::data::search_path;
-use crate::plan::{hash, Estimate, KeyVersion, Part, Plan, Shard, Stage};
-use crate::report::{statement, write, Place, Report};
-use crate::run::engine::{self, Choice, Mock};
-use crate::run::{stop_flag, sweep, usage, Order, Tally};
-use crate::store::{free_bytes, occupants, write_atomic, Folder, Held, Lease, Manifest, Records, Status};
+use crate::plan::{hash, CostEstimate, KeyVersion, Plan, Shard, Stage, StageSelection};
+use crate::report::analysis::analyse;
+use crate::report::render::statement;
+use crate::report::{write_network, ReportTarget};
+use crate::run::engine::{self, EngineOptions, Mock};
+use crate::run::{stop_flag, sweep, SweepOptions, SweepSummary};
+use crate::store::{free_bytes, occupants, write_atomic, Folder, Lease, Manifest, OnConflict, Records, Status};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -128,7 +132,7 @@ impl SweepArgs {
     /// Whether a shard would take these words, without the subcommand itself.
     ///
     /// # Errors
-    /// A [`crate::run::UsageError`], as the sweep itself would give.
+    /// A [`crate::base::usage::UsageError`], as the sweep itself would give.
     pub fn check_shard(words: &[String]) -> Result<()> {
         let command = SweepArgs::augment_args(clap::Command::new("sweep").no_binary_name(true));
         let args = command.try_get_matches_from(words).and_then(|matches| SweepArgs::from_arg_matches(&matches)).map_err(|error| {
@@ -169,8 +173,8 @@ impl SweepArgs {
             .transpose()?;
         let folder = Folder(self.out.join(&study.name));
         let (writer, held) = match shard {
-            Some(shard) => (shard.writer(), Held::Wait),
-            None => ("main".into(), Held::Refuse),
+            Some(shard) => (shard.writer(), OnConflict::Wait),
+            None => ("main".into(), OnConflict::Refuse),
         };
         if self.out.exists() && !self.out.is_dir() {
             return Err(usage(
@@ -182,17 +186,17 @@ impl SweepArgs {
         let attempt = if shard.is_some() { Attempt::begin(&folder, &writer)? } else { None };
         // Everything that can be refused is refused before anything is discarded.
         let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()), folder.calibration())?;
-        refuse_other_kind(&folder, Kind::Network)?;
+        refuse_other_kind(&folder, StudyKind::Network)?;
         folder.create()?;
         let yaml = study.to_yaml();
-        let Some(lease) = Lease::take(&folder, &writer, &hash(&yaml), held, &stop, &|text| complain(text))? else {
-            complain("interrupted while waiting; nothing was run");
+        let Some(lease) = Lease::take(&folder, &writer, &hash(&yaml), held, &stop, &|text| print_error(text))? else {
+            print_error("interrupted while waiting; nothing was run");
             return Ok(75);
         };
         if shard.is_none() {
             folder.remove_parts(Duration::ZERO); // nobody else works here
         }
-        let mut part = Part::of(&plan, shard);
+        let mut part = StageSelection::of(&plan, shard);
         let keys: HashSet<&str> = part.stages(&plan).map(|(_, stage)| stage.key.as_str()).collect();
         // With --fresh as if there were none.
         let records = if self.fresh { Records::default() } else { Records::read_some(&folder, |key| keys.contains(key))? };
@@ -203,7 +207,7 @@ impl SweepArgs {
             keep_failed(&mut part, &plan, &records);
             if part.stages(&plan).next().is_none() {
                 let missing = keys.iter().filter(|key| !records.is_final(key)).count();
-                complain(&format!(
+                print_error(&format!(
                     "nothing has failed here, so nothing is run again; {missing} stages are missing: without --only-failed they are run"
                 ));
             }
@@ -221,14 +225,14 @@ impl SweepArgs {
         Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device(), digests)?;
 
         if let Some(warning) = of_older_keys(&study, &plan, &records, &folder)? {
-            complain(&warning);
+            print_error(&warning);
         }
         let mut watch = Watch::new(&study, &plan, &part, &folder, &records, self.quiet);
         if !self.quiet {
             let pack = self.pack.or((!engine.device().starts_with("cuda")).then_some(1));
             watch.say(&opening((&study, &plan, &part), &records, &folder, engine.as_ref(), pack));
         }
-        let order = Order {
+        let order = SweepOptions {
             plan: &plan,
             part: &part,
             folder: &folder,
@@ -241,7 +245,7 @@ impl SweepArgs {
         let tally = match sweep(&order, records, &stop, &mut watch) {
             // The index of a Job has only so many failures, whatever was done between them.
             Err(error) if exit_code(&error) == 1 && attempt.as_ref().is_some_and(Attempt::has_progressed) => {
-                complain(&format!("error: {error:#}\nwhat was trained is saved; the index starts anew"));
+                print_error(&format!("error: {error:#}\nwhat was trained is saved; the index starts anew"));
                 return Ok(75);
             }
             outcome => outcome?,
@@ -250,7 +254,7 @@ impl SweepArgs {
         close((&study, &plan, &part), &folder, tally, lease, &mut watch)
     }
 
-    fn choice(&self) -> Choice {
+    fn choice(&self) -> EngineOptions {
         let mock = (self.engine == EngineName::Mock).then(|| Mock {
             epoch_ms: self.mock_ms,
             fail: self.mock_fail,
@@ -263,12 +267,12 @@ impl SweepArgs {
             workers: self.workers,
             pack: self.pack,
         });
-        Choice { mock, device: self.device.clone(), workers: self.workers, pack: self.pack }
+        EngineOptions { mock, device: self.device.clone(), workers: self.workers, pack: self.pack }
     }
 
-    fn check_disk(&self, plan: &Plan, part: &Part, records: &Records) -> Result<()> {
+    fn check_disk(&self, plan: &Plan, part: &StageSelection, records: &Records) -> Result<()> {
         let left = part.stages(plan).map(|(_, stage)| stage).filter(|stage| !records.is_final(&stage.key));
-        let need = Estimate::over(left).disk_bytes;
+        let need = CostEstimate::over(left).disk_bytes;
         match free_bytes(&self.out) {
             // Not a mistake of the caller: it may pass, and then the same command works.
             Some(free) if (free as f64) < need + LEAST_FREE => bail!(
@@ -340,7 +344,7 @@ fn of_older_keys(study: &Study, plan: &Plan, records: &Records, folder: &Folder)
 }
 
 /// Leaves in a part what failed, and what waits for that.
-fn keep_failed(part: &mut Part, plan: &Plan, records: &Records) {
+fn keep_failed(part: &mut StageSelection, plan: &Plan, records: &Records) {
     let failed = |index: usize| records.by_key.get(&plan.stages[index].key).is_some_and(|record| record.status == Status::Failed);
     for (index, stage) in plan.stages.iter().enumerate() {
         part.chosen[index] &= failed(index) || (!records.is_final(&stage.key) && stage.source.is_some_and(failed));
@@ -353,7 +357,7 @@ fn keep_failed(part: &mut Part, plan: &Plan, records: &Records) {
 }
 
 fn opening(
-    (study, plan, part): (&Study, &Plan, &Part),
+    (study, plan, part): (&Study, &Plan, &StageSelection),
     records: &Records,
     folder: &Folder,
     engine: &dyn engine::Engine,
@@ -380,7 +384,7 @@ fn opening(
     if reused > 0 {
         text.push_str(&format!("\n{reused} stages are done already and kept; {} to go", left.len()));
     }
-    let seconds = Estimate::over(left).cpu_seconds(workers);
+    let seconds = CostEstimate::over(left).cpu_seconds(workers);
     if engine.device() == "cpu" && reused == 0 && seconds > 3600.0 {
         text.push_str(&format!("\nthis will take roughly {} here; a smaller version may do: --preset small", duration(seconds)));
     }
@@ -388,7 +392,13 @@ fn opening(
 }
 
 /// The report, and the exit code. A shard tells of itself; the one that ends last tells of the study.
-fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Tally, lease: Lease, watch: &mut Watch) -> Result<u8> {
+fn close(
+    (study, plan, part): (&Study, &Plan, &StageSelection),
+    folder: &Folder,
+    tally: SweepSummary,
+    lease: Lease,
+    watch: &mut Watch,
+) -> Result<u8> {
     // First: of two shards that end together at least one finds that all others have ended.
     drop(lease);
     let alone = part.shard.is_none_or(|shard| others_ended(folder, shard));
@@ -399,10 +409,10 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
         folder.remove_parts(OLD); // another shard may have been started again by now, and be writing
     }
     watch.finish(tells.then_some(&records));
-    let report = tells.then(|| Report::new(study, plan, &records));
-    let files = report.as_ref().map(|report| write(report, study, plan, &records, &[], &Place::of(folder)));
+    let analysis = tells.then(|| analyse(study, plan, &records));
+    let files = analysis.as_ref().map(|analysis| write_network(analysis, study, plan, &records, &[], &ReportTarget::of(folder)));
     if tally.interrupted {
-        complain(&format!(
+        print_error(&format!(
             "interrupted: {} of {} stages are done and saved; the same command goes on from here",
             tally.reused + tally.done + tally.diverged,
             keys.len()
@@ -414,24 +424,24 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
         let stages = part.stages(plan).filter_map(|(_, stage)| Some((stage, records.by_key.get(&stage.key)?.error.as_deref()?)));
         let errors: Vec<String> = stages.map(|(stage, error)| format!("{} {}: {error}", stage.kind.as_str(), stage.label())).collect();
         if !errors.is_empty() {
-            complain(&format!(
+            print_error(&format!(
                 "{} of {} stages failed or diverged; the same command tries those that failed again:",
                 errors.len(),
                 keys.len()
             ));
         }
-        errors.iter().take(ERRORS_TOLD).for_each(|error| complain(error));
+        errors.iter().take(ERRORS_TOLD).for_each(|error| print_error(error));
         if errors.len() > ERRORS_TOLD {
-            complain(&format!("… and {} more; the report lists all", errors.len() - ERRORS_TOLD));
+            print_error(&format!("… and {} more; the report lists all", errors.len() - ERRORS_TOLD));
         }
     };
     if tally.gave_up {
         tell_errors();
-        complain("stopped at the first failure, as --fail-fast asks; the same command goes on from here");
+        print_error("stopped at the first failure, as --fail-fast asks; the same command goes on from here");
         return Ok(3);
     }
-    match &report {
-        Some(report) => print(&format!("{}\n\n", statement(report))),
+    match &analysis {
+        Some(analysis) => print(&format!("{}\n\n", statement(analysis))),
         None => print(&format!(
             "{}{} of its {} stages are done; `transfergrid report {}` merges what all shards have\n",
             part.shard.map_or(String::new(), |shard| format!("shard {shard}: ")),
@@ -443,8 +453,8 @@ fn close((study, plan, part): (&Study, &Plan, &Part), folder: &Folder, tally: Ta
     // The answer stands even where its files cannot be written.
     files.transpose()?.into_iter().flatten().for_each(|file| print(&format!("{}\n", file.display())));
     tell_errors();
-    let sound = match (&report, part.shard) {
-        (Some(report), None) if part.is_whole() => report.lacking.is_empty(),
+    let sound = match (&analysis, part.shard) {
+        (Some(analysis), None) if part.is_whole() => analysis.counts.is_complete(),
         _ => of_part().all(|record| record.is_some_and(|record| record.status == Status::Done)),
     };
     Ok(if sound { 0 } else { 3 })

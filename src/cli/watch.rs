@@ -3,13 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use crate::config::{number, Study};
-use crate::plan::{Cost, Part, Plan, Shard, Stage, StageKind};
-use crate::report::{heat_map_rgb, mean, percentile, Cell, Group, Report};
+use crate::base::numbers::number;
+use crate::config::Study;
+use crate::plan::{Cost, Plan, Shard, Stage, StageKind, StageSelection};
+use crate::report::analysis::stats::{mean, percentile};
+use crate::report::analysis::{analyse, CellResults, Setting};
+use crate::report::render::{axes_label, heat_map_rgb};
 use crate::run::engine::Epoch;
 use crate::run::Watcher;
 use crate::store::{histories, Folder, Record, Records, Status};
-use crate::track::{Board, Progress, Summary, RUN_LIMIT};
+use crate::track::{Board, ProgressDisplay, Summary, RUN_LIMIT};
 
 /// How often the summary is computed anew, at most; where that takes long, a twentieth of the time is spent on it.
 const SUMMARY_EVERY: Duration = Duration::from_secs(20);
@@ -26,19 +29,26 @@ pub struct Watch<'a> {
     folder: &'a Folder,
     shard: Option<Shard>,
     board: Board,
-    progress: Progress,
+    progress: ProgressDisplay,
     /// The from-scratch twins of each target stage, by the target's key.
     twins: HashMap<&'a str, Vec<&'a str>>,
     summarised: Instant,
     /// How long it took.
     summary_took: Duration,
     /// When TensorBoard last heard how the sweep itself fares.
-    pulse: Instant,
+    utilisation: Instant,
     changed: bool,
 }
 
 impl<'a> Watch<'a> {
-    pub fn new(study: &'a Study, plan: &'a Plan, part: &'a Part, folder: &'a Folder, records: &Records, quiet: bool) -> Watch<'a> {
+    pub fn new(
+        study: &'a Study,
+        plan: &'a Plan,
+        part: &'a StageSelection,
+        folder: &'a Folder,
+        records: &Records,
+        quiet: bool,
+    ) -> Watch<'a> {
         let to_do: Vec<&Stage> = part.stages(plan).map(|(_, stage)| stage).filter(|stage| !records.is_final(&stage.key)).collect();
         let work = to_do.iter().map(|stage| Cost::of(stage).flops).sum();
         let (board, warning) = Board::open(&folder.tensorboard(), study, plan, part.shard);
@@ -50,11 +60,11 @@ impl<'a> Watch<'a> {
             folder,
             shard: part.shard,
             board,
-            progress: Progress::new("stages", "images", to_do.len(), work, quiet),
+            progress: ProgressDisplay::new("stages", "images", to_do.len(), work, quiet),
             twins,
             summarised: Instant::now(),
             summary_took: Duration::ZERO,
-            pulse: Instant::now(),
+            utilisation: Instant::now(),
             changed: false,
         };
         watch.tell(warning);
@@ -64,7 +74,7 @@ impl<'a> Watch<'a> {
 
     /// TensorBoard shows what the report does: runs of what left the study are gone, and finished
     /// stages that came back have theirs again.
-    fn reconcile(&mut self, part: &Part, records: &Records) {
+    fn reconcile(&mut self, part: &StageSelection, records: &Records) {
         if self.board.withdrawn > 0 {
             self.say(&format!("TensorBoard: {} runs of what is no longer in the study are withdrawn", self.board.withdrawn));
         }
@@ -118,23 +128,24 @@ impl<'a> Watch<'a> {
     fn summarise(&mut self, records: &Records) {
         self.summarised = Instant::now();
         self.changed = false;
-        let report = Report::new(self.study, self.plan, records);
+        let analysis = analyse(self.study, self.plan, records);
         let mut summary = Summary::default();
-        for section in &report.sections {
-            let (group, answer) = (&section.group, &section.answer);
-            let prefix = if group.axes.is_empty() { String::new() } else { format!("{}/", group.label()) };
-            scalars(&prefix, group, &mut summary);
-            match heat_map_rgb(self.study, section) {
+        for of_setting in &analysis.settings {
+            let setting = &of_setting.setting;
+            let prefix = if setting.axes.is_empty() { String::new() } else { format!("{}/", axes_label(&setting.axes)) };
+            scalars(&prefix, setting, &mut summary);
+            match heat_map_rgb(&analysis.name, of_setting) {
                 Ok(Some((rgb, width, height))) => summary.images.push((format!("{prefix}target_test_heatmap"), rgb, width, height)),
                 Ok(None) => {}
                 Err(error) => self.progress.say(&format!("warning: no heat map for TensorBoard: {error:#}")),
             }
-            if let (Some(s), Some((i, j))) = (answer.source, answer.transfer) {
+            if let Some(answered) = of_setting.answer.answered() {
+                let (s, (i, j)) = (answered.source, answered.transfer);
                 self.progress.set_best(format!(
                     "so far λ_S* = {}, λ₀* = {}, λ₁ = {}",
-                    number(group.lambda0[s]),
-                    number(group.lambda0[i]),
-                    number(group.lambda1[j])
+                    number(setting.lambda0[s]),
+                    number(setting.lambda0[i]),
+                    number(setting.lambda1[j])
                 ));
             }
         }
@@ -146,7 +157,7 @@ impl<'a> Watch<'a> {
     /// process is the one to tell of them.
     pub fn finish(&mut self, all: Option<&Records>) {
         self.progress.finish();
-        let warning = self.board.pulse(&self.progress.pulse());
+        let warning = self.board.utilisation(&self.progress.utilisation());
         self.tell(warning);
         let Some(records) = all else { return };
         self.summarise(records);
@@ -193,8 +204,8 @@ impl<'a> Watch<'a> {
 }
 
 /// Mean and spread over the seeds at hand: the 5% and 95% points of the seeds themselves, cheap enough to follow a sweep.
-fn scalars(prefix: &str, group: &Group, summary: &mut Summary) {
-    let mut add = |tag: String, cell: &Cell, metric: &str| {
+fn scalars(prefix: &str, setting: &Setting, summary: &mut Summary) {
+    let mut add = |tag: String, cell: &CellResults, metric: &str| {
         let seeds: Vec<usize> = (0..cell.by_seed.len()).filter(|&seed| cell.by_seed[seed].is_some()).collect();
         if let Some(mut values) = cell.values(&seeds, metric).filter(|values| !values.is_empty()) {
             values.sort_by(f64::total_cmp);
@@ -207,10 +218,10 @@ fn scalars(prefix: &str, group: &Group, summary: &mut Summary) {
             ));
         }
     };
-    for (i, lambda0) in group.lambda0.iter().enumerate() {
-        add(format!("source_test_acc/lambda0={}", number(*lambda0)), &group.source[i], "test_acc");
-        for (j, lambda1) in group.lambda1.iter().enumerate() {
-            add(format!("target_test_acc/lambda0={},lambda1={}", number(*lambda0), number(*lambda1)), &group.target[i][j], "test_acc");
+    for (i, lambda0) in setting.lambda0.iter().enumerate() {
+        add(format!("source_test_acc/lambda0={}", number(*lambda0)), &setting.source[i], "test_acc");
+        for (j, lambda1) in setting.lambda1.iter().enumerate() {
+            add(format!("target_test_acc/lambda0={},lambda1={}", number(*lambda0), number(*lambda1)), &setting.target[i][j], "test_acc");
         }
     }
 }
@@ -247,9 +258,9 @@ impl Watcher for Watch<'_> {
 
     fn tick(&mut self, records: &Records, busy: f64) {
         self.progress.busy(busy);
-        if self.pulse.elapsed() > PULSE_EVERY {
-            self.pulse = Instant::now();
-            let warning = self.board.pulse(&self.progress.pulse());
+        if self.utilisation.elapsed() > PULSE_EVERY {
+            self.utilisation = Instant::now();
+            let warning = self.board.utilisation(&self.progress.utilisation());
             self.tell(warning);
         }
         if self.changed && self.summarised.elapsed() > SUMMARY_EVERY.max(SUMMARY_SHARE * self.summary_took) {
@@ -263,7 +274,7 @@ impl Watcher for Watch<'_> {
         self.progress.say("stopping: the steps at hand are finished, what they trained is saved");
     }
 
-    fn again(&mut self, stages: &[&Stage]) {
+    fn retry(&mut self, stages: &[&Stage]) {
         self.progress.more(stages.len(), stages.iter().map(|stage| Cost::of(stage).flops).sum());
     }
 

@@ -6,8 +6,9 @@ use serde_yaml::{Mapping, Value};
 
 use super::error::cut;
 use super::layers::{is_grid, Layers};
-use super::schema::{Node, What};
+use super::schema::{NodeContent, SchemaNode};
 use super::StudyError;
+use crate::base::numbers::{number, significant};
 
 /// A setting with several values.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,10 +24,10 @@ const MOST_VALUES: usize = 100_000;
 
 /// All axes of a tree, in the order in which the reference lists the settings. Values of a `zipped` axis may repeat: it is their
 /// combination with the others' that tells cells apart.
-pub fn find(settings: &Node, tree: &Value, layers: &Layers, zipped: &[&String]) -> Result<Vec<Axis>, StudyError> {
+pub fn find(settings: &SchemaNode, tree: &Value, layers: &Layers, zipped: &[&String]) -> Result<Vec<Axis>, StudyError> {
     let mut axes = vec![];
     for (path, node) in settings.leaves() {
-        let What::Setting { is_list, .. } = node.what else { continue };
+        let NodeContent::Setting { is_list, .. } = node.what else { continue };
         let Some(value) = path.get(tree) else { continue };
         if let Some(values) = values(value, is_list).map_err(|(index, what)| {
             let at = index.map_or(path.clone(), |i| path.index(i));
@@ -182,56 +183,14 @@ fn show_text(text: &str) -> String {
     }
 }
 
-/// The number nearest to `value` with so many significant digits.
-pub fn significant(value: f64, digits: usize) -> f64 {
-    format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value)
-}
-
-/// The largest value of six digits that is not above: a bound that can be typed.
-pub fn floor(value: f64) -> f64 {
-    let near = significant(value, 6);
-    if near <= value || !value.is_finite() {
-        return near;
-    }
-    // One unit of the sixth digit less.
-    let unit = 10f64.powf(value.abs().log10().floor() - 5.0);
-    significant(near - unit, 6)
-}
-
-/// A number in the fewest digits that give it again, scientific where that is shorter; infinity is
-/// `inf` (in a study file: `.inf`). A setting is printed by this and nothing else. What was
-/// computed is rounded first: [`significant`].
-pub fn number(value: f64) -> String {
-    if value.is_nan() {
-        return "nan".into();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "inf" } else { "-inf" }.into();
-    }
-    if value == 0.0 {
-        return "0".into();
-    }
-    let scientific = format!("{value:e}");
-    let exponent: i32 = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
-    if (-3..6).contains(&exponent) {
-        format!("{value}")
-    } else {
-        scientific
-    }
-}
-
-/// A computed number for people: six significant digits.
-pub fn rounded(value: f64) -> String {
-    number(significant(value, 6))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
     use serde_yaml::Value;
 
-    use super::{grid, number, same, show, significant};
+    use super::{grid, same, show};
+    use crate::base::numbers::{number, significant};
 
     fn value() -> impl Strategy<Value = Value> {
         let number = prop_oneof![
@@ -299,38 +258,6 @@ mod tests {
     fn a_number_has_one_form() {
         for n in [0i64, 7, 999_999, 1_000_000, 123_456_789, 1 << 52] {
             assert_eq!(show(&Value::from(n)), number(n as f64));
-        }
-    }
-
-    #[test]
-    fn a_largest_allowed_value_is_not_above_it() {
-        for lr in (1..5000).map(|i| 2e-4 * f64::from(i)) {
-            for value in [2.0 / lr, 1.0 / lr, lr, 1e-9 / lr] {
-                let low = super::floor(value);
-                assert!(low <= value && low > value * (1.0 - 2e-5), "{low} for {value}");
-                assert_eq!(number(low).parse::<f64>().unwrap(), low);
-            }
-        }
-        assert_eq!(super::floor(20.0 / 3.0), 6.66666);
-    }
-
-    #[test]
-    fn numbers_are_short_and_exact() {
-        let cases = [
-            (1e-4, "1e-4"),
-            (0.001, "0.001"),
-            (0.00316227766017, "0.00316227766017"),
-            (0.00316228, "0.00316228"),
-            (0.1 + 0.2, "0.30000000000000004"),
-            (123456.0, "123456"),
-            (1e6, "1e6"),
-            (-2.5, "-2.5"),
-            (0.0, "0"),
-            (-0.0, "0"),
-            (f64::INFINITY, "inf"),
-        ];
-        for (value, text) in cases {
-            assert_eq!(number(value), text);
         }
     }
 

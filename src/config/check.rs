@@ -1,23 +1,23 @@
 //! What types cannot say: ranges, and settings that must fit each other.
 
-use super::axes::{floor, number};
 use super::error::{cut, nearest};
 use super::layers::Path;
 use super::network::*;
+use crate::base::numbers::{number, round_down};
 
 /// A problem in the settings of one cell, before it is known which line caused it.
 #[derive(Debug)]
-pub struct Problem {
+pub struct SettingError {
     pub path: Path,
     pub what: String,
     pub hint: Option<String>,
 }
 
-pub fn problem(path: impl AsRef<str>, what: impl Into<String>) -> Problem {
-    Problem { path: Path::parse(path.as_ref()), what: what.into(), hint: None }
+pub fn setting_error(path: impl AsRef<str>, what: impl Into<String>) -> SettingError {
+    SettingError { path: Path::parse(path.as_ref()), what: what.into(), hint: None }
 }
 
-impl Problem {
+impl SettingError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -25,9 +25,9 @@ impl Problem {
 }
 
 /// Words for what serde found wrong with a value's type.
-pub fn of_type(path: Path, message: &str) -> Problem {
+pub fn of_type(path: Path, message: &str) -> SettingError {
     if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-        return Problem {
+        return SettingError {
             path: path.key(field),
             what: "this key is missing".into(),
             hint: Some("docs/study.md lists every key with its meaning".into()),
@@ -36,14 +36,14 @@ pub fn of_type(path: Path, message: &str) -> Problem {
     if let Some((written, rest)) = message.strip_prefix("unknown variant `").and_then(|rest| rest.rsplit_once("`, expected ")) {
         let near = nearest(written, rest.split('`').skip(1).step_by(2));
         let what = format!("unknown value `{}`, expected {rest}", cut(written));
-        return Problem { path, what, hint: near.map(|near| format!("did you mean `{near}`?")) };
+        return SettingError { path, what, hint: near.map(|near| format!("did you mean `{near}`?")) };
     }
     let of_a_type = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     if let Some((found, expected)) = of_a_type.and_then(|rest| rest.rsplit_once(", expected ")) {
         // `expected` is serde's, `found` may be the user's.
         let expected = expected_words(expected);
         let hint = hint_for(&path, found, &expected);
-        return Problem { path, what: format!("expected {expected}, found {}", found_words(found)), hint };
+        return SettingError { path, what: format!("expected {expected}, found {}", found_words(found)), hint };
     }
     let what = match message {
         m if m.starts_with("data did not match any variant of untagged enum Class") => "expected a class's label or name".into(),
@@ -53,7 +53,7 @@ pub fn of_type(path: Path, message: &str) -> Problem {
         // Words of our own.
         other => other.replace("duplicate field", "twice the key"),
     };
-    Problem { path, what, hint: None }
+    SettingError { path, what, hint: None }
 }
 
 fn found_words(found: &str) -> String {
@@ -109,19 +109,21 @@ fn hint_for(path: &Path, found: &str, expected: &str) -> Option<String> {
         (Some(_), _) if key == "schedule" || key.ends_with(".schedule") => {
             Some("its kind stands below it: schedule: {kind: cosine}".into())
         }
-        (Some(_), _) if key == "strength" => Some("the axis stands below it: strength: {axis: source.epochs, stronger: smaller}".into()),
+        (Some(_), _) if key == "regularizer" => {
+            Some("the axis stands below it: regularizer: {axis: source.epochs, stronger: smaller}".into())
+        }
         _ => None,
     }
 }
 
 /// Checks one cell.
-pub fn cell(cell: &Network) -> Result<(), Problem> {
-    let proximal = cell.penalty.step == Step::Proximal;
+pub fn cell(cell: &Network) -> Result<(), SettingError> {
+    let proximal = cell.penalty.step == PenaltyStep::Proximal;
     penalty("lambda0", cell.lambda0, false)?;
-    penalty("lambda1", cell.lambda1, proximal && cell.transfer.method == Method::L2sp && cell.target.l1_ratio == 0.0)?;
+    penalty("lambda1", cell.lambda1, proximal && cell.transfer.method == TransferMethod::L2sp && cell.target.l1_ratio == 0.0)?;
     penalty("transfer.beta", cell.transfer.beta, false)?;
     for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
-        penalty("scratch.lambdas", lambda, false).map_err(|p| Problem { path: p.path.index(i), ..p })?;
+        penalty("scratch.lambdas", lambda, false).map_err(|p| SettingError { path: p.path.index(i), ..p })?;
     }
     model(&cell.model, cell.data)?;
     text(&cell.text, cell.data)?;
@@ -132,36 +134,36 @@ pub fn cell(cell: &Network) -> Result<(), Problem> {
     shared_classes(cell)?;
     for (name, task) in [("source", &cell.source), ("target", &cell.target)] {
         if task.dropout > 0.0 && cell.model.kind == ModelKind::Mlp && cell.model.hidden().is_empty() {
-            return Err(problem(format!("{name}.dropout"), "without a hidden layer there is nothing to drop"));
+            return Err(setting_error(format!("{name}.dropout"), "without a hidden layer there is nothing to drop"));
         }
     }
     if let Some(lr) = cell.scratch.lr {
         positive("scratch.lr", lr)?;
     }
     if cell.scratch.epochs == Some(0) {
-        return Err(problem("scratch.epochs", "must be at least 1"));
+        return Err(setting_error("scratch.epochs", "must be at least 1"));
     }
     transfer(cell)?;
-    apart(cell)?;
+    disjoint(cell)?;
     if !proximal {
         stable("lambda0", cell.lambda0, &cell.source, None)?;
-        if cell.transfer.method != Method::Ridge {
+        if cell.transfer.method != TransferMethod::Ridge {
             stable("lambda1", cell.lambda1, &cell.target, None)?;
         }
         stable("transfer.beta", cell.transfer.beta, &cell.target, None)?;
         for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
-            stable("scratch.lambdas", lambda, &cell.target, cell.scratch.lr).map_err(|p| Problem { path: p.path.index(i), ..p })?;
+            stable("scratch.lambdas", lambda, &cell.target, cell.scratch.lr).map_err(|p| SettingError { path: p.path.index(i), ..p })?;
         }
     }
     Ok(())
 }
 
-fn penalty(path: impl AsRef<str>, value: f64, may_be_infinite: bool) -> Result<(), Problem> {
+fn penalty(path: impl AsRef<str>, value: f64, may_be_infinite: bool) -> Result<(), SettingError> {
     // `>=` rather than `!is_negative`: NaN must not pass.
     if value >= 0.0 && (value.is_finite() || may_be_infinite) {
         return Ok(());
     }
-    let error = problem(&path, format!("a penalty is a finite number ≥ 0, not {}", number(value)));
+    let error = setting_error(&path, format!("a penalty is a finite number ≥ 0, not {}", number(value)));
     Err(if value == f64::INFINITY && path.as_ref() == "lambda1" {
         error.hint("λ₁ may be .inf with `penalty.step: proximal` and `transfer.method: l2sp`")
     } else {
@@ -169,14 +171,14 @@ fn penalty(path: impl AsRef<str>, value: f64, may_be_infinite: bool) -> Result<(
     })
 }
 
-fn positive(path: impl AsRef<str>, value: f64) -> Result<(), Problem> {
+fn positive(path: impl AsRef<str>, value: f64) -> Result<(), SettingError> {
     match value > 0.0 && value.is_finite() {
         true => Ok(()),
-        false => Err(problem(path, format!("must be a finite number above 0, not {}", number(value)))),
+        false => Err(setting_error(path, format!("must be a finite number above 0, not {}", number(value)))),
     }
 }
 
-fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result<(), Problem> {
+fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result<(), SettingError> {
     let most = phase.largest_explicit(own_lr);
     if lambda <= most {
         return Ok(());
@@ -187,19 +189,19 @@ fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result
     let what = format!(
         "{which} is unstable here: λ = {} is above {}, the largest with lr = {}{lasso}",
         number(lambda),
-        number(floor(most)),
+        number(round_down(most)),
         number(lr)
     );
-    Err(problem(path, what).hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
+    Err(setting_error(path, what).hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
 }
 
 /// Both tasks draw a class's images in the same order, validation first: for a class that both have, different numbers would make one
 /// task validate on what the other trained on.
-fn shared_classes(cell: &Network) -> Result<(), Problem> {
+fn shared_classes(cell: &Network) -> Result<(), SettingError> {
     let (source, target) = (cell.source.labels(cell.data), cell.target.labels(cell.data));
     let shared = target.into_iter().find(|label| source.contains(label));
     match shared.filter(|_| cell.source.validation_per_class != cell.target.validation_per_class) {
-        Some(label) => Err(problem(
+        Some(label) => Err(setting_error(
             "target.validation_per_class",
             format!("class `{}` is in both tasks, so both need the same number of validation images", cell.data.class_names()[label]),
         )
@@ -208,22 +210,24 @@ fn shared_classes(cell: &Network) -> Result<(), Problem> {
     }
 }
 
-fn transfer(cell: &Network) -> Result<(), Problem> {
+fn transfer(cell: &Network) -> Result<(), SettingError> {
     let method = cell.transfer.method;
-    if cell.transfer.head == Head::Keep {
+    if cell.transfer.head == HeadRule::Keep {
         let [source, target] = [&cell.source, &cell.target].map(|phase| phase.labels(cell.data).len());
         if source != target {
             let what = format!("`keep` needs as many target classes ({target}) as source classes ({source})");
-            return Err(problem("transfer.head", what).hint("use `head: fresh`"));
+            return Err(setting_error("transfer.head", what).hint("use `head: fresh`"));
         }
         if method.is_frozen() {
-            return Err(problem("transfer.head", "with a frozen backbone there would be no head left to train").hint("use `head: fresh`"));
+            return Err(
+                setting_error("transfer.head", "with a frozen backbone there would be no head left to train").hint("use `head: fresh`")
+            );
         }
     }
-    if method == Method::Ridge {
+    if method == TransferMethod::Ridge {
         let same = |key: &str, value: f64| match value == 0.0 {
             true => Ok(()),
-            false => Err(problem(format!("target.{key}"), "has no part in `transfer.method: ridge`, which is solved in closed form")
+            false => Err(setting_error(format!("target.{key}"), "has no part in `transfer.method: ridge`, which is solved in closed form")
                 .hint("use `transfer.method: probe`, or leave it out")),
         };
         same("l1_ratio", cell.target.l1_ratio)?;
@@ -231,22 +235,23 @@ fn transfer(cell: &Network) -> Result<(), Problem> {
         same("label_smoothing", cell.target.label_smoothing)?;
         same("label_noise", cell.target.label_noise)?;
         if cell.target.augment != Augment::default() {
-            return Err(problem("target.augment", "has no part in `transfer.method: ridge`, which is solved in closed form"));
+            return Err(setting_error("target.augment", "has no part in `transfer.method: ridge`, which is solved in closed form"));
         }
     }
     Ok(())
 }
 
 /// Images that the source trains on are left to it: there must be enough for both.
-fn apart(cell: &Network) -> Result<(), Problem> {
-    if cell.source.apart {
-        return Err(problem("source.apart", "only the target keeps apart from the source").hint("set `target.apart`"));
+fn disjoint(cell: &Network) -> Result<(), SettingError> {
+    if cell.source.disjoint_from_source {
+        return Err(setting_error("source.disjoint_from_source", "only the target keeps apart from the source")
+            .hint("set `target.disjoint_from_source`"));
     }
-    if !cell.target.apart {
+    if !cell.target.disjoint_from_source {
         return Ok(());
     }
     if cell.target.per_class.is_none() && cell.target.total.is_none() {
-        return Err(problem("target.apart", "needs `target.per_class` or `target.total`"));
+        return Err(setting_error("target.disjoint_from_source", "needs `target.per_class` or `target.total`"));
     }
     let counts = cell.data.training_images();
     let source: Vec<(usize, usize)> = cell.source.labels(cell.data).into_iter().zip(cell.source.training_images(cell.data)).collect();
@@ -255,8 +260,8 @@ fn apart(cell: &Network) -> Result<(), Problem> {
         let left = counts[label].saturating_sub(cell.target.validation_per_class + taken);
         if wanted > left {
             let name = cell.data.class_names()[label];
-            return Err(problem(
-                "target.apart",
+            return Err(setting_error(
+                "target.disjoint_from_source",
                 format!("the source leaves {left} images of `{name}` to the target, which wants {wanted}"),
             )
             .hint("give the source fewer (`source.per_class`), or the target"));
@@ -265,26 +270,26 @@ fn apart(cell: &Network) -> Result<(), Problem> {
     Ok(())
 }
 
-fn text(text: &Text, data: DataName) -> Result<(), Problem> {
+fn text(text: &Text, data: DataName) -> Result<(), SettingError> {
     if !data.is_text() && *text != Text::default() {
-        return Err(problem("text", format!("{} has no documents", data.as_str())).hint("`text` belongs to `data: newsgroups`"));
+        return Err(setting_error("text", format!("{} has no documents", data.as_str())).hint("`text` belongs to `data: newsgroups`"));
     }
     match (text.features, text.min_df) {
-        (0, _) => Err(problem("text.features", "must be at least 1")),
-        (n, _) if n > 1 << 15 => Err(problem("text.features", format!("{n} inputs are more than the {} allowed", 1 << 15))),
-        (_, 0) => Err(problem("text.min_df", "must be at least 1")),
+        (0, _) => Err(setting_error("text.features", "must be at least 1")),
+        (n, _) if n > 1 << 15 => Err(setting_error("text.features", format!("{n} inputs are more than the {} allowed", 1 << 15))),
+        (_, 0) => Err(setting_error("text.min_df", "must be at least 1")),
         _ => Ok(()),
     }
 }
 
 /// BatchNorm over a hidden layer, or over a single pixel, has no variance to divide by in a batch of one image.
-fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), Problem> {
+fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), SettingError> {
     let n: usize = phase.training_images(cell.data).iter().sum();
     // ResNet-18 halves its images three times.
     let one_pixel = cell.model.kind == ModelKind::Resnet18 && cell.input()[0] <= 8;
     let exposed = one_pixel || !cell.model.hidden().is_empty();
     if cell.model.norm == Norm::Batch && exposed && (n % phase.batch_size == 1 || phase.batch_size == 1) {
-        return Err(problem(
+        return Err(setting_error(
             format!("{name}.batch_size"),
             format!("{n} images in batches of {} leave a batch of one, which BatchNorm cannot normalise", phase.batch_size),
         )
@@ -293,11 +298,11 @@ fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), Problem> 
     Ok(())
 }
 
-fn model(model: &Model, data: DataName) -> Result<(), Problem> {
+fn model(model: &Model, data: DataName) -> Result<(), SettingError> {
     let widths = [("model.channels", model.channels()), ("model.hidden", model.hidden())];
     for (path, list) in &widths {
         if let Some(i) = list.iter().position(|&n| n == 0 || n > 1 << 16) {
-            return Err(Problem {
+            return Err(SettingError {
                 path: Path::parse(path).index(i),
                 what: format!("a width is a whole number from 1 to 65536, not {}", list[i]),
                 hint: None,
@@ -305,60 +310,62 @@ fn model(model: &Model, data: DataName) -> Result<(), Problem> {
         }
         if model.norm == Norm::Group {
             if model.groups == 0 {
-                return Err(problem("model.groups", "must be at least 1"));
+                return Err(setting_error("model.groups", "must be at least 1"));
             }
             if *path == "model.hidden" && list.contains(&model.groups) {
-                return Err(problem(
+                return Err(setting_error(
                     "model.groups",
                     format!("{} groups of a hidden layer of that width normalise each feature to a constant", model.groups),
                 )
                 .hint("use fewer groups"));
             }
             if let Some(n) = list.iter().find(|&&n| n % model.groups != 0) {
-                return Err(problem("model.groups", format!("{} groups do not divide {n} of `{path}`", model.groups)));
+                return Err(setting_error("model.groups", format!("{} groups do not divide {n} of `{path}`", model.groups)));
             }
         }
     }
     if model.embedding.is_some_and(|n| n == 0 || n > 1 << 16) {
-        return Err(problem("model.embedding", "a width is a whole number from 1 to 65536"));
+        return Err(setting_error("model.embedding", "a width is a whole number from 1 to 65536"));
     }
     if model.embedding.is_some() && model.kind != ModelKind::Bag {
-        return Err(problem("model.embedding", "only a `bag` has embeddings"));
+        return Err(setting_error("model.embedding", "only a `bag` has embeddings"));
     }
     let kind = format!("{:?}", model.kind).to_lowercase();
     if !model.kind.convolves() && model.channels.is_some() {
-        return Err(problem("model.channels", format!("`{kind}` has no convolutions")).hint("use `model.hidden`, or `kind: convnet`"));
+        return Err(setting_error("model.channels", format!("`{kind}` has no convolutions")).hint("use `model.hidden`, or `kind: convnet`"));
     }
     let Some([height, ..]) = data.image_shape() else {
         return match model.kind.convolves() {
-            true => Err(problem("model.kind", format!("`{kind}` needs images, and {} has documents", data.as_str()))
+            true => Err(setting_error("model.kind", format!("`{kind}` needs images, and {} has documents", data.as_str()))
                 .hint("use `kind: mlp` or `kind: bag`")),
             false => Ok(()),
         };
     };
     let blocks = widths[0].1.len();
     match (model.kind, model.kind.residual_blocks()) {
-        (ModelKind::Bag, _) => Err(problem("model.kind", format!("`bag` needs documents, and {} has images", data.as_str()))
+        (ModelKind::Bag, _) => Err(setting_error("model.kind", format!("`bag` needs documents, and {} has images", data.as_str()))
             .hint("use `kind: mlp`, or `data: newsgroups`")),
         (_, Some(_)) if model.norm == Norm::None => {
-            Err(problem("model.norm", format!("`{kind}` does not train without normalisation")).hint("set `norm: batch` or `norm: group`"))
+            Err(setting_error("model.norm", format!("`{kind}` does not train without normalisation"))
+                .hint("set `norm: batch` or `norm: group`"))
         }
         (_, Some(_)) => {
             let usual = Model { channels: None, ..model.clone() }.channels().len();
             let list = &widths[0].1;
             match blocks == usual {
-                true if model.kind != ModelKind::Resnet18 && list.windows(2).any(|pair| pair[1] < pair[0]) => {
-                    Err(problem("model.channels", "shortcuts without parameters add channels from stage to stage, and take none away"))
-                }
+                true if model.kind != ModelKind::Resnet18 && list.windows(2).any(|pair| pair[1] < pair[0]) => Err(setting_error(
+                    "model.channels",
+                    "shortcuts without parameters add channels from stage to stage, and take none away",
+                )),
                 true => Ok(()),
-                false => Err(problem("model.channels", format!("`{kind}` has {usual} stages, so {usual} channel counts"))),
+                false => Err(setting_error("model.channels", format!("`{kind}` has {usual} stages, so {usual} channel counts"))),
             }
         }
         (ModelKind::Convnet, None) => {
             let most = height.ilog2() as usize;
             match blocks {
-                0 => Err(problem("model.channels", "a `convnet` needs at least one convolution").hint("use `kind: mlp` for none")),
-                n if n > most => Err(problem("model.channels", format!("{n} blocks halve a {height}-pixel image below one pixel"))
+                0 => Err(setting_error("model.channels", "a `convnet` needs at least one convolution").hint("use `kind: mlp` for none")),
+                n if n > most => Err(setting_error("model.channels", format!("{n} blocks halve a {height}-pixel image below one pixel"))
                     .hint(format!("at most {most} blocks for {}", data.as_str()))),
                 _ => Ok(()),
             }
@@ -367,7 +374,7 @@ fn model(model: &Model, data: DataName) -> Result<(), Problem> {
     }
 }
 
-fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
+fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), SettingError> {
     let at = |key: &str| format!("{name}.{key}");
     let classes = Path::parse(&at("classes"));
     let mut labels = vec![];
@@ -381,7 +388,7 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
                 .filter(|_| by_name)
                 .map(|near| format!("did you mean `{near}`?"));
             let what = format!("{} has no class `{}`", data.as_str(), cut(&class.to_string()));
-            return Err(Problem {
+            return Err(SettingError {
                 path: classes.index(i),
                 what,
                 hint: near.or(Some(format!("its classes are {}, or 0 to {}", names.join(", "), names.len() - 1))),
@@ -395,26 +402,26 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
                 }
                 _ => format!("class `{class}` is listed twice"),
             };
-            return Err(Problem { path: classes.index(i), what, hint: None });
+            return Err(SettingError { path: classes.index(i), what, hint: None });
         }
         labels.extend(own);
     }
     if labels.len() < 2 {
-        return Err(Problem { path: classes, what: "a task needs at least two classes".into(), hint: None });
+        return Err(SettingError { path: classes, what: "a task needs at least two classes".into(), hint: None });
     }
     if phase.per_class.is_some() && phase.total.is_some() {
-        return Err(problem(at("total"), "give `per_class` or `total`, not both"));
+        return Err(setting_error(at("total"), "give `per_class` or `total`, not both"));
     }
     if phase.per_class == Some(0) {
-        return Err(problem(at("per_class"), "must be at least 1"));
+        return Err(setting_error(at("per_class"), "must be at least 1"));
     }
     if phase.total.is_some_and(|n| n < labels.len()) {
-        return Err(problem(at("total"), format!("must be at least the number of classes ({})", labels.len())));
+        return Err(setting_error(at("total"), format!("must be at least the number of classes ({})", labels.len())));
     }
     let counts = data.training_images();
     let smallest = labels.iter().map(|&label| counts[label]).min().unwrap_or(0);
     if phase.validation_per_class >= smallest {
-        return Err(problem(
+        return Err(setting_error(
             at("validation_per_class"),
             format!("a class of {} has only {smallest} images to train and validate on", data.as_str()),
         ));
@@ -427,7 +434,7 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
             "{n} training images per class and {} for validation are more than the {smallest} of the smallest class",
             phase.validation_per_class
         );
-        return Err(problem(at(key), what).hint(format!("at most {room} per class; null takes all")));
+        return Err(setting_error(at(key), what).hint(format!("at most {room} per class; null takes all")));
     }
     for (key, value) in [
         ("validation_per_class", phase.validation_per_class),
@@ -436,39 +443,39 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), Problem> {
         ("schedule.every", phase.schedule.every),
     ] {
         if value == 0 {
-            return Err(problem(at(key), "must be at least 1"));
+            return Err(setting_error(at(key), "must be at least 1"));
         }
     }
     if phase.patience == Some(0) {
-        return Err(problem(at("patience"), "must be at least 1").hint("null trains all epochs"));
+        return Err(setting_error(at("patience"), "must be at least 1").hint("null trains all epochs"));
     }
     positive(at("lr"), phase.lr)?;
     positive(at("schedule.factor"), phase.schedule.factor)?;
     if !(phase.momentum >= 0.0 && phase.momentum < 1.0) {
-        return Err(problem(at("momentum"), format!("must be at least 0 and below 1, not {}", number(phase.momentum))));
+        return Err(setting_error(at("momentum"), format!("must be at least 0 and below 1, not {}", number(phase.momentum))));
     }
     if phase.nesterov && phase.momentum == 0.0 {
-        return Err(problem(at("nesterov"), "Nesterov's form needs momentum above 0"));
+        return Err(setting_error(at("nesterov"), "Nesterov's form needs momentum above 0"));
     }
     if !(phase.schedule.warmup >= 0.0 && phase.schedule.warmup <= phase.epochs as f64) {
-        return Err(problem(at("schedule.warmup"), format!("must be between 0 and the {} epochs", phase.epochs)));
+        return Err(setting_error(at("schedule.warmup"), format!("must be between 0 and the {} epochs", phase.epochs)));
     }
     for (key, value) in [("l1_ratio", phase.l1_ratio), ("label_noise", phase.label_noise)] {
         if !(0.0..=1.0).contains(&value) {
-            return Err(problem(at(key), format!("must be between 0 and 1, not {}", number(value))));
+            return Err(setting_error(at(key), format!("must be between 0 and 1, not {}", number(value))));
         }
     }
     for (key, value) in [("dropout", phase.dropout), ("label_smoothing", phase.label_smoothing)] {
         if !(0.0..1.0).contains(&value) {
-            return Err(problem(at(key), format!("must be at least 0 and below 1, not {}", number(value))));
+            return Err(setting_error(at(key), format!("must be at least 0 and below 1, not {}", number(value))));
         }
     }
     match data.image_shape() {
         None if phase.augment != Augment::default() => {
-            Err(problem(at("augment"), format!("{} has documents, which are neither mirrored nor shifted", data.as_str())))
+            Err(setting_error(at("augment"), format!("{} has documents, which are neither mirrored nor shifted", data.as_str())))
         }
         Some([height, ..]) if phase.augment.shift >= height => {
-            Err(problem(at("augment.shift"), format!("must be below the image's {height} pixels")))
+            Err(setting_error(at("augment.shift"), format!("must be below the image's {height} pixels")))
         }
         _ => Ok(()),
     }

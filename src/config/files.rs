@@ -7,7 +7,7 @@ use serde_yaml::{Mapping, Value};
 use super::axes::show;
 use super::error::cut;
 use super::layers::{Layer, Layers, Path};
-use super::{storage_failed, StudyError};
+use super::{old_names, storage_failed, StudyError};
 
 /// The files of a study, bases first, and the presets found on the way.
 #[derive(Default)]
@@ -46,6 +46,8 @@ impl ReadFiles {
         map.retain(|key, _| !holds_anchors(key));
         let base = map.remove("extends");
         let presets = map.remove("presets");
+        let mut own = Value::Mapping(map);
+        old_names::rename(&mut own);
         match base {
             None => {}
             Some(Value::String(base)) => {
@@ -67,12 +69,13 @@ impl ReadFiles {
                 return Err(StudyError::new(origin, "extends", format!("expected the path of a study, not {}", cut(&show(&other)))))
             }
         }
-        let layer = Layer { origin: origin.clone(), text: Some(text.clone()), at: Path::default(), tree: Value::Mapping(map) };
+        let layer = Layer { origin: origin.clone(), text: Some(text.clone()), at: Path::default(), tree: own };
         self.layers.0.push(layer);
         match presets {
             None => {}
             Some(Value::Mapping(presets)) => {
-                for (name, tree) in presets {
+                for (name, mut tree) in presets {
+                    old_names::rename(&mut tree);
                     let name = name.as_str().map_or_else(|| show(&name), str::to_owned);
                     let layer = Layer { origin: origin.clone(), text: Some(text.clone()), at: Path::parse("presets").key(&name), tree };
                     self.presets.push((name, layer));

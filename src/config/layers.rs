@@ -4,6 +4,7 @@ use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
 use serde_yaml::{Mapping, Value};
 
 use super::error::StudyError;
+use super::old_names::old_spelling;
 
 /// One step of a key path.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,8 +112,9 @@ impl Layers {
             let giver = self.0.iter().rev().find(|layer| !at.0.is_empty() && at.get(&layer.tree).is_some());
             if let Some(layer) = giver {
                 let mut error = StudyError::new(&layer.origin, path.to_string(), what);
-                let inside = Path(layer.at.0.iter().chain(&at.0).cloned().collect());
-                error.place = layer.text.as_deref().and_then(|text| locate(text, &inside));
+                let inside = layer.at.join(&at);
+                let old = || old_spelling(&at).map(|old| layer.at.join(&old));
+                error.place = layer.text.as_deref().and_then(|text| locate(text, &inside).or_else(|| locate(text, &old()?)));
                 return error;
             }
             if at.0.is_empty() {

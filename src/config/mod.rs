@@ -8,30 +8,31 @@ mod error;
 mod files;
 mod layers;
 pub mod network;
+mod old_names;
 mod reference;
+mod regularizer;
 pub mod ridge;
 mod schema;
-mod strength;
 
 use std::path::Path as FilePath;
 
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-pub use axes::{floor, number, rounded, show, significant, table_word, Axis};
+pub use axes::{show, table_word, Axis};
 pub use error::{cut, nearest, storage_failed, StudyError};
 use files::{parse, ReadFiles};
 pub use layers::Path;
 use layers::{Layer, Layers};
-use network::Method;
 pub use network::Network;
+use network::TransferMethod;
 pub use reference::markdown as reference_markdown;
+pub use regularizer::{Regularizer, StrongerEnd};
 pub use ridge::Ridge;
 #[cfg(test)]
 pub use schema::setting_paths;
-pub use schema::{json_schema, Kind, Question, Selection};
-use schema::{Header, Shape};
-pub use strength::{Strength, Stronger};
+pub use schema::{json_schema, Question, Selection, StudyKind};
+use schema::{Header, StudySchema};
 
 /// Beyond this a study is a slip of the keyboard.
 const MOST_CELLS: f64 = 1e6;
@@ -52,9 +53,9 @@ pub struct Overrides {
 pub struct Study {
     pub name: String,
     pub description: Option<String>,
-    pub kind: Kind,
+    pub kind: StudyKind,
     pub selection: Selection,
-    pub strength: Strength,
+    pub regularizer: Regularizer,
     /// Estimate the alignment of the tasks too.
     pub alignment: bool,
     pub question: Option<Question>,
@@ -74,7 +75,7 @@ impl Study {
         let mut read = ReadFiles::default();
         read.file(file)?;
         let kind = kind(&read.layers)?;
-        let shape = Shape::new(kind);
+        let shape = StudySchema::new(kind);
         for layer in read.layers.0.iter().chain(read.presets.iter().map(|(_, layer)| layer)) {
             schema::check_keys(&shape, layer)?;
         }
@@ -92,7 +93,7 @@ impl Study {
             layers.0.extend(found);
         }
         if let Some(n) = overrides.seeds {
-            if kind == Kind::Ridge {
+            if kind == StudyKind::Ridge {
                 return Err(StudyError::new("--seeds", "", "a ridge study has no seeds")
                     .hint("its draws: --set draws=1000; its seed: --set seed=1"));
             }
@@ -105,10 +106,10 @@ impl Study {
         Study::resolve(layers, &shape)
     }
 
-    fn resolve(layers: Layers, shape: &Shape) -> Result<Study, StudyError> {
+    fn resolve(layers: Layers, shape: &StudySchema) -> Result<Study, StudyError> {
         let mut header_tree = Mapping::new();
         let mut settings = layers.merged();
-        let schema::What::Section(header_keys, _) = &shape.header.what else {
+        let schema::NodeContent::Section(header_keys, _) = &shape.header.what else {
             return Err(layers.error(&Path::default(), "a study is a map of keys to values"));
         };
         if let Value::Mapping(map) = &mut settings {
@@ -143,8 +144,8 @@ impl Study {
             Path::parse(&axis.path).set(&mut settings, Value::Sequence(axis.values.clone()));
         }
         let groups = groups(&axes, &header.zip, &layers)?;
-        strength::check(&header.strength, &axes, &header.zip, &layers)?;
-        let seeds = if header.kind == Kind::Ridge { vec![] } else { seeds };
+        regularizer::check(&header.regularizer, &axes, &header.zip, &layers)?;
+        let seeds = if header.kind == StudyKind::Ridge { vec![] } else { seeds };
         let cells = groups.iter().fold(seeds.len().max(1) as f64, |product, group| product * axes[group[0]].values.len() as f64);
         if cells > MOST_CELLS {
             return Err(StudyError::new(&header.name, "", format!("{cells:.3e} cells are more than the {MOST_CELLS:.0e} allowed"))
@@ -155,7 +156,7 @@ impl Study {
             description: header.description,
             kind: header.kind,
             selection: header.selection,
-            strength: header.strength,
+            regularizer: header.regularizer,
             alignment: header.alignment,
             question: header.question,
             seeds,
@@ -176,19 +177,19 @@ impl Study {
                 group.iter().for_each(|&axis| at[axis] = v);
                 // Of zipped axes it is not known which one is to blame.
                 let value = (group.len() == 1).then_some((group[0], v));
-                self.check_at(&at).map_err(|problem| self.blame(problem, value))?;
+                self.check_at(&at).map_err(|setting_error| self.blame(setting_error, value))?;
             }
         }
         for at in self.combinations() {
-            self.check_at(&at).map_err(|problem| self.blame(problem, None))?;
+            self.check_at(&at).map_err(|setting_error| self.blame(setting_error, None))?;
         }
         Ok(())
     }
 
-    fn check_at(&self, at: &[usize]) -> Result<(), check::Problem> {
+    fn check_at(&self, at: &[usize]) -> Result<(), check::SettingError> {
         match self.kind {
-            Kind::Network => self.network_at(at).map(|_| ()),
-            Kind::Ridge => self.ridge_at(at).map(|_| ()),
+            StudyKind::Network => self.network_at(at).map(|_| ()),
+            StudyKind::Ridge => self.ridge_at(at).map(|_| ()),
         }
     }
 
@@ -213,12 +214,12 @@ impl Study {
 
     /// The settings of one combination of a network study.
     pub fn cell(&self, at: &[usize]) -> Result<Network, StudyError> {
-        self.network_at(at).map_err(|problem| self.blame(problem, None))
+        self.network_at(at).map_err(|setting_error| self.blame(setting_error, None))
     }
 
     /// The settings of one combination of a ridge study.
     pub fn ridge(&self, at: &[usize]) -> Result<Ridge, StudyError> {
-        self.ridge_at(at).map_err(|problem| self.blame(problem, None))
+        self.ridge_at(at).map_err(|setting_error| self.blame(setting_error, None))
     }
 
     /// Whether two axes advance together.
@@ -241,35 +242,35 @@ impl Study {
         tree
     }
 
-    fn network_at(&self, at: &[usize]) -> Result<Network, check::Problem> {
+    fn network_at(&self, at: &[usize]) -> Result<Network, check::SettingError> {
         let cell: Network = from_tree(&self.tree_at(at))?;
         check::cell(&cell)?;
-        if self.selection == Selection::Loss && cell.transfer.method == Method::Ridge && !cell.scratch.lambdas.is_empty() {
+        if self.selection == Selection::Loss && cell.transfer.method == TransferMethod::Ridge && !cell.scratch.lambdas.is_empty() {
             let what = "`ridge` has squared errors and its twin cross-entropies, which cannot be compared by loss";
-            return Err(check::problem("transfer.method", what).hint("set `selection: accuracy`, or `scratch: {lambdas: []}`"));
+            return Err(check::setting_error("transfer.method", what).hint("set `selection: accuracy`, or `scratch: {lambdas: []}`"));
         }
         Ok(cell)
     }
 
-    fn ridge_at(&self, at: &[usize]) -> Result<Ridge, check::Problem> {
+    fn ridge_at(&self, at: &[usize]) -> Result<Ridge, check::SettingError> {
         let cell: Ridge = from_tree(&self.tree_at(at))?;
         check_ridge::cell(&cell)?;
         Ok(cell)
     }
 
     /// Points a problem at the line that caused it, at the very value where it is known which.
-    fn blame(&self, problem: check::Problem, value: Option<(usize, usize)>) -> StudyError {
-        let mut path = problem.path.clone();
+    fn blame(&self, setting_error: check::SettingError, value: Option<(usize, usize)>) -> StudyError {
+        let mut path = setting_error.path.clone();
         if let Some((a, v)) = value {
             let axis = Path::parse(&self.axes[a].path);
             let from_list = self.layers.0.iter().rev().find_map(|layer| axis.get(&layer.tree)).and_then(|written| written.get(v));
             if path.0.starts_with(&axis.0) && from_list == Some(&self.axes[a].values[v]) {
                 path = axis.index(v);
-                path.0.extend_from_slice(&problem.path.0[axis.0.len()..]);
+                path.0.extend_from_slice(&setting_error.path.0[axis.0.len()..]);
             }
         }
-        let mut error = self.layers.error(&path, problem.what);
-        error.hint = problem.hint;
+        let mut error = self.layers.error(&path, setting_error.what);
+        error.hint = setting_error.hint;
         error
     }
 
@@ -282,17 +283,17 @@ impl Study {
         }
         map.insert("kind".into(), serde_yaml::to_value(self.kind).unwrap_or(Value::Null));
         match self.kind {
-            Kind::Network => {
+            StudyKind::Network => {
                 map.insert("seeds".into(), Value::Sequence(self.seeds.iter().map(|&s| s.into()).collect()));
                 map.insert("selection".into(), serde_yaml::to_value(self.selection).unwrap_or(Value::Null));
-                if self.strength.stands_for().is_some() {
-                    map.insert("strength".into(), serde_yaml::to_value(&self.strength).unwrap_or(Value::Null));
+                if self.regularizer.stands_for().is_some() {
+                    map.insert("regularizer".into(), serde_yaml::to_value(&self.regularizer).unwrap_or(Value::Null));
                 }
                 if self.alignment {
                     map.insert("alignment".into(), true.into());
                 }
             }
-            Kind::Ridge => {
+            StudyKind::Ridge => {
                 map.insert("question".into(), serde_yaml::to_value(self.question).unwrap_or(Value::Null));
             }
         }
@@ -313,7 +314,7 @@ impl Study {
 }
 
 /// Deserialises a tree of settings, with the key path of what does not fit.
-fn from_tree<T: for<'de> Deserialize<'de>>(tree: &Value) -> Result<T, check::Problem> {
+fn from_tree<T: for<'de> Deserialize<'de>>(tree: &Value) -> Result<T, check::SettingError> {
     serde_path_to_error::deserialize(tree).map_err(|error| {
         let mut path = Path::default();
         for segment in error.path().iter() {
@@ -328,27 +329,27 @@ fn from_tree<T: for<'de> Deserialize<'de>>(tree: &Value) -> Result<T, check::Pro
 }
 
 fn typed<T: for<'de> Deserialize<'de>>(tree: &Value, layers: &Layers) -> Result<T, StudyError> {
-    from_tree(tree).map_err(|problem| {
-        let mut error = layers.error(&problem.path, problem.what);
-        error.hint = problem.hint;
+    from_tree(tree).map_err(|setting_error| {
+        let mut error = layers.error(&setting_error.path, setting_error.what);
+        error.hint = setting_error.hint;
         error
     })
 }
 
 /// The kind of study, which says what keys it may have. The rest of the header is read when its keys are known to be right.
-fn kind(layers: &Layers) -> Result<Kind, StudyError> {
+fn kind(layers: &Layers) -> Result<StudyKind, StudyError> {
     let path = Path::parse("kind");
     match path.get(&layers.merged()) {
-        None => Ok(Kind::default()),
-        Some(value) => from_tree(value).map_err(|problem| {
-            let mut error = layers.error(&path, problem.what);
-            error.hint = problem.hint;
+        None => Ok(StudyKind::default()),
+        Some(value) => from_tree(value).map_err(|setting_error| {
+            let mut error = layers.error(&path, setting_error.what);
+            error.hint = setting_error.hint;
             error
         }),
     }
 }
 
-fn set_layer(set: &str, shape: &Shape) -> Result<Layer, StudyError> {
+fn set_layer(set: &str, shape: &StudySchema) -> Result<Layer, StudyError> {
     let origin = format!("--set {set}");
     let Some((key, value)) = set.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
         return Err(StudyError::new(origin, "", "expected key=value").hint("e.g. --set source.lr=0.1 or --set 'lambda0=[0, 1e-3]'"));
@@ -360,6 +361,7 @@ fn set_layer(set: &str, shape: &Shape) -> Result<Layer, StudyError> {
     }
     let mut tree = Value::Mapping(Mapping::new());
     path.set(&mut tree, value);
+    old_names::rename(&mut tree);
     let layer = Layer { origin, text: None, at: Path::default(), tree };
     schema::check_keys(shape, &layer)?;
     Ok(layer)

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::schema::{Kind, Node, Shape, What};
+use super::schema::{NodeContent, SchemaNode, StudyKind, StudySchema};
 
 const HEAD: &str = "\
 # The study file
@@ -45,33 +45,33 @@ report: they are evaluated once, after training.
 /// The reference as Markdown.
 pub fn markdown() -> String {
     let mut out = String::from(HEAD);
-    for (kind, title) in [(Kind::Network, "Network studies"), (Kind::Ridge, "Ridge studies (`kind: ridge`)")] {
-        let shape = Shape::new(kind);
+    for (kind, title) in [(StudyKind::Network, "Network studies"), (StudyKind::Ridge, "Ridge studies (`kind: ridge`)")] {
+        let shape = StudySchema::new(kind);
         out.push_str(&format!("## {title}\n\n"));
         out.push_str(&table(&shape.header, ""));
         out.push('\n');
         out.push_str(&sections(&shape.header, ""));
         out.push_str("### Settings\n\n");
-        let paragraphs = if kind == Kind::Ridge { 2 } else { 1 };
+        let paragraphs = if kind == StudyKind::Ridge { 2 } else { 1 };
         for doc in shape.settings.doc.split("\n\n").take(paragraphs) {
             out.push_str(&format!("{}\n\n", doc.replace('\n', " ")));
         }
         out.push_str(&table(&shape.settings, ""));
         out.push('\n');
         out.push_str(&sections(&shape.settings, ""));
-        if kind == Kind::Network {
+        if kind == StudyKind::Network {
             out.push_str(OBJECTIVES);
         }
     }
     out
 }
 
-fn sections(node: &Node, prefix: &str) -> String {
-    let What::Section(children, order) = &node.what else { return String::new() };
+fn sections(node: &SchemaNode, prefix: &str) -> String {
+    let NodeContent::Section(children, order) = &node.what else { return String::new() };
     let mut out = String::new();
     for key in order {
         let child = &children[key];
-        if matches!(child.what, What::Section(..)) {
+        if matches!(child.what, NodeContent::Section(..)) {
             let path = format!("{prefix}{key}");
             if path == "target" && !child_is_short(child) {
                 out.push_str("### `target`\n\nThe target task and its training: the same keys as `source`.\n\n");
@@ -85,25 +85,25 @@ fn sections(node: &Node, prefix: &str) -> String {
 }
 
 /// A ridge study's tasks have two keys: both tables are short.
-fn child_is_short(node: &Node) -> bool {
-    matches!(&node.what, What::Section(children, _) if children.len() < 4)
+fn child_is_short(node: &SchemaNode) -> bool {
+    matches!(&node.what, NodeContent::Section(children, _) if children.len() < 4)
 }
 
-fn table(node: &Node, prefix: &str) -> String {
-    let What::Section(children, order) = &node.what else { return String::new() };
+fn table(node: &SchemaNode, prefix: &str) -> String {
+    let NodeContent::Section(children, order) = &node.what else { return String::new() };
     let mut out = String::from("| key | type | default | meaning |\n|---|---|---|---|\n");
     for key in order {
         let child = &children[key];
         let (kind, default) = match &child.what {
-            What::Section(..) => ("section".to_string(), String::new()),
-            What::Setting { schema, .. } => (type_name(schema), default(child)),
+            NodeContent::Section(..) => ("section".to_string(), String::new()),
+            NodeContent::Setting { schema, .. } => (type_name(schema), default(child)),
         };
         out.push_str(&format!("| `{prefix}{key}` | {kind} | {default} | {} |\n", child.doc.replace('\n', " ").replace('|', "\\|")));
     }
     out
 }
 
-fn default(node: &Node) -> String {
+fn default(node: &SchemaNode) -> String {
     match &node.default {
         _ if node.required => "required".into(),
         None | Some(Json::Null) => "null".into(),

@@ -10,8 +10,8 @@ use serde_yaml::Value;
 use super::error::nearest;
 use super::layers::{is_grid, Layer, Path};
 use super::network::Network;
+use super::regularizer::Regularizer;
 use super::ridge::Ridge;
-use super::strength::Strength;
 use super::StudyError;
 
 /// The keys of a study that are not settings of a cell.
@@ -25,13 +25,13 @@ pub struct Header {
     pub description: Option<String>,
     /// `network`: source and target networks, run by `sweep`. `ridge`: linear tasks with exact theory, run by `theory run`.
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: StudyKind,
     /// Another study file (relative to this one) whose keys hold where this file is silent.
     #[serde(default)]
     pub extends: Option<String>,
     /// Named sets of keys that `--preset NAME` lays over the study.
     #[serde(default)]
-    pub presets: BTreeMap<String, Tree>,
+    pub presets: BTreeMap<String, SchemaDefinitions>,
     /// A number n for the seeds 0 … n−1, or a list of seeds. Results are averaged over seeds, and compared within them.
     #[serde(default)]
     pub seeds: Seeds,
@@ -43,7 +43,7 @@ pub struct Header {
     pub selection: Selection,
     /// Which axis says how strongly the source was regularised, if not λ₀: it takes λ₀'s part in the answer, the figures and the tables.
     #[serde(default)]
-    pub strength: Strength,
+    pub regularizer: Regularizer,
     /// Estimate how aligned source and target are, once for each pair of tasks, network and seed: ρ̂ of ridge solutions on the features of an untrained network.
     #[serde(default)]
     pub alignment: bool,
@@ -55,29 +55,29 @@ pub struct Header {
 }
 
 /// A tree checked elsewhere.
-pub type Tree = BTreeMap<String, Json>;
+pub type SchemaDefinitions = BTreeMap<String, Json>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum StudyKind {
     #[default]
     Network,
     Ridge,
 }
 
-impl Kind {
+impl StudyKind {
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Network => "network",
-            Kind::Ridge => "ridge",
+            StudyKind::Network => "network",
+            StudyKind::Ridge => "ridge",
         }
     }
 
     /// Keys of the header that studies of this kind do not have.
     fn foreign(self) -> &'static [&'static str] {
         match self {
-            Kind::Network => &["question"],
-            Kind::Ridge => &["seeds", "selection", "strength", "alignment"],
+            StudyKind::Network => &["question"],
+            StudyKind::Ridge => &["seeds", "selection", "regularizer", "alignment"],
         }
     }
 }
@@ -147,16 +147,16 @@ fn schema_of<T: JsonSchema>() -> Json {
 
 /// What may stand under a key.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub struct SchemaNode {
     pub doc: String,
     pub default: Option<Json>,
     pub required: bool,
-    pub what: What,
+    pub what: NodeContent,
 }
 
 #[derive(Debug, Clone)]
-pub enum What {
-    Section(BTreeMap<String, Node>, Vec<String>),
+pub enum NodeContent {
+    Section(BTreeMap<String, SchemaNode>, Vec<String>),
     /// `is_list`: the setting itself is a list, so that an axis of it is a list of lists.
     Setting {
         is_list: bool,
@@ -165,28 +165,28 @@ pub enum What {
 }
 
 /// The header's keys and the settings' keys, side by side.
-pub struct Shape {
-    pub kind: Kind,
-    pub header: Node,
-    pub settings: Node,
+pub struct StudySchema {
+    pub kind: StudyKind,
+    pub header: SchemaNode,
+    pub settings: SchemaNode,
 }
 
-impl Shape {
-    pub fn new(kind: Kind) -> Shape {
+impl StudySchema {
+    pub fn new(kind: StudyKind) -> StudySchema {
         let mut header = node(&schema_of::<Header>(), true);
-        if let What::Section(children, order) = &mut header.what {
+        if let NodeContent::Section(children, order) = &mut header.what {
             children.retain(|key, _| !kind.foreign().contains(&key.as_str()));
             order.retain(|key| !kind.foreign().contains(&key.as_str()));
         }
         let settings = match kind {
-            Kind::Network => schema_of::<Network>(),
-            Kind::Ridge => schema_of::<Ridge>(),
+            StudyKind::Network => schema_of::<Network>(),
+            StudyKind::Ridge => schema_of::<Ridge>(),
         };
-        Shape { kind, header, settings: node(&settings, true) }
+        StudySchema { kind, header, settings: node(&settings, true) }
     }
 }
 
-fn node(schema: &Json, required: bool) -> Node {
+fn node(schema: &Json, required: bool) -> SchemaNode {
     let doc = schema.get("description").and_then(Json::as_str).unwrap_or_default().to_string();
     let default = schema.get("default").cloned();
     let what = match schema.get("properties").and_then(Json::as_object) {
@@ -195,24 +195,24 @@ fn node(schema: &Json, required: bool) -> Node {
                 schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
             let order = properties.keys().cloned().collect();
             let children = properties.iter().map(|(k, v)| (k.clone(), node(v, needed.contains(&k.as_str())))).collect();
-            What::Section(children, order)
+            NodeContent::Section(children, order)
         }
         None => {
             let kind = schema.get("type");
             let is_list = kind.is_some_and(|t| t == "array" || t.as_array().is_some_and(|all| all.iter().any(|t| t == "array")));
-            What::Setting { is_list, schema: schema.clone() }
+            NodeContent::Setting { is_list, schema: schema.clone() }
         }
     };
-    Node { doc, default, required, what }
+    SchemaNode { doc, default, required, what }
 }
 
-impl Node {
+impl SchemaNode {
     /// The settings below this node, in the order of their declaration.
-    pub fn leaves(&self) -> Vec<(Path, &Node)> {
-        fn walk<'a>(node: &'a Node, path: Path, out: &mut Vec<(Path, &'a Node)>) {
+    pub fn leaves(&self) -> Vec<(Path, &SchemaNode)> {
+        fn walk<'a>(node: &'a SchemaNode, path: Path, out: &mut Vec<(Path, &'a SchemaNode)>) {
             match &node.what {
-                What::Section(children, order) => order.iter().for_each(|key| walk(&children[key], path.key(key), out)),
-                What::Setting { .. } => out.push((path, node)),
+                NodeContent::Section(children, order) => order.iter().for_each(|key| walk(&children[key], path.key(key), out)),
+                NodeContent::Setting { .. } => out.push((path, node)),
             }
         }
         let mut out = vec![];
@@ -224,25 +224,27 @@ impl Node {
 /// The key path of every setting of a network's cell.
 #[cfg(test)]
 pub fn setting_paths() -> Vec<String> {
-    Shape::new(Kind::Network).settings.leaves().into_iter().map(|(path, _)| path.to_string()).collect()
+    StudySchema::new(StudyKind::Network).settings.leaves().into_iter().map(|(path, _)| path.to_string()).collect()
 }
 
 /// Refuses keys that no study has, with the nearest one that studies do have.
-pub fn check_keys(shape: &Shape, layer: &Layer) -> Result<(), StudyError> {
+pub fn check_keys(shape: &StudySchema, layer: &Layer) -> Result<(), StudyError> {
     let Value::Mapping(map) = &layer.tree else {
         return Err(error_in(layer, &Path::default(), "a study is a map of keys to values"));
     };
-    let (What::Section(header, _), What::Section(settings, _)) = (&shape.header.what, &shape.settings.what) else { return Ok(()) };
-    let known: BTreeMap<&String, &Node> = header.iter().chain(settings).collect();
+    let (NodeContent::Section(header, _), NodeContent::Section(settings, _)) = (&shape.header.what, &shape.settings.what) else {
+        return Ok(());
+    };
+    let known: BTreeMap<&String, &SchemaNode> = header.iter().chain(settings).collect();
     check_map(layer, map, &known, &Path::default(), shape)
 }
 
 fn check_map(
     layer: &Layer,
     map: &serde_yaml::Mapping,
-    known: &BTreeMap<&String, &Node>,
+    known: &BTreeMap<&String, &SchemaNode>,
     path: &Path,
-    shape: &Shape,
+    shape: &StudySchema,
 ) -> Result<(), StudyError> {
     for (key, value) in map {
         let Some(key) = key.as_str() else {
@@ -264,7 +266,7 @@ fn check_map(
                 (None, None) => error,
             });
         };
-        if let (What::Section(children, _), Value::Mapping(inner)) = (&child.what, value) {
+        if let (NodeContent::Section(children, _), Value::Mapping(inner)) = (&child.what, value) {
             if !is_grid(inner) {
                 check_map(layer, inner, &children.iter().collect(), &here, shape)?;
             }
@@ -274,7 +276,7 @@ fn check_map(
 }
 
 /// What other programs, or studies of the other kind, call what is meant.
-fn known_elsewhere(key: &str, path: &Path, shape: &Shape) -> Option<String> {
+fn known_elsewhere(key: &str, path: &Path, shape: &StudySchema) -> Option<String> {
     let plain = key.to_lowercase().replace(['-', '_'], "");
     let section =
         |name: &str| if path.0.is_empty() { format!("`source.{name}` and `target.{name}`") } else { format!("`{}`", path.key(name)) };
@@ -290,8 +292,8 @@ fn known_elsewhere(key: &str, path: &Path, shape: &Shape) -> Option<String> {
         "architecture" | "arch" | "network" => "it is `model: {kind: …}`".into(),
         "start" | "stop" | "num" => "a grid has `from`, `to` and `points`".into(),
         _ if path.0.is_empty() && shape.kind.foreign().contains(&key) => match shape.kind {
-            Kind::Ridge => "it is a key of studies of networks; a ridge study has `draws` and `seed`".into(),
-            Kind::Network => "it is a key of ridge studies (`kind: ridge`)".into(),
+            StudyKind::Ridge => "it is a key of studies of networks; a ridge study has `draws` and `seed`".into(),
+            StudyKind::Network => "it is a key of ridge studies (`kind: ridge`)".into(),
         },
         _ => return None,
     };
@@ -299,7 +301,7 @@ fn known_elsewhere(key: &str, path: &Path, shape: &Shape) -> Option<String> {
 }
 
 /// Where in a study a key of this name does stand.
-fn elsewhere(key: &str, shape: &Shape) -> Option<String> {
+fn elsewhere(key: &str, shape: &StudySchema) -> Option<String> {
     shape.settings.leaves().into_iter().map(|(path, _)| path.to_string()).find(|path| path.rsplit('.').next() == Some(key))
 }
 
@@ -315,7 +317,7 @@ pub fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// The JSON schema of a study file, for editors: every setting may also be a list of values or a grid.
 pub fn json_schema() -> Json {
-    let [network, ridge] = [Kind::Network, Kind::Ridge].map(schema_of_kind);
+    let [network, ridge] = [StudyKind::Network, StudyKind::Ridge].map(schema_of_kind);
     let is_ridge = json!({"properties": {"kind": {"const": "ridge"}}, "required": ["kind"]});
     json!({
         "$schema": network["$schema"],
@@ -327,11 +329,11 @@ pub fn json_schema() -> Json {
     })
 }
 
-fn schema_of_kind(kind: Kind) -> Json {
+fn schema_of_kind(kind: StudyKind) -> Json {
     let mut schema = schema_of::<Header>();
     let mut settings = match kind {
-        Kind::Network => schema_of::<Network>(),
-        Kind::Ridge => schema_of::<Ridge>(),
+        StudyKind::Network => schema_of::<Network>(),
+        StudyKind::Ridge => schema_of::<Ridge>(),
     };
     with_axes(&mut settings);
     let required = ["name"]; // the rest may come from the file that `extends` names

@@ -11,7 +11,7 @@ const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 
 /// How one of the data sets lies on disk: records of some label bytes, then the red, green and blue planes.
-struct Form {
+struct FileFormat {
     name: &'static str,
     train: &'static [&'static str],
     test: &'static str,
@@ -23,7 +23,7 @@ struct Form {
     classes: u8,
 }
 
-const CIFAR10: Form = Form {
+const CIFAR10: FileFormat = FileFormat {
     name: "CIFAR-10",
     train: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
     test: "test_batch.bin",
@@ -32,9 +32,16 @@ const CIFAR10: Form = Form {
     label: 0,
     classes: 10,
 };
-const CIFAR100: Form =
-    Form { name: "CIFAR-100", train: &["train.bin"], test: "test.bin", records: [50_000, 10_000], label_bytes: 2, label: 1, classes: 100 };
-const CIFAR100_COARSE: Form = Form { label: 0, classes: 20, ..CIFAR100 };
+const CIFAR100: FileFormat = FileFormat {
+    name: "CIFAR-100",
+    train: &["train.bin"],
+    test: "test.bin",
+    records: [50_000, 10_000],
+    label_bytes: 2,
+    label: 1,
+    classes: 100,
+};
+const CIFAR100_COARSE: FileFormat = FileFormat { label: 0, classes: 20, ..CIFAR100 };
 
 /// Reads the six batches from `cifar-10-batches-bin/` or `cifar-10-binary.tar.gz`.
 pub fn read_cifar10(path: &Path) -> Result<(Examples, Examples), DataError> {
@@ -46,7 +53,7 @@ pub fn read_cifar100(path: &Path, coarse: bool) -> Result<(Examples, Examples), 
     if coarse { CIFAR100_COARSE } else { CIFAR100 }.read(path)
 }
 
-impl Form {
+impl FileFormat {
     fn record(&self) -> usize {
         self.label_bytes + 3 * PLANE
     }

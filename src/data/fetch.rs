@@ -10,7 +10,7 @@ use crate::config::network::DataName;
 
 /// A file to download.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct Download {
     /// Where it goes, below the data folder.
     pub path: PathBuf,
     /// Bases to try in turn; the file's name is appended.
@@ -19,9 +19,9 @@ pub struct Source {
     pub checksum: Checksum,
 }
 
-impl Source {
+impl Download {
     /// The files of a data set. `mirror` is asked before the official places.
-    pub fn of(name: DataName, mirror: Option<&str>) -> Vec<Source> {
+    pub fn of(name: DataName, mirror: Option<&str>) -> Vec<Download> {
         let (folder, bases, files): (&str, &[&str], &[(&str, Checksum)]) = match name {
             DataName::Digits => ("", &[], &[]),
             DataName::Mnist => (
@@ -54,7 +54,7 @@ impl Source {
             mirror.into_iter().chain(bases.iter().copied()).map(|base| format!("{}/", base.trim_end_matches('/'))).collect();
         files
             .iter()
-            .map(|(file, checksum)| Source { path: Path::new(folder).join(file), bases: bases.clone(), checksum: *checksum })
+            .map(|(file, checksum)| Download { path: Path::new(folder).join(file), bases: bases.clone(), checksum: *checksum })
             .collect()
     }
 
@@ -65,7 +65,7 @@ impl Source {
 }
 
 /// Brings one file into `folder`; `progress` hears (bytes so far, bytes in all if known). True where it was there already.
-pub fn fetch(source: &Source, folder: &Path, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<bool, DataError> {
+pub fn fetch(source: &Download, folder: &Path, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<bool, DataError> {
     let target = folder.join(&source.path);
     let check = |path: &Path| File::open(path).and_then(|file| source.checksum.compare(file));
     if check(&target).is_ok_and(|found| found.is_ok()) {

@@ -21,11 +21,11 @@ use crate::config::network::DataName;
 use crate::config::storage_failed;
 
 pub use cifar::{read_cifar10, read_cifar100};
-pub use fetch::{fetch, Source};
+pub use fetch::{fetch, Download};
 pub use idx::read_idx;
 pub use locate::{search_path, Roots};
-pub use split::{normalisation, task_labels, taught, test_rows, Normalisation, Preparation, Split};
-pub use verify::{check, verify, Checksum, Verdict};
+pub use split::{normalisation, task_labels, test_rows, training_labels, Normalisation, Preparation, Split};
+pub use verify::{check, verify, Checksum, Verification};
 pub use words::{Corpus, Vectoriser};
 
 /// What is wrong with data on disk, and what to do. Exit code 2.

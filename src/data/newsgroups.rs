@@ -13,10 +13,10 @@ pub const HALVES: [&str; 2] = ["20news-bydate-train", "20news-bydate-test"];
 const DOCUMENTS: [usize; 2] = [11_314, 7_532];
 
 /// The bytes of each document, by group and number.
-pub type Half = BTreeMap<(String, u32), Vec<u8>>;
+pub type SplitDocuments = BTreeMap<(String, u32), Vec<u8>>;
 
 /// Both halves as they lie on disk.
-pub fn read_files(path: &Path) -> Result<[Half; 2], DataError> {
+pub fn read_files(path: &Path) -> Result<[SplitDocuments; 2], DataError> {
     let halves = match path.is_dir() {
         true => from_folder(path)?,
         false => from_archive(path)?,
@@ -51,8 +51,8 @@ fn place(path: &Path) -> Option<(usize, (String, u32))> {
     Some((half, (group, number.parse().ok().filter(|_| known)?)))
 }
 
-fn from_folder(folder: &Path) -> Result<[Half; 2], DataError> {
-    let mut halves = [Half::new(), Half::new()];
+fn from_folder(folder: &Path) -> Result<[SplitDocuments; 2], DataError> {
+    let mut halves = [SplitDocuments::new(), SplitDocuments::new()];
     let list = |path: &Path| -> Result<Vec<std::path::PathBuf>, DataError> {
         let entries = fs::read_dir(path).map_err(|error| DataError::read(path, &error))?;
         Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
@@ -69,11 +69,11 @@ fn from_folder(folder: &Path) -> Result<[Half; 2], DataError> {
     Ok(halves)
 }
 
-fn from_archive(path: &Path) -> Result<[Half; 2], DataError> {
+fn from_archive(path: &Path) -> Result<[SplitDocuments; 2], DataError> {
     let broken = |error: std::io::Error| DataError::archive(path, &error);
     let file = File::open(path).map_err(broken)?;
     let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
-    let mut halves = [Half::new(), Half::new()];
+    let mut halves = [SplitDocuments::new(), SplitDocuments::new()];
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let Some((half, key)) = entry.path().ok().as_deref().and_then(place) else { continue };

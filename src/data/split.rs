@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::base::stream::Stream;
 use crate::config::network::{DataName, FitOn, Phase};
 use crate::config::Network;
-use crate::plan::Stream;
 
 use super::words::Vectoriser;
 use super::Examples;
@@ -49,7 +49,7 @@ impl Split {
 
     /// The target's images, with `phase` for the target's own training or its twin's.
     pub fn of_target(examples: &Examples, settings: &Network, phase: &Phase, seed: u64) -> Split {
-        let taken: Vec<(usize, usize)> = match phase.apart {
+        let taken: Vec<(usize, usize)> = match phase.disjoint_from_source {
             true => settings.source.labels(settings.data).into_iter().zip(settings.source.training_images(settings.data)).collect(),
             false => vec![],
         };
@@ -59,7 +59,7 @@ impl Split {
 }
 
 /// The outputs that a task's training images are taught: their own, but for `label_noise` of them, drawn with the seed, that of another class.
-pub fn taught(examples: &Examples, data: DataName, phase: &Phase, task: &str, rows: &[usize], seed: u64) -> Vec<i64> {
+pub fn training_labels(examples: &Examples, data: DataName, phase: &Phase, task: &str, rows: &[usize], seed: u64) -> Vec<i64> {
     let (labels, classes) = (task_labels(data, phase), phase.labels(data).len());
     let mut stream = Stream::new(&format!("label-noise/{task}"), seed, 0);
     let wrong = (phase.label_noise * rows.len() as f64).round() as usize;
@@ -183,7 +183,7 @@ mod tests {
         let (train, _) = digits::read();
         let noisy = |share: f64| Phase { label_noise: share, ..phase(Some(40), None) };
         let rows = Split::draw(&train, DataName::Digits, &noisy(0.0), 5, &|_| 0).train;
-        let of = |share: f64, seed: u64| taught(&train, DataName::Digits, &noisy(share), "source", &rows, seed);
+        let of = |share: f64, seed: u64| training_labels(&train, DataName::Digits, &noisy(share), "source", &rows, seed);
         let (clean, quarter) = (of(0.0, 5), of(0.25, 5));
         assert_eq!(quarter.iter().zip(&clean).filter(|(a, b)| a != b).count(), 30);
         assert!(quarter.iter().all(|output| (0..3).contains(output)));

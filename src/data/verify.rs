@@ -9,14 +9,14 @@ use sha2::Sha256;
 
 use super::idx;
 use super::locate::{find, require, Roots};
-use super::newsgroups::{read_files, Half, HALVES};
+use super::newsgroups::{read_files, SplitDocuments, HALVES};
 use super::DataError;
+use crate::base::hex::hex;
 use crate::config::network::DataName;
-use crate::hex::hex;
 
 /// What a check found.
 #[derive(Debug, PartialEq)]
-pub enum Verdict {
+pub enum Verification {
     /// Every byte is as published.
     Right,
     /// Built into the program.
@@ -68,12 +68,12 @@ pub const CIFAR10_ARCHIVE: Checksum = Checksum::Md5("c32a1d4ab5d03f1284b67883e8d
 ///
 /// # Errors
 /// A file that could not be read.
-pub fn verify(name: DataName, roots: &Roots) -> Result<Verdict, DataError> {
+pub fn verify(name: DataName, roots: &Roots) -> Result<Verification, DataError> {
     let Some(place) = find(name, roots) else {
-        return Ok(if name == DataName::Digits { Verdict::BuiltIn } else { Verdict::NotFound });
+        return Ok(if name == DataName::Digits { Verification::BuiltIn } else { Verification::NotFound });
     };
     let files: Vec<(Vec<PathBuf>, Checksum)> = match name {
-        DataName::Digits => return Ok(Verdict::BuiltIn),
+        DataName::Digits => return Ok(Verification::BuiltIn),
         DataName::Mnist => MNIST.iter().map(|(file, of)| (idx::spellings(&place, file), Checksum::Md5(of))).collect(),
         DataName::Cifar10 if place.is_file() => return verify_archive(&place, CIFAR10_ARCHIVE, &CIFAR10),
         DataName::Cifar10 => in_folder(&place, &CIFAR10),
@@ -83,20 +83,20 @@ pub fn verify(name: DataName, roots: &Roots) -> Result<Verdict, DataError> {
     };
     for (candidates, published) in files {
         let Some(path) = candidates.iter().find(|path| path.is_file()) else {
-            return Ok(Verdict::Wrong(format!("{} is missing", candidates[0].display())));
+            return Ok(Verification::Wrong(format!("{} is missing", candidates[0].display())));
         };
         if let Err(what) = compare(path, published).map_err(|error| DataError::read(path, &error))? {
-            return Ok(Verdict::Wrong(format!("{}: {what}", path.display())));
+            return Ok(Verification::Wrong(format!("{}: {what}", path.display())));
         }
     }
-    Ok(Verdict::Right)
+    Ok(Verification::Right)
 }
 
 /// An archive is right if it is the published one, or if its files are.
-fn verify_archive(path: &Path, published: Checksum, files: &[(&str, &'static str)]) -> Result<Verdict, DataError> {
+fn verify_archive(path: &Path, published: Checksum, files: &[(&str, &'static str)]) -> Result<Verification, DataError> {
     let read = |error: io::Error| DataError::archive(path, &error);
     if compare(path, published).map_err(read)?.is_ok() {
-        return Ok(Verdict::Right);
+        return Ok(Verification::Right);
     }
     let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(File::open(path).map_err(read)?));
     let mut right = 0;
@@ -105,13 +105,13 @@ fn verify_archive(path: &Path, published: Checksum, files: &[(&str, &'static str
         let name = entry.path().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned())).unwrap_or_default();
         let Some((_, md5)) = files.iter().find(|(file, _)| *file == name) else { continue };
         if let Err(what) = Checksum::Md5(md5).compare(entry).map_err(read)? {
-            return Ok(Verdict::Wrong(format!("{}, {name} in it: {what}", path.display())));
+            return Ok(Verification::Wrong(format!("{}, {name} in it: {what}", path.display())));
         }
         right += 1;
     }
     Ok(match right == files.len() {
-        true => Verdict::Right,
-        false => Verdict::Wrong(format!("{}: {right} of {} files are in it", path.display(), files.len())),
+        true => Verification::Right,
+        false => Verification::Wrong(format!("{}: {right} of {} files are in it", path.display(), files.len())),
     })
 }
 
@@ -126,9 +126,9 @@ fn in_folder(folder: &Path, files: &[(&'static str, &'static str)]) -> Vec<(Vec<
 /// What differs, or that the data set is not here.
 pub fn check(name: DataName, roots: &Roots) -> Result<(), DataError> {
     match verify(name, roots)? {
-        Verdict::Right | Verdict::BuiltIn => Ok(()),
-        Verdict::NotFound => require(name, roots).map(|_| ()),
-        Verdict::Wrong(what) => Err(DataError::new(
+        Verification::Right | Verification::BuiltIn => Ok(()),
+        Verification::NotFound => require(name, roots).map(|_| ()),
+        Verification::Wrong(what) => Err(DataError::new(
             format!("the data set {0} is not the published one: {what}", name.as_str()),
             format!("move it away and run `transfergrid data fetch {}`, or name a folder with a sound copy by --data", name.as_str()),
         )),
@@ -136,13 +136,13 @@ pub fn check(name: DataName, roots: &Roots) -> Result<(), DataError> {
 }
 
 /// The archive and the folders have the same documents, and are checked by them.
-fn verify_newsgroups(place: &Path) -> Result<Verdict, DataError> {
+fn verify_newsgroups(place: &Path) -> Result<Verification, DataError> {
     let found = newsgroups_digest(&read_files(place)?);
     Ok(match found == DataName::Newsgroups.digest() {
-        true => Verdict::Right,
+        true => Verification::Right,
         false => {
             let expected = DataName::Newsgroups.digest();
-            Verdict::Wrong(format!("{}: sha256 of all documents {found}, expected {expected}", place.display()))
+            Verification::Wrong(format!("{}: sha256 of all documents {found}, expected {expected}", place.display()))
         }
     })
 }
@@ -150,7 +150,7 @@ fn verify_newsgroups(place: &Path) -> Result<Verdict, DataError> {
 /// SHA-256 over all documents, training before test, by group and number: `half/group/number
 /// length`, a line break, the bytes. Nobody published a checksum of them; the expected one is of a
 /// copy that was cross-checked with others.
-fn newsgroups_digest(halves: &[Half; 2]) -> String {
+fn newsgroups_digest(halves: &[SplitDocuments; 2]) -> String {
     let mut hasher = Sha256::new();
     for (half, name) in halves.iter().zip(HALVES) {
         for ((group, number), document) in half {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn documents_that_change_places_have_another_digest() {
-        let half = |documents: &[(&str, u32, &str)]| -> Half {
+        let half = |documents: &[(&str, u32, &str)]| -> SplitDocuments {
             documents.iter().map(|(group, number, text)| ((group.to_string(), *number), text.as_bytes().to_vec())).collect()
         };
         let of = |train: &[(&str, u32, &str)], test: &[(&str, u32, &str)]| newsgroups_digest(&[half(train), half(test)]);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::base::threads;
 use crate::config::network::Text;
-use crate::threads;
 
 /// Documents as counts of words.
 #[derive(Debug, Clone, PartialEq)]

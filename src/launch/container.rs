@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// What runs the image on a cluster's node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
+pub enum ContainerRuntime {
     /// The program itself, from a file system that all nodes see
     None,
     Apptainer,
@@ -26,7 +26,7 @@ pub const GPUS: &str = "$GPUS";
 /// A container on a node.
 #[derive(Debug, Clone)]
 pub struct Container {
-    pub engine: Engine,
+    pub engine: ContainerRuntime,
     /// Name, file or folder of the image; without a container the program's own path.
     pub image: String,
     /// The host's folders.
@@ -45,16 +45,16 @@ impl Container {
         let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
         let access = |writable: bool| if writable { "" } else { ":ro" };
         let mut command = match self.engine {
-            Engine::None => vec![self.image.clone()],
-            Engine::Apptainer => {
+            ContainerRuntime::None => vec![self.image.clone()],
+            ContainerRuntime::Apptainer => {
                 let mut command = words("apptainer exec --no-home --pwd /app"); // it hands the environment on
                 command.extend(self.gpu.then(|| "--nv".into()));
                 mounts.iter().for_each(|(from, to, w)| command.extend(["--bind".into(), format!("{from}:{to}{}", access(*w))]));
                 command.extend([self.image.clone(), "transfergrid".into()]);
                 command
             }
-            Engine::Docker | Engine::Podman => {
-                let docker = self.engine == Engine::Docker;
+            ContainerRuntime::Docker | ContainerRuntime::Podman => {
+                let docker = self.engine == ContainerRuntime::Docker;
                 let mut command = words(if docker { "docker run" } else { "podman run" });
                 // Without root, users inside are others than outside; root's podman knows no such option.
                 command.extend((!docker && self.user.0 != 0).then(|| "--userns=keep-id".into()));
@@ -68,7 +68,7 @@ impl Container {
                 command.push(self.image.clone());
                 command
             }
-            Engine::Charliecloud => {
+            ContainerRuntime::Charliecloud => {
                 let mut command = words("ch-run --cd=/app");
                 mounts.iter().for_each(|(from, to, _)| command.extend(["--bind".into(), format!("{from}:{to}")]));
                 command.extend([self.image.clone(), "--".into(), "transfergrid".into()]);

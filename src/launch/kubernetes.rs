@@ -15,12 +15,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_yaml::Value;
 
 use super::container::{DATA, LOGS};
-use super::Task;
+use super::LaunchSpec;
 use crate::plan::hash;
 
 /// What the job asks for.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
+pub struct KubernetesRequest {
     pub image: String,
     /// A volume that all pods may write; results go to `logs` in it, data sets are looked for in `data`.
     pub pvc: String,
@@ -47,7 +47,7 @@ const VOLUME: &str = "work";
 const GRACE: i64 = 60;
 
 /// The manifest: ConfigMap and Job, as two YAML documents. `overlay`: a Job that is laid over this one.
-pub fn manifest(task: &Task, study: &str, request: &Request, overlay: Option<&str>) -> Result<String> {
+pub fn manifest(task: &LaunchSpec, study: &str, request: &KubernetesRequest, overlay: Option<&str>) -> Result<String> {
     let name = name(&task.name)?;
     let labels = BTreeMap::from([
         ("app.kubernetes.io/name".to_string(), "transfergrid".to_string()),
@@ -76,7 +76,7 @@ pub fn manifest(task: &Task, study: &str, request: &Request, overlay: Option<&st
     Ok(format!("{}---\n{}", serde_yaml::to_string(&config)?, serde_yaml::to_string(&job)?))
 }
 
-fn job_spec(task: &Task, request: &Request, config: &str, labels: BTreeMap<String, String>) -> JobSpec {
+fn job_spec(task: &LaunchSpec, request: &KubernetesRequest, config: &str, labels: BTreeMap<String, String>) -> JobSpec {
     let count = i32::try_from(task.shards).unwrap_or(i32::MAX);
     JobSpec {
         completion_mode: Some("Indexed".into()),
@@ -113,7 +113,7 @@ fn failure_policy() -> PodFailurePolicy {
     }
 }
 
-fn pod(task: &Task, request: &Request, config: &str) -> PodSpec {
+fn pod(task: &LaunchSpec, request: &KubernetesRequest, config: &str) -> PodSpec {
     let mount = |name: &str, path: &str, sub: Option<&str>, read_only: bool| VolumeMount {
         name: name.into(),
         mount_path: path.into(),
@@ -292,7 +292,7 @@ fn unknown(all: &Value, known: &Value, at: &str) -> Option<String> {
 }
 
 /// What the API's schema does not say, and a cluster would refuse or misunderstand; an overlay may have broken it.
-fn check(job: &Job, task: &Task) -> Result<()> {
+fn check(job: &Job, task: &LaunchSpec) -> Result<()> {
     let spec = job.spec.as_ref().context("the job has no spec")?;
     let pod = spec.template.spec.as_ref().context("the job's template has no spec")?;
     if spec.completion_mode.as_deref() != Some("Indexed") || spec.completions.map(i64::from) != i64::try_from(task.shards).ok() {
@@ -313,15 +313,15 @@ fn check(job: &Job, task: &Task) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn request() -> Request {
+    fn request() -> KubernetesRequest {
         let (image, pvc) = ("registry.example/transfergrid:1".to_string(), "work".to_string());
         let (cpu, memory, gpus) = ("4".into(), "16Gi".into(), 1);
-        Request { image, pvc, cpu, memory, gpus, parallelism: 4, user: 1000, backoff: 3, ..Request::default() }
+        KubernetesRequest { image, pvc, cpu, memory, gpus, parallelism: 4, user: 1000, backoff: 3, ..KubernetesRequest::default() }
     }
 
-    fn task() -> Task {
+    fn task() -> LaunchSpec {
         let (study, out) = (STUDY_FILE.into(), LOGS.into());
-        Task { name: "cifar10".into(), shards: 16, study, out, data: Some(DATA.into()), more: vec![] }
+        LaunchSpec { name: "cifar10".into(), shards: 16, study, out, data: Some(DATA.into()), more: vec![] }
     }
 
     fn job(overlay: Option<&str>) -> Result<Value> {

@@ -9,7 +9,7 @@ pub mod slurm;
 
 /// What each task runs, and where: without the container, if any.
 #[derive(Debug, Clone)]
-pub struct Task {
+pub struct LaunchSpec {
     /// The study's name.
     pub name: String,
     pub shards: usize,
@@ -23,7 +23,7 @@ pub struct Task {
     pub more: Vec<String>,
 }
 
-impl Task {
+impl LaunchSpec {
     /// Arguments of the program.
     pub fn sweep(&self) -> Vec<String> {
         let mut args = vec!["sweep".into(), self.study.clone(), "--shard".into(), format!("auto/{}", self.shards)];

@@ -3,18 +3,18 @@
 use anyhow::Result;
 
 use super::container::GPUS;
-use super::Task;
+use super::LaunchSpec;
 
 /// The template that is used where the caller has none.
 pub const TEMPLATE: &str = include_str!("slurm.sh");
 
 /// What the job asks Slurm for.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
+pub struct SlurmRequest {
     /// `HH:MM:SS` or another of Slurm's forms.
     pub time: String,
     /// Tasks at a time.
-    pub at_a_time: Option<usize>,
+    pub max_parallel: Option<usize>,
     /// (option, value) of sbatch, in the order in which they are written.
     pub options: Vec<(String, String)>,
     /// Whole options of sbatch, e.g. `--exclusive`.
@@ -35,8 +35,14 @@ pub enum TemplateError {
 }
 
 /// The script of the array. `command`: the words that each task runs; `folder`: where its logs go.
-pub fn script(template: &str, task: &Task, command: &[String], request: &Request, folder: &str) -> Result<String, TemplateError> {
-    let limit = request.at_a_time.map_or(String::new(), |n| format!("%{n}"));
+pub fn script(
+    template: &str,
+    task: &LaunchSpec,
+    command: &[String],
+    request: &SlurmRequest,
+    folder: &str,
+) -> Result<String, TemplateError> {
+    let limit = request.max_parallel.map_or(String::new(), |n| format!("%{n}"));
     let values = [
         ("name", job_name(&task.name)),
         ("study", task.name.clone()),
@@ -52,10 +58,10 @@ pub fn script(template: &str, task: &Task, command: &[String], request: &Request
 }
 
 /// The script of the job that reports; it depends on the array. Its memory and cores are the cluster's defaults.
-pub fn report_script(task: &Task, command: &[String], request: &Request, folder: &str) -> String {
+pub fn report_script(task: &LaunchSpec, command: &[String], request: &SlurmRequest, folder: &str) -> String {
     let kept = ["partition", "account", "qos"];
     let options = request.options.iter().filter(|(name, _)| kept.contains(&name.as_str())).cloned().collect();
-    let request = Request { time: "30:00".into(), options, ..Request::default() };
+    let request = SlurmRequest { time: "30:00".into(), options, ..SlurmRequest::default() };
     format!(
         "#!/bin/bash\n#SBATCH --job-name={}-report\n#SBATCH --output={folder}/report-%j.log\n{}\nexec {}\n",
         job_name(&task.name),
@@ -69,7 +75,7 @@ pub fn job_name(study: &str) -> String {
     format!("tg-{study}")
 }
 
-fn directives(request: &Request) -> String {
+fn directives(request: &SlurmRequest) -> String {
     let time = [format!("--time={}", request.time)];
     let options = request.options.iter().map(|(name, value)| format!("--{name}={value}"));
     let all = time.into_iter().chain(options).chain(request.more.iter().cloned());
@@ -173,9 +179,9 @@ pub fn max_array_size(config: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn task() -> Task {
+    fn task() -> LaunchSpec {
         let study = "/shared/logs/it's/launch/study.yaml".into();
-        Task { name: "it".into(), shards: 16, study, out: "/shared/logs".into(), data: None, more: vec![] }
+        LaunchSpec { name: "it".into(), shards: 16, study, out: "/shared/logs".into(), data: None, more: vec![] }
     }
 
     #[test]
@@ -192,7 +198,7 @@ mod tests {
     #[test]
     fn a_template_is_filled_and_its_mistakes_are_told() {
         let options = vec![("partition".to_string(), "gpu".to_string()), ("gres".into(), "gpu:1".into())];
-        let request = Request { time: "2:00:00".into(), at_a_time: Some(4), options, more: vec!["--exclusive".into()], notice: 60 };
+        let request = SlurmRequest { time: "2:00:00".into(), max_parallel: Some(4), options, more: vec!["--exclusive".into()], notice: 60 };
         let text = script(TEMPLATE, &task(), &task().sweep(), &request, "/shared/logs/it/launch").unwrap();
         for line in [
             "#SBATCH --array=0-15%4",
@@ -206,7 +212,7 @@ mod tests {
             assert!(text.lines().any(|known| known == line), "{line} in {text}");
         }
         assert!(!text.contains("{{"), "{text}");
-        let wrong = |template: &str| script(template, &task(), &[], &Request::default(), "").unwrap_err().to_string();
+        let wrong = |template: &str| script(template, &task(), &[], &SlurmRequest::default(), "").unwrap_err().to_string();
         assert!(wrong("hello").starts_with("it has no {{command}}: "));
         assert!(wrong("#!/bin/bash\n{{command}}").starts_with("it has no {{array}}: "));
         let unknown = TEMPLATE.replacen("{{name}}", "{{what}}", 1);

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::fused::{linear, pool_bias_relu};
 use super::layers::{batch_norm, convolution, group_norm, join_replicas, pool, split_replicas, subsample, Mode, Strategy};
-use super::layout::{Init, Layout, Parameter, Role, Shape};
+use super::layout::{Init, Layout, Parameter, ParameterKind, Role};
 use crate::config::network::{Model, Norm};
 use crate::plan::{blocks, Block, Convolution};
 
@@ -33,7 +33,7 @@ impl Buffers {
 pub type Masks<'a> = &'a dyn Fn(usize, &[i64]) -> Tensor;
 
 /// The parameters of one map, its bias and norm where it has them.
-struct Map<'a> {
+struct MapParameters<'a> {
     weight: &'a Tensor,
     bias: Option<&'a Tensor>,
     scale_shift: Option<(&'a Tensor, &'a Tensor)>,
@@ -56,13 +56,13 @@ impl Architecture {
                 let mut part = |suffix: &str, size: Vec<i64>, shape, init| {
                     parameters.push(Parameter { name: format!("{name}.{suffix}"), size, role, shape, init });
                 };
-                part("weight", size, Shape::Weight, Init::FanIn(fan_in));
+                part("weight", size, ParameterKind::Weight, Init::FanIn(fan_in));
                 if block.has_bias() {
-                    part("bias", vec![outputs], Shape::Bias, Init::FanIn(fan_in));
+                    part("bias", vec![outputs], ParameterKind::Bias, Init::FanIn(fan_in));
                 }
                 if block.has_norm() && model.norm != Norm::None {
-                    part("norm.scale", vec![outputs], Shape::Norm, Init::Constant(1.0));
-                    part("norm.shift", vec![outputs], Shape::Norm, Init::Constant(0.0));
+                    part("norm.scale", vec![outputs], ParameterKind::Norm, Init::Constant(1.0));
+                    part("norm.shift", vec![outputs], ParameterKind::Norm, Init::Constant(0.0));
                 }
             };
             let kernel = |c: &Convolution| vec![c.outputs, c.inputs, c.kernel, c.kernel];
@@ -129,7 +129,7 @@ impl Architecture {
         buffers: &'a Buffers,
         mode: Mode,
         masks: Option<Masks<'a>>,
-    ) -> (Tensor, Pass<'a>) {
+    ) -> (Tensor, ForwardPass<'a>) {
         let size = inputs.size();
         let k = size[0];
         let convolves = !self.blocks[0].convolutions().is_empty();
@@ -137,7 +137,7 @@ impl Architecture {
             true => inputs.permute([1, 2, 3, 0, 4]).reshape([size[1], size[2], size[3], k * size[4]]).permute([0, 3, 1, 2]),
             false => inputs.reshape([k, size[1], -1]),
         };
-        let pass = Pass {
+        let pass = ForwardPass {
             architecture: self,
             k,
             parameters: parameters.iter(),
@@ -152,7 +152,7 @@ impl Architecture {
 }
 
 /// One forward pass: what the blocks take their parameters from, in order.
-struct Pass<'a> {
+struct ForwardPass<'a> {
     architecture: &'a Architecture,
     k: i64,
     parameters: std::slice::Iter<'a, Tensor>,
@@ -164,19 +164,19 @@ struct Pass<'a> {
     layer: usize,
 }
 
-impl<'a> Pass<'a> {
+impl<'a> ForwardPass<'a> {
     fn parameter(&mut self) -> &'a Tensor {
         self.parameters.next().expect("the layout was built from these blocks, in this order")
     }
 
-    fn map(&mut self, block: &Block) -> Map<'a> {
+    fn map(&mut self, block: &Block) -> MapParameters<'a> {
         let weight = self.parameter();
         let bias = block.has_bias().then(|| self.parameter());
         let has_norm = block.has_norm() && self.architecture.norm != Norm::None;
-        Map { weight, bias, scale_shift: has_norm.then(|| (self.parameter(), self.parameter())) }
+        MapParameters { weight, bias, scale_shift: has_norm.then(|| (self.parameter(), self.parameter())) }
     }
 
-    fn norm(&mut self, x: Tensor, map: &Map) -> Tensor {
+    fn norm(&mut self, x: Tensor, map: &MapParameters) -> Tensor {
         match (self.architecture.norm, map.scale_shift) {
             (Norm::Batch, Some((scale, shift))) => {
                 batch_norm(&x, scale, shift, self.running.next().expect("fresh_buffers makes one for each norm"), self.mode)
@@ -186,12 +186,12 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn convolve(&mut self, x: &Tensor, map: &Map, shape: &Convolution) -> Tensor {
+    fn convolve(&mut self, x: &Tensor, map: &MapParameters, shape: &Convolution) -> Tensor {
         let strategy = self.strategies.next().copied().unwrap_or(Strategy::Alone);
         convolution(x, map.weight, shape.stride, strategy)
     }
 
-    fn linear(&self, x: &Tensor, map: &Map, relu: bool) -> Tensor {
+    fn linear(&self, x: &Tensor, map: &MapParameters, relu: bool) -> Tensor {
         let none = || Tensor::zeros([self.k, map.weight.size()[1]], (map.weight.kind(), map.weight.device()));
         linear(x, map.weight, &map.bias.map_or_else(none, Tensor::shallow_clone), relu)
     }

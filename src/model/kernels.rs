@@ -207,7 +207,7 @@ pub struct Sgd {
     /// The quadratic part of the penalty acts through the proximal map after the step; else through the gradient.
     pub proximal: bool,
     /// What proximal maps have in place of lr: lr/(1 − momentum).
-    pub reach: f32,
+    pub prox_step_size: f32,
     /// α: the penalty is `decay` times α|u| + (1 − α)/2·u².
     pub l1_ratio: f32,
 }
@@ -257,10 +257,10 @@ fn sgd_loop(
         let mut value = theta[i] - direction * rule.lr;
         if penalised && lasso > 0.0 {
             let u = value - point(i);
-            value = point(i) + u.signum() * (u.abs() - decay(i) * lasso * rule.reach).max(0.0);
+            value = point(i) + u.signum() * (u.abs() - decay(i) * lasso * rule.prox_step_size).max(0.0);
         }
         if penalised && rule.proximal {
-            value = point(i) + (value - point(i)) / (decay(i) * ridge * rule.reach + 1.0);
+            value = point(i) + (value - point(i)) / (decay(i) * ridge * rule.prox_step_size + 1.0);
         }
         theta[i] = value;
     }

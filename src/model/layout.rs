@@ -2,8 +2,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::config::network::Penalty;
-use crate::plan::Stream;
+use crate::base::stream::Stream;
+use crate::config::network::PenaltyRules;
 
 /// Backbone or head: the head is what a target with `head: fresh` draws anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Init {
 
 /// What a parameter is, for the penalty's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum ParameterKind {
     Weight,
     Bias,
     /// Scale or shift of a normalisation layer.
@@ -36,7 +36,7 @@ pub struct Parameter {
     /// Without the replica dimension.
     pub size: Vec<i64>,
     pub role: Role,
-    pub shape: Shape,
+    pub shape: ParameterKind,
     pub init: Init,
 }
 
@@ -86,11 +86,11 @@ impl Layout {
     }
 
     /// Whether the study's rules let a penalty act on this parameter.
-    pub fn penalised(rules: &Penalty, parameter: &Parameter) -> bool {
+    pub fn penalised(rules: &PenaltyRules, parameter: &Parameter) -> bool {
         match parameter.shape {
-            Shape::Weight => true,
-            Shape::Bias => rules.biases,
-            Shape::Norm => rules.norm,
+            ParameterKind::Weight => true,
+            ParameterKind::Bias => rules.biases,
+            ParameterKind::Norm => rules.norm,
         }
     }
 

@@ -14,6 +14,6 @@ mod native;
 pub use architecture::{Architecture, Buffers, Masks};
 pub use fused::{cross_entropy, linear, pool_bias_relu, squared_error};
 pub use layers::{convolution, Mode, Strategy};
-pub use layout::{Init, Layout, Parameter, Role, Shape};
+pub use layout::{Init, Layout, Parameter, ParameterKind, Role};
 pub use native::{allow_tf32, no_grad, profile, release_memory, scope, Plain, Profiled};
 pub(crate) use native::{slice, slice_mut};

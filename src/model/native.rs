@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use super::kernels::Bf16;
-use crate::caught::{caught, plain};
+use crate::base::catch_panic::{catch_panic, plain};
 
 type BackwardFn = extern "C" fn(*mut c_void, *mut C_tensor, *mut *const C_tensor) -> *const c_char;
 
@@ -83,7 +83,7 @@ extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut 
     // SAFETY: the box that `with_gradient` made, used by one thread at a time.
     let waiting = unsafe { &mut *closure.cast::<Waiting>() };
     // A panic must not cross into C++. Its words do: they may say that the device's memory is full.
-    let outcome = caught(|| {
+    let outcome = catch_panic(|| {
         // SAFETY: the gradient lives through the call.
         let gradient = unsafe { Tensor::clone_from_ptr(gradient) };
         let backward = waiting.closure.take().expect("an operation's gradient is asked for once");
@@ -104,7 +104,7 @@ extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut 
 extern "C" fn release(closure: *mut c_void) {
     // SAFETY: the box that `with_gradient` made; called once.
     let waiting = unsafe { Box::from_raw(closure.cast::<Waiting>()) };
-    let _ = caught(|| drop(waiting)); // a panic must not cross into C++
+    let _ = catch_panic(|| drop(waiting)); // a panic must not cross into C++
 }
 
 /// Whether CUDA's float32 matrix products and convolutions may round their inputs to TF32's ten bits. Of the whole process.
@@ -161,7 +161,7 @@ pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Vec<Profiled>) {
         // SAFETY: the vector below, and a NUL-terminated name that lives through the call.
         let (all, name) = unsafe { (&mut *closure.cast::<Vec<Profiled>>(), CStr::from_ptr(name)) };
         let of = || Profiled { name: name.to_string_lossy().into_owned(), calls: calls as usize, seconds: nanoseconds as f64 * 1e-9 };
-        let _ = caught(|| all.push(of())); // a panic must not cross into C++
+        let _ = catch_panic(|| all.push(of())); // a panic must not cross into C++
     }
     static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -246,7 +246,7 @@ mod tests {
     use tch::{Kind, Tensor};
 
     use super::{profile, slice, slice_mut, with_gradient, Bf16};
-    use crate::caught::caught;
+    use crate::base::catch_panic::catch_panic;
 
     #[test]
     fn only_what_is_contiguous_and_of_the_kind_is_read() {
@@ -256,7 +256,7 @@ mod tests {
         let empty = Tensor::empty([0, 3], (Kind::Float, cpu));
         assert!(slice::<f32>(&empty).is_empty() && slice_mut::<f32>(&mut empty.shallow_clone()).is_empty(), "its pointer is null");
         assert!(slice::<Bf16>(&Tensor::zeros([2], (Kind::BFloat16, cpu))).len() == 2);
-        let refused = |work: &dyn Fn()| caught(work).unwrap_err().to_string();
+        let refused = |work: &dyn Fn()| catch_panic(work).unwrap_err().to_string();
         assert!(refused(&|| drop(slice::<i64>(&x).to_vec())).contains("a tensor of Float on Cpu, where Int64"));
         assert!(refused(&|| drop(slice::<f64>(&Tensor::zeros([2], (Kind::Int64, cpu))).to_vec())).contains("where Double"), "of one size");
         assert!(refused(&|| drop(slice::<f32>(&x.transpose(0, 1)).to_vec())).contains("strides"));
@@ -267,25 +267,25 @@ mod tests {
     fn an_operation_that_gives_too_many_gradients_writes_nowhere() {
         let x = Tensor::ones([2], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
         let y = with_gradient(c"double", &[&x], &x.detach() * 2.0, |g| vec![Some(g.shallow_clone()), Some(g)]);
-        let error = caught(|| y.sum(Kind::Float).backward()).unwrap_err().to_string();
+        let error = catch_panic(|| y.sum(Kind::Float).backward()).unwrap_err().to_string();
         assert!(error.contains("a gradient, or none, for each of its inputs"), "{error}");
     }
 
     #[test]
     fn a_profile_ends_where_what_it_profiles_panics() {
         let cpu = (Kind::Float, tch::Device::Cpu);
-        assert!(caught(|| profile(|| panic!("on purpose"))).is_err());
+        assert!(catch_panic(|| profile(|| panic!("on purpose"))).is_err());
         let (_, first) = profile(|| Tensor::ones([8], cpu).cumsum(0, Kind::Float));
         let calls: usize = first.iter().filter(|operation| operation.name == "aten::cumsum").map(|operation| operation.calls).sum();
         assert_eq!(calls, 1, "counted once: the first profile's callback is gone: {first:?}");
-        assert!(caught(|| Tensor::ones([2], cpu).matmul(&Tensor::ones([3], cpu))).is_err(), "errors are still errors");
+        assert!(catch_panic(|| Tensor::ones([2], cpu).matmul(&Tensor::ones([3], cpu))).is_err(), "errors are still errors");
     }
 
     #[test]
     fn what_goes_wrong_in_a_gradient_is_told_in_its_own_words() {
         let x = Tensor::ones([2], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
         let y = with_gradient(c"double", &[&x], &x.detach() * 2.0, |_| panic!("CUDA out of memory. Tried to allocate 2 GiB"));
-        let error = caught(|| y.sum(Kind::Float).backward()).unwrap_err().to_string();
+        let error = catch_panic(|| y.sum(Kind::Float).backward()).unwrap_err().to_string();
         assert!(error.starts_with("double_backward: CUDA out of memory. Tried to allocate 2 GiB") && !error.contains("frame"), "{error}");
     }
 }

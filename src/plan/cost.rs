@@ -121,7 +121,7 @@ impl StepCost {
 
 /// What a plan costs in all.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
+pub struct CostEstimate {
     pub images: f64,
     pub flops: f64,
     pub steps: f64,
@@ -129,14 +129,14 @@ pub struct Estimate {
     pub disk_bytes: f64,
 }
 
-impl Estimate {
-    pub fn of(plan: &Plan) -> Estimate {
-        Estimate::over(&plan.stages)
+impl CostEstimate {
+    pub fn of(plan: &Plan) -> CostEstimate {
+        CostEstimate::over(&plan.stages)
     }
 
     /// The same for some of a plan's stages.
-    pub fn over<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Estimate {
-        let mut sum = Estimate { images: 0.0, flops: 0.0, steps: 0.0, disk_bytes: 0.0 };
+    pub fn over<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> CostEstimate {
+        let mut sum = CostEstimate { images: 0.0, flops: 0.0, steps: 0.0, disk_bytes: 0.0 };
         for stage in stages {
             let cost = Cost::of(stage);
             sum.images += cost.images;

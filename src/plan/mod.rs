@@ -7,7 +7,6 @@ mod cost;
 mod label;
 mod shards;
 mod stage;
-mod stream;
 mod version2;
 
 use std::collections::{BTreeSet, HashMap};
@@ -16,15 +15,14 @@ use std::sync::Arc;
 use serde_yaml::Value;
 
 use crate::config::network::DataName;
-use crate::config::{Kind, Study, StudyError};
+use crate::config::{Study, StudyError, StudyKind};
 
 pub use blocks::{blocks, Block, Convolution, Linear};
 pub use cases::{cases, Case};
-pub use cost::{forward_flops, parameters, Cost, Estimate, StepCost, CPU_FLOPS_PER_CORE};
-pub use shards::{Part, Shard};
+pub use cost::{forward_flops, parameters, Cost, CostEstimate, StepCost, CPU_FLOPS_PER_CORE};
+pub use shards::{Shard, StageSelection};
 pub use stage::{hash, KeyVersion, Stage, StageKind};
-use stage::{Pattern, Settings};
-pub use stream::Stream;
+use stage::{CombinationSettings, StageTemplate};
 
 /// One combination of axis values and a seed; its stages as indices into [`Plan::stages`].
 #[derive(Debug, Clone)]
@@ -57,29 +55,29 @@ impl Plan {
 
     /// The same under the keys of a version.
     pub fn with_keys(study: &Study, version: KeyVersion) -> Result<Plan, StudyError> {
-        if study.kind == Kind::Ridge {
+        if study.kind == StudyKind::Ridge {
             return Err(StudyError::new(&study.name, "kind", "this is a ridge study, not one of networks")
                 .hint("run it with `transfergrid theory run`; its results are in the folder's report/index.html"));
         }
         let mut stages = Unique::default();
         let mut cells = vec![];
         for at in study.combinations() {
-            let settings = Settings::new(study.cell(&at)?);
+            let settings = CombinationSettings::new(study.cell(&at)?);
             let axes: Vec<(String, Value)> =
                 study.axes.iter().zip(&at).map(|(axis, &i)| (axis.path.clone(), axis.values[i].clone())).collect();
             let network = &settings.network;
-            let pattern = |kind, lambda| Pattern::new(version, kind, &settings, lambda, &axes);
-            let of_source = pattern(StageKind::Source, network.lambda0);
-            let of_target = pattern(StageKind::Target, network.lambda1);
-            let of_twins: Vec<Pattern> = network.scratch.lambdas.iter().map(|&lambda| pattern(StageKind::Scratch, lambda)).collect();
-            let of_alignment = study.alignment.then(|| pattern(StageKind::Alignment, 0.0));
+            let template = |kind, lambda| StageTemplate::new(version, kind, &settings, lambda, &axes);
+            let of_source = template(StageKind::Source, network.lambda0);
+            let of_target = template(StageKind::Target, network.lambda1);
+            let of_twins: Vec<StageTemplate> = network.scratch.lambdas.iter().map(|&lambda| template(StageKind::Scratch, lambda)).collect();
+            let of_alignment = study.alignment.then(|| template(StageKind::Alignment, 0.0));
             let axes: Arc<[(String, Value)]> = axes.clone().into();
             for &seed in &study.seeds {
                 let source = stages.add(of_source.stage(seed, None));
                 let key = stages.all[source].key.clone();
                 let target = stages.add(of_target.stage(seed, Some((source, &key))));
                 let scratch = of_twins.iter().map(|twin| stages.add(twin.stage(seed, None))).collect();
-                let alignment = of_alignment.as_ref().map(|pattern| stages.add(pattern.stage(seed, None)));
+                let alignment = of_alignment.as_ref().map(|template| stages.add(template.stage(seed, None)));
                 cells.push(Cell { axes: axes.clone(), seed, source, target, scratch, alignment });
             }
         }

@@ -63,20 +63,20 @@ impl FromStr for Shard {
 
 /// The stages of a plan that one process runs.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct StageSelection {
     /// For each stage of the plan, whether it is among them.
     pub chosen: Vec<bool>,
     /// None: not a shard of the plan but all of it, or what failed in it.
     pub shard: Option<Shard>,
 }
 
-impl Part {
-    pub fn of(plan: &Plan, shard: Option<Shard>) -> Part {
+impl StageSelection {
+    pub fn of(plan: &Plan, shard: Option<Shard>) -> StageSelection {
         let chosen = match shard {
             Some(Shard { index, count }) => plan.shards(count).into_iter().map(|shard| shard == index).collect(),
             None => vec![true; plan.stages.len()],
         };
-        Part { chosen, shard }
+        StageSelection { chosen, shard }
     }
 
     pub fn stages<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = (usize, &'p Stage)> + use<'_, 'p> {

@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::label::label;
 use super::version2;
+use crate::base::hex::hex;
 use crate::config::network::{FitOn, Phase};
 use crate::config::Network;
-use crate::hex::hex;
 
 /// How keys are made. Raised whenever the same settings start to give other numbers, so that older
 /// results are not taken for new ones.
@@ -54,7 +54,9 @@ impl StageKind {
     fn hashes(self, settings: &Network, path: &str) -> bool {
         let starts = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}.")));
         let images = |task: &str| {
-            ["classes", "per_class", "total", "validation_per_class", "apart"].iter().any(|key| path == format!("{task}.{key}"))
+            ["classes", "per_class", "total", "validation_per_class", "disjoint_from_source", "apart"]
+                .iter()
+                .any(|key| path == format!("{task}.{key}"))
         };
         let text = settings.data.is_text();
         // The words of both tasks may make the features of each.
@@ -105,17 +107,20 @@ pub struct Stage {
     pub axes: Arc<[(String, Value)]>,
 }
 
+const DISJOINT: &str = "target.disjoint_from_source";
+const DISJOINT_IN_KEYS: &str = "target.apart";
+
 /// The settings of one combination of the axes with their leaves, which all stages of the
 /// combination share.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct CombinationSettings {
     pub network: Arc<Network>,
     /// (key path, value) of every setting; those at their defaults may be left out.
     leaves: Vec<(String, Value)>,
 }
 
-impl Settings {
-    pub fn new(network: Network) -> Settings {
+impl CombinationSettings {
+    pub fn new(network: Network) -> CombinationSettings {
         let mut leaves = vec![];
         // Serialising plain structs into memory cannot fail; without leaves keys would be equal,
         // which the tests would see.
@@ -125,7 +130,9 @@ impl Settings {
             let labels: Vec<Value> = phase.labels(network.data).into_iter().map(Value::from).collect();
             leaves.iter_mut().filter(|(leaf, _)| leaf == path).for_each(|(_, value)| *value = Value::Sequence(labels.clone()));
         }
-        Settings { network: Arc::new(network), leaves }
+        // Keys of stages are made with the name that this setting had in the first release.
+        leaves.iter_mut().filter(|(leaf, _)| leaf == DISJOINT).for_each(|(leaf, _)| *leaf = DISJOINT_IN_KEYS.into());
+        CombinationSettings { network: Arc::new(network), leaves }
     }
 }
 
@@ -144,7 +151,7 @@ fn flatten(path: String, value: Value, leaves: &mut Vec<(String, Value)>) {
 
 /// What determines a stage's result but for λ, the seed and the source model, in the order that is hashed.
 #[derive(Serialize)]
-struct Content<'a> {
+struct KeyContent<'a> {
     version: u32,
     kind: StageKind,
     /// Of the data set's content.
@@ -154,7 +161,7 @@ struct Content<'a> {
 
 /// The rest; its lines follow those of the content.
 #[derive(Serialize)]
-struct Own<'a> {
+struct KeyTail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
     own: (f64, u64),
@@ -163,14 +170,20 @@ struct Own<'a> {
 /// Stages of one kind in one combination of the axes: they differ in the seed alone. A study may have a million stages, and their settings are
 /// written out and hashed once for each combination.
 #[derive(Debug)]
-pub struct Pattern {
+pub struct StageTemplate {
     stage: Stage,
     /// Over the content.
     hasher: Sha256,
 }
 
-impl Pattern {
-    pub fn new(version: KeyVersion, kind: StageKind, settings: &Settings, lambda: f64, axes: &[(String, Value)]) -> Pattern {
+impl StageTemplate {
+    pub fn new(
+        version: KeyVersion,
+        kind: StageKind,
+        settings: &CombinationSettings,
+        lambda: f64,
+        axes: &[(String, Value)],
+    ) -> StageTemplate {
         let network = &settings.network;
         let own = (kind == StageKind::Scratch).then(|| ("lambda1".to_string(), Value::from(lambda)));
         let axes = axes.iter().filter(|(path, _)| kind.depends_on(network, path)).cloned().chain(own).collect();
@@ -181,16 +194,16 @@ impl Pattern {
             KeyVersion::Three => {
                 let hashed = settings.leaves.iter().filter(|(path, _)| kind.hashes(network, path));
                 let settings = hashed.map(|(path, value)| (path.as_str(), value)).collect();
-                Sha256::new().chain_update(yaml(&Content { version: 3, kind, digest: network.data.digest(), settings }))
+                Sha256::new().chain_update(yaml(&KeyContent { version: 3, kind, digest: network.data.digest(), settings }))
             }
         };
         stage.shape = short(hasher.clone()).into();
-        Pattern { stage, hasher }
+        StageTemplate { stage, hasher }
     }
 
     /// One of the stages. `source` is the index and key of the source stage that a target stage starts from.
     pub fn stage(&self, seed: u64, source: Option<(usize, &str)>) -> Stage {
-        let own = Own { source: source.map(|(_, key)| key), own: (self.stage.lambda, seed) };
+        let own = KeyTail { source: source.map(|(_, key)| key), own: (self.stage.lambda, seed) };
         let key = short(self.hasher.clone().chain_update(yaml(&own)));
         Stage { key, seed, source: source.map(|(index, _)| index), ..self.stage.clone() }
     }
@@ -233,8 +246,8 @@ impl Stage {
 
 /// A task with nothing of how one trains: its images.
 fn images(phase: &Phase) -> Phase {
-    let Phase { per_class, total, validation_per_class, apart, .. } = *phase;
-    Phase { per_class, total, validation_per_class, apart, ..Phase::new(phase.classes.clone(), 1, 1.0) }
+    let Phase { per_class, total, validation_per_class, disjoint_from_source, .. } = *phase;
+    Phase { per_class, total, validation_per_class, disjoint_from_source, ..Phase::new(phase.classes.clone(), 1, 1.0) }
 }
 
 /// A task without how, and on how much of it, one trains.
@@ -317,9 +330,9 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
 
     /// The keys of all kinds.
     fn keys(network: &Network) -> BTreeMap<StageKind, String> {
-        let settings = Settings::new(network.clone());
+        let settings = CombinationSettings::new(network.clone());
         let of = |kind, lambda, source: Option<&str>| {
-            let stage = Pattern::new(KeyVersion::Three, kind, &settings, lambda, &[]).stage(7, source.map(|key| (0, key)));
+            let stage = StageTemplate::new(KeyVersion::Three, kind, &settings, lambda, &[]).stage(7, source.map(|key| (0, key)));
             (kind, stage.key)
         };
         let source = of(StageKind::Source, network.lambda0, None);
@@ -376,9 +389,9 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
 
     #[test]
     fn the_content_of_the_data_is_part_of_every_key() {
-        let content = yaml(&Content { version: 3, kind: StageKind::Source, digest: "abc", settings: vec![] });
+        let content = yaml(&KeyContent { version: 3, kind: StageKind::Source, digest: "abc", settings: vec![] });
         assert!(content.contains("digest: abc"), "{content}");
-        let (settings, base) = (Settings::new(network(DIGITS)), network(DIGITS));
+        let (settings, base) = (CombinationSettings::new(network(DIGITS)), network(DIGITS));
         for kind in StageKind::ALL {
             let leaves: Vec<&str> =
                 settings.leaves.iter().filter(|(path, _)| kind.hashes(&base, path)).map(|(path, _)| path.as_str()).collect();

@@ -1,41 +1,55 @@
-//! From records to the answer: where the source-optimal and the transfer-optimal λ₀ lie, how far apart, how sure that is, and
-//! what using the wrong one costs. Validation chooses, test reports.
+//! From records to the answer: where the source-optimal and the transfer-optimal λ₀ lie, how far apart
+//! they are, how sure that is, and what using the wrong one costs.
 //!
-//! Records are laid out (`collect`), answered (`answer`, `cells`, `compromise`, with `stats`) and gathered (`section`); that is put into words
-//! (`statement`), tables (`results`, `summary`, `latex`, `comparison`), figures (`figure`, `drawing`) and a page (`page`), and written (`write`).
+//! `analysis` turns records into numbers. `render` turns an analysis into text and named bytes. `write`
+//! writes those.
 
-mod answer;
-mod cells;
-mod collect;
-mod comparison;
-mod compromise;
-mod drawing;
-mod edges;
-mod figure;
-mod latex;
-mod link;
-mod page;
-mod results;
-pub mod ridge;
-mod scores;
-mod section;
-mod statement;
-mod stats;
-mod summary;
-mod table;
+pub mod analysis;
+pub mod render;
 mod write;
 
-pub use answer::{Answer, Bound, Verdict};
-pub use cells::{against_scratch, rows, AgainstScratch, CellRow};
-pub use collect::{Cell, Group, Guess, Most};
-pub use comparison::{first_sentence, tell_apart, Entry, Setting};
-pub use compromise::{compromise, Choice, Compromise};
-pub use edges::Edge;
-pub use figure::heat_map_rgb;
-pub use latex::latex;
-pub use link::{link, real};
-pub use section::{Report, Section};
-pub use statement::statement;
-pub use stats::{mean, percentile, Interval};
-pub use summary::summary;
-pub use write::{write, write_comparison, Place};
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::config::Study;
+use crate::plan::{Case, Plan};
+use crate::store::{FullRecord, Records, RidgeRecord};
+use analysis::{StudyAnalysis, StudyEntry};
+use render::ridge::RidgeReport;
+pub use write::ReportTarget;
+
+/// Renders and writes the report of a study of networks; returns the paths of its files. `others`:
+/// results of stages that are no longer in the study, to be listed too.
+pub fn write_network(
+    analysis: &StudyAnalysis,
+    study: &Study,
+    plan: &Plan,
+    records: &Records,
+    others: &[FullRecord],
+    target: &ReportTarget,
+) -> Result<Vec<PathBuf>> {
+    let results = analysis::results(study, plan, records, others);
+    let files = render::study_files(analysis, &results, &target.provenance())?;
+    write::write_study(&files, &target.out, &render::FIGURE_NAMES)
+}
+
+/// Analyses a ridge study, and writes its report. The files' paths, or why they could not be written,
+/// stand beside the report, which is there in any case.
+pub fn write_ridge(
+    study: &Study,
+    cases: &[Case],
+    records: &[&RidgeRecord],
+    target: &ReportTarget,
+) -> Result<(RidgeReport, Result<Vec<PathBuf>>)> {
+    let analysis = analysis::ridge::analyse(study, cases, records);
+    let (report, files) = render::ridge::study_files(analysis, target.provenance())?;
+    let written = write::write_study(&files, &target.out, &render::ridge::FIGURE_NAMES);
+    Ok((report, written))
+}
+
+/// Renders and writes the comparison of several studies; returns the paths of its files.
+pub fn write_comparison(entries: &[StudyEntry], out: &std::path::Path) -> Result<Vec<PathBuf>> {
+    let files = render::comparison_files(entries)?;
+    write::write_comparison(&files, out, &render::COMPARISON_FILES)
+}

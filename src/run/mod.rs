@@ -2,14 +2,14 @@
 //!
 //! Workers train; the calling thread alone writes records and talks to whoever watches.
 
-mod ending;
+mod checkpoint_writer;
+mod coordinator;
 pub mod engine;
-mod keeper;
-mod listener;
-mod progress;
 mod queue;
+mod record_sink;
 mod resume;
 pub mod ridge;
+mod shard_status;
 mod signals;
 mod worker;
 
@@ -24,30 +24,17 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 use serde_json::{json, Value as Json};
 
-use crate::config::number;
-use crate::plan::{Part, Plan, Stage};
-use crate::store::{self, Checkpoint, Deaths, Folder, Lease, Record, Records, Status, Writer};
-use ending::{after_divergence, Ending};
+use crate::base::numbers::number;
+use crate::plan::{Plan, Stage, StageSelection};
+use crate::store::{self, Checkpoint, CrashLog, Folder, Lease, Record, Records, Status, Writer};
+use coordinator::{Coordinator, MAX_CRASHES};
 use engine::{Engine, Epoch};
-use listener::{Listener, MOST_DEATHS};
 use queue::Queue;
+use record_sink::{after_divergence, RecordSink};
 use worker::Worker;
 
-pub use progress::{shares, Progress, Share};
+pub use shard_status::{shard_statuses, ShardStatus, StageCounts};
 pub use signals::stop_flag;
-
-/// A mistake of the caller: flags, environment. Exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}\n  hint: {hint}")]
-pub struct UsageError {
-    pub what: String,
-    pub hint: String,
-}
-
-/// A usage error as an [`anyhow::Error`].
-pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-    UsageError { what: what.into(), hint: hint.into() }.into()
-}
 
 /// Who hears of a sweep while it runs.
 pub trait Watcher {
@@ -62,16 +49,16 @@ pub trait Watcher {
     /// The sweep was asked to stop: what is at hand finishes its step and is saved.
     fn stopping(&mut self);
     /// Finished stages that are trained again, since their models are gone.
-    fn again(&mut self, stages: &[&Stage]);
+    fn retry(&mut self, stages: &[&Stage]);
     /// Something to tell, once.
     fn warn(&mut self, message: &str);
 }
 
 /// What is to be run, and how.
-pub struct Order<'a> {
+pub struct SweepOptions<'a> {
     pub plan: &'a Plan,
     /// The stages that are this process's. A source stage that is wanted by one of its targets and has no result must be one of them.
-    pub part: &'a Part,
+    pub part: &'a StageSelection,
     pub folder: &'a Folder,
     pub lease: &'a Lease,
     pub engine: &'a dyn Engine,
@@ -83,7 +70,7 @@ pub struct Order<'a> {
     pub snapshot_every: Duration,
 }
 
-impl Order<'_> {
+impl SweepOptions<'_> {
     fn stages(&self) -> impl Iterator<Item = (usize, &Stage)> {
         self.part.stages(self.plan)
     }
@@ -96,7 +83,7 @@ impl Order<'_> {
 
 /// How a sweep went; numbers of the chosen stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
+pub struct SweepSummary {
     /// Stages whose record was there already.
     pub reused: usize,
     pub done: usize,
@@ -106,7 +93,7 @@ pub struct Tally {
     pub missing: usize,
     /// A signal ended the sweep.
     pub interrupted: bool,
-    /// A failure ended the sweep, as [`Order::fail_fast`] wants it.
+    /// A failure ended the sweep, as [`SweepOptions::fail_fast`] wants it.
     pub gave_up: bool,
 }
 
@@ -117,29 +104,30 @@ const WRITES_WAITING: usize = 64;
 ///
 /// # Errors
 /// The store fails, another process has taken over the lease, or every worker has died.
-pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -> Result<Tally> {
-    let Order { plan, folder, engine, .. } = *order;
+pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -> Result<SweepSummary> {
+    let SweepOptions { plan, folder, engine, .. } = *options;
     records.warnings.iter().for_each(|warning| watcher.warn(warning));
-    let mut writer = Writer::open(folder, order.lease, &mut |warning| watcher.warn(warning))?;
-    let mut tally = Tally { reused: order.stages().filter(|(_, stage)| records.is_final(&stage.key)).count(), ..Tally::default() };
+    let mut writer = Writer::open(folder, options.lease, &mut |warning| watcher.warn(warning))?;
+    let mut summary =
+        SweepSummary { reused: options.stages().filter(|(_, stage)| records.is_final(&stage.key)).count(), ..SweepSummary::default() };
 
     // A finished source whose targets are not all done must still have its model; else it is trained once more.
-    let mut again = HashSet::new();
+    let mut retry = HashSet::new();
     let wanted: BTreeSet<usize> =
-        order.stages().filter(|(_, stage)| !records.is_final(&stage.key)).filter_map(|(_, stage)| stage.source).collect();
+        options.stages().filter(|(_, stage)| !records.is_final(&stage.key)).filter_map(|(_, stage)| stage.source).collect();
     for source in wanted {
         let record = records.by_key.get(&plan.stages[source].key);
         if record.is_some_and(|record| record.status == Status::Done) {
             let path = folder.model(&plan.stages[source].key);
             if Checkpoint::read_sound(&path, "this source is trained again", &mut |warning| watcher.warn(warning))?.is_none() {
-                again.insert(source);
+                retry.insert(source);
             }
         }
     }
 
-    if !again.is_empty() {
-        let waits = |stage: &Stage| stage.source.is_some_and(|source| again.contains(&source)) && !records.is_final(&stage.key);
-        let (sources, targets) = (again.len(), order.stages().filter(|(_, stage)| waits(stage)).count());
+    if !retry.is_empty() {
+        let waits = |stage: &Stage| stage.source.is_some_and(|source| retry.contains(&source)) && !records.is_final(&stage.key);
+        let (sources, targets) = (retry.len(), options.stages().filter(|(_, stage)| waits(stage)).count());
         watcher.warn(&format!(
             "{sources} finished source{} trained again, as {} no longer in {}, for {targets} target{}",
             if sources == 1 { " is" } else { "s are" },
@@ -147,29 +135,30 @@ pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watche
             folder.checkpoints().display(),
             if targets == 1 { "" } else { "s" }
         ));
-        watcher.again(&again.iter().map(|&index| &plan.stages[index]).collect::<Vec<_>>());
+        watcher.retry(&retry.iter().map(|&index| &plan.stages[index]).collect::<Vec<_>>());
     }
 
     // Sources that diverged take their targets with them. What is not chosen is nobody's business here.
-    let finished = |index: usize| (!order.part.chosen[index] || records.is_final(&plan.stages[index].key)) && !again.contains(&index);
-    let deaths = Deaths::read(folder)?;
-    let suspects = order.stages().map(|(index, stage)| (index, deaths.of(&stage.key))).filter(|&(_, deaths)| deaths > 0).collect();
+    let finished = |index: usize| (!options.part.chosen[index] || records.is_final(&plan.stages[index].key)) && !retry.contains(&index);
+    let crash_log = CrashLog::read(folder)?;
+    let suspects =
+        options.stages().map(|(index, stage)| (index, crash_log.of(&stage.key))).filter(|&(_, crash_log)| crash_log > 0).collect();
     let mut queue = Queue::new(plan, engine.workers(), pack_sizes(plan, engine, finished), suspects, finished);
     let already: Vec<(usize, String)> = queue.blocked(plan, |source| {
         records.by_key.get(&plan.stages[source].key).filter(|r| r.status == Status::Diverged).and_then(|r| r.error.clone())
     });
-    let mut ending = Ending { plan, folder, engine, writer: &mut writer, records: &mut records, tally: &mut tally, watcher };
+    let mut sink = RecordSink { plan, folder, engine, writer: &mut writer, records: &mut records, summary: &mut summary, watcher };
     for (target, error) in already {
         queue.drop_stage(plan, target);
-        ending.write(target, &after_divergence(&error), 0.0, 1)?;
+        sink.write(target, &after_divergence(&error), 0.0, 1)?;
     }
-    for warning in resume::resume_packs(order, &mut queue)? {
-        ending.watcher.warn(&warning);
+    for warning in resume::resume_packs(options, &mut queue)? {
+        sink.watcher.warn(&warning);
     }
 
-    let (sender, inbox) = mpsc::channel();
-    let (tasks, to_write) = mpsc::sync_channel(WRITES_WAITING);
-    let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), order.snapshot_every);
+    let (sender, messages) = mpsc::channel();
+    let (jobs, to_write) = mpsc::sync_channel(WRITES_WAITING);
+    let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), options.snapshot_every);
     let key = |index: usize| plan.stages[index].key.clone();
     let result = std::thread::scope(|scope| {
         // However this thread leaves, by an error or a panic: the workers stop, and what they still
@@ -177,17 +166,17 @@ pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watche
         let leaving = StopOnDrop(stop);
         // First: without it no worker could hand anything over.
         let out = sender.clone();
-        let keep = move || keeper::keep(&key, folder, order.lease, &to_write, &out);
+        let keep = move || checkpoint_writer::keep(&key, folder, options.lease, &to_write, &out);
         let keep = move || _ = catch_unwind(AssertUnwindSafe(keep));
         std::thread::Builder::new().spawn_scoped(scope, keep).context("the system gives no thread to write checkpoints")?;
         let wanted = engine.workers().max(1);
         let mut workers = 0;
         for number in 0..wanted {
-            let (out, keeper, shared) = (sender.clone(), tasks.clone(), &shared);
+            let (out, checkpoint_writer, shared) = (sender.clone(), jobs.clone(), &shared);
             let work = move || {
                 // Made here and not before: it reports its end when it is dropped, and a thread
                 // that was refused has none.
-                let worker = Worker { number, plan, engine, shared, out, keeper, pack: Cell::default() };
+                let worker = Worker { number, plan, engine, shared, out, checkpoint_writer, pack: Cell::default() };
                 // A worker that panics says so when it is dropped; that is enough.
                 _ = catch_unwind(AssertUnwindSafe(move || worker.work()));
             };
@@ -196,31 +185,31 @@ pub fn sweep(order: &Order, mut records: Records, stop: &Arc<AtomicBool>, watche
                 Err(error) if number == 0 => return Err(error).context("the system gives no thread to train on"),
                 Err(error) => {
                     let text = format!("the system gives no more threads ({error}): training with {workers} of {wanted} workers");
-                    ending.watcher.warn(&text);
+                    sink.watcher.warn(&text);
                     break;
                 }
             }
         }
         drop(sender); // the workers and the keeper have theirs
-        let mut listener = Listener::new(order, &shared, &mut ending, tasks, workers, deaths);
-        let result = listener.listen(&inbox).and_then(|()| listener.ending.writer.sync());
+        let mut coordinator = Coordinator::new(options, &shared, &mut sink, jobs, workers, crash_log);
+        let result = coordinator.run_until_done(&messages).and_then(|()| coordinator.sink.writer.sync());
         if result.is_ok() {
             std::mem::forget(leaving);
         } else {
-            let _ = listener.ending.writer.sync(); // records before the error are worth keeping; the error itself is told
+            let _ = coordinator.sink.writer.sync(); // records before the error are worth keeping; the error itself is told
         }
-        result.map(|()| (listener.death.take(), listener.gave_up))
+        result.map(|()| (coordinator.last_crash.take(), coordinator.gave_up))
     });
-    let _ = store::remove(&order.running()); // `status` looks at its age as well
-    let (death, gave_up) = result?;
-    tally.missing = order.stages().filter(|(_, stage)| !records.is_final(&stage.key)).count().saturating_sub(tally.failed);
-    tally.gave_up = gave_up && tally.missing > 0;
-    tally.interrupted = stop.load(Ordering::SeqCst) && tally.missing > 0 && !gave_up;
-    match death {
-        Some(why) if shared.has_work(MOST_DEATHS) && !tally.interrupted && !gave_up => {
+    let _ = store::remove(&options.running()); // `status` looks at its age as well
+    let (last_crash, gave_up) = result?;
+    summary.missing = options.stages().filter(|(_, stage)| !records.is_final(&stage.key)).count().saturating_sub(summary.failed);
+    summary.gave_up = gave_up && summary.missing > 0;
+    summary.interrupted = stop.load(Ordering::SeqCst) && summary.missing > 0 && !gave_up;
+    match last_crash {
+        Some(why) if shared.has_work(MAX_CRASHES) && !summary.interrupted && !gave_up => {
             bail!("every worker has died, the last one of: {why}\n  hint: the same command goes on from here")
         }
-        _ => Ok(tally),
+        _ => Ok(summary),
     }
 }
 

@@ -21,8 +21,8 @@ pub struct Queue {
     /// Packs that an earlier run left unfinished, or that are tried again; they go first, as they are.
     unfinished: Vec<Vec<usize>>,
     /// In how many workers' deaths a stage was at hand; such stages go last, the least suspect first.
-    deaths: HashMap<usize, usize>,
-    distrusted: Vec<Vec<usize>>,
+    crash_log: HashMap<usize, usize>,
+    quarantined: Vec<Vec<usize>>,
     /// Targets that wait, by their source.
     waiting: BTreeMap<usize, BTreeSet<usize>>,
     /// How many wait, by shape.
@@ -32,12 +32,12 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// `sizes` has the largest pack of each shape, `deaths` how many workers died with a stage in hand, `finished` says which stages need not run.
+    /// `sizes` has the largest pack of each shape, `crash_log` how many workers died with a stage in hand, `finished` says which stages need not run.
     pub fn new(
         plan: &Plan,
         workers: usize,
         sizes: HashMap<Arc<str>, usize>,
-        deaths: HashMap<usize, usize>,
+        crash_log: HashMap<usize, usize>,
         finished: impl Fn(usize) -> bool,
     ) -> Queue {
         let mut queue = Queue {
@@ -45,8 +45,8 @@ impl Queue {
             sizes,
             ready: HashMap::new(),
             unfinished: vec![],
-            deaths,
-            distrusted: vec![],
+            crash_log,
+            quarantined: vec![],
             waiting: BTreeMap::new(),
             coming: HashMap::new(),
             working: 0,
@@ -64,28 +64,28 @@ impl Queue {
     }
 
     fn add(&mut self, plan: &Plan, index: usize) {
-        if self.deaths.contains_key(&index) {
-            return self.distrusted.push(vec![index]);
+        if self.crash_log.contains_key(&index) {
+            return self.quarantined.push(vec![index]);
         }
         self.ready.entry(plan.stages[index].shape.clone()).or_default().insert(index);
     }
 
     /// Ready stages whose source `reason` speaks against, with its words.
     pub fn blocked(&self, plan: &Plan, reason: impl Fn(usize) -> Option<String>) -> Vec<(usize, String)> {
-        let ready: BTreeSet<usize> = self.ready.values().flatten().chain(self.distrusted.iter().flatten()).copied().collect();
+        let ready: BTreeSet<usize> = self.ready.values().flatten().chain(self.quarantined.iter().flatten()).copied().collect();
         ready.into_iter().filter_map(|index| plan.stages[index].source.and_then(&reason).map(|why| (index, why))).collect()
     }
 
     /// Takes a ready stage out; whether it was there.
     pub fn drop_stage(&mut self, plan: &Plan, index: usize) -> bool {
-        let distrusted = self.distrusted.iter().position(|pack| *pack == [index]);
-        distrusted.map(|at| self.distrusted.remove(at)).is_some()
+        let quarantined = self.quarantined.iter().position(|pack| *pack == [index]);
+        quarantined.map(|at| self.quarantined.remove(at)).is_some()
             || self.ready.get_mut(&plan.stages[index].shape).is_some_and(|stages| stages.remove(&index))
     }
 
     fn is_ready(&self, plan: &Plan, index: usize) -> bool {
         self.ready.get(&plan.stages[index].shape).is_some_and(|stages| stages.contains(&index))
-            || self.distrusted.iter().any(|pack| *pack == [index])
+            || self.quarantined.iter().any(|pack| *pack == [index])
     }
 
     /// Puts an unfinished pack together again, if all its stages are ready; whether it was.
@@ -93,9 +93,9 @@ impl Queue {
         let ready = !pack.is_empty() && pack.iter().all(|&index| self.is_ready(plan, index));
         if ready {
             pack.iter().for_each(|&index| _ = self.drop_stage(plan, index));
-            match self.suspicion(&pack) {
+            match self.crash_count(&pack) {
                 0 => self.unfinished.push(pack),
-                _ => self.distrusted.push(pack),
+                _ => self.quarantined.push(pack),
             }
         }
         ready
@@ -104,8 +104,8 @@ impl Queue {
     /// The next pack.
     pub fn take(&mut self, plan: &Plan) -> Option<Vec<usize>> {
         let pack = self.unfinished.pop().or_else(|| self.best(plan)).or_else(|| {
-            let least = (0..self.distrusted.len()).min_by_key(|&at| self.suspicion(&self.distrusted[at]))?;
-            Some(self.distrusted.remove(least))
+            let least = (0..self.quarantined.len()).min_by_key(|&at| self.crash_count(&self.quarantined[at]))?;
+            Some(self.quarantined.remove(least))
         })?;
         self.working += 1;
         Some(pack)
@@ -128,8 +128,8 @@ impl Queue {
     }
 
     /// The deaths of workers that a pack's stages have seen.
-    fn suspicion(&self, pack: &[usize]) -> usize {
-        pack.iter().filter_map(|index| self.deaths.get(index)).copied().max().unwrap_or(0)
+    fn crash_count(&self, pack: &[usize]) -> usize {
+        pack.iter().filter_map(|index| self.crash_log.get(index)).copied().max().unwrap_or(0)
     }
 
     /// A pack that was too large for the device: its stages are ready again, and packs of their shape have half the size. Gives that.
@@ -142,32 +142,32 @@ impl Queue {
     }
 
     /// A pack is to be tried again, first of all, in halves.
-    pub fn again(&mut self, pack: &[usize]) {
+    pub fn retry(&mut self, pack: &[usize]) {
         self.unfinished.extend(pack.chunks(pack.len().div_ceil(2).max(1)).map(<[usize]>::to_vec));
     }
 
     /// A worker died of a pack, or with it: it is tried again as it was, when nothing else is left.
-    pub fn distrust(&mut self, pack: &[usize]) {
-        pack.iter().for_each(|&index| *self.deaths.entry(index).or_default() += 1);
-        self.distrusted.push(pack.to_vec());
+    pub fn quarantine(&mut self, pack: &[usize]) {
+        pack.iter().for_each(|&index| *self.crash_log.entry(index).or_default() += 1);
+        self.quarantined.push(pack.to_vec());
     }
 
     /// A pack has left its worker.
-    pub fn put_down(&mut self) {
+    pub fn pack_done(&mut self) {
         self.working -= 1;
     }
 
     /// Nothing is ready but packs in whose hands so many workers died.
-    pub fn is_hopeless(&self, deaths: usize) -> bool {
+    pub fn only_crashing_left(&self, crash_log: usize) -> bool {
         self.unfinished.is_empty()
             && self.working == 0
             && self.ready.values().all(BTreeSet::is_empty)
-            && self.distrusted.iter().all(|pack| self.suspicion(pack) >= deaths)
+            && self.quarantined.iter().all(|pack| self.crash_count(pack) >= crash_log)
     }
 
     /// Nothing is ready, and nothing that could make something ready is in work.
     pub fn is_over(&self) -> bool {
-        self.distrusted.is_empty() && self.is_hopeless(0)
+        self.quarantined.is_empty() && self.only_crashing_left(0)
     }
 
     /// A stage has ended. Its targets become ready if it is done; else they are lost, and returned.

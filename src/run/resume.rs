@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value as Json;
 
 use super::queue::Queue;
-use super::Order;
+use super::SweepOptions;
 use crate::store::Checkpoint;
 
 /// What a snapshot is of.
@@ -19,11 +19,11 @@ enum Pack {
 /// Puts packs that were interrupted together again as they were, since their snapshot holds them
 /// together. Where the whole study is swept, snapshots of packs that are done, or cannot be read,
 /// are removed; shards leave each other's alone.
-pub fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
-    let (plan, whole) = (order.plan, order.part.is_whole());
+pub fn resume_packs(options: &SweepOptions, queue: &mut Queue) -> Result<Vec<String>> {
+    let (plan, whole) = (options.plan, options.part.is_whole());
     let mut warnings = vec![];
-    let index_of: HashMap<&str, usize> = order.stages().map(|(index, stage)| (stage.key.as_str(), index)).collect();
-    let Ok(entries) = std::fs::read_dir(order.folder.checkpoints()) else { return Ok(warnings) };
+    let index_of: HashMap<&str, usize> = options.stages().map(|(index, stage)| (stage.key.as_str(), index)).collect();
+    let Ok(entries) = std::fs::read_dir(options.folder.checkpoints()) else { return Ok(warnings) };
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
     let keys: BTreeSet<String> =
         entries.filter_map(|entry| Some(name(entry)?.strip_prefix("pack-")?.split('.').next()?.to_string())).collect();
@@ -33,7 +33,7 @@ pub fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
         Some(keys.iter().map(|key| index_of.get(key).copied()).collect::<Option<Vec<usize>>>().map_or(Pack::OfAnotherStudy, Pack::Known))
     };
     let mut others = 0;
-    for file in keys.iter().map(|key| order.folder.unfinished(key)) {
+    for file in keys.iter().map(|key| options.folder.unfinished(key)) {
         let mut pack = Checkpoint::text(&file).and_then(|text| stages(&text));
         if pack.is_none() && whole {
             // It may be damaged, and the one before it sound. A shard leaves to its neighbours what may be theirs.
@@ -55,7 +55,7 @@ pub fn resume_packs(order: &Order, queue: &mut Queue) -> Result<Vec<String>> {
     if whole && others > 0 {
         warnings.push(format!(
             "{others} unfinished packs in {} are of stages that are no longer in the study; they are kept",
-            order.folder.checkpoints().display()
+            options.folder.checkpoints().display()
         ));
     }
     Ok(warnings)

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::engine::{device_lost, out_of_memory, perhaps_out_of_memory, Ended, Engine, Epoch, Job, Link, PackEnd};
-use super::keeper::Task;
+use super::checkpoint_writer::WriteJob;
+use super::engine::{device_lost, out_of_memory, perhaps_out_of_memory, Engine, Epoch, Job, PackContext, PackOutcome, StageOutcome};
 use super::queue::Queue;
-use crate::caught::{caught, plain};
-use crate::hex::hex;
+use crate::base::catch_panic::{catch_panic, plain};
+use crate::base::hex::hex;
 use crate::plan::{Plan, Stage};
 use crate::store::{Array, Checkpoint, Folder, Status};
 
@@ -22,26 +22,26 @@ pub enum Message {
     Started(Vec<usize>),
     /// Of a stage; whether it was trained just now.
     Epoch(usize, Epoch, bool),
-    Ended(Finished),
+    PackFinished(FinishedPack),
     /// The models of a finished pack are on disk (and no longer in its ends).
-    Kept(Finished),
+    ModelsSaved(FinishedPack),
     /// Asked to stop, and did.
     Stopped(Vec<usize>),
     /// Too large for the device's memory.
     TooLarge(Vec<usize>),
     /// A worker can go on no more, and why: its device is lost, or it panicked. Its pack is not to blame.
-    Died(usize, Vec<usize>, String),
+    WorkerCrashed(usize, Vec<usize>, String),
     Warning(String),
     /// A worker has gone home.
-    Left,
+    WorkerExited,
     /// The store failed: nothing can go on.
-    Trouble(anyhow::Error),
+    StoreFailed(anyhow::Error),
 }
 
 /// A pack that ended.
-pub struct Finished {
+pub struct FinishedPack {
     pub pack: Vec<usize>,
-    pub ends: Vec<Ended>,
+    pub ends: Vec<StageOutcome>,
     pub seconds: f64,
     /// Its targets need not wait for its models to be on disk: they may have started already.
     pub released: bool,
@@ -84,19 +84,19 @@ impl<'a> Shared<'a> {
     }
 
     /// A pack failed and is to be tried again: in halves, so that one guilty replica does not take the others with it again.
-    pub fn again(&self, pack: &[usize]) {
-        self.give_back(|queue| queue.again(pack));
+    pub fn retry(&self, pack: &[usize]) {
+        self.give_back(|queue| queue.retry(pack));
     }
 
     /// A pack in whose hands a worker died.
-    pub fn distrust(&self, pack: &[usize]) {
-        self.give_back(|queue| queue.distrust(pack));
+    pub fn quarantine(&self, pack: &[usize]) {
+        self.give_back(|queue| queue.quarantine(pack));
     }
 
     fn give_back<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
         let mut queue = self.queue();
         let result = change(&mut queue);
-        queue.put_down();
+        queue.pack_done();
         drop(queue);
         self.changed.notify_all();
         result
@@ -112,13 +112,13 @@ impl<'a> Shared<'a> {
     }
 
     /// Whether something is left to be done that could be: not what so many workers have died of.
-    pub fn has_work(&self, deaths: usize) -> bool {
-        !self.queue().is_hopeless(deaths)
+    pub fn has_work(&self, crash_log: usize) -> bool {
+        !self.queue().only_crashing_left(crash_log)
     }
 
     /// A pack is wholly dealt with.
-    pub fn put_down(&self) {
-        self.queue().put_down();
+    pub fn pack_done(&self) {
+        self.queue().pack_done();
         self.changed.notify_all();
     }
 
@@ -148,7 +148,7 @@ pub struct Worker<'a> {
     pub engine: &'a dyn Engine,
     pub shared: &'a Shared<'a>,
     pub out: Sender<Message>,
-    pub keeper: SyncSender<Task>,
+    pub checkpoint_writer: SyncSender<WriteJob>,
     /// In work.
     pub pack: Cell<Option<Vec<usize>>>,
 }
@@ -157,9 +157,9 @@ pub struct Worker<'a> {
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.send(Message::Died(self.number, self.pack.take().unwrap_or_default(), "it panicked".into()));
+            self.send(Message::WorkerCrashed(self.number, self.pack.take().unwrap_or_default(), "it panicked".into()));
         }
-        self.send(Message::Left);
+        self.send(Message::WorkerExited);
     }
 }
 
@@ -174,11 +174,11 @@ impl Worker<'_> {
             self.send(Message::Started(pack.clone()));
             self.pack.set(Some(pack.clone()));
             let (outcome, seconds) = self.run(&pack);
-            let finished = |pack, ends| Message::Ended(Finished { pack, ends, seconds, released: false, lost: vec![] });
+            let finished = |pack, ends| Message::PackFinished(FinishedPack { pack, ends, seconds, released: false, lost: vec![] });
             let message = match outcome {
-                Ok(Ok(PackEnd::Finished(ends))) => finished(pack, ends),
-                Ok(Ok(PackEnd::Stopped)) => Message::Stopped(pack),
-                Ok(Err(error)) if device_lost(&error) => Message::Died(self.number, pack, plain(&format!("{error:#}"))),
+                Ok(Ok(PackOutcome::Finished(ends))) => finished(pack, ends),
+                Ok(Ok(PackOutcome::Stopped)) => Message::Stopped(pack),
+                Ok(Err(error)) if device_lost(&error) => Message::WorkerCrashed(self.number, pack, plain(&format!("{error:#}"))),
                 Ok(Err(error)) if pack.len() > 1 && perhaps_out_of_memory(&error) => Message::TooLarge(pack),
                 Ok(Err(error)) => {
                     let full = out_of_memory(&error);
@@ -186,9 +186,9 @@ impl Worker<'_> {
                     let ends = vec![failed(&plain(&format!("{error:#}"))); pack.len()];
                     finished(pack, ends)
                 }
-                Err(error) => Message::Trouble(error),
+                Err(error) => Message::StoreFailed(error),
             };
-            let leaves = matches!(message, Message::Died(..));
+            let leaves = matches!(message, Message::WorkerCrashed(..));
             self.send(message);
             self.pack.set(None);
             if leaves {
@@ -198,26 +198,33 @@ impl Worker<'_> {
     }
 
     /// What came of it, and how long it was trained, with what earlier sweeps did of it. The outer error is the store's, the inner one the engine's.
-    fn run(&self, pack: &[usize]) -> (Result<Result<PackEnd>>, f64) {
+    fn run(&self, pack: &[usize]) -> (Result<Result<PackOutcome>>, f64) {
         let key = pack_key(self.plan, pack);
         let now = Instant::now();
-        let link =
-            Wire { worker: self, pack, key: &key, started: now, before: Cell::new(0.0), last: Cell::new(now), trouble: Cell::new(None) };
+        let link = WorkerContext {
+            worker: self,
+            pack,
+            key: &key,
+            started: now,
+            before: Cell::new(0.0),
+            last: Cell::new(now),
+            store_error: Cell::new(None),
+        };
         let stages: Vec<Stage> = pack.iter().map(|&index| self.plan.stages[index].clone()).collect();
         let sources = stages.iter().map(|stage| stage.source.map(|source| self.plan.stages[source].key.clone())).collect();
         let job = Job { key: key.clone(), stages, sources };
         // libtorch's errors arrive as panics from tch's plain methods. They, like any other panic, fail this pack only.
-        let outcome = caught(|| self.engine.run(self.number, &job, &link));
-        let outcome = match link.trouble.take() {
-            Some(trouble) => Err(trouble),
+        let outcome = catch_panic(|| self.engine.run(self.number, &job, &link));
+        let outcome = match link.store_error.take() {
+            Some(store_error) => Err(store_error),
             None => Ok(outcome.and_then(|ended| ended)),
         };
         (outcome, link.seconds())
     }
 }
 
-pub fn failed(error: &str) -> Ended {
-    Ended { status: Status::Failed, metrics: Default::default(), history: vec![], error: Some(error.into()), model: None }
+pub fn failed(error: &str) -> StageOutcome {
+    StageOutcome { status: Status::Failed, metrics: Default::default(), history: vec![], error: Some(error.into()), model: None }
 }
 
 /// Names a pack by its stages, so that its snapshot is found again.
@@ -228,7 +235,7 @@ pub fn pack_key(plan: &Plan, pack: &[usize]) -> String {
 }
 
 /// A pack's line to the sweep and to its own snapshot.
-struct Wire<'a> {
+struct WorkerContext<'a> {
     worker: &'a Worker<'a>,
     pack: &'a [usize],
     key: &'a str,
@@ -237,10 +244,10 @@ struct Wire<'a> {
     before: Cell<f64>,
     /// When it was last saved.
     last: Cell<Instant>,
-    trouble: Cell<Option<anyhow::Error>>,
+    store_error: Cell<Option<anyhow::Error>>,
 }
 
-impl Link for Wire<'_> {
+impl PackContext for WorkerContext<'_> {
     fn epoch(&self, index: usize, epoch: &Epoch, trained: bool) {
         self.worker.send(Message::Epoch(self.pack[index], epoch.clone(), trained));
     }
@@ -258,20 +265,20 @@ impl Link for Wire<'_> {
         let keys: Vec<&str> = self.pack.iter().map(|&index| self.worker.plan.stages[index].key.as_str()).collect();
         let text = serde_json::json!({ "stages": keys, "seconds": self.seconds(), "state": snapshot.text }).to_string();
         let snapshot = Checkpoint { text, ..snapshot };
-        let _ = self.worker.keeper.send(Task::Snapshot(self.worker.shared.folder.unfinished(self.key), snapshot));
+        let _ = self.worker.checkpoint_writer.send(WriteJob::Snapshot(self.worker.shared.folder.unfinished(self.key), snapshot));
         // see `send`
     }
 
     fn model(&self, source: &str) -> Result<Vec<Array>> {
         let path = self.worker.shared.folder.model(source);
         let read = Checkpoint::read(&path).and_then(|model| model.with_context(|| format!("{} has gone", path.display())));
-        Ok(self.or_trouble(read)?.arrays)
+        Ok(self.or_store_error(read)?.arrays)
     }
 
     fn resume(&self) -> Result<Option<Checkpoint>> {
         let path = self.worker.shared.folder.unfinished(self.key);
         let read = Checkpoint::newest(&path, &mut |warning| self.worker.send(Message::Warning(warning.into())));
-        Ok(self.or_trouble(read)?.and_then(|snapshot| {
+        Ok(self.or_store_error(read)?.and_then(|snapshot| {
             let outer: serde_json::Value = serde_json::from_str(&snapshot.text).ok()?;
             let text = outer["state"].as_str()?.to_string();
             self.before.set(outer["seconds"].as_f64().unwrap_or(0.0));
@@ -280,16 +287,16 @@ impl Link for Wire<'_> {
     }
 }
 
-impl Wire<'_> {
+impl WorkerContext<'_> {
     fn seconds(&self) -> f64 {
         self.before.get() + self.started.elapsed().as_secs_f64()
     }
 
     /// An error of the store is the sweep's: the pack is not to blame.
-    fn or_trouble<T>(&self, read: Result<T>) -> Result<T> {
+    fn or_store_error<T>(&self, read: Result<T>) -> Result<T> {
         read.map_err(|error| {
             let text = format!("{error:#}");
-            self.trouble.set(Some(error));
+            self.store_error.set(Some(error));
             anyhow::anyhow!(text)
         })
     }

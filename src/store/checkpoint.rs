@@ -11,7 +11,7 @@ use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
 use super::{remove, write_atomic, write_atomic_after};
-use crate::hex::hex;
+use crate::base::hex::hex;
 
 /// A named array in row-major order.
 #[derive(Debug, Clone, PartialEq)]

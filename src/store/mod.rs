@@ -12,7 +12,7 @@
 //! ```
 
 mod checkpoint;
-mod deaths;
+mod crash_log;
 mod lease;
 mod manifest;
 mod record;
@@ -29,8 +29,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 pub use checkpoint::{Array, Checkpoint};
-pub use deaths::Deaths;
-pub use lease::{occupants, Held, Lease, LeaseLost, Occupant};
+pub use crash_log::CrashLog;
+pub use lease::{occupants, Lease, LeaseLost, Occupant, OnConflict};
 pub use manifest::{commit, host, now, program, Manifest};
 pub use record::{full_records, histories, FullRecord, NewerRecord, Record, Records, Status, Writer, RECORD_VERSION};
 pub use ridge_record::RidgeRecord;

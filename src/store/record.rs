@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use super::{is_of_writer, Folder, Lease};
-use crate::hex::hex;
+use crate::base::hex::hex;
 use crate::plan::StageKind;
 
 /// The version this program writes. Newer ones are refused, older ones are read.
@@ -127,7 +127,7 @@ impl Records {
     /// How each stage ended, and nothing else of its record: a million of them are 100 MB.
     pub fn statuses(folder: &Folder) -> Result<(HashMap<String, Status>, Vec<String>)> {
         #[derive(Deserialize)]
-        struct Brief {
+        struct BriefLine {
             key: String,
             status: Status,
         }
@@ -136,7 +136,7 @@ impl Records {
             folder,
             "its stage counts as missing, unless it has run again",
             |_| true,
-            |Brief { key, status }| {
+            |BriefLine { key, status }| {
                 let known = statuses.entry(key).or_insert(status);
                 if *known == Status::Failed {
                     *known = status;
@@ -208,12 +208,12 @@ impl Records {
 /// The epochs of some stages by stage key, an object for each epoch.
 pub fn histories(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<HashMap<String, Vec<Json>>> {
     #[derive(Deserialize)]
-    struct Course {
+    struct HistoryLine {
         key: String,
         history: Vec<Json>,
     }
     let mut all: HashMap<String, Vec<Json>> = HashMap::new();
-    let add = |course: Course| {
+    let add = |course: HistoryLine| {
         let known = all.entry(course.key).or_default();
         if known.is_empty() {
             *known = course.history;
@@ -339,15 +339,15 @@ fn files(folder: &Folder) -> Result<Vec<PathBuf>> {
 /// The outer error is a newer program's line, the inner one says what is wrong with a damaged one.
 fn parse<R: DeserializeOwned>(line: &[u8]) -> Result<Result<R, String>> {
     #[derive(Deserialize)]
-    struct Version {
+    struct VersionLine {
         version: u64,
     }
     let seal = sealed(line);
     if seal == Some(false) {
         return Ok(Err("its checksum does not match".into()));
     }
-    let version = match serde_json::from_slice::<Version>(line) {
-        Ok(Version { version }) => version,
+    let version = match serde_json::from_slice::<VersionLine>(line) {
+        Ok(VersionLine { version }) => version,
         Err(_) => return Ok(Err("it is no JSON object with a version".into())),
     };
     if version > u64::from(RECORD_VERSION) {

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::record::read_lines;
 use super::Folder;
+use crate::base::interval::Interval;
 
 /// A risk: predicted, and simulated with its standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -17,17 +18,9 @@ pub struct Risk {
     pub error: f64,
 }
 
-/// A simulated number with its 95% interval; bounds that do not exist are null.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    pub estimate: Option<f64>,
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-}
-
 /// An optimal penalty. `edge`: null inside, `zero` or `infinite` at a boundary; λ = ∞ is null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Optimum {
+pub struct OptimumRecord {
     pub predicted: Option<f64>,
     pub edge: Option<String>,
     /// Other local minima of the prediction.
@@ -50,7 +43,7 @@ pub struct AtLambda1 {
     pub transfer: Vec<Risk>,
     /// R_S − R_TL for each λ₀.
     pub gain: Vec<Risk>,
-    pub optimum: Optimum,
+    pub optimum: OptimumRecord,
     /// λ₀*/λ_S*.
     pub ratio: Option<f64>,
     pub simulated_ratio: Option<Interval>,
@@ -71,7 +64,7 @@ pub struct AtLambda1 {
 
 /// One target of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Target {
+pub struct TargetRecord {
     pub name: Option<String>,
     pub weight: f64,
     pub rho: f64,
@@ -80,11 +73,11 @@ pub struct Target {
 
 /// One λ₀ for all targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Compromise {
+pub struct CompromiseRecord {
     pub objective: String,
     /// Whether this is the one the study asks for.
     pub asked: bool,
-    pub optimum: Optimum,
+    pub optimum: OptimumRecord,
     /// For each target: its risk at the compromise above its best.
     pub regret: Vec<f64>,
     pub simulated_regret: Vec<Option<Interval>>,
@@ -107,9 +100,9 @@ pub struct RidgeRecord {
     pub source: Vec<Risk>,
     /// The standard deviation of one draw's source risk, for each λ₀.
     pub source_spread: Vec<f64>,
-    pub source_optimum: Optimum,
-    pub targets: Vec<Target>,
-    pub compromises: Vec<Compromise>,
+    pub source_optimum: OptimumRecord,
+    pub targets: Vec<TargetRecord>,
+    pub compromises: Vec<CompromiseRecord>,
     pub draws: usize,
     pub sampler: String,
     /// Seconds of this case's share of the draws.

@@ -3,22 +3,23 @@
 use ndarray::{Array1, Array2, Axis};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::estimate::{mean_error, Estimate};
+use super::estimate::mean_error;
 use super::linalg::product;
 use super::loo::Loo;
 use super::TheoryError;
+use crate::base::interval::Interval;
 
 /// ρ̂ = ⟨β₀,β₁⟩/‖β₀‖² in the fit's units (summed over responses), bias-corrected, with Fieller's
 /// 95% interval. A bound that does not exist (β₀ is not told from 0) is infinite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Alignment {
-    pub rho: Estimate,
-    pub method: Method,
+    pub rho: Interval,
+    pub method: AlignmentMethod,
 }
 
 /// What the data allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub enum AlignmentMethod {
     /// Both designs have full column rank and rows to spare: least-squares coefficients,
     /// homoscedastic noise.
     Coefficients,
@@ -47,12 +48,14 @@ impl Lack {
     }
 }
 
-impl Method {
+impl AlignmentMethod {
     pub fn words(self) -> String {
         match self {
-            Method::Coefficients => "least-squares coefficients of both tasks".into(),
-            Method::SourceCovariance(lack) => format!("{}: the source's feature covariance is used for both", lack.words("target")),
-            Method::Marginal { task, lack } => {
+            AlignmentMethod::Coefficients => "least-squares coefficients of both tasks".into(),
+            AlignmentMethod::SourceCovariance(lack) => {
+                format!("{}: the source's feature covariance is used for both", lack.words("target"))
+            }
+            AlignmentMethod::Marginal { task, lack } => {
                 format!("{}: feature–response covariances, exact only for uncorrelated features", lack.words(task))
             }
         }
@@ -128,7 +131,7 @@ pub fn alignment(
             let second = (&s.inverse * &s.inverse).sum() * (&s.noise * &s.noise).sum();
             let var_bottom = 4.0 * covariance(&s.noise, &s.beta, &s.inverse, &s.beta) - 2.0 * second;
             let between = 2.0 * covariance(&s.noise, &s.beta, &s.inverse, &t.beta);
-            ((top, bottom, var_top, var_bottom, between), n0.min(n1) - p - lost, Method::Coefficients)
+            ((top, bottom, var_top, var_bottom, between), n0.min(n1) - p - lost, AlignmentMethod::Coefficients)
         }
         (Ok(s), Err(lack)) if n0 > p + 2.0 + lost && n1 > 2.0 + lost => {
             // P: (n − p − 1)(XᵀX)⁻¹ is unbiased for Σ⁻¹.
@@ -151,7 +154,7 @@ pub fn alignment(
             let var_top = error * error + covariance(&s.noise, &beta1, &s.inverse, &beta1);
             let var_bottom = 4.0 * covariance(&s.noise, &s.beta, &s.inverse, &s.beta);
             let between = 2.0 * covariance(&s.noise, &s.beta, &s.inverse, &beta1);
-            ((top, bottom, var_top, var_bottom, between), n1 - 1.0 - lost, Method::SourceCovariance(*lack))
+            ((top, bottom, var_top, var_bottom, between), n1 - 1.0 - lost, AlignmentMethod::SourceCovariance(*lack))
         }
         (source, target) => {
             let (task, lack) = match (source, target) {
@@ -171,7 +174,7 @@ pub fn alignment(
             (
                 (top, bottom, error(&u) + error(&v), 4.0 * error(&pairs), 2.0 * between),
                 n0.min(n1) - 1.0 - lost,
-                Method::Marginal { task, lack },
+                AlignmentMethod::Marginal { task, lack },
             )
         }
     };
@@ -181,7 +184,7 @@ pub fn alignment(
 
 /// Fieller's 95% interval of top/bottom: the ρ that `top − ρ·bottom = 0` does not contradict.
 /// Infinite bounds where bottom is not told from 0. `t`: the quantile.
-fn fieller(top: f64, bottom: f64, var_top: f64, var_bottom: f64, between: f64, t: f64) -> Estimate {
+fn fieller(top: f64, bottom: f64, var_top: f64, var_bottom: f64, between: f64, t: f64) -> Interval {
     let z2 = t * t;
     let a = bottom * bottom - z2 * var_bottom;
     let b = top * bottom - z2 * between;
@@ -190,9 +193,9 @@ fn fieller(top: f64, bottom: f64, var_top: f64, var_bottom: f64, between: f64, t
     // Without noise the root is 0 up to rounding.
     let root = rounded_to_zero(b * b - a * c, b * b);
     if bottom.is_nan() || a <= 0.0 || root < 0.0 || bottom <= 0.0 {
-        return Estimate { estimate, low: f64::NEG_INFINITY, high: f64::INFINITY };
+        return Interval { estimate, range: Some((f64::NEG_INFINITY, f64::INFINITY)) };
     }
-    Estimate { estimate, low: (b - root.sqrt()) / a, high: (b + root.sqrt()) / a }
+    Interval { estimate, range: Some(((b - root.sqrt()) / a, (b + root.sqrt()) / a)) }
 }
 
 /// A difference that is rounding beside the `size` of its terms.

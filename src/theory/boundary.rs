@@ -16,30 +16,30 @@ use super::TheoryError;
 
 /// What a condition says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TransferEffect {
     Helps,
     Hurts,
     /// Within rounding of R_S: the prior is not used (λ₁ = 0 with n₁ ≥ p), or β̂₀ = 0.
     Neither,
 }
 
-impl Verdict {
+impl TransferEffect {
     /// Of a margin; `scale` is the size of the terms that it is a difference of.
-    fn of(margin: f64, scale: f64) -> Verdict {
+    fn of(margin: f64, scale: f64) -> TransferEffect {
         if margin.abs() <= 1e-12 * scale {
-            Verdict::Neither
+            TransferEffect::Neither
         } else if margin > 0.0 {
-            Verdict::Helps
+            TransferEffect::Helps
         } else {
-            Verdict::Hurts
+            TransferEffect::Hurts
         }
     }
 
     pub fn as_str(self) -> &'static str {
         match self {
-            Verdict::Helps => "helps",
-            Verdict::Hurts => "hurts",
-            Verdict::Neither => "neither",
+            TransferEffect::Helps => "helps",
+            TransferEffect::Hurts => "hurts",
+            TransferEffect::Neither => "neither",
         }
     }
 }
@@ -48,7 +48,7 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Condition {
     pub margin: f64,
-    pub verdict: Verdict,
+    pub verdict: TransferEffect,
 }
 
 /// The three conditions at one (λ₀, λ₁).
@@ -74,7 +74,7 @@ impl Boundary {
         let condition = |variance: &[f64]| {
             let cost = dot(&weights, variance);
             let margin = gain - size - cost;
-            Condition { margin, verdict: Verdict::of(margin, gain.abs() + size + cost) }
+            Condition { margin, verdict: TransferEffect::of(margin, gain.abs() + size + cost) }
         };
         let full = condition(&prior.variance);
         let isotropic = problem.source.covariance.is_identity() && problem.target.covariance.is_identity();
@@ -98,5 +98,5 @@ fn ridgeless(problem: &Problem) -> Option<Condition> {
     let (gain, size) = (2.0 * dot(&problem.w0, &problem.w1), dot(&problem.w0, &problem.w0));
     let cost = problem.source.noise * p as f64 / (gap - 1) as f64;
     let margin = gain - size - cost;
-    Some(Condition { margin, verdict: Verdict::of(margin, gain.abs() + size + cost) })
+    Some(Condition { margin, verdict: TransferEffect::of(margin, gain.abs() + size + cost) })
 }

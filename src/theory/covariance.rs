@@ -10,11 +10,11 @@ use super::TheoryError;
 pub struct Covariance {
     /// Eigenvalues, each > 0; in the order of the coordinates where Σ is diagonal, ascending where it is full.
     spectrum: Vec<f64>,
-    form: Form,
+    form: CovarianceForm,
 }
 
 #[derive(Debug, Clone)]
-enum Form {
+enum CovarianceForm {
     Identity,
     Diagonal,
     /// Eigenvectors in columns, Σ itself, and L with Σ = LLᵀ.
@@ -28,7 +28,7 @@ enum Form {
 impl Covariance {
     /// Σ = I.
     pub fn identity(p: usize) -> Covariance {
-        Covariance { spectrum: vec![1.0; p], form: Form::Identity }
+        Covariance { spectrum: vec![1.0; p], form: CovarianceForm::Identity }
     }
 
     /// Σ = diag(spectrum).
@@ -43,7 +43,7 @@ impl Covariance {
             Some(i) => {
                 Err(TheoryError::new("covariance", format!("eigenvalue {i} is {}; all must be finite numbers above 0", spectrum[i])))
             }
-            None => Ok(Covariance { spectrum, form: Form::Diagonal }),
+            None => Ok(Covariance { spectrum, form: CovarianceForm::Diagonal }),
         }
     }
 
@@ -96,7 +96,7 @@ impl Covariance {
             return bad(format!("the matrix is not positive definite: its smallest eigenvalue is {least:.3e}, its largest {most:.3e}"));
         }
         let Some(root) = cholesky(matrix.view()) else { return bad("the matrix is not positive definite".into()) };
-        Ok(Covariance { spectrum: values, form: Form::Full { vectors, matrix, root } })
+        Ok(Covariance { spectrum: values, form: CovarianceForm::Full { vectors, matrix, root } })
     }
 
     /// Scaled to mean eigenvalue 1.
@@ -106,7 +106,7 @@ impl Covariance {
         if let Some(d) = self.spectrum.iter().find(|d| !(**d > 0.0 && d.is_finite())) {
             return Err(TheoryError::new("covariance", format!("scaled to mean 1, an eigenvalue is {d}")));
         }
-        if let Form::Full { matrix, root, .. } = &mut self.form {
+        if let CovarianceForm::Full { matrix, root, .. } = &mut self.form {
             *matrix /= mean;
             *root /= mean.sqrt();
         }
@@ -118,7 +118,7 @@ impl Covariance {
     }
 
     pub fn is_identity(&self) -> bool {
-        matches!(self.form, Form::Identity) || self.spectrum.iter().all(|d| *d == 1.0)
+        matches!(self.form, CovarianceForm::Identity) || self.spectrum.iter().all(|d| *d == 1.0)
     }
 
     /// Eigenvalues, in the order of [`Covariance::vectors`].
@@ -129,7 +129,7 @@ impl Covariance {
     /// Eigenvectors in columns; none where they are the coordinates themselves.
     pub fn vectors(&self) -> Option<&Array2<f64>> {
         match &self.form {
-            Form::Full { vectors, .. } => Some(vectors),
+            CovarianceForm::Full { vectors, .. } => Some(vectors),
             _ => None,
         }
     }
@@ -152,7 +152,7 @@ impl Covariance {
     /// `vᵀΣv`.
     pub fn norm2(&self, v: ArrayView1<f64>) -> f64 {
         match &self.form {
-            Form::Full { matrix, .. } => apply(matrix.view(), v).dot(&v),
+            CovarianceForm::Full { matrix, .. } => apply(matrix.view(), v).dot(&v),
             _ => self.spectrum.iter().zip(&v).map(|(d, x)| d * x * x).sum(),
         }
     }
@@ -160,7 +160,7 @@ impl Covariance {
     /// `vᵀΣv` for each column v.
     pub fn norms2(&self, columns: &Array2<f64>) -> Vec<f64> {
         match &self.form {
-            Form::Full { matrix, .. } => {
+            CovarianceForm::Full { matrix, .. } => {
                 let image = product(matrix.view(), columns.view());
                 columns.columns().into_iter().zip(image.columns()).map(|(a, b)| a.dot(&b)).collect()
             }
@@ -171,16 +171,16 @@ impl Covariance {
     /// Rows of standard normal variates become rows of N(0, Σ).
     pub fn colour(&self, z: Array2<f64>) -> Array2<f64> {
         match &self.form {
-            Form::Identity => z,
-            Form::Diagonal => z * &Array1::from_iter(self.spectrum.iter().map(|d| d.sqrt())),
-            Form::Full { root, .. } => product(z.view(), root.t()),
+            CovarianceForm::Identity => z,
+            CovarianceForm::Diagonal => z * &Array1::from_iter(self.spectrum.iter().map(|d| d.sqrt())),
+            CovarianceForm::Full { root, .. } => product(z.view(), root.t()),
         }
     }
 
     /// `VᵀΣV` for V with orthonormal columns.
     pub fn conjugate(&self, v: &Array2<f64>) -> Array2<f64> {
         let image = match &self.form {
-            Form::Full { matrix, .. } => product(matrix.view(), v.view()),
+            CovarianceForm::Full { matrix, .. } => product(matrix.view(), v.view()),
             _ => v * &Array1::from_iter(self.spectrum.iter().copied()).insert_axis(ndarray::Axis(1)),
         };
         product(v.t(), image.view())
@@ -189,7 +189,7 @@ impl Covariance {
     /// Σ as a matrix.
     pub fn to_matrix(&self) -> Array2<f64> {
         match &self.form {
-            Form::Full { matrix, .. } => matrix.clone(),
+            CovarianceForm::Full { matrix, .. } => matrix.clone(),
             _ => Array2::from_diag(&Array1::from_iter(self.spectrum.iter().copied())),
         }
     }

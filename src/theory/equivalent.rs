@@ -1,7 +1,7 @@
 //! Deterministic equivalents, second order included, for any Σ₀ and Σ₁.
 //!
 //! For a design with covariance Σ (eigenvalues dᵢ), n rows and penalty λ, τ > 0 solves `n = λ/τ + tr[Σ(Σ+τI)⁻¹]`. With the
-//! shrinkage `sᵢ = τ/(dᵢ+τ)` and `df₂ = Σᵢ(1−sᵢ)²`, every risk here has one form ([`Curve`]):
+//! shrinkage `sᵢ = τ/(dᵢ+τ)` and `df₂ = Σᵢ(1−sᵢ)²`, every risk here has one form ([`RiskCurve`]):
 //!
 //! ```text
 //! R(τ; g) = (n·Σᵢ dᵢsᵢ²gᵢ + σ²·df₂) / (n − df₂)
@@ -185,25 +185,25 @@ impl Spectrum<'_> {
 
 /// A risk and its derivative in τ.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Value {
+pub struct RiskAndSlope {
     pub risk: f64,
     pub slope: f64,
 }
 
 /// The risk of ridge as a function of τ, for a signal of second moments `g` along Σ's eigenvectors.
 #[derive(Debug, Clone, Copy)]
-pub struct Curve<'a> {
+pub struct RiskCurve<'a> {
     pub spectrum: Spectrum<'a>,
     pub noise: f64,
     pub g: &'a [f64],
 }
 
-impl Curve<'_> {
+impl RiskCurve<'_> {
     /// R(τ; g) and ∂R/∂τ.
-    pub fn at(&self, tau: f64) -> Value {
+    pub fn at(&self, tau: f64) -> RiskAndSlope {
         let Spectrum { d, n } = self.spectrum;
         if tau.is_infinite() {
-            return Value { risk: d.iter().zip(self.g).map(|(d, g)| d * g).sum(), slope: 0.0 };
+            return RiskAndSlope { risk: d.iter().zip(self.g).map(|(d, g)| d * g).sum(), slope: 0.0 };
         }
         let [bias, dbias, df2, ddf2, shrunk] = sums(d, self.g, |d, g| {
             let q = 1.0 / (d + tau);
@@ -213,7 +213,7 @@ impl Curve<'_> {
         });
         let (top, left) = (n * bias + self.noise * df2, (n - d.len() as f64) + shrunk); // n − df₂
         let risk = top / left;
-        Value { risk, slope: (n * dbias + self.noise * ddf2 + risk * ddf2) / left }
+        RiskAndSlope { risk, slope: (n * dbias + self.noise * ddf2 + risk * ddf2) / left }
     }
 
     /// R(τ; g) alone.
@@ -243,7 +243,7 @@ impl Curve<'_> {
 
 /// How the eigenbases of Σ₀ and Σ₁ lie to each other.
 #[derive(Debug, Clone)]
-enum Overlap {
+enum EigenbasisOverlap {
     Same,
     /// M = U₁ᵀU₀ and its entries squared.
     Turned {
@@ -265,7 +265,7 @@ pub struct Problem {
     w1_own: Vec<f64>,
     w0_squared: Vec<f64>,
     w1_squared: Vec<f64>,
-    overlap: Overlap,
+    overlap: EigenbasisOverlap,
 }
 
 /// What β̂₀ at one λ₀ gives the target: everything that depends on λ₀.
@@ -309,12 +309,12 @@ impl Problem {
             _ => false,
         };
         let overlap = if same {
-            Overlap::Same
+            EigenbasisOverlap::Same
         } else {
             let identity = Array2::eye(p);
             let m = product(u1.unwrap_or(&identity).t(), u0.unwrap_or(&identity).view());
             let squared = &m * &m;
-            Overlap::Turned { m, squared }
+            EigenbasisOverlap::Turned { m, squared }
         };
         let (w0_own, w1_own) = (own(u0, &w0), own(u1, &w1));
         let square = |w: &[f64]| w.iter().map(|v| v * v).collect();
@@ -332,18 +332,18 @@ impl Problem {
     }
 
     /// The source risk E‖β̂₀ − w₀‖²_Σ₀ as a function of τ₀.
-    pub fn source_risk(&self) -> Curve<'_> {
-        Curve { spectrum: self.source.spectrum(), noise: self.source.noise, g: &self.w0_squared }
+    pub fn source_risk(&self) -> RiskCurve<'_> {
+        RiskCurve { spectrum: self.source.spectrum(), noise: self.source.noise, g: &self.w0_squared }
     }
 
     /// The from-scratch risk E‖β̂₁ˢ − w₁‖²_Σ₁ as a function of τ₁.
-    pub fn scratch_risk(&self) -> Curve<'_> {
-        Curve { spectrum: self.target.spectrum(), noise: self.target.noise, g: &self.w1_squared }
+    pub fn scratch_risk(&self) -> RiskCurve<'_> {
+        RiskCurve { spectrum: self.target.spectrum(), noise: self.target.noise, g: &self.w1_squared }
     }
 
     /// The transfer risk E‖β̂₁ᵀᴸ − w₁‖²_Σ₁ as a function of τ₁.
-    pub fn transfer_risk<'a>(&'a self, prior: &'a Prior) -> Curve<'a> {
-        Curve { spectrum: self.target.spectrum(), noise: self.target.noise, g: &prior.g }
+    pub fn transfer_risk<'a>(&'a self, prior: &'a Prior) -> RiskCurve<'a> {
+        RiskCurve { spectrum: self.target.spectrum(), noise: self.target.noise, g: &prior.g }
     }
 
     /// β̂₀ at τ₀, as the target sees it. O(p) where Σ₀ and Σ₁ share eigenvectors, O(p²) where they do not.
@@ -385,8 +385,8 @@ impl Problem {
         let kappa = (noise + bias) / left;
         let dkappa = (dbias + kappa * ddf2) / left;
         let (mean, dmean, spread, dspread) = match &self.overlap {
-            Overlap::Same => (mean, dmean, spread, dspread),
-            Overlap::Turned { m, squared } => {
+            EigenbasisOverlap::Same => (mean, dmean, spread, dspread),
+            EigenbasisOverlap::Turned { m, squared } => {
                 let turn = |by: &Array2<f64>, v: Vec<f64>| by.dot(&Array1::from_vec(v)).to_vec();
                 (turn(m, mean), turn(m, dmean), turn(squared, spread), turn(squared, dspread))
             }
@@ -404,7 +404,7 @@ impl Problem {
 
     /// E(β̂₀ − w₁)ᵢ² along Σ₁'s eigenvectors at τ₀: [`Prior::g`] without its derivative.
     fn second_moments(&self, tau0: f64) -> Vec<f64> {
-        if matches!(self.overlap, Overlap::Turned { .. }) || tau0.is_infinite() {
+        if matches!(self.overlap, EigenbasisOverlap::Turned { .. }) || tau0.is_infinite() {
             return self.prior(tau0).g;
         }
         let Spectrum { d, n } = self.source.spectrum();
@@ -447,7 +447,7 @@ impl Problem {
             tau0,
             tau1,
             source: self.source_risk().risk(tau0),
-            transfer: Curve { g: &g, ..self.scratch_risk() }.risk(tau1),
+            transfer: RiskCurve { g: &g, ..self.scratch_risk() }.risk(tau1),
             scratch: self.scratch_risk().risk(tau1),
         })
     }
@@ -464,7 +464,7 @@ impl Problem {
             let tau0 = self.source.spectrum().tau(l0)?;
             let g = self.second_moments(tau0);
             let source = self.source_risk().risk(tau0);
-            let transfer = Curve { g: &g, ..self.scratch_risk() };
+            let transfer = RiskCurve { g: &g, ..self.scratch_risk() };
             out.extend(tau1.iter().zip(&scratch).map(|(&tau1, &scratch)| Risks {
                 tau0,
                 tau1,

@@ -7,41 +7,24 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::optimum::Edge;
+use super::optimum::Extreme;
+use crate::base::interval::Interval;
 
 /// Half the width of a 95% interval of n draws, in standard errors; infinite for fewer than two.
 fn half_width(n: usize) -> f64 {
     StudentsT::new(0.0, 1.0, n as f64 - 1.0).map_or(f64::INFINITY, |law| law.inverse_cdf(0.975))
 }
 
-/// A mean with its 95% interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    pub estimate: f64,
-    pub low: f64,
-    pub high: f64,
+/// The mean of independent values with its 95% interval; with fewer than two values, no interval.
+pub fn mean_interval(values: &[f64]) -> Interval {
+    let (mean, error) = mean_error(values);
+    interval_from_error(mean, error, values.len())
 }
 
-impl Estimate {
-    /// Of independent values; with fewer than two, no interval (low and high are NaN).
-    pub fn of_mean(values: &[f64]) -> Estimate {
-        let (mean, error) = mean_error(values);
-        Estimate::from_error(mean, error, values.len())
-    }
-
-    /// `error`: the standard error from n draws.
-    pub fn from_error(estimate: f64, error: f64, n: usize) -> Estimate {
-        let half = half_width(n) * error;
-        Estimate { estimate, low: estimate - half, high: estimate + half }
-    }
-
-    pub fn holds(&self, value: f64) -> bool {
-        self.low <= value && value <= self.high
-    }
-
-    pub fn map(self, f: impl Fn(f64) -> f64) -> Estimate {
-        Estimate { estimate: f(self.estimate), low: f(self.low), high: f(self.high) }
-    }
+/// `error`: the standard error from n draws; NaN gives no interval.
+pub fn interval_from_error(estimate: f64, error: f64, n: usize) -> Interval {
+    let half = half_width(n) * error;
+    Interval { estimate, range: (!half.is_nan()).then_some((estimate - half, estimate + half)) }
 }
 
 /// Mean and standard error of the mean.
@@ -58,14 +41,14 @@ pub enum Argmin {
     /// log λ, and each draw's influence on it. Not `resolved`: the grid is too coarse for an interval to mean anything.
     Inside { log_lambda: f64, influence: Vec<f64>, resolved: bool },
     /// The smallest mean is at an end of the grid.
-    AtEdge { lambda: f64, edge: Edge },
+    AtExtreme { lambda: f64, edge: Extreme },
 }
 
 impl Argmin {
     pub fn lambda(&self) -> f64 {
         match self {
             Argmin::Inside { log_lambda, .. } => log_lambda.exp(),
-            Argmin::AtEdge { lambda, .. } => *lambda,
+            Argmin::AtExtreme { lambda, .. } => *lambda,
         }
     }
 }
@@ -139,10 +122,10 @@ pub fn argmin(grid: &[f64], curves: &[Vec<f64>]) -> Option<Argmin> {
     }
     let best = (0..order.len()).min_by(|&a, &b| means[order[a]].total_cmp(&means[order[b]]))?;
     if best == 0 || best < positive {
-        return Some(Argmin::AtEdge { lambda: grid[order[best]], edge: Edge::Zero });
+        return Some(Argmin::AtExtreme { lambda: grid[order[best]], edge: Extreme::Zero });
     }
     if best + 1 == order.len() {
-        return Some(Argmin::AtEdge { lambda: grid[order[best]], edge: Edge::Infinite });
+        return Some(Argmin::AtExtreme { lambda: grid[order[best]], edge: Extreme::Infinite });
     }
     if best == positive {
         // Between 0 and the second positive λ: log λ cannot say where.
@@ -202,27 +185,27 @@ fn derivative(polynomial: &[f64], x: f64, times: usize) -> f64 {
     (times..polynomial.len()).rev().fold(0.0, |sum, k| sum * x + polynomial[k] * factor(k))
 }
 
-/// exp(û₀ − û_S) with its interval, from the same draws. None where either optimum is at an edge; without an interval (NaN bounds)
+/// exp(û₀ − û_S) with its interval, from the same draws. None where either optimum is at an edge; without an interval
 /// where either is not resolved.
-pub fn ratio(transfer: &Argmin, source: &Argmin) -> Option<Estimate> {
+pub fn ratio(transfer: &Argmin, source: &Argmin) -> Option<Interval> {
     match (transfer, source) {
         (Argmin::Inside { log_lambda: a, influence: ia, resolved: ra }, Argmin::Inside { log_lambda: b, influence: ib, resolved: rb }) => {
             let shares: Vec<f64> = ia.iter().zip(ib).map(|(x, y)| x - y).collect();
             let error = if *ra && *rb { mean_error(&shares).1 } else { f64::NAN };
-            Some(Estimate::from_error(a - b, error, shares.len()).map(f64::exp))
+            Some(interval_from_error(a - b, error, shares.len()).map(f64::exp))
         }
         _ => None,
     }
 }
 
-/// An optimum with its interval; at an edge, or not resolved, without one (NaN bounds).
-pub fn lambda(argmin: &Argmin) -> Estimate {
+/// An optimum with its interval; at an edge, or not resolved, without one.
+pub fn lambda(argmin: &Argmin) -> Interval {
     match argmin {
         Argmin::Inside { log_lambda, influence, resolved } => {
             let error = if *resolved { mean_error(influence).1 } else { f64::NAN };
-            Estimate::from_error(*log_lambda, error, influence.len()).map(f64::exp)
+            interval_from_error(*log_lambda, error, influence.len()).map(f64::exp)
         }
-        Argmin::AtEdge { lambda, .. } => Estimate { estimate: *lambda, low: f64::NAN, high: f64::NAN },
+        Argmin::AtExtreme { lambda, .. } => Interval { estimate: *lambda, range: None },
     }
 }
 
@@ -268,7 +251,7 @@ mod tests {
                         grid.iter().map(|l| (l.ln() - shift).powi(2)).collect()
                     })
                     .collect();
-                lambda(&argmin(&grid, &curves).unwrap()).holds(1.0)
+                lambda(&argmin(&grid, &curves).unwrap()).contains(1.0)
             })
             .count();
         assert!((360..=396).contains(&covered), "{covered} of 400 intervals hold the truth");

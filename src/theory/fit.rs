@@ -10,16 +10,17 @@
 //! Whether transfer helps is only said where the data can say it: [`Doubt`].
 
 use super::alignment::{alignment, whitened, Alignment};
-use super::estimate::{mean_error, Estimate};
+use super::estimate::{interval_from_error, mean_error};
 use super::linalg::product;
-use super::loo::{Found, Loo, Response};
+use super::loo::{Loo, LooMinimum, Response};
 use super::ridge::centre;
 use super::TheoryError;
+use crate::base::interval::Interval;
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 
 /// A design (n × p) with its responses (n × k).
 #[derive(Debug, Clone)]
-pub struct Data {
+pub struct FitData {
     pub x: Array2<f64>,
     pub y: Array2<f64>,
 }
@@ -53,12 +54,12 @@ pub struct Fit {
     /// Of the source, at λ_S.
     pub source: f64,
     /// scratch − transfer and at_source_optimal − transfer, paired by row.
-    pub gain: Estimate,
-    pub mismatch_cost: Estimate,
+    pub gain: Interval,
+    pub mismatch_cost: Interval,
     /// 1 − transfer/scratch, and at_source_optimal/transfer − 1, each response in units of its own
     /// standard deviation.
-    pub gain_share: Estimate,
-    pub cost_share: Estimate,
+    pub gain_share: Interval,
+    pub cost_share: Interval,
     /// Whether the gain is more than one standard error above 0 (the one-standard-error rule of Breiman et al. 1984).
     pub helps: bool,
     /// Why that cannot be said, if it cannot.
@@ -159,14 +160,14 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(source: &Data, target: &Data, options: Options) -> Result<Prepared, TheoryError> {
+    fn new(source: &FitData, target: &FitData, options: Options) -> Result<Prepared, TheoryError> {
         let p = source.x.ncols();
         // Scales come from the source alone.
         let scale = match options.standardise {
             true => source.x.columns().into_iter().map(spread).collect(),
             false => Array1::ones(p),
         };
-        let prepare = |data: &Data| {
+        let prepare = |data: &FitData| {
             let (mut x, mut y) = (&data.x / &scale, data.y.clone());
             let (mx, my) = match options.intercept {
                 true => (centre(&mut x), centre(&mut y)),
@@ -200,18 +201,18 @@ fn weights(y: &Array2<f64>) -> Array1<f64> {
 
 /// The penalties, and the target's squared errors in each row, over responses in units of their
 /// variance.
-struct Choice {
-    source: Found,
+struct FittedPenalties {
+    source: LooMinimum,
     lambda0: f64,
-    transfer: Found,
-    at_source_optimal: Found,
-    scratch: Found,
+    transfer: LooMinimum,
+    at_source_optimal: LooMinimum,
+    scratch: LooMinimum,
     /// Errors (n × responses) of transfer, of transfer from λ_S, and from scratch.
     errors: [Array2<f64>; 3],
     rows: [Vec<f64>; 3],
 }
 
-fn choose(prepared: &Prepared) -> Result<Choice, TheoryError> {
+fn choose(prepared: &Prepared) -> Result<FittedPenalties, TheoryError> {
     let (of_source, of_target) = (weights(&prepared.y0), weights(&prepared.y1));
     let at = |lambda0: f64| {
         let residual = prepared.residual(lambda0);
@@ -232,26 +233,26 @@ fn choose(prepared: &Prepared) -> Result<Choice, TheoryError> {
     };
     let errors = [errors(lambda0, transfer.lambda), errors(source.lambda, at_source_optimal.lambda), own.errors(scratch.lambda)];
     let rows = errors.each_ref().map(|e| ((e * e).dot(&of_target) / e.ncols() as f64).to_vec());
-    Ok(Choice { source, lambda0, transfer, at_source_optimal, scratch, errors, rows })
+    Ok(FittedPenalties { source, lambda0, transfer, at_source_optimal, scratch, errors, rows })
 }
 
 /// 1 − mean(better)/mean(worse) over rows, with a t interval. The standard error is that of the
 /// ratio: the mean of better − (1 − share)·worse, which is 0, has it times mean(worse).
-fn share(worse: &[f64], better: &[f64]) -> (Estimate, f64) {
+fn share(worse: &[f64], better: &[f64]) -> (Interval, f64) {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let share = if worse == better { 0.0 } else { 1.0 - mean(better) / mean(worse) };
     let rest: Vec<f64> = worse.iter().zip(better).map(|(w, b)| b - (1.0 - share) * w).collect();
     let error = mean_error(&rest).1 / mean(worse);
-    (Estimate::from_error(share, error, worse.len()), error)
+    (interval_from_error(share, error, worse.len()), error)
 }
 
 /// The mean difference of two columns of errors with its t interval, over rows, responses in their
 /// own units.
-fn difference(worse: &Array2<f64>, better: &Array2<f64>) -> Estimate {
+fn difference(worse: &Array2<f64>, better: &Array2<f64>) -> Interval {
     let by_row = |e: &Array2<f64>| -> Vec<f64> { e.rows().into_iter().map(|row| row.dot(&row) / row.len() as f64).collect() };
     let differences: Vec<f64> = by_row(worse).iter().zip(by_row(better)).map(|(w, b)| w - b).collect();
     let (mean, error) = mean_error(&differences);
-    Estimate::from_error(mean, error, differences.len())
+    interval_from_error(mean, error, differences.len())
 }
 
 fn mean_square(e: &Array2<f64>) -> f64 {
@@ -264,7 +265,7 @@ fn mean_square(e: &Array2<f64>) -> f64 {
 /// Designs that do not fit each other, fewer than three rows, entries that are not finite, a
 /// response or (in the source) a column that is constant, a column whose spread differs between the
 /// tasks by more than eight orders of magnitude.
-pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, TheoryError> {
+pub fn fit(source: &FitData, target: &FitData, options: Options) -> Result<Fit, TheoryError> {
     check(source, target)?;
     let mismatched = mismatches(source, target);
     let p = source.x.ncols();
@@ -318,7 +319,7 @@ pub fn fit(source: &Data, target: &Data, options: Options) -> Result<Fit, Theory
     })
 }
 
-fn check(source: &Data, target: &Data) -> Result<(), TheoryError> {
+fn check(source: &FitData, target: &FitData) -> Result<(), TheoryError> {
     if target.x.ncols() != source.x.ncols() || source.y.ncols() != target.y.ncols() {
         return Err(TheoryError::new("design", "source and target differ in their numbers of features or responses"));
     }
@@ -345,14 +346,14 @@ fn check(source: &Data, target: &Data) -> Result<(), TheoryError> {
 }
 
 /// More than one standard error, and more than what is printed as nothing.
-fn helps_by(share: f64, error: f64, chosen: &Choice) -> bool {
+fn helps_by(share: f64, error: f64, chosen: &FittedPenalties) -> bool {
     share > error && share >= LEAST_GAIN && chosen.lambda0.is_finite()
 }
 
 /// Columns (features, then responses) whose units or outliers differ between the tasks.
-pub fn mismatches(source: &Data, target: &Data) -> Vec<Mismatch> {
+pub fn mismatches(source: &FitData, target: &FitData) -> Vec<Mismatch> {
     let mut found = vec![];
-    let columns = |data: &Data| data.x.columns().into_iter().chain(data.y.columns()).map(|column| column.to_vec()).collect::<Vec<_>>();
+    let columns = |data: &FitData| data.x.columns().into_iter().chain(data.y.columns()).map(|column| column.to_vec()).collect::<Vec<_>>();
     for (column, (own, other)) in columns(source).iter().zip(&columns(target)).enumerate() {
         let (own, other) = (ArrayView1::from(own), ArrayView1::from(other));
         if is_constant(other) {
@@ -407,7 +408,7 @@ fn few_rows(values: &[f64]) -> Vec<usize> {
 }
 
 /// Rows that could decide, alone or as a few together: of which table, and which.
-fn suspects(source: &Data, target: &Data, chosen: &Choice) -> Vec<(bool, Vec<usize>)> {
+fn suspects(source: &FitData, target: &FitData, chosen: &FittedPenalties) -> Vec<(bool, Vec<usize>)> {
     let differences: Vec<f64> = chosen.rows[2].iter().zip(&chosen.rows[0]).map(|(s, t)| (s - t).abs()).collect();
     let mut all: Vec<(bool, Vec<usize>)> = vec![];
     for values in [&differences, &chosen.rows[2]] {
@@ -450,20 +451,20 @@ fn suspects(source: &Data, target: &Data, chosen: &Choice) -> Vec<(bool, Vec<usi
 /// Why no verdict is given, if none is. Rows that could decide are left out, and all is chosen
 /// anew.
 fn doubt(
-    source: &Data,
-    target: &Data,
+    source: &FitData,
+    target: &FitData,
     options: Options,
-    chosen: &Choice,
-    gain: Estimate,
+    chosen: &FittedPenalties,
+    gain: Interval,
     helps: bool,
 ) -> Result<Option<Doubt>, TheoryError> {
     if chosen.scratch.loss <= EXACT {
         return Ok(Some(Doubt::Exact));
     }
     for (of_source, rows) in suspects(source, target, chosen) {
-        let left = |data: &Data, out: bool| -> Data {
+        let left = |data: &FitData, out: bool| -> FitData {
             let rows: Vec<usize> = (0..data.x.nrows()).filter(|i| !(out && rows.contains(i))).collect();
-            Data { x: data.x.select(Axis(0), &rows), y: data.y.select(Axis(0), &rows) }
+            FitData { x: data.x.select(Axis(0), &rows), y: data.y.select(Axis(0), &rows) }
         };
         let (mut s, mut t) = (left(source, of_source), left(target, !of_source));
         let varies: Vec<usize> = (0..s.x.ncols()).filter(|&j| !is_constant(s.x.column(j))).collect();
@@ -474,7 +475,7 @@ fn doubt(
         let without = match check(&s, &t).and_then(|()| choose(&Prepared::new(&s, &t, options)?)) {
             Ok(other) => {
                 let (share, error) = share(&other.rows[2], &other.rows[0]);
-                let inside = gain.holds(share.estimate) || (share.estimate - gain.estimate).abs() < LEAST_GAIN;
+                let inside = gain.contains(share.estimate) || (share.estimate - gain.estimate).abs() < LEAST_GAIN;
                 let agrees = helps == helps_by(share.estimate, error, &other);
                 (!(inside && agrees)).then_some(share.estimate)
             }
@@ -487,5 +488,5 @@ fn doubt(
             }));
         }
     }
-    Ok((gain.high > 1.0).then_some(Doubt::BeyondWhole))
+    Ok((gain.bounds().1 > 1.0).then_some(Doubt::BeyondWhole))
 }

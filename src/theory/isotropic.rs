@@ -11,7 +11,7 @@
 //! 0, and nothing cancels there, nor at γ = 1, where 1 − γx² vanishes with t. Limits: without noise
 //! and at γ = 1, G = 1 − 1/(1+x)², so λ₀* = 0 from ρ = ¾ on.
 
-use super::optimum::Edge;
+use super::optimum::Extreme;
 use super::TheoryError;
 
 /// An isotropic source of dimension p.
@@ -24,13 +24,13 @@ pub struct Isotropic {
 
 /// Where λ₀ should be, for the source's own sake or for the target's.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Choice {
+pub struct IsotropicOptimum {
     /// The shrinkage E β̂₀ = x·w₀.
     pub x: f64,
     pub lambda: f64,
     pub tau: f64,
     /// At λ₀ = 0, or at ∞ (for ρ ≤ 0), rather than inside.
-    pub edge: Option<Edge>,
+    pub edge: Option<Extreme>,
 }
 
 impl Isotropic {
@@ -90,12 +90,12 @@ impl Isotropic {
     ///
     /// # Errors
     /// An alignment that is not a number from −1e100 to 1e100.
-    pub fn optimum(&self, rho: f64, allow_negative: bool) -> Result<Choice, TheoryError> {
+    pub fn optimum(&self, rho: f64, allow_negative: bool) -> Result<IsotropicOptimum, TheoryError> {
         if !(-MOST..=MOST).contains(&rho) {
             return Err(TheoryError::new("rho", format!("an alignment is a number from -1e100 to 1e100, not {rho:?}")));
         }
         if rho <= 0.0 {
-            return Ok(Choice { x: 0.0, lambda: f64::INFINITY, tau: f64::INFINITY, edge: Some(Edge::Infinite) });
+            return Ok(IsotropicOptimum { x: 0.0, lambda: f64::INFINITY, tau: f64::INFINITY, edge: Some(Extreme::Infinite) });
         }
         let (gamma, noise) = (self.gamma, self.noise);
         // How much λ₀ = 0 leaves to be gained by less: above ρ the optimum lies below 0.
@@ -106,7 +106,7 @@ impl Isotropic {
         };
         if at_zero && !(allow_negative && gamma != 1.0 && rho > 1.0) {
             let x = (1.0f64).min(1.0 / gamma);
-            return Ok(Choice { x, lambda: 0.0, tau: 1.0 / x - 1.0, edge: Some(Edge::Zero) });
+            return Ok(IsotropicOptimum { x, lambda: 0.0, tau: 1.0 / x - 1.0, edge: Some(Extreme::Zero) });
         }
         if at_zero {
             return Ok(self.negative(rho));
@@ -136,11 +136,11 @@ impl Isotropic {
             false if gamma <= 1.0 => n0 * at.tau * at.x * ((1.0 - gamma) + t),
             false => n0 * at.tau * at.x * t,
         };
-        Ok(Choice { x: at.x, lambda, tau: at.tau, edge: None })
+        Ok(IsotropicOptimum { x: at.x, lambda, tau: at.tau, edge: None })
     }
 
     /// The optimum below λ₀ = 0, between x = min(1, 1/γ) and 1/√γ.
-    fn negative(&self, rho: f64) -> Choice {
+    fn negative(&self, rho: f64) -> IsotropicOptimum {
         let (mut low, mut high) = ((1.0f64).min(1.0 / self.gamma), 1.0 / self.gamma.sqrt());
         for _ in 0..200 {
             let middle = 0.5 * (low + high);
@@ -151,11 +151,11 @@ impl Isotropic {
             }
         }
         let x = 0.5 * (low + high);
-        Choice { x, lambda: self.lambda(x), tau: 1.0 / x - 1.0, edge: None }
+        IsotropicOptimum { x, lambda: self.lambda(x), tau: 1.0 / x - 1.0, edge: None }
     }
 
     /// What the root is sought by, at τ₀ = t or γ − 1 + t.
-    fn at(&self, t: f64) -> At {
+    fn at(&self, t: f64) -> ShrinkagePoint {
         let gamma = self.gamma;
         let tau = if gamma <= 1.0 { t } else { gamma - 1.0 + t };
         let q = 1.0 + tau;
@@ -166,12 +166,12 @@ impl Isotropic {
             true => ((1.0 - gamma) + 2.0 * t + t * t) / (q * q),
             false => (gamma * (gamma - 1.0) + 2.0 * gamma * t + t * t) / (q * q),
         };
-        At { x, tau, product, rest }
+        ShrinkagePoint { x, tau, product, rest }
     }
 }
 
 /// x, τ₀, (1−x)(1−γx) and 1 − γx².
-struct At {
+struct ShrinkagePoint {
     x: f64,
     tau: f64,
     product: f64,
@@ -185,7 +185,7 @@ const MOST: f64 = 1e100;
 mod tests {
     use super::*;
 
-    fn optimum(gamma: f64, noise: f64, rho: f64) -> Choice {
+    fn optimum(gamma: f64, noise: f64, rho: f64) -> IsotropicOptimum {
         Isotropic::new(1000.0, gamma, noise).unwrap().optimum(rho, false).unwrap()
     }
 
@@ -201,7 +201,7 @@ mod tests {
         close(half.lambda, 1000.0 * (1.0 - x).powi(2) / x);
         for rho in [0.75, 0.8, 1.0, 1.5] {
             let at = optimum(1.0, 0.0, rho);
-            assert_eq!((at.lambda, at.x, at.edge), (0.0, 1.0, Some(Edge::Zero)));
+            assert_eq!((at.lambda, at.x, at.edge), (0.0, 1.0, Some(Extreme::Zero)));
             close(Isotropic::new(1000.0, 1.0, 0.0).unwrap().distance2(at.x, rho), 1.0 - 2.0 * rho);
         }
         // Without noise elsewhere: λ_S* = 0.
@@ -209,7 +209,7 @@ mod tests {
             assert_eq!(optimum(gamma, 0.0, 1.0).lambda, 0.0);
             assert!(optimum(gamma, 0.0, 0.8).lambda > 0.0 && optimum(gamma, 0.0, 1.2).lambda == 0.0);
         }
-        assert_eq!(optimum(0.5, 1.0, 0.0).edge, Some(Edge::Infinite));
+        assert_eq!(optimum(0.5, 1.0, 0.0).edge, Some(Extreme::Infinite));
         assert_eq!(optimum(0.5, 1.0, -1.0).lambda, f64::INFINITY);
     }
 

@@ -63,7 +63,7 @@ pub struct Response<'a> {
 
 /// The λ of the smallest loss.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct LooMinimum {
     /// 0 to ∞, both included.
     pub lambda: f64,
     pub loss: f64,
@@ -187,20 +187,20 @@ impl Response<'_> {
 
     /// The best λ: every local minimum of the grid is followed between its neighbours, and both
     /// limits are candidates.
-    pub fn search(&self, weights: &Array1<f64>) -> Found {
+    pub fn search(&self, weights: &Array1<f64>) -> LooMinimum {
         search(&self.loo.grid, &self.losses(weights), |lambda| self.loss(lambda, weights))
     }
 }
 
 impl Loo {
     /// The best λ of a loss that is not this design's own.
-    pub fn search_over(&self, loss: impl Fn(f64) -> f64) -> Found {
+    pub fn search_over(&self, loss: impl Fn(f64) -> f64) -> LooMinimum {
         let losses: Vec<f64> = self.grid.iter().map(|&lambda| loss(lambda)).collect();
         search(&self.grid, &losses, loss)
     }
 }
 
-fn search(grid: &[f64], losses: &[f64], loss: impl Fn(f64) -> f64) -> Found {
+fn search(grid: &[f64], losses: &[f64], loss: impl Fn(f64) -> f64) -> LooMinimum {
     let last = grid.len() - 1;
     let mut minima: Vec<(f64, f64)> = vec![];
     for i in 1..last {
@@ -219,7 +219,7 @@ fn search(grid: &[f64], losses: &[f64], loss: impl Fn(f64) -> f64) -> Found {
         None => (f64::NAN, f64::NAN), // the losses are no numbers
     };
     let others = minima.into_iter().map(|m| m.0).filter(|lambda| *lambda != best.0).collect();
-    Found { lambda: best.0, loss: best.1, others }
+    LooMinimum { lambda: best.0, loss: best.1, others }
 }
 
 /// Golden section in ln λ.

@@ -3,12 +3,12 @@
 //! Isotropic risks have one minimum. General covariances need not: the derivative's sign is scanned over 24 decades of τ, every
 //! minimum is refined by bisection, the lowest is the answer and the others are told.
 
-use super::equivalent::{Curve, Problem, Spectrum, Value};
+use super::equivalent::{Problem, RiskAndSlope, RiskCurve, Spectrum};
 use super::TheoryError;
 
 /// The end of the range where a risk is smallest, when it is not smallest inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edge {
+pub enum Extreme {
     /// λ = 0.
     Zero,
     /// λ = ∞: the estimate is not used at all.
@@ -17,22 +17,22 @@ pub enum Edge {
     Flat,
 }
 
-impl Edge {
+impl Extreme {
     /// In records and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
-            Edge::Zero => "zero",
-            Edge::Infinite => "infinite",
-            Edge::Flat => "flat",
+            Extreme::Zero => "zero",
+            Extreme::Infinite => "infinite",
+            Extreme::Flat => "flat",
         }
     }
 
     /// For people.
     pub fn words(self) -> &'static str {
         match self {
-            Edge::Zero => "at the boundary λ = 0",
-            Edge::Infinite => "at the boundary λ = ∞: the source estimate is best not used",
-            Edge::Flat => "not determined: the risk is the same for every λ",
+            Extreme::Zero => "at the boundary λ = 0",
+            Extreme::Infinite => "at the boundary λ = ∞: the source estimate is best not used",
+            Extreme::Flat => "not determined: the risk is the same for every λ",
         }
     }
 }
@@ -43,7 +43,7 @@ pub struct Minimum {
     pub lambda: f64,
     pub tau: f64,
     pub risk: f64,
-    pub edge: Option<Edge>,
+    pub edge: Option<Extreme>,
 }
 
 /// The global minimum, and the local ones that are not it.
@@ -67,7 +67,7 @@ const POINTS: usize = 225;
 /// Minimises a risk over τ ≥ τ(λ = 0), or over all of the valid range.
 ///
 /// `risk` gives value and slope in τ, and is defined at τ = ∞.
-pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> Value) -> Optimum {
+pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> RiskAndSlope) -> Optimum {
     let mean = spectrum.d.iter().sum::<f64>() / spectrum.d.len() as f64;
     let low = match (allow_negative, spectrum.tau(0.0)) {
         (false, Ok(tau)) => tau,
@@ -75,21 +75,21 @@ pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> 
     };
     let tau = |u: f64| low + mean * u.exp();
     let at = |i: usize| -SPAN + 2.0 * SPAN * i as f64 / (POINTS - 1) as f64;
-    let minimum = |tau: f64, edge: Option<Edge>| {
-        let lambda = if edge == Some(Edge::Zero) { 0.0 } else { spectrum.lambda(tau) };
+    let minimum = |tau: f64, edge: Option<Extreme>| {
+        let lambda = if edge == Some(Extreme::Zero) { 0.0 } else { spectrum.lambda(tau) };
         Minimum { lambda, tau, risk: risk(tau).risk, edge }
     };
     let slopes: Vec<f64> = (0..POINTS).map(|i| risk(tau(at(i))).slope).collect();
     if slopes.iter().all(|slope| *slope == 0.0) {
         // λ₁ = 0 with n₁ ≥ p: the prior is not used at all.
         let (tau, lambda) = (f64::INFINITY, f64::NAN);
-        return Optimum { best: Minimum { lambda, tau, risk: risk(tau).risk, edge: Some(Edge::Flat) }, others: vec![] };
+        return Optimum { best: Minimum { lambda, tau, risk: risk(tau).risk, edge: Some(Extreme::Flat) }, others: vec![] };
     }
     let mut found = vec![];
     if !allow_negative && slopes[0] >= 0.0 {
         // Without noise the risk has a limit at df₂ = n too, where its formula has none.
         let tau = if risk(low).risk.is_finite() { low } else { tau(at(0)) };
-        found.push(minimum(tau, Some(Edge::Zero)));
+        found.push(minimum(tau, Some(Extreme::Zero)));
     }
     for i in 1..POINTS {
         if slopes[i - 1] < 0.0 && slopes[i] >= 0.0 {
@@ -110,7 +110,7 @@ pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> 
         found.push(minimum(tau(at(0)), None));
     }
     if slopes[POINTS - 1] < 0.0 || found.is_empty() {
-        found.push(minimum(f64::INFINITY, Some(Edge::Infinite)));
+        found.push(minimum(f64::INFINITY, Some(Extreme::Infinite)));
     }
     found.sort_by(|a, b| a.risk.total_cmp(&b.risk)); // stable: of equals the smaller λ
     let best = found.remove(0);
@@ -118,7 +118,7 @@ pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> 
 }
 
 /// The penalty that is best for a fixed signal: λ_S* for the source, the from-scratch λ for the target, λ₁* at a given prior.
-pub fn of_curve(curve: Curve, allow_negative: bool) -> Optimum {
+pub fn of_curve(curve: RiskCurve, allow_negative: bool) -> Optimum {
     minimise(curve.spectrum, allow_negative, |tau| curve.at(tau))
 }
 
@@ -128,9 +128,9 @@ pub fn source(problem: &Problem, allow_negative: bool) -> Optimum {
 }
 
 /// R_TL and its derivative in τ₀ at fixed τ₁.
-pub fn transfer_value(problem: &Problem, tau0: f64, tau1: f64) -> Value {
+pub fn transfer_value(problem: &Problem, tau0: f64, tau1: f64) -> RiskAndSlope {
     let prior = problem.prior(tau0);
-    Value { risk: problem.transfer_risk(&prior).risk(tau1), slope: problem.slope_in_tau0(&prior, tau1) }
+    RiskAndSlope { risk: problem.transfer_risk(&prior).risk(tau1), slope: problem.slope_in_tau0(&prior, tau1) }
 }
 
 /// λ₀*, best for transfer at this λ₁.
@@ -151,7 +151,7 @@ pub fn joint(problem: &Problem, allow_negative: bool) -> Joint {
     };
     let lambda0 = minimise(problem.source.spectrum(), allow_negative, |tau0| {
         let (best, prior) = best_lambda1(tau0);
-        Value { risk: best.risk, slope: problem.slope_in_tau0(&prior, best.tau) }
+        RiskAndSlope { risk: best.risk, slope: problem.slope_in_tau0(&prior, best.tau) }
     });
     let (lambda1, _) = best_lambda1(lambda0.best.tau);
     Joint { lambda0, lambda1 }

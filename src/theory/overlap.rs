@@ -14,7 +14,7 @@
 
 use ndarray::{s, Array2, ArrayView2};
 
-use super::fit::Data;
+use super::fit::FitData;
 use super::linalg::{gram_matrix, product, svd};
 use super::ridge::{centre, Reduction};
 use super::TheoryError;
@@ -25,7 +25,7 @@ const RIDGE: f64 = 1e-2;
 
 /// What two tasks have in common.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Overlap {
+pub struct PredictionOverlap {
     pub rho: f64,
     pub cosine: f64,
 }
@@ -34,7 +34,7 @@ pub struct Overlap {
 ///
 /// # Errors
 /// Fewer than four rows, features that are not finite, different numbers of features, or of outputs where these are the same.
-pub fn overlap(source: &Data, target: &Data, same_outputs: bool) -> Result<Overlap, TheoryError> {
+pub fn overlap(source: &FitData, target: &FitData, same_outputs: bool) -> Result<PredictionOverlap, TheoryError> {
     if source.x.ncols() != target.x.ncols() {
         return Err(TheoryError::new("design", "source and target have different features"));
     }
@@ -47,7 +47,7 @@ pub fn overlap(source: &Data, target: &Data, same_outputs: bool) -> Result<Overl
     let mut x = source.x.clone();
     centre(&mut x);
     let sigma = gram_matrix(x.view()) / x.nrows() as f64;
-    let halves = |data: &Data| -> Result<[Array2<f64>; 2], TheoryError> {
+    let halves = |data: &FitData| -> Result<[Array2<f64>; 2], TheoryError> {
         let middle = data.x.nrows() / 2;
         let fit = |rows| coefficients(data.x.slice(s![rows, ..]), data.y.slice(s![rows, ..]));
         Ok([fit(ndarray::Slice::from(..middle))?, fit(ndarray::Slice::from(middle..))?])
@@ -66,7 +66,7 @@ pub fn overlap(source: &Data, target: &Data, same_outputs: bool) -> Result<Overl
     // Halves against each other: their noise is independent.
     let (source, target) = (inner(&b0[0], &b0[1]).diag().sum(), inner(&b1[0], &b1[1]).diag().sum());
     let cosine = if source > 0.0 && target > 0.0 { common / (source * target).sqrt() } else { f64::NAN };
-    Ok(Overlap { rho: if source > 0.0 { common / source } else { f64::NAN }, cosine })
+    Ok(PredictionOverlap { rho: if source > 0.0 { common / source } else { f64::NAN }, cosine })
 }
 
 /// p × k, with an intercept of its own.
@@ -101,10 +101,10 @@ mod tests {
         Array2::from_shape_simple_fn((rows, columns), || StandardNormal.sample(&mut rng))
     }
 
-    fn task(w: &Array2<f64>, stream: u64) -> Data {
+    fn task(w: &Array2<f64>, stream: u64) -> FitData {
         let x = normal(1200, w.nrows(), stream);
         let y = product(x.view(), w.view()) + normal(1200, w.ncols(), stream + 1) * 2.0;
-        Data { x, y }
+        FitData { x, y }
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn refusals() {
         let w = normal(5, 2, 0);
-        let few = |data: Data| Data { x: data.x.slice(s![..3, ..]).to_owned(), y: data.y.slice(s![..3, ..]).to_owned() };
+        let few = |data: FitData| FitData { x: data.x.slice(s![..3, ..]).to_owned(), y: data.y.slice(s![..3, ..]).to_owned() };
         assert!(overlap(&few(task(&w, 1)), &task(&w, 3), false).is_err());
         assert!(overlap(&task(&w, 1), &task(&normal(6, 2, 5), 3), false).is_err());
         assert!(overlap(&task(&w, 1), &task(&normal(5, 3, 5), 3), true).is_err());

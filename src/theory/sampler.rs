@@ -20,7 +20,7 @@ use super::equivalent::Design;
 use super::linalg::{apply, dot, eigen, gram_matrix, product, Eigen};
 use super::ridge::Reduction;
 use super::TheoryError;
-use crate::threads;
+use crate::base::threads;
 
 /// Which sampler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,7 +301,7 @@ impl Bidiagonal {
     /// is positive, so nothing cancels, whatever the condition of B. The inner loop is over λ, so that it fills vector registers.
     fn resolvents(&self, lambdas: &[f64]) -> Vec<Resolvent> {
         #[derive(Clone, Copy)]
-        struct State {
+        struct Recursion {
             t: f64,
             dt: f64,
             r: f64,
@@ -312,12 +312,12 @@ impl Bidiagonal {
             trace2: f64,
         }
         let m = self.q.len();
-        let mut states: Vec<State> =
-            lambdas.iter().map(|&l| State { t: l, dt: 1.0, r: 0.0, dr: 0.0, ddr: 0.0, delta: 1.0, trace: 0.0, trace2: 0.0 }).collect();
+        let mut recursions: Vec<Recursion> =
+            lambdas.iter().map(|&l| Recursion { t: l, dt: 1.0, r: 0.0, dr: 0.0, ddr: 0.0, delta: 1.0, trace: 0.0, trace2: 0.0 }).collect();
         for i in (0..m).rev() {
             let (q, e) = (self.q[i], self.e[i]);
             let last = i + 1 == m;
-            for (s, &lambda) in states.iter_mut().zip(lambdas) {
+            for (s, &lambda) in recursions.iter_mut().zip(lambdas) {
                 // BᵀB: with δ̃ᵢ₊₁ = eᵢ + tᵢ₊₁, tᵢ = λ + qᵢ·tᵢ₊₁/δ̃ᵢ₊₁; t starts at λ (or, where eₘ = 0, at the ratio 1).
                 let inverse = 1.0 / (e + s.t);
                 let ratio = s.t * inverse;
@@ -342,7 +342,7 @@ impl Bidiagonal {
                 s.trace2 += share * share - s.ddr * inverse;
             }
         }
-        states
+        recursions
             .iter()
             .zip(lambdas)
             .map(|(s, &lambda)| {

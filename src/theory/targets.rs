@@ -1,6 +1,6 @@
 //! One source for several targets (the paper's open question 2): the λ₀ that serves them together, and what each pays for it.
 
-use super::equivalent::{Problem, Value};
+use super::equivalent::{Problem, RiskAndSlope};
 use super::optimum::{minimise, transfer_value, Minimum, Optimum};
 use super::TheoryError;
 
@@ -47,13 +47,13 @@ pub fn compromise(targets: &[Target], objective: Objective, allow_negative: bool
     let together = |tau0: f64| {
         let values = (0..targets.len()).map(|k| value(k, tau0));
         match objective {
-            Objective::Weighted => values.zip(targets).fold(Value { risk: 0.0, slope: 0.0 }, |sum, (v, t)| Value {
+            Objective::Weighted => values.zip(targets).fold(RiskAndSlope { risk: 0.0, slope: 0.0 }, |sum, (v, t)| RiskAndSlope {
                 risk: sum.risk + t.weight / total * v.risk,
                 slope: sum.slope + t.weight / total * v.slope,
             }),
             // A maximum's slope is that of the target that attains it: minima lie where it changes sign, kinks included.
             Objective::MaxRisk => largest(values),
-            Objective::MaxRegret => largest(values.zip(&own).map(|(v, own)| Value { risk: v.risk - own.risk, ..v })),
+            Objective::MaxRegret => largest(values.zip(&own).map(|(v, own)| RiskAndSlope { risk: v.risk - own.risk, ..v })),
         }
     };
     let lambda0 = minimise(spectrum, allow_negative, together);
@@ -62,6 +62,6 @@ pub fn compromise(targets: &[Target], objective: Objective, allow_negative: bool
     Ok(Compromise { lambda0, own, risk, regret })
 }
 
-fn largest(values: impl Iterator<Item = Value>) -> Value {
-    values.fold(Value { risk: f64::NEG_INFINITY, slope: 0.0 }, |a, b| if b.risk > a.risk { b } else { a })
+fn largest(values: impl Iterator<Item = RiskAndSlope>) -> RiskAndSlope {
+    values.fold(RiskAndSlope { risk: f64::NEG_INFINITY, slope: 0.0 }, |a, b| if b.risk > a.risk { b } else { a })
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde_yaml::Value;
 
 use super::events::{self, EventFile, HParam};
-use super::progress::Pulse;
-use crate::config::network::Method;
+use super::progress::Utilisation;
+use crate::config::network::TransferMethod;
 use crate::config::{table_word, Study};
 use crate::plan::{Plan, Shard, Stage, StageKind};
 use crate::store::{Record, Status};
@@ -32,7 +32,7 @@ pub struct Board {
     every_stage: bool,
     shard: Option<Shard>,
     /// Of the run `sweep`, from the first pulse on.
-    pulse: Option<EventFile>,
+    utilisation: Option<EventFile>,
     failed: bool,
     /// Runs that were removed, since the plan no longer has them.
     pub withdrawn: usize,
@@ -57,7 +57,7 @@ impl Board {
             open: HashMap::new(),
             every_stage: plan.stages.len() <= RUN_LIMIT,
             shard,
-            pulse: None,
+            utilisation: None,
             failed: false,
             withdrawn: 0,
         };
@@ -117,7 +117,7 @@ impl Board {
         let error = write(self).err()?;
         self.failed = true;
         self.open.clear();
-        self.pulse = None;
+        self.utilisation = None;
         Some(format!("TensorBoard files can no longer be written to {}: {error}; the sweep goes on without them", self.folder.display()))
     }
 
@@ -198,16 +198,16 @@ impl Board {
     }
 
     /// How the sweep itself fares, over its seconds, in the run `sweep`.
-    pub fn pulse(&mut self, pulse: &Pulse) -> Option<String> {
+    pub fn utilisation(&mut self, utilisation: &Utilisation) -> Option<String> {
         self.attempt(|board| {
-            if board.pulse.is_none() {
-                board.pulse = Some(EventFile::create(&board.pulse_folder(), "sweep")?);
+            if board.utilisation.is_none() {
+                board.utilisation = Some(EventFile::create(&board.pulse_folder(), "sweep")?);
             }
-            let Some(file) = &mut board.pulse else { return Ok(()) };
-            let step = pulse.seconds.round() as usize;
-            file.scalar("sweep/utilisation", pulse.utilisation, step)?;
-            file.scalar("sweep/images_per_second", pulse.images_per_second, step)?;
-            file.scalar("sweep/stages_done", pulse.stages_done as f64, step)?;
+            let Some(file) = &mut board.utilisation else { return Ok(()) };
+            let step = utilisation.seconds.round() as usize;
+            file.scalar("sweep/utilisation", utilisation.utilisation, step)?;
+            file.scalar("sweep/images_per_second", utilisation.images_per_second, step)?;
+            file.scalar("sweep/stages_done", utilisation.stages_done as f64, step)?;
             file.flush()
         })
     }
@@ -231,7 +231,7 @@ impl Board {
 
 /// `target/val_acc`; the distance that λ pulls against is named by what it pulls to.
 fn tag(stage: &Stage, name: &str) -> String {
-    let to_source = stage.kind == StageKind::Target && stage.settings.transfer.method != Method::Finetune;
+    let to_source = stage.kind == StageKind::Target && stage.settings.transfer.method != TransferMethod::Finetune;
     let name = match name {
         "distance" if to_source => "l2sp_distance",
         "distance" => "backbone_norm",

@@ -6,5 +6,5 @@ mod progress;
 mod ridge_board;
 
 pub use board::{Board, Summary, RUN_LIMIT};
-pub use progress::{complain, Progress, Pulse};
+pub use progress::{ProgressDisplay, Utilisation};
 pub use ridge_board::RidgeBoard;

@@ -1,13 +1,14 @@
 //! The progress of a sweep: a bar on a terminal, plain lines elsewhere, silence on request.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use crate::base::stderr::print_error;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 /// Shows how far a sweep is. All of it goes to stderr.
-pub struct Progress {
-    how: How,
+pub struct ProgressDisplay {
+    how: DisplayMode,
     started: Instant,
     /// Work of this run in operations: all of it, and what is done.
     total: f64,
@@ -26,7 +27,7 @@ pub struct Progress {
 
 /// How a sweep itself fares, since it started.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pulse {
+pub struct Utilisation {
     pub seconds: f64,
     pub stages_done: usize,
     pub images_per_second: f64,
@@ -34,49 +35,31 @@ pub struct Pulse {
     pub utilisation: f64,
 }
 
-enum How {
+enum DisplayMode {
     Bar(ProgressBar),
     Lines { last: Option<Instant> },
     Quiet,
 }
 
-/// A line to stderr; a terminal that has gone is no reason to stop (`eprintln!` would panic).
-pub fn complain(message: &str) {
-    let lines: Vec<String> = message.lines().map(shortened).collect();
-    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
-}
-
-/// A line of a message, without its middle where nobody would read it to its end.
-fn shortened(line: &str) -> String {
-    const HEAD: usize = 1500;
-    const TAIL: usize = 300;
-    let letters = line.chars().count();
-    if letters <= HEAD + TAIL + 100 {
-        return line.into();
-    }
-    let (head, tail): (String, String) = (line.chars().take(HEAD).collect(), line.chars().skip(letters - TAIL).collect());
-    format!("{head} … ({} letters left out) … {tail}", letters - HEAD - TAIL)
-}
-
 /// Seconds between two plain lines.
 const LINE_SECONDS: u64 = 10;
 
-impl Progress {
+impl ProgressDisplay {
     /// `stages` and `total` (operations) still to do; `noun` for stages, `unit` for what is counted each second.
-    pub fn new(noun: &'static str, unit: &'static str, stages: usize, total: f64, quiet: bool) -> Progress {
+    pub fn new(noun: &'static str, unit: &'static str, stages: usize, total: f64, quiet: bool) -> ProgressDisplay {
         let how = if quiet {
-            How::Quiet
+            DisplayMode::Quiet
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new(1000);
             // The template is a constant; were it wrong, indicatif's own style would show.
             if let Ok(style) = ProgressStyle::with_template("{bar:20} {wide_msg}") {
                 bar.set_style(style);
             }
-            How::Bar(bar)
+            DisplayMode::Bar(bar)
         } else {
-            How::Lines { last: None }
+            DisplayMode::Lines { last: None }
         };
-        Progress {
+        ProgressDisplay {
             how,
             started: Instant::now(),
             total: total.max(1.0),
@@ -124,9 +107,9 @@ impl Progress {
         self.busy += elapsed * share.clamp(0.0, 1.0);
     }
 
-    pub fn pulse(&self) -> Pulse {
+    pub fn utilisation(&self) -> Utilisation {
         let seconds = self.started.elapsed().as_secs_f64();
-        Pulse {
+        Utilisation {
             seconds,
             stages_done: self.stages_done,
             images_per_second: self.images / seconds.max(1e-9),
@@ -142,13 +125,13 @@ impl Progress {
     /// A message above the bar.
     pub fn say(&self, message: &str) {
         match &self.how {
-            How::Bar(bar) => bar.suspend(|| complain(message)),
-            _ => complain(message),
+            DisplayMode::Bar(bar) => bar.suspend(|| print_error(message)),
+            _ => print_error(message),
         }
     }
 
     pub fn finish(&self) {
-        if let How::Bar(bar) = &self.how {
+        if let DisplayMode::Bar(bar) = &self.how {
             bar.finish_and_clear();
         }
     }
@@ -171,18 +154,18 @@ impl Progress {
         let message = self.message();
         let share = (self.done / self.total).clamp(0.0, 1.0);
         match &mut self.how {
-            How::Bar(bar) => {
+            DisplayMode::Bar(bar) => {
                 bar.set_position((1000.0 * share) as u64);
                 bar.set_message(message);
             }
-            How::Lines { last } => {
+            DisplayMode::Lines { last } => {
                 let due = last.map_or(self.started.elapsed().as_secs() >= 2, |last| last.elapsed().as_secs() >= LINE_SECONDS);
                 if due || (now && last.is_some()) {
                     *last = Some(Instant::now());
-                    complain(&message);
+                    print_error(&message);
                 }
             }
-            How::Quiet => {}
+            DisplayMode::Quiet => {}
         }
     }
 }

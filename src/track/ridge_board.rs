@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::board::{hparam, RUN_LIMIT};
 use super::events::{self, EventFile, HParam};
-use crate::config::{number, Study};
+use crate::base::numbers::number;
+use crate::config::Study;
 use crate::plan::Case;
 use crate::store::RidgeRecord;
 
@@ -74,7 +75,7 @@ impl RidgeBoard {
                 record.source_optimum.predicted,
                 at.optimum.predicted,
                 at.ratio,
-                at.simulated_ratio.as_ref().and_then(|i| i.estimate),
+                at.simulated_ratio.as_ref().map(|i| i.estimate).filter(|v| v.is_finite()),
                 at.cost,
             ];
             for (name, value) in METRICS.iter().zip(metrics) {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::base::stream::Stream;
 use crate::config::network::Augment;
 use crate::data::{Examples, Normalisation, Preparation, Vectoriser};
 use crate::model::kernels::{gather, gather_augmented, Bf16, Element, Images, Normalise};
 use crate::model::{scope, slice, slice_mut, Plain};
-use crate::plan::Stream;
 
 /// Images as bytes, or documents as features, with the data set's labels, on a device.
 #[derive(Debug)]
-pub struct Pool {
+pub struct DeviceDataset {
     /// [N, H·W·C], channels innermost: bytes of pixels, or floats that are inputs as they are.
     pixels: Tensor,
     /// `[N]`, as the data set numbers them.
@@ -21,10 +21,10 @@ pub struct Pool {
     shape: [i64; 3],
 }
 
-impl Pool {
-    pub fn new(examples: &Examples, shape: [usize; 3], device: Device) -> Pool {
+impl DeviceDataset {
+    pub fn new(examples: &Examples, shape: [usize; 3], device: Device) -> DeviceDataset {
         let labels: Vec<i64> = examples.labels.iter().map(|&label| i64::from(label)).collect();
-        Pool {
+        DeviceDataset {
             pixels: Tensor::from_slice(examples.pixels()).reshape([examples.len() as i64, -1]).to_device(device),
             labels: Tensor::from_slice(&labels).to_device(device),
             shape: shape.map(|n| n as i64),
@@ -32,7 +32,7 @@ impl Pool {
     }
 
     /// Documents under several vocabularies: for each the rows that are wanted. Gives, for each, where these rows are in the pool.
-    pub fn of_words(examples: &Examples, wanted: &[(Arc<Vectoriser>, Vec<usize>)], device: Device) -> (Pool, Vec<Vec<usize>>) {
+    pub fn of_words(examples: &Examples, wanted: &[(Arc<Vectoriser>, Vec<usize>)], device: Device) -> (DeviceDataset, Vec<Vec<usize>>) {
         let (mut values, mut labels, mut places): (Vec<f32>, Vec<i64>, Vec<Vec<usize>>) = (vec![], vec![], vec![]);
         let features = wanted.first().map_or(0, |(words, _)| words.features);
         for (i, (words, rows)) in wanted.iter().enumerate() {
@@ -50,12 +50,12 @@ impl Pool {
             });
         }
         let pixels = Tensor::from_slice(&values).reshape([labels.len() as i64, features as i64]).to_device(device);
-        (Pool { pixels, labels: Tensor::from_slice(&labels).to_device(device), shape: [1, 1, features as i64] }, places)
+        (DeviceDataset { pixels, labels: Tensor::from_slice(&labels).to_device(device), shape: [1, 1, features as i64] }, places)
     }
 
     /// A handle to the same memory, for another thread.
-    pub fn share(&self) -> Pool {
-        Pool { pixels: self.pixels.shallow_clone(), labels: self.labels.shallow_clone(), shape: self.shape }
+    pub fn share(&self) -> DeviceDataset {
+        DeviceDataset { pixels: self.pixels.shallow_clone(), labels: self.labels.shallow_clone(), shape: self.shape }
     }
 
     pub fn device(&self) -> Device {
@@ -65,7 +65,7 @@ impl Pool {
 
 /// What K replicas learn from: their images (rows of a pool, equally many for each), normalisation and outputs.
 #[derive(Debug)]
-pub struct Task {
+pub struct BatchSource {
     /// [K, 1, 1, 1, C]: 1/(255·sd) and −mean/sd; of pixels only.
     scale: Tensor,
     shift: Tensor,
@@ -77,9 +77,9 @@ pub struct Task {
     normalise: Vec<Normalise>,
 }
 
-impl Task {
+impl BatchSource {
     /// `kind` is the images'; normalisation is computed in float64 for float64 images and in float32 for all others.
-    pub fn new(preparations: &[&Preparation], outputs: &[i64; 256], kind: Kind, pool: &Pool) -> Task {
+    pub fn new(preparations: &[&Preparation], outputs: &[i64; 256], kind: Kind, pool: &DeviceDataset) -> BatchSource {
         let pixels = |p: &&Preparation| match p {
             Preparation::Pixels(normalisation) => Some(normalisation.clone()),
             Preparation::Words(_) => None,
@@ -97,11 +97,17 @@ impl Task {
         let f32s = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
         let pairs = scales.chunks(channels).zip(shifts.chunks(channels));
         let normalise = pairs.map(|(scale, shift)| Normalise::new(&f32s(scale), &f32s(shift), width)).collect();
-        Task { scale: tensor(scales), shift: tensor(shifts), outputs: Tensor::from_slice(outputs).to_device(device), kind, normalise }
+        BatchSource {
+            scale: tensor(scales),
+            shift: tensor(shifts),
+            outputs: Tensor::from_slice(outputs).to_device(device),
+            kind,
+            normalise,
+        }
     }
 
     /// Images [K, B, H, W, C], normalised, and their outputs [K, B], of rows [K, B].
-    pub fn gather(&self, pool: &Pool, rows: &Tensor) -> (Tensor, Tensor) {
+    pub fn gather(&self, pool: &DeviceDataset, rows: &Tensor) -> (Tensor, Tensor) {
         let [height, width, channels] = pool.shape;
         let size = rows.size();
         let flat = rows.reshape([-1]);
@@ -117,7 +123,7 @@ impl Task {
     }
 
     /// The same with augmentation; `draws` [K, B, 3] holds flip (0 or 1) and the shifts down and right.
-    pub fn gather_augmented(&self, pool: &Pool, rows: &Tensor, draws: &Tensor) -> (Tensor, Tensor) {
+    pub fn gather_augmented(&self, pool: &DeviceDataset, rows: &Tensor, draws: &Tensor) -> (Tensor, Tensor) {
         if let Some(images) = self.gather_on_cpu(pool, rows, Some(draws)) {
             return (images, self.outputs_of(pool, &rows.reshape([-1]), &rows.size()));
         }
@@ -144,7 +150,7 @@ impl Task {
     }
 
     /// In one pass over memory, where there is a loop for it.
-    fn gather_on_cpu(&self, pool: &Pool, rows: &Tensor, draws: Option<&Tensor>) -> Option<Tensor> {
+    fn gather_on_cpu(&self, pool: &DeviceDataset, rows: &Tensor, draws: Option<&Tensor>) -> Option<Tensor> {
         scope(c"gather", || match (pool.device(), self.kind) {
             (Device::Cpu, Kind::Float) => Some(self.gather_with::<f32>(pool, rows, draws)),
             (Device::Cpu, Kind::BFloat16) => Some(self.gather_with::<Bf16>(pool, rows, draws)),
@@ -152,7 +158,7 @@ impl Task {
         })
     }
 
-    fn gather_with<T: Element + Plain>(&self, pool: &Pool, rows: &Tensor, draws: Option<&Tensor>) -> Tensor {
+    fn gather_with<T: Element + Plain>(&self, pool: &DeviceDataset, rows: &Tensor, draws: Option<&Tensor>) -> Tensor {
         let ([height, width, channels], [k, b]) = (pool.shape, [rows.size()[0], rows.size()[1]]);
         let mut images = Tensor::empty([k, b, height, width, channels], (self.kind, Device::Cpu));
         let image = Images { count: 1, height: height as usize, width: width as usize, channels: channels as usize };
@@ -173,7 +179,7 @@ impl Task {
         images
     }
 
-    fn outputs_of(&self, pool: &Pool, flat: &Tensor, size: &[i64]) -> Tensor {
+    fn outputs_of(&self, pool: &DeviceDataset, flat: &Tensor, size: &[i64]) -> Tensor {
         self.outputs.index_select(0, &pool.labels.index_select(0, flat)).reshape(size)
     }
 }
@@ -204,14 +210,14 @@ pub fn epoch_draws(augment: &Augment, n: usize, seeds: &[u64], task: &str, epoch
     if !augment.flip && augment.shift == 0 {
         return None;
     }
-    let reach = augment.shift as i64;
+    let prox_step_size = augment.shift as i64;
     let mut draws: Vec<i64> = Vec::with_capacity(seeds.len() * n * 3);
     for &seed in seeds {
         let mut stream = Stream::new(&format!("augment/{task}"), seed, epoch as u64);
         for _ in 0..n {
             draws.push(i64::from(augment.flip) * stream.below(2) as i64);
-            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - reach);
-            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - reach);
+            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - prox_step_size);
+            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - prox_step_size);
         }
     }
     Some(Tensor::from_slice(&draws).reshape([seeds.len() as i64, n as i64, 3]).to_device(device))

@@ -3,8 +3,8 @@
 use ndarray::{Array1, Array2};
 use tch::{Device, Kind, Tensor};
 
-use super::evaluate::{evaluate, features, Objective};
-use super::pack::{Course, EpochReport, Pack, Start, Trained};
+use super::evaluate::{evaluate, features, EvaluationLoss};
+use super::pack::{EpochReport, Pack, Start, Trained, TrainingHistory};
 use crate::model::{no_grad, Role};
 use crate::theory::ridge::{centre, Reduction};
 use crate::theory::TheoryError;
@@ -24,14 +24,14 @@ impl Pack<'_> {
         let (features, outputs) = features((self.architecture, &theta, &buffers), &task, self.pool, &rows);
         let classes = layout.parameters.last().map_or(0, |bias| bias.count()) as usize;
         for (row, &lambda) in lambdas.iter().enumerate() {
-            let taught = self.replicas[row].taught.clone();
+            let training_labels = self.replicas[row].training_labels.clone();
             let own = |t: &Tensor| t.get(row as i64).to_device(Device::Cpu);
-            let outputs = taught.unwrap_or_else(|| Vec::<i64>::try_from(own(&outputs)).unwrap_or_default());
+            let outputs = training_labels.unwrap_or_else(|| Vec::<i64>::try_from(own(&outputs)).unwrap_or_default());
             let head = head(&own(&features), &outputs, classes, lambda)?;
             let head = Tensor::from_slice(&head).to_kind(theta.kind()).to_device(theta.device());
             no_grad(|| theta.get(row as i64).narrow(0, backbone, head.numel() as i64).copy_(&head));
         }
-        let of = |rows: &Tensor| evaluate((self.architecture, &theta, &buffers), Objective::SquaredError, &task, self.pool, rows);
+        let of = |rows: &Tensor| evaluate((self.architecture, &theta, &buffers), EvaluationLoss::SquaredError, &task, self.pool, rows);
         let (train, validation) = (of(&rows), of(&self.rows(|replica| &replica.validation)));
         let report = |row: usize| EpochReport {
             epoch: 1,
@@ -40,9 +40,9 @@ impl Pack<'_> {
             validation_accuracy: validation.accuracy[row],
             distance: 0.0,
         };
-        let courses = (0..k).map(|row| Course::of_one(report(row))).collect();
+        let histories = (0..k).map(|row| TrainingHistory::of_one(report(row))).collect();
         theta = theta.detach();
-        Ok(Trained::new(theta, buffers, courses))
+        Ok(Trained::new(theta, buffers, histories))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::batches::{Pool, Task};
+use super::batches::{BatchSource, DeviceDataset};
 use crate::model::{cross_entropy, no_grad, squared_error, Architecture, Buffers, Mode};
 
 /// What a task's loss is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Objective {
+pub enum EvaluationLoss {
     /// Cross-entropy, in nats, against the class with this label smoothing (0 for none).
     CrossEntropy { smoothing: f64 },
     /// Half the squared distance to the one-hot class: of ridge on frozen features.
@@ -29,7 +29,7 @@ const CHUNK_CUDA: i64 = 4096;
 pub type Models<'a> = (&'a Architecture, &'a Tensor, &'a Buffers);
 
 /// What the heads of K models get of rows [K, N] of a pool, [K, N, features], and the rows' outputs, [K, N].
-pub fn features(models: Models, task: &Task, pool: &Pool, rows: &Tensor) -> (Tensor, Tensor) {
+pub fn features(models: Models, task: &BatchSource, pool: &DeviceDataset, rows: &Tensor) -> (Tensor, Tensor) {
     let (architecture, theta, buffers) = models;
     no_grad(|| {
         let (parameters, n) = (architecture.layout.views(theta), rows.size()[1]);
@@ -44,12 +44,12 @@ pub fn features(models: Models, task: &Task, pool: &Pool, rows: &Tensor) -> (Ten
 }
 
 /// Images of each of `k` replicas in one forward pass.
-fn chunk(pool: &Pool, k: i64) -> i64 {
+fn chunk(pool: &DeviceDataset, k: i64) -> i64 {
     (if pool.device() == Device::Cpu { CHUNK_CPU } else { CHUNK_CUDA } / k).max(16)
 }
 
 /// Evaluates on rows [K, N] of a pool.
-pub fn evaluate(models: Models, objective: Objective, task: &Task, pool: &Pool, rows: &Tensor) -> Evaluation {
+pub fn evaluate(models: Models, objective: EvaluationLoss, task: &BatchSource, pool: &DeviceDataset, rows: &Tensor) -> Evaluation {
     let (architecture, theta, buffers) = models;
     no_grad(|| {
         let (k, n) = (rows.size()[0], rows.size()[1]);
@@ -61,8 +61,8 @@ pub fn evaluate(models: Models, objective: Objective, task: &Task, pool: &Pool, 
             let (images, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
             let logits = architecture.forward(&parameters, &images, buffers, Mode::Evaluate, None);
             let each = match objective {
-                Objective::CrossEntropy { smoothing } => cross_entropy(&logits, &outputs, smoothing),
-                Objective::SquaredError => squared_error(&logits, &outputs),
+                EvaluationLoss::CrossEntropy { smoothing } => cross_entropy(&logits, &outputs, smoothing),
+                EvaluationLoss::SquaredError => squared_error(&logits, &outputs),
             };
             loss += each.sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
             right += logits.argmax(-1, false).eq_tensor(&outputs).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);

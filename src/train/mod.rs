@@ -9,9 +9,9 @@ mod optimiser;
 mod pack;
 mod schedule;
 
-pub use batches::{Pool, Task};
-pub use evaluate::{evaluate, features, Evaluation, Objective};
+pub use batches::{BatchSource, DeviceDataset};
+pub use evaluate::{evaluate, features, Evaluation, EvaluationLoss};
 pub use named::{assemble, disassemble};
-pub use optimiser::{Anchor, Optimiser};
-pub use pack::{Course, EpochReport, Observer, Outcome, Pack, Replica, Snapshot, Start, Trained};
+pub use optimiser::{Optimiser, Penalty};
+pub use pack::{EpochReport, Observer, Pack, Replica, Snapshot, Start, Trained, TrainingHistory, TrainingOutcome};
 pub use schedule::learning_rate;

@@ -2,39 +2,46 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::config::network::{Penalty, Phase, Step};
+use crate::config::network::{PenaltyRules, PenaltyStep, Phase};
 use crate::model::kernels::{sgd, Sgd};
 use crate::model::{no_grad, scope, slice, slice_mut, Layout, Role};
 
 /// What the penalty Σⱼ dⱼ(α|θⱼ − aⱼ| + (1 − α)/2·(θⱼ − aⱼ)²) of each replica pulls with (d, [K, P]) and to (a, [K, P]).
 #[derive(Debug)]
-pub struct Anchor {
+pub struct Penalty {
     /// d: λ of the replica on what the rules let it act on, β on a fresh head, 0 elsewhere.
     pub decay: Tensor,
     /// a; none for zero.
     pub point: Option<Tensor>,
 }
 
-impl Anchor {
+impl Penalty {
     /// λ for each replica on all that the rules penalise, pulling to zero: source and from-scratch stages.
-    pub fn to_zero(layout: &Layout, rules: &Penalty, lambdas: &[f64], like: &Tensor) -> Anchor {
+    pub fn to_zero(layout: &Layout, rules: &PenaltyRules, lambdas: &[f64], like: &Tensor) -> Penalty {
         let mask = layout.mask(like.kind(), like.device(), |p| Layout::penalised(rules, p));
-        Anchor { decay: where_masked(lambdas, &mask), point: None }
+        Penalty { decay: where_masked(lambdas, &mask), point: None }
     }
 
     /// λ on the backbone, β on the head, pulling to `point` (zero where none). A head under `beta` has to be zero in `point`.
-    pub fn to_source(layout: &Layout, rules: &Penalty, lambdas: &[f64], beta: Option<f64>, point: Option<Tensor>, like: &Tensor) -> Anchor {
+    pub fn to_source(
+        layout: &Layout,
+        rules: &PenaltyRules,
+        lambdas: &[f64],
+        beta: Option<f64>,
+        point: Option<Tensor>,
+        like: &Tensor,
+    ) -> Penalty {
         let Some(beta) = beta else {
-            return Anchor { point, ..Anchor::to_zero(layout, rules, lambdas, like) };
+            return Penalty { point, ..Penalty::to_zero(layout, rules, lambdas, like) };
         };
         let of = |role| layout.mask(like.kind(), like.device(), move |p| p.role == role && Layout::penalised(rules, p));
-        Anchor { decay: where_masked(lambdas, &of(Role::Backbone)) + of(Role::Head) * beta, point }
+        Penalty { decay: where_masked(lambdas, &of(Role::Backbone)) + of(Role::Head) * beta, point }
     }
 
     /// λ on the head alone, pulling to zero: the backbone is frozen.
-    pub fn on_head(layout: &Layout, rules: &Penalty, lambdas: &[f64], point: Option<Tensor>, like: &Tensor) -> Anchor {
+    pub fn on_head(layout: &Layout, rules: &PenaltyRules, lambdas: &[f64], point: Option<Tensor>, like: &Tensor) -> Penalty {
         let mask = layout.mask(like.kind(), like.device(), |p| p.role == Role::Head && Layout::penalised(rules, p));
-        Anchor { decay: where_masked(lambdas, &mask), point }
+        Penalty { decay: where_masked(lambdas, &mask), point }
     }
 
     /// θ − a.
@@ -57,19 +64,19 @@ fn where_masked(lambdas: &[f64], mask: &Tensor) -> Tensor {
 pub struct Optimiser {
     momentum: f64,
     nesterov: bool,
-    step: Step,
+    step: PenaltyStep,
     /// α
     l1_ratio: f64,
-    anchor: Anchor,
+    anchor: Penalty,
     penalised: bool,
     /// v, [K, P].
     pub velocity: Tensor,
 }
 
 impl Optimiser {
-    pub fn new(phase: &Phase, rules: &Penalty, anchor: Anchor, theta: &Tensor) -> Optimiser {
+    pub fn new(phase: &Phase, rules: &PenaltyRules, anchor: Penalty, theta: &Tensor) -> Optimiser {
         let penalised = anchor.decay.abs().max().double_value(&[]) > 0.0;
-        let anchor = Anchor { decay: anchor.decay.contiguous(), point: anchor.point.map(|point| point.contiguous()) };
+        let anchor = Penalty { decay: anchor.decay.contiguous(), point: anchor.point.map(|point| point.contiguous()) };
         Optimiser {
             momentum: phase.momentum,
             nesterov: phase.nesterov,
@@ -99,7 +106,7 @@ impl Optimiser {
         no_grad(|| {
             let k = theta.size()[0];
             let mut gradient = Tensor::cat(&gradients.iter().map(|part| part.reshape([k, -1])).collect::<Vec<_>>(), 1);
-            if self.penalised && self.step == Step::Explicit {
+            if self.penalised && self.step == PenaltyStep::Explicit {
                 gradient += &self.anchor.decay * (1.0 - self.l1_ratio) * self.anchor.distance(theta);
             }
             let direction = if self.momentum == 0.0 {
@@ -113,7 +120,7 @@ impl Optimiser {
                 }
             };
             let _ = theta.g_sub_(&(direction * lr));
-            let reach = lr / (1.0 - self.momentum);
+            let prox_step_size = lr / (1.0 - self.momentum);
             let put = |theta: &mut Tensor, u: Tensor| {
                 theta.copy_(&match &self.anchor.point {
                     Some(point) => point + u,
@@ -122,10 +129,10 @@ impl Optimiser {
             };
             if self.penalised && self.l1_ratio > 0.0 {
                 let u = self.anchor.distance(theta);
-                put(theta, u.sign() * (u.abs() - &self.anchor.decay * (self.l1_ratio * reach)).clamp_min(0.0));
+                put(theta, u.sign() * (u.abs() - &self.anchor.decay * (self.l1_ratio * prox_step_size)).clamp_min(0.0));
             }
-            if self.penalised && self.step == Step::Proximal {
-                let u = self.anchor.distance(theta) / (&self.anchor.decay * ((1.0 - self.l1_ratio) * reach) + 1.0);
+            if self.penalised && self.step == PenaltyStep::Proximal {
+                let u = self.anchor.distance(theta) / (&self.anchor.decay * ((1.0 - self.l1_ratio) * prox_step_size) + 1.0);
                 put(theta, u);
             }
         });
@@ -134,7 +141,7 @@ impl Optimiser {
     /// Shrinks to these rows of θ.
     pub fn keep_only(&mut self, rows: &Tensor) {
         let select = |t: &Tensor| t.index_select(0, rows);
-        self.anchor = Anchor { decay: select(&self.anchor.decay), point: self.anchor.point.as_ref().map(select) };
+        self.anchor = Penalty { decay: select(&self.anchor.decay), point: self.anchor.point.as_ref().map(select) };
         self.velocity = select(&self.velocity);
     }
 
@@ -144,8 +151,8 @@ impl Optimiser {
             lr: lr as f32,
             momentum: self.momentum as f32,
             nesterov: self.nesterov,
-            proximal: self.step == Step::Proximal,
-            reach: (lr / (1.0 - self.momentum)) as f32,
+            proximal: self.step == PenaltyStep::Proximal,
+            prox_step_size: (lr / (1.0 - self.momentum)) as f32,
             l1_ratio: self.l1_ratio as f32,
         };
         let [k, total] = [theta.size()[0], theta.size()[1]].map(|n| n as usize);

@@ -5,11 +5,11 @@ use tch::{Kind, Tensor};
 
 use std::sync::Arc;
 
-use super::batches::{dropout_mask, epoch_draws, epoch_order, Pool, Task};
-use super::evaluate::{evaluate, Objective};
-use super::optimiser::{Anchor, Optimiser};
+use super::batches::{dropout_mask, epoch_draws, epoch_order, BatchSource, DeviceDataset};
+use super::evaluate::{evaluate, EvaluationLoss};
+use super::optimiser::{Optimiser, Penalty};
 use super::schedule::learning_rate;
-use crate::config::network::{Penalty, Phase, Precision};
+use crate::config::network::{PenaltyRules, Phase, Precision};
 use crate::data::{task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
 use crate::model::{cross_entropy, no_grad, Architecture, Buffers, Masks, Mode, Role};
 
@@ -24,7 +24,7 @@ pub struct Replica {
     pub train: Vec<usize>,
     pub validation: Vec<usize>,
     /// The outputs that the training rows are taught, where these are not their own.
-    pub taught: Option<Vec<i64>>,
+    pub training_labels: Option<Vec<i64>>,
     pub preparation: Preparation,
 }
 
@@ -33,20 +33,20 @@ pub struct Replica {
 pub struct Pack<'a> {
     pub architecture: &'a Architecture,
     pub phase: &'a Phase,
-    pub rules: &'a Penalty,
+    pub rules: &'a PenaltyRules,
     pub precision: Precision,
     /// Names the streams of data order and augmentation: `source` or `target`.
     pub task: &'a str,
     /// Output for each label of the data set.
     pub outputs: [i64; 256],
     pub replicas: &'a [Replica],
-    pub pool: &'a Pool,
+    pub pool: &'a DeviceDataset,
     /// Leave BatchNorm's running statistics, and use them, while training.
     pub freeze_batchnorm: bool,
     /// Only the head learns.
     pub frozen: bool,
     /// Of validation and test; training by steps is on cross-entropy.
-    pub objective: Objective,
+    pub objective: EvaluationLoss,
 }
 
 /// Where a pack starts and what pulls it.
@@ -55,7 +55,7 @@ pub struct Start {
     /// [K, P]
     pub theta: Tensor,
     pub buffers: Buffers,
-    pub anchor: Anchor,
+    pub anchor: Penalty,
 }
 
 /// What one replica did in one epoch.
@@ -99,7 +99,7 @@ pub struct Snapshot {
 
 /// How one replica has fared.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Course {
+pub struct TrainingHistory {
     pub history: Vec<EpochReport>,
     /// Epoch (from 1) whose weights count.
     pub chosen: usize,
@@ -108,14 +108,14 @@ pub struct Course {
     pub diverged: Option<(usize, usize)>,
 }
 
-impl Course {
+impl TrainingHistory {
     fn learns(&self) -> bool {
         !self.stopped && self.diverged.is_none()
     }
 
     /// Of what is solved at once.
-    pub fn of_one(report: EpochReport) -> Course {
-        Course { chosen: report.epoch, history: vec![report], ..Course::default() }
+    pub fn of_one(report: EpochReport) -> TrainingHistory {
+        TrainingHistory { chosen: report.epoch, history: vec![report], ..TrainingHistory::default() }
     }
 
     /// What was measured in the chosen epoch.
@@ -126,7 +126,7 @@ impl Course {
 
 /// How training ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum TrainingOutcome {
     Trained(Trained),
     /// Asked to stop; the observer has the snapshot.
     Stopped,
@@ -138,7 +138,7 @@ pub struct Trained {
     /// [K, P], each replica's chosen weights.
     pub theta: Tensor,
     pub buffers: Buffers,
-    pub courses: Vec<Course>,
+    pub histories: Vec<TrainingHistory>,
     /// ‖θ‖ of each replica.
     pub norms: Vec<f64>,
 }
@@ -146,9 +146,9 @@ pub struct Trained {
 impl NoLongerLearns for Trained {}
 
 impl Trained {
-    pub fn new(theta: Tensor, buffers: Buffers, courses: Vec<Course>) -> Trained {
+    pub fn new(theta: Tensor, buffers: Buffers, histories: Vec<TrainingHistory>) -> Trained {
         let norms = theta.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double).sqrt();
-        Trained { norms: Vec::<f64>::try_from(norms).unwrap_or_default(), theta, buffers, courses }
+        Trained { norms: Vec::<f64>::try_from(norms).unwrap_or_default(), theta, buffers, histories }
     }
 
     /// Test loss and accuracy of each replica, on the task's images of the held-out set.
@@ -165,8 +165,8 @@ impl Trained {
             })
             .collect();
         let (pool, places) = match data.name.image_shape() {
-            Some(shape) => (Pool::new(examples, shape, device), vec![rows; pack.replicas.len()]),
-            None => Pool::of_words(examples, &words, device),
+            Some(shape) => (DeviceDataset::new(examples, shape, device), vec![rows; pack.replicas.len()]),
+            None => DeviceDataset::of_words(examples, &words, device),
         };
         let rows: Vec<i64> = places.into_iter().flatten().map(|row| row as i64).collect();
         let rows = Tensor::from_slice(&rows).reshape([pack.replicas.len() as i64, -1]).to_device(device);
@@ -176,15 +176,15 @@ impl Trained {
 }
 
 /// `kind` is θ's.
-fn task_of<'a>(pack: &Pack, replicas: impl Iterator<Item = &'a Replica>, outputs: &[i64; 256], kind: Kind) -> Task {
+fn task_of<'a>(pack: &Pack, replicas: impl Iterator<Item = &'a Replica>, outputs: &[i64; 256], kind: Kind) -> BatchSource {
     let kind = if pack.precision == Precision::Bf16 { Kind::BFloat16 } else { kind };
     let preparations: Vec<&Preparation> = replicas.map(|replica| &replica.preparation).collect();
-    Task::new(&preparations, outputs, kind, pack.pool)
+    BatchSource::new(&preparations, outputs, kind, pack.pool)
 }
 
 /// What changes while a pack trains. M of its K replicas are still computed: at first all, and fewer once half of them have
 /// diverged or stopped early.
-struct State {
+struct TrainingState {
     /// [M, P], as are the velocity and the anchor.
     theta: Tensor,
     buffers: Buffers,
@@ -194,13 +194,13 @@ struct State {
     /// [K, P], the weights that count, where these are not θ itself: the best so far with early stopping, and those of replicas
     /// that are no longer computed.
     kept: Option<(Tensor, Buffers)>,
-    courses: Vec<Course>,
+    histories: Vec<TrainingHistory>,
     epoch: usize,
 }
 
 impl Pack<'_> {
     /// Of all replicas, for models of this precision.
-    pub(super) fn task(&self, kind: Kind) -> Task {
+    pub(super) fn task(&self, kind: Kind) -> BatchSource {
         task_of(self, self.replicas.iter(), &self.outputs, kind)
     }
 
@@ -211,17 +211,18 @@ impl Pack<'_> {
     }
 
     /// Trains to the end, or until the observer wants it to stop.
-    pub fn train(&self, start: Start, resume: Option<Snapshot>, observer: &mut dyn Observer) -> Outcome {
+    pub fn train(&self, start: Start, resume: Option<Snapshot>, observer: &mut dyn Observer) -> TrainingOutcome {
         let optimiser = Optimiser::new(self.phase, self.rules, start.anchor, &start.theta);
         let kept = self.phase.patience.map(|_| (start.theta.copy(), start.buffers.copy()));
-        let (courses, members) = (vec![Course::default(); self.replicas.len()], (0..self.replicas.len()).collect());
-        let mut state = State { theta: start.theta, buffers: start.buffers, optimiser, members, kept, courses, epoch: 0 };
+        let (histories, members) = (vec![TrainingHistory::default(); self.replicas.len()], (0..self.replicas.len()).collect());
+        let mut state = TrainingState { theta: start.theta, buffers: start.buffers, optimiser, members, kept, histories, epoch: 0 };
         if let Some(snapshot) = resume {
             state.restore(snapshot);
             // Whoever watches begins anew and hears the whole course.
             for epoch in 1..=state.epoch {
-                let of = |course: &Course| course.history.iter().find(|report| report.epoch == epoch).cloned();
-                let reports: Vec<(usize, EpochReport)> = state.courses.iter().enumerate().filter_map(|(k, c)| Some((k, of(c)?))).collect();
+                let of = |course: &TrainingHistory| course.history.iter().find(|report| report.epoch == epoch).cloned();
+                let reports: Vec<(usize, EpochReport)> =
+                    state.histories.iter().enumerate().filter_map(|(k, c)| Some((k, of(c)?))).collect();
                 observer.restored(&reports);
             }
         }
@@ -230,7 +231,7 @@ impl Pack<'_> {
         let mut task = tasks(&state.members);
         let steps = self.replicas[0].train.len().div_ceil(self.phase.batch_size);
         let backbone = self.architecture.layout.mask(state_kind, state.theta.device(), |p| p.role == Role::Backbone);
-        while state.epoch < self.phase.epochs && state.courses.iter().any(Course::learns) {
+        while state.epoch < self.phase.epochs && state.histories.iter().any(TrainingHistory::learns) {
             // An epoch of a few steps is not worth a copy of the weights: it is not interrupted.
             let before = (steps > SHORT).then(|| state.snapshot());
             let trained = match &before {
@@ -240,31 +241,37 @@ impl Pack<'_> {
             };
             let Some((train_loss, bad_step)) = trained else {
                 observer.snapshot(before.unwrap_or_else(|| state.snapshot()));
-                return Outcome::Stopped;
+                return TrainingOutcome::Stopped;
             };
-            self.look_back(&mut state, &task, &backbone, &train_loss, &bad_step, observer);
-            if state.leave_behind() {
+            self.finish_epoch(&mut state, &task, &backbone, &train_loss, &bad_step, observer);
+            if state.drop_finished() {
                 task = tasks(&state.members);
             }
             if observer.wants_snapshot() && state.epoch < self.phase.epochs {
                 observer.snapshot(state.snapshot());
             }
         }
-        let courses = std::mem::take(&mut state.courses);
+        let histories = std::mem::take(&mut state.histories);
         let (theta, buffers) = state.finish(self.phase.patience.is_some());
-        Outcome::Trained(Trained::new(theta.detach(), buffers, courses))
+        TrainingOutcome::Trained(Trained::new(theta.detach(), buffers, histories))
     }
 
     /// One pass over the training images. Mean loss of each replica and the step (from 1) of its first loss that was not
     /// finite, 0 for none; nothing when asked to stop. Nothing is read back from the device before the end.
-    fn epoch(&self, state: &mut State, task: &Task, observer: &dyn Observer, may_stop: bool) -> Option<(Vec<f64>, Vec<f64>)> {
+    fn epoch(
+        &self,
+        state: &mut TrainingState,
+        task: &BatchSource,
+        observer: &dyn Observer,
+        may_stop: bool,
+    ) -> Option<(Vec<f64>, Vec<f64>)> {
         let members = || state.members.iter().map(|&k| &self.replicas[k]);
         let rows: Vec<Vec<i64>> = members().map(|replica| replica.train.iter().map(|&row| row as i64).collect()).collect();
-        let taught: Option<Vec<Vec<i64>>> = members().map(|replica| replica.taught.clone()).collect();
+        let training_labels: Option<Vec<Vec<i64>>> = members().map(|replica| replica.training_labels.clone()).collect();
         let seeds: Vec<u64> = members().map(|replica| replica.seed).collect();
         let (n, k, device) = (rows[0].len(), rows.len() as i64, self.pool.device());
         let order = epoch_order(&rows, &seeds, self.task, state.epoch, device);
-        let taught = taught.map(|taught| epoch_order(&taught, &seeds, self.task, state.epoch, device));
+        let training_labels = training_labels.map(|training_labels| epoch_order(&training_labels, &seeds, self.task, state.epoch, device));
         let draws = epoch_draws(&self.phase.augment, n, &seeds, self.task, state.epoch, device);
         let steps = n.div_ceil(self.phase.batch_size);
         let mode = if self.freeze_batchnorm { Mode::Evaluate } else { Mode::Train };
@@ -284,7 +291,7 @@ impl Pack<'_> {
                 Some(draws) => task.gather_augmented(self.pool, &batch, &draws.narrow(1, first as i64, size)),
                 None => task.gather(self.pool, &batch),
             };
-            let outputs = taught.as_ref().map_or(outputs, |taught| taught.narrow(1, first as i64, size));
+            let outputs = training_labels.as_ref().map_or(outputs, |training_labels| training_labels.narrow(1, first as i64, size));
             let at = state.epoch * steps + step;
             let mask = |layer: usize, size: &[i64]| dropout_mask(self.phase.dropout, size, layer, at, &seeds, self.task, device);
             let masks: Option<Masks> = (self.phase.dropout > 0.0).then_some(&mask);
@@ -312,10 +319,10 @@ impl Pack<'_> {
     }
 
     /// After an epoch: validation, divergence, early stopping, the report.
-    fn look_back(
+    fn finish_epoch(
         &self,
-        state: &mut State,
-        task: &Task,
+        state: &mut TrainingState,
+        task: &BatchSource,
         backbone: &Tensor,
         train_loss: &[f64],
         bad_step: &[f64],
@@ -328,7 +335,7 @@ impl Pack<'_> {
         let distance = state.optimiser.distance(&state.theta, backbone);
         let mut reports = vec![];
         for (row, &k) in state.members.iter().enumerate() {
-            let course = &mut state.courses[k];
+            let course = &mut state.histories[k];
             if !course.learns() {
                 continue;
             }
@@ -376,10 +383,10 @@ fn keep_replica(into: (&Tensor, &Buffers), k: usize, from: (&Tensor, &Buffers), 
     });
 }
 
-impl State {
+impl TrainingState {
     /// Once half of the replicas no longer learn, the others go on without them. Whether that was now.
-    fn leave_behind(&mut self) -> bool {
-        let learning: Vec<usize> = self.members.iter().copied().filter(|&k| self.courses[k].learns()).collect();
+    fn drop_finished(&mut self) -> bool {
+        let learning: Vec<usize> = self.members.iter().copied().filter(|&k| self.histories[k].learns()).collect();
         if learning.is_empty() || 2 * learning.len() > self.members.len() {
             return false;
         }
@@ -426,15 +433,17 @@ impl State {
             add("kept.", buffers);
             tensors.push(("kept.theta".into(), theta.copy()));
         }
-        let progress = serde_json::to_string(&(self.epoch, &self.courses, &self.members)).unwrap_or_default();
+        let progress = serde_json::to_string(&(self.epoch, &self.histories, &self.members)).unwrap_or_default();
         Snapshot { tensors, progress }
     }
 
     /// Takes over a snapshot of the same pack; one that does not fit is left alone, and training starts over.
     fn restore(&mut self, snapshot: Snapshot) {
-        let Ok((epoch, courses, members)) = serde_json::from_str::<(usize, Vec<Course>, Vec<usize>)>(&snapshot.progress) else { return };
-        let replicas = self.courses.len();
-        if courses.len() != replicas || members.is_empty() || members.iter().any(|&k| k >= replicas) {
+        let Ok((epoch, histories, members)) = serde_json::from_str::<(usize, Vec<TrainingHistory>, Vec<usize>)>(&snapshot.progress) else {
+            return;
+        };
+        let replicas = self.histories.len();
+        if histories.len() != replicas || members.is_empty() || members.iter().any(|&k| k >= replicas) {
             return;
         }
         let find = |name: &str, rows: usize| {
@@ -460,7 +469,7 @@ impl State {
             return;
         }
         self.keep_only(members);
-        (self.theta, self.buffers, self.kept, self.courses, self.epoch) = (theta, buffers, kept, courses, epoch);
+        (self.theta, self.buffers, self.kept, self.histories, self.epoch) = (theta, buffers, kept, histories, epoch);
         self.optimiser.velocity = velocity;
     }
 }

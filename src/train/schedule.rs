@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn courses() {
+    fn histories() {
         let at = |kind, warmup, step| learning_rate(&phase(kind, warmup), step, 5);
         assert_eq!(at(ScheduleKind::Constant, 0.0, 49), 0.4);
         assert_eq!(at(ScheduleKind::Step, 0.0, 19), 0.4);

@@ -5,9 +5,9 @@ use clap::Args;
 use serde_json::{json, Value as Json};
 
 use super::{axes_json, axis_cells, axis_names, finite, table, RidgeStudyArgs};
+use crate::base::numbers::number;
 use crate::cli::print;
-use crate::config::number;
-use crate::run::ridge::Workshop;
+use crate::run::ridge::ProblemBuilder;
 use crate::theory::boundary::{Boundary, Condition};
 
 const ABOUT: &str = "\
@@ -36,7 +36,7 @@ fn condition_json(c: Option<Condition>) -> Json {
 impl BoundaryArgs {
     pub fn run(self) -> Result<u8> {
         let (study, cases) = self.study.load()?;
-        let mut workshop = Workshop::new(&study);
+        let mut workshop = ProblemBuilder::new(&study);
         let (mut rows, mut lines, mut disagree) = (vec![], vec![], 0);
         for case in &cases {
             for task in workshop.tasks(case)? {

@@ -11,14 +11,15 @@ use ndarray_npy::NpzWriter;
 use serde_json::{json, Value as Json};
 
 use super::finite;
+use crate::base::interval::Interval;
+use crate::base::numbers::{number, rounded, significant};
+use crate::base::usage::usage;
 use crate::cli::print;
-use crate::config::{cut, nearest, number, rounded, significant};
+use crate::config::{cut, nearest};
 use crate::data::table::{read, Table};
-use crate::run::usage;
 use crate::store::{program, write_atomic};
 use crate::theory::alignment::Alignment;
-use crate::theory::estimate::Estimate;
-use crate::theory::fit::{fit, is_constant, mismatches, Data, Doubt, Fit, Mismatch, Options, SPREAD};
+use crate::theory::fit::{fit, is_constant, mismatches, Doubt, Fit, FitData, Mismatch, Options, SPREAD};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +68,7 @@ pub struct FitArgs {
 }
 
 /// A table split into features and responses.
-struct Split {
+struct SplitTable {
     features: Vec<String>,
     responses: Vec<String>,
     x: Array2<f64>,
@@ -127,7 +128,8 @@ impl FitArgs {
         if (0..second.x.ncols()).all(|j| is_constant(second.x.column(j))) {
             return Err(usage(format!("{}: every feature is constant", target.file), "a target needs at least one feature that varies"));
         }
-        let (of_source, of_target) = (Data { x: first.x.clone(), y: first.y.clone() }, Data { x: second.x.clone(), y: second.y.clone() });
+        let (of_source, of_target) =
+            (FitData { x: first.x.clone(), y: first.y.clone() }, FitData { x: second.x.clone(), y: second.y.clone() });
         if let Some(Mismatch::Spread { column, factor }) =
             mismatches(&of_source, &of_target).into_iter().find(|m| m.is_extreme(first.features.len()))
         {
@@ -168,7 +170,7 @@ impl FitArgs {
     }
 
     /// Features in the order of the source's table. `like`: the source's table and features.
-    fn split(&self, table: &Table, like: Option<(&Table, &[String])>) -> Result<Split> {
+    fn split(&self, table: &Table, like: Option<(&Table, &[String])>) -> Result<SplitTable> {
         let column = |name: &str, what: &str| table.columns.iter().position(|c| c == name).ok_or_else(|| missing(table, what, name, ""));
         // A response of an .npz may have several columns: y[0], y[1], …
         let mut responses = vec![];
@@ -215,11 +217,11 @@ impl FitArgs {
         }
         let pick = |columns: &[usize]| table.values.select(ndarray::Axis(1), columns);
         let names = responses.iter().map(|&at| table.columns[at].clone()).collect();
-        Ok(Split { x: pick(&columns), y: pick(&responses), features, responses: names })
+        Ok(SplitTable { x: pick(&columns), y: pick(&responses), features, responses: names })
     }
 
-    fn summary(&self, source: &Split, target: &Split, f: &Fit, verdict: &str, notes: &[String]) -> Json {
-        let interval = |e: &Estimate| json!({"estimate": finite(e.estimate), "low": finite(e.low), "high": finite(e.high)});
+    fn summary(&self, source: &SplitTable, target: &SplitTable, f: &Fit, verdict: &str, notes: &[String]) -> Json {
+        let interval = |e: &Interval| json!({"estimate": finite(e.estimate), "low": e.low(), "high": e.high()});
         let ratio = f.lambda0 / f.lambda_source;
         json!({
             "version": 1,
@@ -234,8 +236,8 @@ impl FitArgs {
             "warnings": notes,
             "rho": {
                 "estimate": finite(f.alignment.rho.estimate),
-                "low": finite(f.alignment.rho.low),
-                "high": finite(f.alignment.rho.high),
+                "low": f.alignment.rho.low(),
+                "high": f.alignment.rho.high(),
                 "method": f.alignment.method.words(),
             },
             "rho_predictions": f.alignment_of_predictions.map(|a| interval(&a.rho)),
@@ -255,9 +257,9 @@ impl FitArgs {
         })
     }
 
-    fn words(&self, source: &Split, target: &Split, f: &Fit, verdict: &str, notes: &[String]) -> String {
+    fn words(&self, source: &SplitTable, target: &SplitTable, f: &Fit, verdict: &str, notes: &[String]) -> String {
         let rho = |alignment: &Alignment| {
-            let Estimate { estimate, low, high } = alignment.rho;
+            let (estimate, (low, high)) = (alignment.rho.estimate, alignment.rho.bounds());
             match estimate.is_finite() && low.is_finite() {
                 true => format!("{} (95% interval {} to {})", thousandths(estimate), thousandths(low), thousandths(high)),
                 false => "not estimable from these rows".into(),
@@ -360,7 +362,7 @@ fn verdict(f: &Fit, source: &Table, target: &Table) -> String {
         return "Transfer does not help: of this source the best use is none (λ₀ = ∞).".into();
     }
     let gain = format!("the target's leave-one-out error {change} (95% interval {})", range(&f.gain_share));
-    match (f.helps, f.gain_share.low > 0.0) {
+    match (f.helps, f.gain_share.bounds().0 > 0.0) {
         (true, true) => format!("Transfer helps: {gain}."),
         (true, false) => format!("Transfer probably helps: {gain}, more than one standard error but not two."),
         (false, _) => format!("Transfer does not help beyond noise: {gain}."),
@@ -376,7 +378,7 @@ fn without_it(without: f64, them: &str, change: &str) -> String {
 }
 
 /// Columns whose units or outliers differ between the tables.
-fn warnings(f: &Fit, split: &Split, source: &Table, target: &Table) -> Vec<String> {
+fn warnings(f: &Fit, split: &SplitTable, source: &Table, target: &Table) -> Vec<String> {
     let name = |column: usize| cut(split.features.iter().chain(&split.responses).nth(column).map_or("", |name| name));
     let of = |mismatch: &Mismatch| {
         match *mismatch {
@@ -415,8 +417,9 @@ fn percent(share: f64) -> String {
     }
 }
 
-fn range(share: &Estimate) -> String {
-    format!("{} to {}", percent(share.low), percent(share.high))
+fn range(share: &Interval) -> String {
+    let (low, high) = share.bounds();
+    format!("{} to {}", percent(low), percent(high))
 }
 
 /// What the error does when its share `share` is gained.

@@ -12,10 +12,11 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json};
 
-use crate::config::{Kind, Overrides, Study};
+use crate::base::usage::usage;
+use crate::config::{Overrides, Study, StudyKind};
 use crate::plan::Case;
+use crate::run::axis_json;
 use crate::run::ridge::cases;
-use crate::run::{axis_json, usage};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +77,7 @@ impl RidgeStudyArgs {
 /// A ridge study with its cases.
 fn load(file: &std::path::Path, preset: &Option<String>, set: &[String]) -> Result<(Study, Vec<Case>)> {
     let study = Study::load(file, &Overrides { preset: preset.clone(), seeds: None, set: set.to_vec() })?;
-    if study.kind != Kind::Ridge {
+    if study.kind != StudyKind::Ridge {
         return Err(usage(
             format!("{} is a study of networks", file.display()),
             "run it with `transfergrid sweep`; a study with `kind: ridge` at its top is one for `theory`",

@@ -5,12 +5,12 @@ use clap::Args;
 use serde_json::{json, Value as Json};
 
 use super::{axes_json, axis_cells, axis_names, finite, load, table};
+use crate::base::numbers::{number, rounded, significant};
 use crate::cli::print;
-use crate::config::{number, rounded, significant};
 use crate::plan::Case;
-use crate::run::ridge::{objective, Task, Workshop};
+use crate::run::ridge::{objective, ProblemBuilder, TargetProblem};
 use crate::theory::isotropic::Isotropic;
-use crate::theory::optimum::{joint, source, transfer, Edge, Optimum};
+use crate::theory::optimum::{joint, source, transfer, Extreme, Optimum};
 use crate::theory::targets::{compromise, Target};
 
 const EXAMPLES: &str = "\
@@ -73,7 +73,7 @@ fn shown(lambda: f64) -> String {
     }
 }
 
-fn edge_json(edge: Option<Edge>) -> Json {
+fn edge_json(edge: Option<Extreme>) -> Json {
     edge.map_or(Json::Null, |edge| edge.as_str().into())
 }
 
@@ -81,11 +81,11 @@ impl OptimumArgs {
     pub fn run(self) -> Result<u8> {
         match (&self.study, self.gamma, self.noise, self.rho) {
             (None, ..) if self.joint || self.preset.is_some() || !self.set.is_empty() => {
-                Err(crate::run::usage("--joint, --preset and --set are for a study", "give one, e.g. experiments/covariance.yaml"))
+                Err(crate::base::usage::usage("--joint, --preset and --set are for a study", "give one, e.g. experiments/covariance.yaml"))
             }
             (None, Some(gamma), Some(noise), Some(rho)) => self.isotropic(gamma, noise, rho),
             (Some(file), ..) => self.study(file),
-            _ => Err(crate::run::usage("give a study, or --gamma, --noise and --rho", "see `transfergrid theory optimum --help`")),
+            _ => Err(crate::base::usage::usage("give a study, or --gamma, --noise and --rho", "see `transfergrid theory optimum --help`")),
         }
     }
 
@@ -118,7 +118,7 @@ impl OptimumArgs {
             print(&format!("{json:#}\n"));
             return Ok(0);
         }
-        let line = |name: &str, c: &crate::theory::isotropic::Choice| {
+        let line = |name: &str, c: &crate::theory::isotropic::IsotropicOptimum| {
             let edge = c.edge.map_or(String::new(), |edge| format!("  {}", edge.words()));
             let (mean, error) = (significant(c.x, 4), significant(distance(c.x), 4));
             format!("{name} = {:<12} E β̂₀ = {}·w₀, E‖β̂₀ − w₁‖² = {}{edge}\n", shown(c.lambda), number(mean), number(error))
@@ -149,7 +149,7 @@ impl OptimumArgs {
 
     fn study(&self, file: &std::path::Path) -> Result<u8> {
         let (study, cases) = load(file, &self.preset, &self.set)?;
-        let mut workshop = Workshop::new(&study);
+        let mut workshop = ProblemBuilder::new(&study);
         let (mut rows, mut lines, mut notes) = (vec![], vec![], vec![]);
         let mut head = cases.first().map(axis_names).unwrap_or_default();
         head.extend(["target", "λ₁", "λ_S*", "λ₀*", "λ₀*/λ_S*", "R_TL(λ₀*)", "R_TL(λ_S*)"].map(String::from));
@@ -195,7 +195,7 @@ impl OptimumArgs {
     fn row(
         &self,
         case: &Case,
-        task: &Task,
+        task: &TargetProblem,
         lambda1: f64,
         best_source: &Optimum,
         rows: &mut Vec<Json>,

@@ -5,9 +5,9 @@ use clap::Args;
 use serde_json::Value as Json;
 
 use super::{axes_json, axis_cells, axis_names, finite, table, RidgeStudyArgs};
+use crate::base::numbers::{number, rounded};
 use crate::cli::print;
-use crate::config::{number, rounded};
-use crate::run::ridge::Workshop;
+use crate::run::ridge::ProblemBuilder;
 
 /// Predicted source, transfer and from-scratch risks on a study's grid; nothing is simulated
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub struct RiskArgs {
 impl RiskArgs {
     pub fn run(self) -> Result<u8> {
         let (study, cases) = self.study.load()?;
-        let mut workshop = Workshop::new(&study);
+        let mut workshop = ProblemBuilder::new(&study);
         let (mut rows, mut lines) = (vec![], vec![]);
         for case in &cases {
             for task in workshop.tasks(case)? {

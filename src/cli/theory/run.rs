@@ -8,15 +8,17 @@ use anyhow::Result;
 use clap::Args;
 
 use super::load;
-use crate::cli::{complain, print, refuse_other_kind, refuse_other_study};
-use crate::config::{Kind, Study};
+use crate::base::stderr::print_error;
+use crate::base::usage::usage;
+use crate::cli::{print, refuse_other_kind, refuse_other_study};
+use crate::config::{Study, StudyKind};
 use crate::plan::{hash, Case};
-use crate::report::ridge::{page, statement, write, Outcome};
-use crate::report::Place;
-use crate::run::ridge::{memory, run, sampler, Listener};
-use crate::run::{stop_flag, usage};
-use crate::store::{ridge_record, write_atomic, Folder, Held, Lease, Manifest, RidgeRecord};
-use crate::track::{Progress, RidgeBoard};
+use crate::report::render::ridge::{page, statement, RidgeReport};
+use crate::report::{write_ridge, ReportTarget};
+use crate::run::ridge::{memory, run, sampler, RidgeObserver};
+use crate::run::stop_flag;
+use crate::store::{ridge_record, write_atomic, Folder, Lease, Manifest, OnConflict, RidgeRecord};
+use crate::track::{ProgressDisplay, RidgeBoard};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,33 +78,33 @@ impl RunArgs {
             return Err(usage(format!("--out {} is not a folder", self.out.display()), "give a folder"));
         }
         if let Some(threads) = self.threads {
-            crate::threads::limit(threads);
+            crate::base::threads::limit(threads);
         }
-        let mut outcomes: Vec<Outcome> = vec![];
+        let mut reports: Vec<RidgeReport> = vec![];
         for (study, cases) in &studies {
             match self.one(study, cases, &stop)? {
-                Some(outcome) => outcomes.push(outcome),
+                Some(report) => reports.push(report),
                 None => {
-                    complain("interrupted: finished cases are saved; the same command goes on from here");
+                    print_error("interrupted: finished cases are saved; the same command goes on from here");
                     return Ok(75);
                 }
             }
         }
-        if outcomes.len() > 1 {
+        if reports.len() > 1 {
             let path = self.out.join("theory.html");
-            write_atomic(&path, page(&outcomes.iter().collect::<Vec<_>>(), None).as_bytes())?;
+            write_atomic(&path, page(&reports.iter().collect::<Vec<_>>(), None).as_bytes())?;
             print(&format!("{}\n", path.display()));
         }
         Ok(0)
     }
 
     /// None where it was told to stop.
-    fn one(&self, study: &Study, cases: &[Case], stop: &Arc<AtomicBool>) -> Result<Option<Outcome>> {
+    fn one(&self, study: &Study, cases: &[Case], stop: &Arc<AtomicBool>) -> Result<Option<RidgeReport>> {
         let folder = Folder(self.out.join(&study.name));
         // Covariances that cannot be read are refused before anything is written.
-        let mut workshop = crate::run::ridge::Workshop::new(study);
+        let mut problems = crate::run::ridge::ProblemBuilder::new(study);
         for case in cases {
-            let tasks = workshop.tasks(case)?;
+            let tasks = problems.tasks(case)?;
             let need = memory(case, &tasks, sampler(case, &tasks));
             if available_memory().is_some_and(|available| need > available) {
                 return Err(usage(
@@ -111,13 +113,15 @@ impl RunArgs {
                 ));
             }
         }
-        refuse_other_kind(&folder, Kind::Ridge)?;
+        refuse_other_kind(&folder, StudyKind::Ridge)?;
         if !self.fresh {
             refuse_other_study(&folder, study, || Ok(ridge_record::read(&folder)?.0.into_keys().collect()))?;
         }
         folder.create()?;
         let version = hash(&study.to_yaml());
-        let Some(lease) = Lease::take(&folder, "ridge", &version, Held::Refuse, stop, &|text| complain(text))? else { return Ok(None) };
+        let Some(lease) = Lease::take(&folder, "ridge", &version, OnConflict::Refuse, stop, &|text| print_error(text))? else {
+            return Ok(None);
+        };
         if self.fresh {
             folder.clear()?;
             folder.create()?;
@@ -125,25 +129,27 @@ impl RunArgs {
         write_atomic(&folder.study(), study.to_yaml().as_bytes())?;
         Manifest::add(&folder, None, "theory", "cpu", crate::run::ridge::digests(cases))?;
         let (known, warnings) = ridge_record::read(&folder)?;
-        warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+        warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
         let left: Vec<&Case> = cases.iter().filter(|case| !known.contains_key(&case.key)).collect();
         if !self.quiet {
             let kept = match cases.len() - left.len() {
                 0 => String::new(),
                 n => format!(", {n} done already"),
             };
-            complain(&format!("{}: {} cases{kept} → {}", study.name, cases.len(), folder.0.display()));
+            print_error(&format!("{}: {} cases{kept} → {}", study.name, cases.len(), folder.0.display()));
         }
         let (mut board, warning) = RidgeBoard::open(&folder.tensorboard(), study, cases);
-        warning.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+        warning.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
         known.values().for_each(|record| {
             if let Some(case) = cases.iter().find(|case| case.key == record.key) {
                 board.add(case, record);
             }
         });
         let draws = draws_of(&left);
-        let watch =
-            Watch { progress: Mutex::new(Progress::new("cases", "draws", left.len(), draws as f64, self.quiet)), board: Mutex::new(board) };
+        let watch = RidgeProgress {
+            progress: Mutex::new(ProgressDisplay::new("cases", "draws", left.len(), draws as f64, self.quiet)),
+            board: Mutex::new(board),
+        };
         let interrupted = run(study, cases, &folder, &lease, stop, &watch)?;
         if let Ok(progress) = watch.progress.lock() {
             progress.finish();
@@ -156,14 +162,13 @@ impl RunArgs {
         if records.len() < cases.len() {
             anyhow::bail!("{} of {} cases have no record in {}", cases.len() - records.len(), cases.len(), folder.0.display());
         }
-        let mut outcome = write(study, cases, &records, &Place::of(&folder))?;
+        let (report, files) = write_ridge(study, cases, &records, &ReportTarget::of(&folder))?;
         drop(lease);
-        print(&format!("{}\n", statement(&outcome)));
+        print(&format!("{}\n", statement(&report.analysis)));
         // What could not be written is told after the answer.
-        let files = std::mem::replace(&mut outcome.files, Ok(vec![]))?;
-        files.iter().for_each(|file| print(&format!("{}\n", file.display())));
+        files?.iter().for_each(|file| print(&format!("{}\n", file.display())));
         print("\n");
-        Ok(Some(outcome))
+        Ok(Some(report))
     }
 }
 
@@ -188,12 +193,12 @@ fn draws_of(left: &[&Case]) -> usize {
     sum
 }
 
-struct Watch {
-    progress: Mutex<Progress>,
+struct RidgeProgress {
+    progress: Mutex<ProgressDisplay>,
     board: Mutex<RidgeBoard>,
 }
 
-impl Listener for Watch {
+impl RidgeObserver for RidgeProgress {
     fn drawn(&self) {
         if let Ok(mut progress) = self.progress.lock() {
             progress.epoch(1.0, 1.0);

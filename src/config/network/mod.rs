@@ -13,7 +13,7 @@ pub use data::{DataName, CIFAR100_SUPERCLASSES};
 pub use model::{Model, ModelKind, Norm};
 pub use phase::{Augment, Class, Phase, Schedule, ScheduleKind};
 pub use text::{FitOn, Text};
-pub use transfer::{BatchNormRule, Head, Method, Scratch, Transfer};
+pub use transfer::{BatchNormRule, HeadRule, Scratch, Transfer, TransferMethod};
 
 /// One cell: everything that determines one source model and the target model grown from it, apart from the seed.
 ///
@@ -40,7 +40,7 @@ pub struct Network {
     pub model: Model,
     /// What λ₀ and λ₁ act on, and how.
     #[serde(default)]
-    pub penalty: Penalty,
+    pub penalty: PenaltyRules,
     /// What matrix products and convolutions compute with. Weights, velocity, losses, penalties and normalisation layers are float32 in any
     /// case. `float32`: exact. `tf32`: on CUDA their inputs are rounded to 10 bits of mantissa; on CPU the same as
     /// float32. `bf16`: inputs and activations have 8 bits; fast on CUDA and on CPUs with avx512_bf16, slow on others.
@@ -69,7 +69,7 @@ impl Network {
 /// What the penalties act on, and how the optimiser step takes them in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Penalty {
+pub struct PenaltyRules {
     /// Penalise biases too (as PyTorch's weight decay does).
     pub biases: bool,
     /// Penalise the scale and shift of normalisation layers too (as PyTorch's weight decay does).
@@ -77,18 +77,18 @@ pub struct Penalty {
     /// `explicit`: λ(θ − θ⁰) is added to the gradient before momentum, as in PyTorch's SGD; unstable once lr·λ > 2 (with
     /// Nesterov momentum μ: 2(1 + μ)/(1 + 2μ)), so such a cell is refused. `proximal`: θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)) after the step on the loss alone (μ the momentum, so that
     /// both steps have the same minimum); stable for every λ.
-    pub step: Step,
+    pub step: PenaltyStep,
 }
 
-impl Default for Penalty {
+impl Default for PenaltyRules {
     fn default() -> Self {
-        Penalty { biases: true, norm: true, step: Step::Explicit }
+        PenaltyRules { biases: true, norm: true, step: PenaltyStep::Explicit }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Step {
+pub enum PenaltyStep {
     Explicit,
     Proximal,
 }

@@ -65,7 +65,7 @@ pub struct Phase {
     /// For the target only: where both tasks have a class, the target trains on other images of it than the source does. Needs `per_class` or `total`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
-    pub apart: bool,
+    pub disjoint_from_source: bool,
 }
 
 fn is_zero(value: &f64) -> bool {
@@ -92,7 +92,7 @@ impl Phase {
             dropout: 0.0,
             label_smoothing: 0.0,
             label_noise: 0.0,
-            apart: false,
+            disjoint_from_source: false,
         }
     }
 

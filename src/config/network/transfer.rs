@@ -10,10 +10,10 @@ pub struct Transfer {
     /// `l2sp`: λ₁ pulls the backbone to the source weights. `finetune`: it starts there, and λ₁ pulls it to zero (weight decay).
     /// `probe`: the backbone stays as it is, and a fresh head is trained under λ₁ (β has no part). `ridge`: the same in closed form, ridge
     /// regression of the one-hot classes on the frozen features: ½·mean‖y − ŷ‖² + (λ₁/2)·‖θ_h‖², an intercept beside it; no epochs, and losses are ½·mean‖y − ŷ‖².
-    pub method: Method,
+    pub method: TransferMethod,
     /// `fresh`: a new head, drawn with the seed and penalised by β. `keep`: the source's head, under λ₁ like the backbone
     /// (needs as many target classes as source classes).
-    pub head: Head,
+    pub head: HeadRule,
     /// β, the penalty on a fresh head; ≥ 0.
     pub beta: f64,
     /// Running statistics of BatchNorm while fine-tuning: `update` them on target batches, or leave them `frozen` as the source had them.
@@ -22,29 +22,29 @@ pub struct Transfer {
 
 impl Default for Transfer {
     fn default() -> Self {
-        Transfer { method: Method::L2sp, head: Head::Fresh, beta: 0.0, batchnorm: BatchNormRule::Update }
+        Transfer { method: TransferMethod::L2sp, head: HeadRule::Fresh, beta: 0.0, batchnorm: BatchNormRule::Update }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Method {
+pub enum TransferMethod {
     L2sp,
     Finetune,
     Probe,
     Ridge,
 }
 
-impl Method {
+impl TransferMethod {
     /// Whether the backbone stays as the source left it.
     pub fn is_frozen(self) -> bool {
-        matches!(self, Method::Probe | Method::Ridge)
+        matches!(self, TransferMethod::Probe | TransferMethod::Ridge)
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Head {
+pub enum HeadRule {
     Fresh,
     Keep,
 }

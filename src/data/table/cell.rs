@@ -1,7 +1,7 @@
 //! What one cell of a table holds.
 
 /// A cell, whatever the format it comes from.
-pub enum Cell {
+pub enum TableCell {
     Number(f64),
     /// Nothing, or a word that stands for nothing.
     Missing(Box<str>),
@@ -23,30 +23,30 @@ const MISSING: [&str; 19] = [
 
 const DROP: &str = "leave such columns out with --drop, or encode them as numbers";
 
-impl Cell {
-    pub fn truth(value: bool) -> Cell {
-        Cell::Number(f64::from(u8::from(value)))
+impl TableCell {
+    pub fn truth(value: bool) -> TableCell {
+        TableCell::Number(f64::from(u8::from(value)))
     }
 
-    pub fn other(text: impl Into<String>, what: &'static str) -> Cell {
-        Cell::Other(Box::new(Other { text: text.into(), what, hint: DROP }))
+    pub fn other(text: impl Into<String>, what: &'static str) -> TableCell {
+        TableCell::Other(Box::new(Other { text: text.into(), what, hint: DROP }))
     }
 
     /// A field of a text file.
-    pub fn of_text(field: &str) -> Cell {
+    pub fn of_text(field: &str) -> TableCell {
         if MISSING.iter().any(|word| word.eq_ignore_ascii_case(field)) {
-            return Cell::Missing(field.into());
+            return TableCell::Missing(field.into());
         }
         if let Ok(number) = field.parse() {
-            return Cell::Number(number);
+            return TableCell::Number(number);
         }
         match field.to_ascii_lowercase().as_str() {
-            "true" => return Cell::truth(true),
-            "false" => return Cell::truth(false),
+            "true" => return TableCell::truth(true),
+            "false" => return TableCell::truth(false),
             _ => {}
         }
         let (what, hint) = describe(field);
-        Cell::Other(Box::new(Other { text: field.into(), what, hint }))
+        TableCell::Other(Box::new(Other { text: field.into(), what, hint }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::cell::Cell;
+use super::cell::TableCell;
 use super::{unreadable, wrong, DataError, Raw};
 
 /// Reads all fields. Without a header, columns are numbered from 0.
@@ -39,7 +39,7 @@ pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
     for record in reader.records() {
         let record = record.map_err(|error| told(path, &error, bytes))?;
         lines.push(record.position().map_or(0, |position| position.line()));
-        rows.push(record.iter().map(Cell::of_text).collect::<Vec<_>>());
+        rows.push(record.iter().map(TableCell::of_text).collect::<Vec<_>>());
     }
     if !header {
         columns = (0..rows.first().map_or(0, Vec::len)).map(|i| i.to_string()).collect();

@@ -16,7 +16,7 @@ use std::path::Path;
 use ndarray::{Array2, Axis};
 
 use super::DataError;
-use cell::Cell;
+use cell::TableCell;
 
 /// Named columns of finite numbers.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct Table {
 struct Raw {
     columns: Vec<String>,
     /// Row by row, a cell for each column.
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Vec<TableCell>>,
     /// The file's line of each row, where it has lines.
     lines: Option<Vec<u64>>,
     /// Columns that hold an index, by position.
@@ -49,7 +49,7 @@ struct Raw {
 impl Raw {
     /// Numbers in rows, all columns features.
     fn of_numbers(columns: Vec<String>, values: &Array2<f64>) -> Raw {
-        let rows = values.rows().into_iter().map(|row| row.iter().map(|v| Cell::Number(*v)).collect()).collect();
+        let rows = values.rows().into_iter().map(|row| row.iter().map(|v| TableCell::Number(*v)).collect()).collect();
         Raw { columns, rows, lines: None, index: vec![] }
     }
 }
@@ -137,19 +137,19 @@ fn numbers(path: &Path, raw: &Raw, kept: &[usize]) -> Result<Array2<f64>, DataEr
             let name = cut(&raw.columns[at]);
             let place = || format!("{}, column `{name}`", place(&raw.lines, row));
             values[[row, to]] = match &cells[at] {
-                Cell::Number(v) if v.is_finite() && v.abs() <= LARGEST => *v,
-                Cell::Number(v) if v.is_finite() => {
+                TableCell::Number(v) if v.is_finite() && v.abs() <= LARGEST => *v,
+                TableCell::Number(v) if v.is_finite() => {
                     let what = format!("{} is {v:e}", place());
                     return Err(wrong(path, what, "numbers beyond 1e100 overflow when they are squared: choose other units"));
                 }
-                Cell::Number(v) => {
+                TableCell::Number(v) => {
                     return Err(wrong(path, format!("{} is {v}", place()), "fill in or leave out rows with missing values"));
                 }
-                Cell::Missing(word) => {
+                TableCell::Missing(word) => {
                     let what = if word.is_empty() { "is missing".into() } else { format!("is missing (`{word}`)") };
                     return Err(wrong(path, format!("{} {what}", place()), "fill in or leave out rows with missing values"));
                 }
-                Cell::Other(other) => {
+                TableCell::Other(other) => {
                     let shown = if other.text.is_empty() { String::new() } else { format!("`{}`, ", cut(&other.text)) };
                     return Err(wrong(path, format!("{}: {shown}{}, where a number is needed", place(), other.what), other.hint));
                 }

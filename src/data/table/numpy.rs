@@ -29,9 +29,9 @@ fn shaped(path: &Path, name: &str, array: ArrayD<f64>) -> Result<Array2<f64>, Da
 
 /// NumPy's 16-bit float, which ndarray-npy does not read.
 #[derive(Clone, Copy)]
-struct Half(f16);
+struct HalfFloat(f16);
 
-impl ReadableElement for Half {
+impl ReadableElement for HalfFloat {
     fn read_to_end_exact_vec<R: Read>(mut reader: R, dtype: &PyValue, len: usize) -> Result<Vec<Self>, ReadDataError> {
         let of_bytes: fn([u8; 2]) -> f16 = match dtype {
             PyValue::String(s) if s == "<f2" => f16::from_le_bytes,
@@ -43,7 +43,7 @@ impl ReadableElement for Half {
         match bytes.len() {
             n if n < 2 * len => Err(ReadDataError::MissingData),
             n if n > 2 * len => Err(ReadDataError::ExtraBytes(n - 2 * len)),
-            _ => Ok(bytes.chunks_exact(2).map(|b| Half(of_bytes([b[0], b[1]]))).collect()),
+            _ => Ok(bytes.chunks_exact(2).map(|b| HalfFloat(of_bytes([b[0], b[1]]))).collect()),
         }
     }
 }
@@ -59,7 +59,7 @@ macro_rules! real_numbers {
         };
         real_numbers!(@each $read $arguments, $other_type, |v| v as f64; f32 i64 i32 i16 i8 u64 u32 u16 u8);
         real_numbers!(@each $read $arguments, $other_type, |v| f64::from(u8::from(v)); bool);
-        real_numbers!(@each $read $arguments, $other_type, |v: Half| v.0.to_f64(); Half);
+        real_numbers!(@each $read $arguments, $other_type, |v: HalfFloat| v.0.to_f64(); HalfFloat);
         Err(format!("its elements are of the type {found}, not real numbers"))
     }};
     (@each $read:ident $arguments:tt, $other_type:pat, $convert:expr; $($t:ident)*) => {

@@ -8,7 +8,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value as Json;
 
-use super::cell::Cell;
+use super::cell::TableCell;
 use super::{unreadable, wrong, DataError, Raw};
 
 pub fn read(path: &Path) -> Result<Raw, DataError> {
@@ -35,27 +35,27 @@ fn index_columns(pandas: &str) -> Vec<String> {
     json["index_columns"].as_array().into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_string())).collect()
 }
 
-fn cell(field: &Field) -> Cell {
+fn cell(field: &Field) -> TableCell {
     match field {
-        Field::Null => Cell::Missing("".into()),
-        Field::Bool(v) => Cell::truth(*v),
-        Field::Byte(v) => Cell::Number(f64::from(*v)),
-        Field::Short(v) => Cell::Number(f64::from(*v)),
-        Field::Int(v) => Cell::Number(f64::from(*v)),
-        Field::Long(v) => Cell::Number(*v as f64),
-        Field::UByte(v) => Cell::Number(f64::from(*v)),
-        Field::UShort(v) => Cell::Number(f64::from(*v)),
-        Field::UInt(v) => Cell::Number(f64::from(*v)),
-        Field::ULong(v) => Cell::Number(*v as f64),
-        Field::Float16(v) => Cell::Number(v.to_f64()),
-        Field::Float(v) => Cell::Number(f64::from(*v)),
-        Field::Double(v) => Cell::Number(*v),
-        Field::Decimal(v) => Cell::Number(decimal(v)),
-        Field::Str(text) => Cell::other(text, "text"),
-        Field::Bytes(_) => Cell::other("", "bytes"),
-        Field::Date(_) | Field::TimestampMillis(_) | Field::TimestampMicros(_) => Cell::other(field.to_string(), "a date"),
-        Field::TimeMillis(_) | Field::TimeMicros(_) => Cell::other(field.to_string(), "a time"),
-        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => Cell::other("", "a list or map"),
+        Field::Null => TableCell::Missing("".into()),
+        Field::Bool(v) => TableCell::truth(*v),
+        Field::Byte(v) => TableCell::Number(f64::from(*v)),
+        Field::Short(v) => TableCell::Number(f64::from(*v)),
+        Field::Int(v) => TableCell::Number(f64::from(*v)),
+        Field::Long(v) => TableCell::Number(*v as f64),
+        Field::UByte(v) => TableCell::Number(f64::from(*v)),
+        Field::UShort(v) => TableCell::Number(f64::from(*v)),
+        Field::UInt(v) => TableCell::Number(f64::from(*v)),
+        Field::ULong(v) => TableCell::Number(*v as f64),
+        Field::Float16(v) => TableCell::Number(v.to_f64()),
+        Field::Float(v) => TableCell::Number(f64::from(*v)),
+        Field::Double(v) => TableCell::Number(*v),
+        Field::Decimal(v) => TableCell::Number(decimal(v)),
+        Field::Str(text) => TableCell::other(text, "text"),
+        Field::Bytes(_) => TableCell::other("", "bytes"),
+        Field::Date(_) | Field::TimestampMillis(_) | Field::TimestampMicros(_) => TableCell::other(field.to_string(), "a date"),
+        Field::TimeMillis(_) | Field::TimeMicros(_) => TableCell::other(field.to_string(), "a time"),
+        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => TableCell::other("", "a list or map"),
     }
 }
 

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use anyhow::{bail, Result};
 
-use super::benchmark::{Benchmark, Settings};
-use super::{Choice, Description, Engine};
+use super::benchmark::{BenchOptions, Benchmark};
+use super::{Description, Engine, EngineOptions};
 use crate::data::Roots;
 use crate::plan::Plan;
 
 const WHAT: &str = "this transfergrid was built without libtorch, so it cannot train networks\n  hint: build it with `make build` (default features), or try the orchestration with --engine mock";
 
-pub fn open(_: &Choice, _: &Plan, _: &Roots, _: PathBuf) -> Result<Box<dyn Engine>> {
+pub fn open(_: &EngineOptions, _: &Plan, _: &Roots, _: PathBuf) -> Result<Box<dyn Engine>> {
     bail!(WHAT)
 }
 
-pub fn bench(_: &Choice, _: &Plan, _: &Roots, _: PathBuf, _: &Settings) -> Result<Benchmark> {
+pub fn bench(_: &EngineOptions, _: &Plan, _: &Roots, _: PathBuf, _: &BenchOptions) -> Result<Benchmark> {
     bail!(WHAT)
 }
 

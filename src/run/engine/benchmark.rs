@@ -8,7 +8,7 @@ use crate::plan::StageKind;
 
 /// What to measure.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct BenchOptions {
     /// Seconds of training for each number.
     pub seconds: f64,
     /// Replicas in a pack to try beside the sweep's own choice.
@@ -24,12 +24,12 @@ pub struct Benchmark {
     /// All workers at once, each copying memory larger than caches: bytes read and written a second.
     pub copy_bytes: f64,
     /// One for each shape of stage in the plan.
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<BatchingBenchmark>,
 }
 
 /// Training of one shape of stage; rates are of all workers together, without validation.
 #[derive(Debug, Clone, Serialize)]
-pub struct Task {
+pub struct BatchingBenchmark {
     pub kind: StageKind,
     /// Of this shape in the plan.
     pub stages: usize,
@@ -45,7 +45,7 @@ pub struct Task {
     /// Share of the workers' time in which they computed. None on CUDA, where the host does not know.
     pub busy: Option<f64>,
     /// For each convolution: how it is computed, and milliseconds of a forward and backward pass for each way. Empty for a pack of one.
-    pub convolutions: Vec<Layer>,
+    pub convolutions: Vec<ConvolutionTiming>,
     /// All workers at once, each multiplying large matrices in the stage's precision: operations a second.
     pub matmul_flops: f64,
     /// Counted, for each image: operations of forward and backward pass, and bytes that have to pass through memory.
@@ -61,7 +61,7 @@ pub struct Task {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub struct Layer {
+pub struct ConvolutionTiming {
     pub shape: String,
     pub chosen: &'static str,
     pub milliseconds: BTreeMap<&'static str, f64>,

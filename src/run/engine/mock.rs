@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure, Context, Result};
 
-use super::{Ended, Engine, Epoch, Job, Link, PackEnd};
-use crate::plan::{Stage, StageKind, Stream};
+use super::{Engine, Epoch, Job, PackContext, PackOutcome, StageOutcome};
+use crate::base::stream::Stream;
+use crate::plan::{Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
 
 /// The mock engine's knobs.
@@ -84,7 +85,7 @@ impl Engine for Mock {
         chance(source, "held") < 0.5
     }
 
-    fn run(&self, worker: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
+    fn run(&self, worker: usize, job: &Job, link: &dyn PackContext) -> Result<PackOutcome> {
         ensure!(self.lost != Some(worker), "CUDA error: an illegal memory access was encountered (made up)");
         let deadly = job.stages.iter().any(|stage| chance(&stage.key, "deadly") < self.deadly);
         ensure!(!deadly, "CUDA error: an illegal memory access was encountered (made up)");
@@ -102,7 +103,7 @@ impl Engine for Mock {
         for epoch in 1..=epochs {
             if link.stop() && epoch > done {
                 link.snapshot(Checkpoint { arrays: vec![], text: (epoch - 1).to_string() });
-                return Ok(PackEnd::Stopped);
+                return Ok(PackOutcome::Stopped);
             }
             if self.epoch_ms > 0 && epoch > done {
                 std::thread::sleep(Duration::from_millis(self.epoch_ms));
@@ -125,20 +126,20 @@ impl Engine for Mock {
             }
         }
         let ends = job.stages.iter().zip(histories).map(|(stage, history)| self.end(stage, history));
-        Ok(PackEnd::Finished(ends.collect::<Result<_>>()?))
+        Ok(PackOutcome::Finished(ends.collect::<Result<_>>()?))
     }
 }
 
 impl Mock {
-    fn end(&self, stage: &Stage, history: Vec<Epoch>) -> Result<Ended> {
+    fn end(&self, stage: &Stage, history: Vec<Epoch>) -> Result<StageOutcome> {
         ensure!(!history.is_empty(), "a stage has at least one epoch");
         if chance(&stage.key, "diverge") < self.diverge {
             let error = Some("the loss stopped being finite at epoch 1, step 1 (mock)".to_string());
-            return Ok(Ended { status: Status::Diverged, metrics: BTreeMap::new(), history: vec![], error, model: None });
+            return Ok(StageOutcome { status: Status::Diverged, metrics: BTreeMap::new(), history: vec![], error, model: None });
         }
         if stage.kind == StageKind::Alignment {
             let metrics = BTreeMap::from([("rho".to_string(), 0.2 + 0.6 * chance(&stage.key, "rho")), ("cosine".into(), 0.5)]);
-            return Ok(Ended { status: Status::Done, metrics, history: vec![], error: None, model: None });
+            return Ok(StageOutcome { status: Status::Done, metrics, history: vec![], error: None, model: None });
         }
         let last = history[history.len() - 1].clone();
         let metrics = BTreeMap::from([
@@ -150,6 +151,6 @@ impl Mock {
         ]);
         let model = (stage.kind == StageKind::Source)
             .then(|| vec![Array { name: "weight".into(), shape: vec![1], values: vec![model(&stage.key)] }]);
-        Ok(Ended { status: Status::Done, metrics, history, error: None, model })
+        Ok(StageOutcome { status: Status::Done, metrics, history, error: None, model })
     }
 }

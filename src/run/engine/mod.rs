@@ -48,7 +48,7 @@ pub struct Epoch {
 
 /// How one stage of a pack ended.
 #[derive(Debug, Clone)]
-pub struct Ended {
+pub struct StageOutcome {
     pub status: Status,
     pub metrics: BTreeMap<String, f64>,
     pub history: Vec<Epoch>,
@@ -59,15 +59,15 @@ pub struct Ended {
 
 /// How a pack ended.
 #[derive(Debug)]
-pub enum PackEnd {
+pub enum PackOutcome {
     /// In the order of the job's stages.
-    Finished(Vec<Ended>),
+    Finished(Vec<StageOutcome>),
     /// Asked to stop; where it left off has been handed to the link.
     Stopped,
 }
 
 /// An engine's line to the sweep.
-pub trait Link {
+pub trait PackContext {
     /// Stage `index` of the job finished an epoch: trained just now, or (with the snapshot that it goes on from) by an earlier run.
     fn epoch(&self, index: usize, epoch: &Epoch, trained: bool);
     /// Whether to stop at the next step.
@@ -93,7 +93,7 @@ pub trait Engine: Send + Sync {
     fn holds(&self, source: &str) -> bool;
     /// Trains one pack, on the calling thread, for worker `worker` of [`Engine::workers`]. An error (or a panic) fails its stages and
     /// nothing else; one that is [`out_of_memory`] makes the packs smaller, one that is [`device_lost`] sends the worker home and the pack back to the others.
-    fn run(&self, worker: usize, job: &Job, link: &dyn Link) -> Result<PackEnd>;
+    fn run(&self, worker: usize, job: &Job, link: &dyn PackContext) -> Result<PackOutcome>;
 }
 
 /// Whether an error says that the device's memory is full.
@@ -145,7 +145,7 @@ pub fn device_lost(error: &anyhow::Error) -> bool {
 
 /// Which engine, and on what.
 #[derive(Debug, Clone)]
-pub struct Choice {
+pub struct EngineOptions {
     pub mock: Option<Mock>,
     /// `auto`, `cpu`, `cuda:N`, or several of the last with commas.
     pub device: String,
@@ -156,7 +156,7 @@ pub struct Choice {
 }
 
 /// Makes the engine ready for a plan: finds the device, loads the data. What it measures of the device it keeps in `measured`.
-pub fn open(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
+pub fn open(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
     match &choice.mock {
         Some(mock) => Ok(Box::new(mock.clone())),
         None => torch::open(choice, plan, roots, measured),

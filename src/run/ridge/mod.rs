@@ -8,18 +8,18 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::base::usage::usage;
 use crate::config::ridge::SamplerName;
 use crate::config::Study;
 use crate::plan::Case;
-use crate::run::usage;
 use crate::store::{ridge_record, Folder, Lease, RidgeRecord, Writer};
 use crate::theory::sampler::{self, Draw, Sampler, Setup};
-pub use problem::{cases, digests, Task, Workshop};
+pub use problem::{cases, digests, ProblemBuilder, TargetProblem};
 pub use result::objective;
 use result::record;
 
 /// The sampler that a case uses.
-pub fn sampler(case: &Case, tasks: &[Task]) -> Sampler {
+pub fn sampler(case: &Case, tasks: &[TargetProblem]) -> Sampler {
     let isotropic = tasks.iter().all(|t| t.problem.source.covariance.is_identity() && t.problem.target.covariance.is_identity());
     match case.settings.sampler {
         SamplerName::Direct => Sampler::Direct,
@@ -31,17 +31,24 @@ pub fn sampler(case: &Case, tasks: &[Task]) -> Sampler {
 }
 
 /// Who hears of a run.
-pub trait Listener: Sync {
+pub trait RidgeObserver: Sync {
     fn drawn(&self);
     fn done(&self, case: &Case, record: &RidgeRecord);
     fn warn(&self, message: &str);
 }
 
 /// Runs every case that has no record yet; cases that share a design share their draws. True where it was told to stop before the end.
-pub fn run(study: &Study, cases: &[Case], folder: &Folder, lease: &Lease, stop: &AtomicBool, listener: &impl Listener) -> Result<bool> {
+pub fn run(
+    study: &Study,
+    cases: &[Case],
+    folder: &Folder,
+    lease: &Lease,
+    stop: &AtomicBool,
+    listener: &impl RidgeObserver,
+) -> Result<bool> {
     let (known, _) = ridge_record::read(folder)?;
     let mut writer = Writer::open(folder, lease, &mut |warning| listener.warn(warning))?;
-    let mut workshop = Workshop::new(study);
+    let mut workshop = ProblemBuilder::new(study);
     let mut done: Vec<bool> = cases.iter().map(|case| known.contains_key(&case.key)).collect();
     for first in 0..cases.len() {
         if done[first] {
@@ -50,7 +57,7 @@ pub fn run(study: &Study, cases: &[Case], folder: &Folder, lease: &Lease, stop: 
         let several = cases[first].settings.targets.is_some();
         let group: Vec<usize> =
             (first..cases.len()).filter(|&i| !done[i] && (i == first || (!several && cases[i].design == cases[first].design))).collect();
-        let tasks: Vec<Vec<Task>> = group.iter().map(|&i| workshop.tasks(&cases[i])).collect::<Result<_, _>>()?;
+        let tasks: Vec<Vec<TargetProblem>> = group.iter().map(|&i| workshop.tasks(&cases[i])).collect::<Result<_, _>>()?;
         let started = Instant::now();
         let how = sampler(&cases[first], &tasks[0]);
         let Some(draws) = draw_group(&cases[first], &tasks, how, stop, listener)? else { return Ok(true) };
@@ -80,13 +87,13 @@ pub fn run(study: &Study, cases: &[Case], folder: &Folder, lease: &Lease, stop: 
 fn chunk(how: Sampler) -> usize {
     match how {
         Sampler::Chi => 64,
-        Sampler::Direct | Sampler::RaoBlackwell => crate::threads::count(),
+        Sampler::Direct | Sampler::RaoBlackwell => crate::base::threads::count(),
     }
 }
 
 /// Bytes that the draws of a case need at a time: designs and p × p matrices for each thread, and the risks that are kept.
-pub fn memory(case: &Case, tasks: &[Task], how: Sampler) -> f64 {
-    let (p, threads) = (case.settings.p as f64, crate::threads::count() as f64);
+pub fn memory(case: &Case, tasks: &[TargetProblem], how: Sampler) -> f64 {
+    let (p, threads) = (case.settings.p as f64, crate::base::threads::count() as f64);
     let rows = tasks.iter().map(|t| t.problem.target.n).max().unwrap_or(0) + case.settings.rows();
     let working = match how {
         Sampler::Chi => 0.0,
@@ -99,10 +106,10 @@ pub fn memory(case: &Case, tasks: &[Task], how: Sampler) -> f64 {
 /// For each case and each of its targets, the draws. None where it was told to stop.
 fn draw_group(
     case: &Case,
-    tasks: &[Vec<Task>],
+    tasks: &[Vec<TargetProblem>],
     how: Sampler,
     stop: &AtomicBool,
-    listener: &impl Listener,
+    listener: &impl RidgeObserver,
 ) -> Result<Option<Vec<Vec<Vec<Draw>>>>> {
     let s = &case.settings;
     // One design: all w₁ at once. Several targets: one after another, with the same source draws, because the seed is the same.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::base::hex::hex;
 use crate::config::ridge::{self as settings, CovarianceKind, CovarianceSpec, Direction};
 use crate::config::{Study, StudyError};
 use crate::data::table;
-use crate::hex::hex;
 use crate::plan::{self, Case};
 use crate::theory::covariance::Covariance;
 use crate::theory::equivalent::{Design, Problem};
@@ -55,13 +55,13 @@ fn files_of(case: &Case) -> Vec<String> {
 }
 
 /// Builds problems; a covariance is read and decomposed once.
-pub struct Workshop<'a> {
+pub struct ProblemBuilder<'a> {
     study: &'a Study,
     covariances: HashMap<String, Arc<Covariance>>,
 }
 
 /// One target of a case, ready to predict and to draw.
-pub struct Task {
+pub struct TargetProblem {
     pub name: Option<String>,
     pub weight: f64,
     pub rho: f64,
@@ -72,9 +72,9 @@ pub struct Task {
     pub orthogonal: f64,
 }
 
-impl<'a> Workshop<'a> {
-    pub fn new(study: &'a Study) -> Workshop<'a> {
-        Workshop { study, covariances: HashMap::new() }
+impl<'a> ProblemBuilder<'a> {
+    pub fn new(study: &'a Study) -> ProblemBuilder<'a> {
+        ProblemBuilder { study, covariances: HashMap::new() }
     }
 
     fn covariance(&mut self, path: &str, spec: &CovarianceSpec, p: usize) -> Result<Arc<Covariance>, StudyError> {
@@ -107,7 +107,7 @@ impl<'a> Workshop<'a> {
     }
 
     /// The targets of a case: one, or those it names.
-    pub fn tasks(&mut self, case: &Case) -> Result<Vec<Task>, StudyError> {
+    pub fn tasks(&mut self, case: &Case) -> Result<Vec<TargetProblem>, StudyError> {
         let s = &case.settings;
         let source = Design::new(self.covariance("source.covariance", &s.source.covariance, s.p)?, s.rows(), s.source.noise)
             .map_err(|error| self.study.error_at("source", error.what))?;
@@ -149,7 +149,7 @@ impl<'a> Workshop<'a> {
             let problem = design
                 .and_then(|target| Problem::new(source.clone(), target, w0.clone(), w1))
                 .map_err(|error| self.study.error_at("target", error.what))?;
-            out.push(Task {
+            out.push(TargetProblem {
                 name: named.then(|| target.name.clone()),
                 weight: target.weight,
                 rho,

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde_json::json;
 
-use super::Task;
+use super::TargetProblem;
 use crate::config::ridge::Objective;
 use crate::plan::Case;
 use crate::run::axis_json;
-use crate::store::ridge_record::{AtLambda1, Compromise, Interval, Optimum, RidgeRecord, Risk, Target};
+use crate::store::ridge_record::{AtLambda1, CompromiseRecord, OptimumRecord, RidgeRecord, Risk, TargetRecord};
 use crate::store::{commit, host, now, program, RECORD_VERSION};
 use crate::theory::equivalent::Problem;
-use crate::theory::estimate::{self, argmin, at_lambda, mean_error, Argmin, Estimate};
-use crate::theory::optimum::{self, Edge};
+use crate::theory::estimate::{self, argmin, at_lambda, mean_error, mean_interval, Argmin};
+use crate::theory::optimum::{self, Extreme};
 use crate::theory::sampler::{Draw, Sampler};
 use crate::theory::targets::{self, compromise};
 
@@ -38,38 +38,33 @@ fn risk(predicted: f64, values: &[f64]) -> Risk {
     Risk { predicted, simulated, error }
 }
 
-fn interval(e: Estimate) -> Interval {
-    let finite = |v: f64| v.is_finite().then_some(v);
-    Interval { estimate: finite(e.estimate), low: finite(e.low), high: finite(e.high) }
-}
-
-fn edge_name(edge: Option<Edge>) -> Option<String> {
+fn edge_name(edge: Option<Extreme>) -> Option<String> {
     edge.map(|edge| edge.as_str().to_string())
 }
 
-fn optimum(predicted: &optimum::Optimum, simulated: Option<&Argmin>) -> Optimum {
+fn optimum(predicted: &optimum::Optimum, simulated: Option<&Argmin>) -> OptimumRecord {
     let edge = simulated.and_then(|found| match found {
-        Argmin::AtEdge { edge, .. } => edge_name(Some(*edge)),
+        Argmin::AtExtreme { edge, .. } => edge_name(Some(*edge)),
         Argmin::Inside { .. } => None,
     });
-    Optimum {
+    OptimumRecord {
         predicted: predicted.best.lambda.is_finite().then_some(predicted.best.lambda),
         edge: edge_name(predicted.best.edge),
         others: predicted.others.iter().map(|m| m.lambda).filter(|l| l.is_finite()).collect(),
-        simulated: simulated.filter(|_| edge.is_none()).map(|found| interval(estimate::lambda(found))),
+        simulated: simulated.filter(|_| edge.is_none()).map(estimate::lambda),
         simulated_edge: edge,
     }
 }
 
 /// The record of a case from its draws, one list for each target.
-pub fn record(case: &Case, tasks: &[Task], draws: &[Vec<Draw>], how: Sampler, seconds: f64) -> Result<RidgeRecord> {
+pub fn record(case: &Case, tasks: &[TargetProblem], draws: &[Vec<Draw>], how: Sampler, seconds: f64) -> Result<RidgeRecord> {
     let problem = &tasks[0].problem;
     let tau0: Vec<f64> = case.lambda0.iter().map(|&l| problem.source.spectrum().tau(l)).collect::<Result<_, _>>()?;
     let curves: Vec<Vec<f64>> = draws[0].iter().map(|d| d.source.clone()).collect();
     let column = |l: usize| -> Vec<f64> { curves.iter().map(|c| c[l]).collect() };
     let best = optimum::source(problem, false);
     let found = argmin(&case.lambda0, &curves);
-    let targets: Vec<Target> =
+    let targets: Vec<TargetRecord> =
         tasks.iter().zip(draws).map(|(task, draws)| target(case, task, draws, &best, found.as_ref())).collect::<Result<_, _>>()?;
     let source: Vec<Risk> = (0..tau0.len()).map(|l| risk(problem.source_risk().risk(tau0[l]), &column(l))).collect();
     Ok(RidgeRecord {
@@ -89,7 +84,7 @@ pub fn record(case: &Case, tasks: &[Task], draws: &[Vec<Draw>], how: Sampler, se
         draws: case.settings.draws,
         sampler: sampler_name(how).into(),
         seconds,
-        threads: crate::threads::count(),
+        threads: crate::base::threads::count(),
         host: host(),
         program: program().into(),
         commit: commit().into(),
@@ -97,7 +92,13 @@ pub fn record(case: &Case, tasks: &[Task], draws: &[Vec<Draw>], how: Sampler, se
     })
 }
 
-fn target(case: &Case, task: &Task, draws: &[Draw], source: &optimum::Optimum, found_source: Option<&Argmin>) -> Result<Target> {
+fn target(
+    case: &Case,
+    task: &TargetProblem,
+    draws: &[Draw],
+    source: &optimum::Optimum,
+    found_source: Option<&Argmin>,
+) -> Result<TargetRecord> {
     let (l0, l1) = (case.lambda0.len(), task.lambda1.len());
     let predicted = task.problem.grid(&case.lambda0, &task.lambda1)?;
     // The same task at ρ = 0 and ρ = 1: what is linear in ρ is known by these two.
@@ -118,11 +119,10 @@ fn target(case: &Case, task: &Task, draws: &[Draw], source: &optimum::Optimum, f
         let (at_s, at_t) = (simulated(found_source), simulated(found.as_ref()));
         let simulated_cost = at_s.as_ref().zip(at_t.as_ref()).map(|(worse, better)| {
             let level = mean_error(better).0;
-            interval(Estimate::of_mean(&worse.iter().zip(better).map(|(a, b)| (a - b) / level).collect::<Vec<_>>()))
+            mean_interval(&worse.iter().zip(better).map(|(a, b)| (a - b) / level).collect::<Vec<_>>())
         });
-        let simulated_gain = |risks: Option<&Vec<f64>>| {
-            risks.map(|r| interval(Estimate::of_mean(&scratch.iter().zip(r).map(|(s, t)| s - t).collect::<Vec<_>>())))
-        };
+        let simulated_gain =
+            |risks: Option<&Vec<f64>>| risks.map(|r| mean_interval(&scratch.iter().zip(r).map(|(s, t)| s - t).collect::<Vec<_>>()));
         let column = |l: usize| -> Vec<f64> { curves.iter().map(|c| c[l]).collect() };
         at.push(AtLambda1 {
             lambda1,
@@ -137,7 +137,7 @@ fn target(case: &Case, task: &Task, draws: &[Draw], source: &optimum::Optimum, f
                 })
                 .collect(),
             ratio: inside(&source.best).then(|| best.best.lambda / source.best.lambda).filter(|r| r.is_finite()),
-            simulated_ratio: found.as_ref().zip(found_source).and_then(|(t, s)| estimate::ratio(t, s)).map(interval),
+            simulated_ratio: found.as_ref().zip(found_source).and_then(|(t, s)| estimate::ratio(t, s)),
             crossing: lines.as_ref().and_then(|lines| crossing(lines, source.best.tau, tau1)),
             cost: Some(at_source / best.best.risk - 1.0).filter(|c| c.is_finite()),
             simulated_cost,
@@ -149,7 +149,7 @@ fn target(case: &Case, task: &Task, draws: &[Draw], source: &optimum::Optimum, f
             optimum: optimum(&best, found.as_ref()),
         });
     }
-    Ok(Target { name: task.name.clone(), weight: task.weight, rho: task.rho, at })
+    Ok(TargetRecord { name: task.name.clone(), weight: task.weight, rho: task.rho, at })
 }
 
 /// The ρ at which a line through its values at ρ = 0 and ρ = 1 vanishes.
@@ -158,7 +158,7 @@ fn root_in_rho(zero: f64, one: f64) -> Option<f64> {
     root.is_finite().then_some(root)
 }
 
-fn with_rho(task: &Task, rho: f64) -> Option<Problem> {
+fn with_rho(task: &TargetProblem, rho: f64) -> Option<Problem> {
     let p = &task.problem;
     let w1 = p.w0.iter().zip(&task.u).map(|(w, u)| rho * w + task.orthogonal * u).collect();
     Problem::new(p.source.clone(), p.target.clone(), p.w0.clone(), w1).ok()
@@ -177,7 +177,7 @@ fn threshold((zero, one): &(Problem, Problem), tau0: f64, tau1: f64) -> Option<f
 }
 
 /// The compromises between several targets at the first λ₁ of each; none for one target.
-fn compromises(case: &Case, tasks: &[Task], draws: &[Vec<Draw>]) -> Result<Vec<Compromise>> {
+fn compromises(case: &Case, tasks: &[TargetProblem], draws: &[Vec<Draw>]) -> Result<Vec<CompromiseRecord>> {
     if tasks.len() < 2 {
         return Ok(vec![]);
     }
@@ -205,10 +205,10 @@ fn compromises(case: &Case, tasks: &[Task], draws: &[Vec<Draw>]) -> Result<Vec<C
                 .map(|(curves, own)| {
                     let here = at_lambda(&case.lambda0, curves, found.lambda0.best.lambda)?;
                     let best = at_lambda(&case.lambda0, curves, own.lambda)?;
-                    Some(interval(Estimate::of_mean(&here.iter().zip(&best).map(|(a, b)| a - b).collect::<Vec<_>>())))
+                    Some(mean_interval(&here.iter().zip(&best).map(|(a, b)| a - b).collect::<Vec<_>>()))
                 })
                 .collect();
-            Ok(Compromise {
+            Ok(CompromiseRecord {
                 objective: word.into(),
                 asked: case.settings.objective == name,
                 optimum: optimum(&found.lambda0, simulated.as_ref()),

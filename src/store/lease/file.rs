@@ -10,24 +10,24 @@ use crate::store::{this_process, Folder};
 
 /// What a lease's second line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum LeaseLine {
     Beat(u64),
     Released,
 }
 
-impl State {
+impl LeaseLine {
     /// Of one width, so that it is overwritten in place.
     pub fn line(self) -> String {
         match self {
-            State::Beat(count) => format!("beat {count:012}\n"),
-            State::Released => format!("{:<17}\n", "released"),
+            LeaseLine::Beat(count) => format!("beat {count:012}\n"),
+            LeaseLine::Released => format!("{:<17}\n", "released"),
         }
     }
 
-    fn parse(line: &str) -> Option<State> {
+    fn parse(line: &str) -> Option<LeaseLine> {
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["released"] => Some(State::Released),
-            ["beat", count] => Some(State::Beat(count.parse().ok()?)),
+            ["released"] => Some(LeaseLine::Released),
+            ["beat", count] => Some(LeaseLine::Beat(count.parse().ok()?)),
             _ => None,
         }
     }
@@ -38,7 +38,7 @@ impl State {
 pub struct Seen {
     pub bytes: Vec<u8>,
     pub holder: Option<Holder>,
-    pub state: Option<State>,
+    pub state: Option<LeaseLine>,
 }
 
 impl Seen {
@@ -58,13 +58,13 @@ impl Seen {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let mut lines = text.lines();
         let holder = lines.next().and_then(|line| serde_json::from_str(line).ok());
-        let state = lines.next().and_then(State::parse);
+        let state = lines.next().and_then(LeaseLine::parse);
         Ok(Some(Seen { bytes, holder, state }))
     }
 
     /// Its holder has let go, or is known to be dead: its records file can be continued.
     pub fn is_free(&self) -> bool {
-        self.state == Some(State::Released) || self.holder.as_ref().and_then(Holder::lives) == Some(false)
+        self.state == Some(LeaseLine::Released) || self.holder.as_ref().and_then(Holder::lives) == Some(false)
     }
 
     pub fn is_of(&self, study: &str) -> bool {

@@ -9,7 +9,7 @@
 
 mod file;
 mod holder;
-mod vigil;
+mod watch;
 
 use std::fs::{self, File};
 use std::io;
@@ -23,9 +23,9 @@ use std::time::Duration;
 use anyhow::{bail, Context, Result};
 
 use super::Folder;
-use file::{create, latest, numbers, writers, Seen, State};
+use file::{create, latest, numbers, writers, LeaseLine, Seen};
 pub use holder::Holder;
-use vigil::{outlast, Fate, Vigil};
+use watch::{wait_for_lease, LeaseState, LeaseWatch};
 
 /// This process no longer holds its lease: another one goes on with the work.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub struct LeaseLost {
 
 /// What to do where another process holds the lease and is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum OnConflict {
     Refuse,
     /// Until it is free, or a stop is asked for.
     Wait,
@@ -46,7 +46,7 @@ pub enum Held {
 
 /// What the holder and its heartbeat know of the lease.
 #[derive(Debug)]
-struct Claim {
+struct UnpublishedLease {
     folder: Folder,
     writer: String,
     file: File,
@@ -56,9 +56,9 @@ struct Claim {
     line: String,
 }
 
-impl Claim {
+impl UnpublishedLease {
     /// Into the open file: should it have been taken over, its name is another's.
-    fn write(&self, state: State) -> io::Result<()> {
+    fn write(&self, state: LeaseLine) -> io::Result<()> {
         self.file.write_all_at(state.line().as_bytes(), self.line.len() as u64)?;
         self.file.sync_data()
     }
@@ -77,7 +77,7 @@ impl Claim {
 /// Held until it is dropped.
 #[derive(Debug)]
 pub struct Lease {
-    claim: Arc<Claim>,
+    claim: Arc<UnpublishedLease>,
     /// Ends the heartbeat when dropped.
     beating: Option<(mpsc::Sender<()>, std::thread::JoinHandle<()>)>,
 }
@@ -93,19 +93,19 @@ impl Lease {
     /// `stop` was set while it waited. From then on `stop` is set when the lease is lost.
     ///
     /// # Errors
-    /// Held by a living process (with [`Held::Refuse`]), or a living process works in the folder on another version of the study, or under another
+    /// Held by a living process (with [`OnConflict::Refuse`]), or a living process works in the folder on another version of the study, or under another
     /// division of the work: the whole against shards, or another number of them.
     pub fn take(
         folder: &Folder,
         writer: &str,
         study: &str,
-        held: Held,
+        on_conflict: OnConflict,
         stop: &Arc<AtomicBool>,
         tell: &dyn Fn(&str),
     ) -> Result<Option<Lease>> {
         let place = folder.leases().join(writer);
         fs::create_dir_all(&place).with_context(|| format!("cannot make the folder {}", place.display()))?;
-        let Some(claim) = claim(folder, writer, study, held, stop, tell)? else { return Ok(None) };
+        let Some(claim) = claim(folder, writer, study, on_conflict, stop, tell)? else { return Ok(None) };
         let lease = Lease::beating(claim, stop)?;
         // After taking it: of two that come at the same time at least one sees the other. All are watched at once.
         let others: Vec<String> = writers(folder).into_iter().filter(|other| conflict(writer, other)).collect();
@@ -149,7 +149,7 @@ impl Lease {
     ///
     /// # Errors
     /// The system gives no thread.
-    fn beating(claim: Claim, stop: &Arc<AtomicBool>) -> Result<Lease> {
+    fn beating(claim: UnpublishedLease, stop: &Arc<AtomicBool>) -> Result<Lease> {
         let (end, ended) = mpsc::channel::<()>();
         let claim = Arc::new(claim);
         let (own, stop) = (claim.clone(), stop.clone());
@@ -158,7 +158,7 @@ impl Lease {
                 if ended.recv_timeout(Lease::BEAT) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                let _ = own.write(State::Beat(count)); // tried again at the next beat; while it cannot be written, others will take over
+                let _ = own.write(LeaseLine::Beat(count)); // tried again at the next beat; while it cannot be written, others will take over
                 if own.check().is_err_and(|error| error.is::<LeaseLost>()) {
                     stop.store(true, Ordering::SeqCst);
                     return;
@@ -178,12 +178,19 @@ impl Drop for Lease {
             drop(end);
             let _ = thread.join(); // a heartbeat that panicked beats no more either
         }
-        let _ = self.claim.write(State::Released); // unwritten, it is found dead or silent
+        let _ = self.claim.write(LeaseLine::Released); // unwritten, it is found dead or silent
     }
 }
 
 /// Creates the next lease of a writer once nobody holds the one before it. None where `stop` was set.
-fn claim(folder: &Folder, writer: &str, study: &str, held: Held, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Option<Claim>> {
+fn claim(
+    folder: &Folder,
+    writer: &str,
+    study: &str,
+    on_conflict: OnConflict,
+    stop: &AtomicBool,
+    tell: &dyn Fn(&str),
+) -> Result<Option<UnpublishedLease>> {
     let place = folder.leases().join(writer);
     for attempt in 0.. {
         if attempt > 0 {
@@ -196,16 +203,16 @@ fn claim(folder: &Folder, writer: &str, study: &str, held: Held, stop: &AtomicBo
         let mut records = writer.to_string();
         if let Some((number, path)) = &known {
             let told = |seen: &Seen| tell(&(waiting(writer, seen) + if seen.is_of(study) { "" } else { ANOTHER_VERSION }));
-            let Some(fate) = outlast(path, held, stop, &told)? else { return Ok(None) };
-            match fate {
-                Fate::Lives(seen) => bail!(
+            let Some(state) = wait_for_lease(path, on_conflict, stop, &told)? else { return Ok(None) };
+            match state {
+                LeaseState::Lives(seen) => bail!(
                     "another process is working in {} ({})\n  hint: wait for it, stop it, or give this one another --out",
                     folder.0.display(),
                     seen.who()
                 ),
-                Fate::Gone => continue,
-                Fate::Free(holder) => records = holder.map_or(records, |holder| holder.records),
-                Fate::Stale(seen) => {
+                LeaseState::Gone => continue,
+                LeaseState::Free(holder) => records = holder.map_or(records, |holder| holder.records),
+                LeaseState::Stale(seen) => {
                     tell(&format!("{} gave no sign of life for {} s: its work is taken over", seen.who(), Lease::SECONDS));
                     records = format!("{writer}-{}", number + 1);
                 }
@@ -220,11 +227,11 @@ fn claim(folder: &Folder, writer: &str, study: &str, held: Held, stop: &AtomicBo
 }
 
 /// None where another process was faster.
-fn try_claim(folder: &Folder, writer: &str, number: u64, holder: Holder) -> Result<Option<Claim>> {
+fn try_claim(folder: &Folder, writer: &str, number: u64, holder: Holder) -> Result<Option<UnpublishedLease>> {
     let place = folder.leases().join(writer);
     let path = place.join(number.to_string());
     let line = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n";
-    let text = line.clone() + &State::Beat(0).line();
+    let text = line.clone() + &LeaseLine::Beat(0).line();
     let file = match create(&path, text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
         other => other.with_context(|| format!("cannot write {}", path.display()))?,
@@ -237,7 +244,7 @@ fn try_claim(folder: &Folder, writer: &str, number: u64, holder: Holder) -> Resu
     for (old, path) in numbers(&place).into_iter().filter(|(old, _)| *old < number) {
         super::remove(&path).with_context(|| format!("the lease {old} of `{writer}` cannot be ended"))?;
     }
-    Ok(Some(Claim { folder: folder.clone(), writer: writer.into(), file, path, holder, line }))
+    Ok(Some(UnpublishedLease { folder: folder.clone(), writer: writer.into(), file, path, holder, line }))
 }
 
 const ANOTHER_VERSION: &str = "\n  note: it works on another version of this study, this process will go on with its own";
@@ -253,21 +260,21 @@ fn waiting(writer: &str, seen: &Seen) -> String {
 /// Waits until nobody holds any of these writers' leases; ends those whose holder is dead or stale. All are watched at once. Gives one whose holder
 /// lives, or whose fate was not known when `stop` was set.
 fn clear(folder: &Folder, writers: Vec<String>, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Option<String>> {
-    let mut watched: Vec<(String, Option<(u64, Vigil)>)> = writers.into_iter().map(|writer| (writer, None)).collect();
+    let mut watched: Vec<(String, Option<(u64, LeaseWatch)>)> = writers.into_iter().map(|writer| (writer, None)).collect();
     loop {
         let mut left = vec![];
-        for (writer, vigil) in watched {
-            let vigil = vigil.or_else(|| latest(&folder.leases().join(&writer)).map(|(number, path)| (number, Vigil::new(path))));
-            let Some((number, mut vigil)) = vigil else { continue };
-            match vigil.look(Held::Refuse, &|seen| tell(&waiting(&writer, seen)))? {
-                Some(Fate::Free(_)) => {}
-                Some(Fate::Lives(_)) => return Ok(Some(writer)),
-                Some(Fate::Gone) => left.push((writer, None)),
-                Some(Fate::Stale(_)) => {
-                    retire(&vigil.path, number, &writer)?;
+        for (writer, watch) in watched {
+            let watch = watch.or_else(|| latest(&folder.leases().join(&writer)).map(|(number, path)| (number, LeaseWatch::new(path))));
+            let Some((number, mut watch)) = watch else { continue };
+            match watch.look(OnConflict::Refuse, &|seen| tell(&waiting(&writer, seen)))? {
+                Some(LeaseState::Free(_)) => {}
+                Some(LeaseState::Lives(_)) => return Ok(Some(writer)),
+                Some(LeaseState::Gone) => left.push((writer, None)),
+                Some(LeaseState::Stale(_)) => {
+                    retire(&watch.path, number, &writer)?;
                     left.push((writer, None));
                 }
-                None => left.push((writer, Some((number, vigil)))),
+                None => left.push((writer, Some((number, watch)))),
             }
         }
         let Some((first, _)) = left.first() else { return Ok(None) };
@@ -283,7 +290,7 @@ fn clear(folder: &Folder, writers: Vec<String>, stop: &AtomicBool, tell: &dyn Fn
 /// Ends a stale lease by a successor that nobody holds: should its holder live, it will notice, and whoever comes next writes elsewhere.
 fn retire(path: &Path, number: u64, writer: &str) -> Result<()> {
     let holder = Holder::this(format!("{writer}-{}", number + 1), String::new());
-    let text = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n" + &State::Released.line();
+    let text = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n" + &LeaseLine::Released.line();
     match create(&path.with_file_name((number + 1).to_string()), text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()), // another one was faster
         Err(error) => Err(error).with_context(|| format!("cannot write beside {}", path.display())),
@@ -322,7 +329,7 @@ pub fn occupants(folder: &Folder) -> Vec<Occupant> {
         let lease = Seen::read(&path).ok()??;
         let age = seen.elapsed().unwrap_or_default(); // a heartbeat from the future is a young one
         let fresh = age < Duration::from_secs(Lease::SECONDS);
-        let works = lease.state != Some(State::Released) && lease.holder.as_ref().and_then(Holder::lives).unwrap_or(fresh);
+        let works = lease.state != Some(LeaseLine::Released) && lease.holder.as_ref().and_then(Holder::lives).unwrap_or(fresh);
         Some(Occupant { writer, holder: lease.holder, works, seen })
     };
     writers(folder).into_iter().filter_map(of).collect()
@@ -334,8 +341,8 @@ mod tests {
 
     use super::*;
 
-    fn take(folder: &Folder, writer: &str, held: Held) -> Result<Option<Lease>> {
-        Lease::take(folder, writer, "a study", held, &Arc::default(), &|_| {})
+    fn take(folder: &Folder, writer: &str, on_conflict: OnConflict) -> Result<Option<Lease>> {
+        Lease::take(folder, writer, "a study", on_conflict, &Arc::default(), &|_| {})
     }
 
     fn folder() -> (tempfile::TempDir, Folder) {
@@ -347,14 +354,14 @@ mod tests {
     #[test]
     fn one_holds_it_and_what_is_released_is_continued() {
         let (_temporary, folder) = folder();
-        let lease = take(&folder, "main", Held::Refuse).unwrap().unwrap();
+        let lease = take(&folder, "main", OnConflict::Refuse).unwrap().unwrap();
         lease.check().unwrap();
-        let refused = take(&folder, "main", Held::Refuse).unwrap_err().to_string();
+        let refused = take(&folder, "main", OnConflict::Refuse).unwrap_err().to_string();
         assert!(refused.contains("another process is working in") && refused.contains(&format!("process {}", std::process::id())));
         assert!(occupants(&folder)[0].works);
         drop(lease);
         assert!(!occupants(&folder)[0].works);
-        let again = take(&folder, "main", Held::Refuse).unwrap().unwrap();
+        let again = take(&folder, "main", OnConflict::Refuse).unwrap().unwrap();
         assert_eq!(again.records(), "main");
         assert_eq!(numbers(&folder.leases().join("main")).len(), 1, "old numbers are removed");
     }
@@ -362,14 +369,14 @@ mod tests {
     #[test]
     fn shares_that_overlap_are_refused_and_others_are_not() {
         let (_temporary, folder) = folder();
-        let shard = take(&folder, "shard-0-of-4", Held::Wait).unwrap().unwrap();
-        let neighbour = take(&folder, "shard-1-of-4", Held::Wait).unwrap().unwrap();
+        let shard = take(&folder, "shard-0-of-4", OnConflict::Wait).unwrap().unwrap();
+        let neighbour = take(&folder, "shard-1-of-4", OnConflict::Wait).unwrap().unwrap();
         for other in ["main", "shard-0-of-8"] {
-            let refused = take(&folder, other, Held::Wait).unwrap_err().to_string();
+            let refused = take(&folder, other, OnConflict::Wait).unwrap_err().to_string();
             assert!(refused.contains("their shares of the work overlap"), "{refused}");
         }
         drop((shard, neighbour));
-        assert!(take(&folder, "main", Held::Wait).unwrap().is_some());
+        assert!(take(&folder, "main", OnConflict::Wait).unwrap().is_some());
     }
 
     /// What a process on another machine, or a dead one, would have left.
@@ -378,7 +385,7 @@ mod tests {
         fs::create_dir_all(&place).unwrap();
         let mut holder = Holder::this(writer.into(), "a study".into());
         change(&mut holder);
-        let text = serde_json::to_string(&holder).unwrap() + "\n" + &State::Beat(7).line();
+        let text = serde_json::to_string(&holder).unwrap() + "\n" + &LeaseLine::Beat(7).line();
         fs::write(place.join("3"), text).unwrap();
     }
 
@@ -387,13 +394,13 @@ mod tests {
         let (_temporary, folder) = folder();
         leave(&folder, "main", |holder| holder.ticks += 1); // the number is another process's by now
         let started = Instant::now();
-        let lease = take(&folder, "main", Held::Refuse).unwrap().unwrap();
+        let lease = take(&folder, "main", OnConflict::Refuse).unwrap().unwrap();
         assert!(started.elapsed() < Duration::from_secs(5));
         assert_eq!((lease.records(), lease.claim.path.file_name().unwrap().to_str()), ("main", Some("4")));
         // Under another division, too.
         leave(&folder, "shard-0-of-2", |holder| holder.ticks += 1);
         drop(lease);
-        assert!(take(&folder, "main", Held::Refuse).unwrap().is_some());
+        assert!(take(&folder, "main", OnConflict::Refuse).unwrap().is_some());
     }
 
     #[test]
@@ -403,7 +410,7 @@ mod tests {
         let started = Instant::now();
         let said = std::cell::RefCell::new(vec![]);
         let lease =
-            Lease::take(&folder, "main", "a study", Held::Refuse, &Arc::default(), &|text| said.borrow_mut().push(text.to_string()));
+            Lease::take(&folder, "main", "a study", OnConflict::Refuse, &Arc::default(), &|text| said.borrow_mut().push(text.to_string()));
         let lease = lease.unwrap().unwrap();
         assert!(started.elapsed() >= Duration::from_secs(Lease::SECONDS));
         assert_eq!(lease.records(), "main-4", "the other one may yet write to its own");
@@ -419,10 +426,10 @@ mod tests {
     #[test]
     fn two_versions_of_a_study_do_not_share_a_folder() {
         let (_temporary, folder) = folder();
-        let _first = take(&folder, "shard-0-of-2", Held::Wait).unwrap().unwrap();
-        let other = Lease::take(&folder, "shard-1-of-2", "another", Held::Wait, &Arc::default(), &|_| {}).unwrap_err().to_string();
+        let _first = take(&folder, "shard-0-of-2", OnConflict::Wait).unwrap().unwrap();
+        let other = Lease::take(&folder, "shard-1-of-2", "another", OnConflict::Wait, &Arc::default(), &|_| {}).unwrap_err().to_string();
         assert!(other.contains("as another version of this study"), "{other}");
-        assert!(take(&folder, "shard-1-of-2", Held::Wait).unwrap().is_some());
+        assert!(take(&folder, "shard-1-of-2", OnConflict::Wait).unwrap().is_some());
     }
 
     #[test]
@@ -432,7 +439,7 @@ mod tests {
             leave(&folder, &format!("shard-{index}-of-300"), |holder| holder.boot = "another machine".into());
         }
         let started = Instant::now();
-        assert!(take(&folder, "shard-0-of-2", Held::Wait).unwrap().is_some());
+        assert!(take(&folder, "shard-0-of-2", OnConflict::Wait).unwrap().is_some());
         assert!(started.elapsed() < Duration::from_secs(2 * Lease::SECONDS));
         assert!(occupants(&folder).iter().all(|occupant| !occupant.works), "all were ended");
     }
@@ -442,7 +449,7 @@ mod tests {
         let (_temporary, folder) = folder();
         leave(&folder, "shard-1-of-2", |holder| holder.boot = "another machine".into());
         let stop = Arc::new(AtomicBool::new(true));
-        assert!(Lease::take(&folder, "shard-1-of-2", "a study", Held::Wait, &stop, &|_| {}).unwrap().is_none());
+        assert!(Lease::take(&folder, "shard-1-of-2", "a study", OnConflict::Wait, &stop, &|_| {}).unwrap().is_none());
     }
 
     #[test]
@@ -453,11 +460,11 @@ mod tests {
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join("1"), text).unwrap();
             let stop = AtomicBool::new(true); // at once, so that the test need not watch it for long
-            assert!(outlast(&place.join("1"), Held::Refuse, &stop, &|_| {}).unwrap().is_none(), "{text}");
+            assert!(wait_for_lease(&place.join("1"), OnConflict::Refuse, &stop, &|_| {}).unwrap().is_none(), "{text}");
         }
         let (_temporary, folder) = folder();
         fs::create_dir_all(folder.leases().join("main")).unwrap();
         fs::write(folder.leases().join("main").join(u64::MAX.to_string()), "x").unwrap();
-        assert!(take(&folder, "main", Held::Refuse).unwrap().is_some());
+        assert!(take(&folder, "main", OnConflict::Refuse).unwrap().is_some());
     }
 }

@@ -7,39 +7,40 @@ use ndarray::Array2;
 use rand_distr::StandardNormal;
 use tch::{Device, Kind, Tensor};
 
-use super::Torch;
-use crate::config::network::{Head, Phase};
-use crate::data::{task_labels, taught, Preparation, Split};
+use super::TorchEngine;
+use crate::base::stream::Stream;
+use crate::config::network::{HeadRule, Phase};
+use crate::data::{task_labels, training_labels, Preparation, Split};
 use crate::model::Architecture;
-use crate::plan::{Stage, Stream};
-use crate::run::engine::Ended;
+use crate::plan::Stage;
+use crate::run::engine::StageOutcome;
 use crate::store::Status;
-use crate::theory::fit::Data;
+use crate::theory::fit::FitData;
 use crate::theory::linalg::product;
 use crate::theory::overlap::overlap;
-use crate::train::{features, Pool, Task};
+use crate::train::{features, BatchSource, DeviceDataset};
 
 /// Images of each class, at most.
 const PER_CLASS: usize = 300;
 /// Features beyond this are projected at random.
 const FEATURES: usize = 128;
 
-impl Torch {
+impl TorchEngine {
     /// `rho` and `cosine` of [`crate::theory::overlap`]: the responses are the one-hot classes, with the phases' label noise; the features are what the head of
     /// the untrained network of this seed gets, projected to 128 dimensions at random where there are more; up to 300 images a class that neither task
     /// validates on.
-    pub(super) fn align(&self, stage: &Stage, device: usize) -> Result<Ended> {
+    pub(super) fn align(&self, stage: &Stage, device: usize) -> Result<StageOutcome> {
         let settings = &stage.settings;
         let network = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.data).len());
         let theta = network.layout.initial(&[stage.seed], "source", Kind::Float, self.devices[device]);
         let source = self.features(stage, device, &network, &theta, &settings.source, "source")?;
         let target = self.features(stage, device, &network, &theta, &settings.target, "target")?;
-        let found = overlap(&source, &target, settings.transfer.head == Head::Keep).context("the alignment of the tasks")?;
+        let found = overlap(&source, &target, settings.transfer.head == HeadRule::Keep).context("the alignment of the tasks")?;
         let metrics = BTreeMap::from([("rho".to_string(), found.rho), ("cosine".into(), found.cosine)]);
-        Ok(Ended { status: Status::Done, metrics, history: vec![], error: None, model: None })
+        Ok(StageOutcome { status: Status::Done, metrics, history: vec![], error: None, model: None })
     }
 
-    fn features(&self, stage: &Stage, device: usize, network: &Architecture, theta: &Tensor, phase: &Phase, task: &str) -> Result<Data> {
+    fn features(&self, stage: &Stage, device: usize, network: &Architecture, theta: &Tensor, phase: &Phase, task: &str) -> Result<FitData> {
         let (settings, dataset) = (&stage.settings, self.dataset(&stage.settings)?);
         let all = Phase { per_class: None, total: None, ..phase.clone() };
         let pool = Split::draw(&dataset.train, settings.data, &all, stage.seed, &|_| 0).train;
@@ -53,18 +54,18 @@ impl Torch {
             rows.extend(ours.map(|(_, row)| row).take(PER_CLASS));
         }
         Stream::new(&format!("alignment/{task}"), stage.seed, 0).shuffle(&mut rows);
-        let outputs = taught(&dataset.train, settings.data, phase, task, &rows, stage.seed);
+        let outputs = training_labels(&dataset.train, settings.data, phase, task, &rows, stage.seed);
         let preparation = self.preparation(stage, dataset);
         let (pool, rows) = match &preparation {
             Preparation::Words(words) => {
-                let (pool, mut places) = Pool::of_words(&dataset.train, &[(words.clone(), rows)], self.devices[device]);
+                let (pool, mut places) = DeviceDataset::of_words(&dataset.train, &[(words.clone(), rows)], self.devices[device]);
                 (pool, places.remove(0))
             }
             Preparation::Pixels(_) => (self.pool(settings, device)?, rows),
         };
         let labels = task_labels(settings.data, phase);
         let rows = Tensor::from_slice(&rows.iter().map(|&row| row as i64).collect::<Vec<_>>()).to_device(self.devices[device]).unsqueeze(0);
-        let inputs = Task::new(&[&preparation], &labels, Kind::Float, &pool);
+        let inputs = BatchSource::new(&[&preparation], &labels, Kind::Float, &pool);
         let buffers = network.fresh_buffers(1, Kind::Float, self.devices[device]);
         let features = features((network, theta, &buffers), &inputs, &pool, &rows).0.get(0).to_device(Device::Cpu).to_kind(Kind::Double);
         let (n, p) = (features.size()[0] as usize, features.size()[1] as usize);
@@ -72,7 +73,7 @@ impl Torch {
         let x = Array2::from_shape_vec((n, p), values).context("features")?;
         let classes = phase.labels(settings.data).len();
         let y = Array2::from_shape_fn((n, classes), |(i, c)| f64::from(u8::from(outputs[i] == c as i64)));
-        Ok(Data { x: projected(x, stage.seed), y })
+        Ok(FitData { x: projected(x, stage.seed), y })
     }
 }
 

@@ -10,23 +10,23 @@ use tch::{Device, Kind, Tensor};
 use super::calibration::Timing;
 use super::devices::{describe, hardware};
 use super::measure::{wait_for, WARM_UP};
-use super::Torch;
-use crate::caught::caught;
+use super::TorchEngine;
+use crate::base::catch_panic::catch_panic;
 use crate::config::network::Precision;
 use crate::data::Roots;
 use crate::model::{linear, profile, Architecture, Profiled, Strategy};
 use crate::plan::{Plan, Stage, StageKind, StepCost};
-use crate::run::engine::benchmark::{Benchmark, Layer, Operation, Settings, Task};
-use crate::run::engine::{Choice, Engine};
+use crate::run::engine::benchmark::{BatchingBenchmark, BenchOptions, Benchmark, ConvolutionTiming, Operation};
+use crate::run::engine::{Engine, EngineOptions};
 
 /// Measures every shape of stage in a plan.
-pub fn bench(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf, settings: &Settings) -> Result<Benchmark> {
+pub fn bench(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf, settings: &BenchOptions) -> Result<Benchmark> {
     // A card that is full or in use by another shows in a panic of tch's.
-    caught(|| measure(choice, plan, roots, measured, settings)).and_then(|outcome| outcome)
+    catch_panic(|| measure(choice, plan, roots, measured, settings)).and_then(|outcome| outcome)
 }
 
-fn measure(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf, settings: &Settings) -> Result<Benchmark> {
-    let engine = Torch::new(choice, plan, roots, measured)?;
+fn measure(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf, settings: &BenchOptions) -> Result<Benchmark> {
+    let engine = TorchEngine::new(choice, plan, roots, measured)?;
     let copy_bytes = engine.together(|worker| Ok(engine.copy_rate(worker)))?.iter().sum();
     let mut shapes: BTreeMap<(StageKind, &str), Vec<&Stage>> = BTreeMap::new();
     // An alignment trains nothing.
@@ -46,7 +46,7 @@ fn measure(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf, setti
     })
 }
 
-impl Torch {
+impl TorchEngine {
     /// Runs `work` on all workers' threads at once.
     fn together<T: Send>(&self, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
         std::thread::scope(|scope| {
@@ -55,7 +55,7 @@ impl Torch {
                 tch::with_grad(|| work(worker))
             };
             let start = |worker: usize| {
-                let work = move || caught(|| run(worker)).and_then(|outcome| outcome);
+                let work = move || catch_panic(|| run(worker)).and_then(|outcome| outcome);
                 std::thread::Builder::new()
                     .spawn_scoped(scope, work)
                     .with_context(|| format!("the system gives {worker} of {} threads\n  hint: --workers {}", self.workers, worker.max(1)))
@@ -81,7 +81,7 @@ impl Torch {
         Ok(Some((images, (self.devices[0] == Device::Cpu).then_some(busy.min(1.0)))))
     }
 
-    fn bench_task(&self, stage: &Stage, stages: usize, settings: &Settings, copy_bytes: f64) -> Result<Task> {
+    fn bench_task(&self, stage: &Stage, stages: usize, settings: &BenchOptions, copy_bytes: f64) -> Result<BatchingBenchmark> {
         self.switch_tf32(stage);
         let matmul_flops = self.together(|worker| Ok(self.matmul_rate(worker, stage.settings.precision)))?.iter().sum();
         let pack = self.pack_size(stage, stages);
@@ -97,7 +97,7 @@ impl Torch {
         let (floor_by_flops, floor_by_bytes) = (matmul_flops / cost.flops_per_image, copy_bytes / cost.bytes_per_image);
         let n = phase.training_images(stage.settings.data).iter().sum::<usize>();
         let per_step = n as f64 / n.div_ceil(phase.batch_size) as f64;
-        Ok(Task {
+        Ok(BatchingBenchmark {
             kind: stage.kind,
             stages,
             batch: phase.batch_size,
@@ -118,7 +118,7 @@ impl Torch {
         })
     }
 
-    fn layers(&self, stage: &Stage, pack: usize) -> Result<Vec<Layer>> {
+    fn layers(&self, stage: &Stage, pack: usize) -> Result<Vec<ConvolutionTiming>> {
         if pack == 1 {
             return Ok(vec![]);
         }
@@ -127,7 +127,7 @@ impl Torch {
         let device = self.devices[0];
         let describe = |timing: Timing| {
             let c = timing.convolution;
-            Layer {
+            ConvolutionTiming {
                 shape: format!("{}×{}, {} → {} channels at {} × {}", c.kernel, c.kernel, c.inputs, c.outputs, c.height, c.width),
                 // See `architecture`.
                 chosen: if device == Device::Cpu { Strategy::Alone } else { timing.chosen }.as_str(),

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::devices::{hardware, version};
 use super::measure::wait_for;
-use crate::caught::caught;
+use crate::base::catch_panic::catch_panic;
 use crate::config::network::Precision;
 use crate::model::{convolution, Strategy};
 use crate::plan::Convolution;
@@ -130,7 +130,7 @@ fn time(layer: &Convolution, wants_x: bool, k: i64, batch: i64, kind: Kind, devi
         times.sort_by(f64::total_cmp);
         times[ROUNDS / 2]
     };
-    let attempt = |strategy| caught(|| tch::with_grad(|| try_one(strategy))).ok();
+    let attempt = |strategy| catch_panic(|| tch::with_grad(|| try_one(strategy))).ok();
     let milliseconds: BTreeMap<Strategy, f64> =
         Strategy::ALL.into_iter().filter_map(|strategy| Some((strategy, attempt(strategy)?))).collect();
     let fastest = milliseconds.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(strategy, _)| *strategy);

@@ -27,7 +27,7 @@ pub fn devices(wanted: &str) -> Result<Vec<Device>> {
     for name in name.split(',') {
         let device = cuda_device(wanted, name)?;
         if all.contains(&device) {
-            return Err(crate::run::usage(
+            return Err(crate::base::usage::usage(
                 format!("--device {wanted}: {name} stands there twice"),
                 "name each device once; --workers N keeps N packs at hand, which one GPU computes in turn",
             ));
@@ -43,7 +43,7 @@ fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
         other => other.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()),
     };
     let Some(index) = index else {
-        return Err(crate::run::usage(
+        return Err(crate::base::usage::usage(
             format!("--device {wanted}: no such device"),
             "give auto, cpu, cuda:N, or several of CUDA's: cuda:0,cuda:1",
         ));
@@ -57,7 +57,7 @@ fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
         // No mistake where a cluster's node has lost one: another node may have it.
         bail!("{what}\n  hint: `nvidia-smi` says more; --device cpu always works");
     }
-    Err(crate::run::usage(what, "`transfergrid doctor` says what is here; --device cpu always works"))
+    Err(crate::base::usage::usage(what, "`transfergrid doctor` says what is here; --device cpu always works"))
 }
 
 /// PyTorch's version, as its own version file has it.

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tch::{Cuda, Device, Kind};
 
-use super::{task_name, Torch};
-use crate::caught::caught;
+use super::{task_name, TorchEngine};
+use crate::base::catch_panic::catch_panic;
 use crate::data::task_labels;
 use crate::model::release_memory;
 use crate::plan::{Stage, StageKind};
 use crate::run::engine::perhaps_out_of_memory;
-use crate::train::{Anchor, EpochReport, Objective, Observer, Pack, Snapshot, Start};
+use crate::train::{EpochReport, EvaluationLoss, Observer, Pack, Penalty, Snapshot, Start};
 
 /// Replicas tried in one pack, at most.
 const LARGEST: usize = 256;
@@ -81,7 +81,7 @@ impl Observer for Clock {
     fn snapshot(&mut self, _: Snapshot) {}
 }
 
-impl Torch {
+impl TorchEngine {
     /// Trains `k` replicas of a stage, each from a fresh start. `whole`: with the validation after each epoch.
     pub(super) fn rate(&self, worker: usize, stage: &Stage, k: usize, time: Duration, whole: bool) -> Result<Rate> {
         let device = self.device_of(worker);
@@ -107,11 +107,11 @@ impl Torch {
             pool: &pool,
             freeze_batchnorm: false,
             frozen: stage.kind == StageKind::Target && stage.settings.transfer.method.is_frozen(),
-            objective: Objective::CrossEntropy { smoothing: 0.0 },
+            objective: EvaluationLoss::CrossEntropy { smoothing: 0.0 },
         };
         let theta = architecture.layout.initial(&vec![stage.seed; k], pack.task, Kind::Float, device);
         let buffers = architecture.fresh_buffers(k as i64, Kind::Float, device);
-        let anchor = Anchor::to_zero(&architecture.layout, &stage.settings.penalty, &vec![stage.settings.lambda0; k], &theta);
+        let anchor = Penalty::to_zero(&architecture.layout, &stage.settings.penalty, &vec![stage.settings.lambda0; k], &theta);
         let mut clock = Clock { device, time, steps: Cell::new(0), started: Cell::new(None) };
         pack.train(Start { theta, buffers, anchor }, None, &mut clock);
         wait_for(device);
@@ -124,7 +124,7 @@ impl Torch {
 
     /// The same, where the device's memory may not suffice: none then.
     pub(super) fn rate_if_it_fits(&self, stage: &Stage, k: usize, time: Duration, whole: bool) -> Result<Option<Rate>> {
-        match caught(|| tch::with_grad(|| self.rate(0, stage, k, time, whole))).and_then(|rate| rate) {
+        match catch_panic(|| tch::with_grad(|| self.rate(0, stage, k, time, whole))).and_then(|rate| rate) {
             Ok(rate) => Ok(Some(rate)),
             Err(error) if perhaps_out_of_memory(&error) => Ok(None),
             Err(error) => Err(error),

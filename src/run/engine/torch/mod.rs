@@ -15,30 +15,31 @@ use std::sync::Mutex;
 use anyhow::{ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
-use super::{perhaps_out_of_memory, Choice, Ended, Engine, Epoch, Job, Link, PackEnd};
-use crate::caught::caught;
-use crate::config::network::{BatchNormRule, DataName, Head, Method, Precision};
+use super::{perhaps_out_of_memory, Engine, EngineOptions, Epoch, Job, PackContext, PackOutcome, StageOutcome};
+use crate::base::catch_panic::catch_panic;
+use crate::config::network::{BatchNormRule, DataName, HeadRule, Precision, TransferMethod};
 use crate::config::Network;
-use crate::data::{task_labels, taught, Dataset, Preparation, Roots, Split};
+use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
 use crate::model::{allow_tf32, release_memory, Architecture, Role};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
 use crate::train::{
-    assemble, disassemble, Anchor, EpochReport, Objective, Observer, Outcome, Pack, Pool, Replica, Snapshot, Start, Trained,
+    assemble, disassemble, DeviceDataset, EpochReport, EvaluationLoss, Observer, Pack, Penalty, Replica, Snapshot, Start, Trained,
+    TrainingOutcome,
 };
 use calibration::Calibration;
-use sources::{Named, Sources};
+use sources::{NamedTensors, Sources};
 
 pub use bench::bench;
 pub use devices::{auto_device, describe};
 
 /// The data sets of a plan, each on every device in use, and the source models that targets still want.
-pub struct Torch {
+pub struct TorchEngine {
     devices: Vec<Device>,
     workers: usize,
     /// Replicas in a pack; none: as measured.
     pack: Option<usize>,
-    data: HashMap<Files, Data>,
+    data: HashMap<DatasetFiles, PreparedData>,
     /// A source task's statistics are wanted again by each of its targets.
     preparations: Mutex<HashMap<String, Preparation>>,
     sources: Sources,
@@ -46,26 +47,26 @@ pub struct Torch {
 }
 
 /// A data set as the settings want it read: its name, and whether documents are stripped.
-type Files = (DataName, bool);
+type DatasetFiles = (DataName, bool);
 
-fn files_of(settings: &Network) -> Files {
+fn files_of(settings: &Network) -> DatasetFiles {
     (settings.data, settings.data.is_text() && settings.text.strip)
 }
 
-struct Data {
+struct PreparedData {
     set: Dataset,
     /// All training images, on each device; none of documents, whose features depend on the vocabulary.
-    pools: Vec<Mutex<Pool>>,
+    pools: Vec<Mutex<DeviceDataset>>,
 }
 
-pub fn open(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
+pub fn open(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
     // A card that is full or in use by another shows in a panic of tch's.
-    let opened = caught(|| Torch::new(choice, plan, roots, measured)).and_then(|opened| opened);
+    let opened = catch_panic(|| TorchEngine::new(choice, plan, roots, measured)).and_then(|opened| opened);
     Ok(Box::new(opened?))
 }
 
-impl Torch {
-    fn new(choice: &Choice, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Torch> {
+impl TorchEngine {
+    fn new(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<TorchEngine> {
         let devices = devices::devices(&choice.device)?;
         // Before the first tensor: libtorch's own threads end the process where they are refused,
         // and workers need none.
@@ -82,15 +83,15 @@ impl Torch {
         };
         set_tf32(plan, devices[0], workers)?;
         let mut data = HashMap::new();
-        let files: BTreeSet<Files> = plan.stages.iter().map(|stage| files_of(&stage.settings)).collect();
+        let files: BTreeSet<DatasetFiles> = plan.stages.iter().map(|stage| files_of(&stage.settings)).collect();
         for (name, strip) in files {
             let set = Dataset::load(name, strip, roots)?;
-            let pool = |shape| devices.iter().map(|&device| Mutex::new(Pool::new(&set.train, shape, device))).collect();
+            let pool = |shape| devices.iter().map(|&device| Mutex::new(DeviceDataset::new(&set.train, shape, device))).collect();
             let pools = name.image_shape().map_or(vec![], pool);
-            data.insert((name, strip), Data { set, pools });
+            data.insert((name, strip), PreparedData { set, pools });
         }
         let calibration = Calibration::new(measured, devices[0]);
-        Ok(Torch { devices, workers, pack, data, preparations: Mutex::default(), sources: Sources::new(plan), calibration })
+        Ok(TorchEngine { devices, workers, pack, data, preparations: Mutex::default(), sources: Sources::new(plan), calibration })
     }
 
     fn device_of(&self, worker: usize) -> usize {
@@ -103,7 +104,7 @@ fn set_tf32(plan: &Plan, device: Device, workers: usize) -> Result<()> {
     let is_tf32 = |stage: &Stage| stage.settings.precision == Precision::Tf32;
     let some = plan.stages.iter().any(is_tf32);
     if some && !plan.stages.iter().all(is_tf32) && device != Device::Cpu && workers > 1 {
-        return Err(crate::run::usage(
+        return Err(crate::base::usage::usage(
             "`precision` has tf32 and others, which cannot be trained at one time",
             "use one device and --workers 1 for this study",
         ));
@@ -133,7 +134,7 @@ fn pin(worker: usize, workers: usize) {
     }
 }
 
-impl Engine for Torch {
+impl Engine for TorchEngine {
     fn name(&self) -> &'static str {
         "torch"
     }
@@ -161,11 +162,11 @@ impl Engine for Torch {
         self.sources.holds(source)
     }
 
-    fn run(&self, worker: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
+    fn run(&self, worker: usize, job: &Job, link: &dyn PackContext) -> Result<PackOutcome> {
         self.prepare_thread(worker);
         // A panic inside tch's `no_grad` leaves gradients off on this thread; the next pack must not suffer for it. It is caught here, and not by the
         // worker, since memory is only free when it has unwound.
-        let ended = caught(|| tch::with_grad(|| self.train(self.device_of(worker), job, link))).and_then(|ended| ended);
+        let ended = catch_panic(|| tch::with_grad(|| self.train(self.device_of(worker), job, link))).and_then(|ended| ended);
         if ended.as_ref().is_err_and(perhaps_out_of_memory) {
             release_memory(); // its tensors are no more
         }
@@ -173,7 +174,7 @@ impl Engine for Torch {
     }
 }
 
-impl Torch {
+impl TorchEngine {
     /// What libtorch and the system keep for each thread.
     fn prepare_thread(&self, worker: usize) {
         tch::set_num_threads(1);
@@ -195,14 +196,14 @@ impl Torch {
     }
 
     /// All training images on a device.
-    fn pool(&self, settings: &Network, device: usize) -> Result<Pool> {
+    fn pool(&self, settings: &Network, device: usize) -> Result<DeviceDataset> {
         let pools = &self.data.get(&files_of(settings)).context("the engine was opened for another plan")?.pools;
         let pool = pools.get(device).context("documents have no features before their vocabulary is known")?;
         Ok(pool.lock().map_or_else(|poisoned| poisoned.into_inner().share(), |pool| pool.share()))
     }
 
     /// What a pack's stages learn from, on a device: the pool, and each replica's rows of it.
-    fn prepare(&self, stages: &[Stage], device: usize) -> Result<(Pool, Vec<Replica>)> {
+    fn prepare(&self, stages: &[Stage], device: usize) -> Result<(DeviceDataset, Vec<Replica>)> {
         let data = self.data.get(&files_of(&stages[0].settings)).context("the engine was opened for another plan")?;
         let mut replicas: Vec<Replica> = stages.iter().map(|stage| self.replica(stage, &data.set)).collect();
         ensure!(replicas.iter().all(|r| r.train.len() == replicas[0].train.len()), "the replicas of a pack have equally many images");
@@ -218,7 +219,7 @@ impl Torch {
             .collect();
         let empty = replicas.iter().any(|r| matches!(&r.preparation, Preparation::Words(words) if words.vocabulary == 0));
         ensure!(!empty, "no word is in text.min_df = {} of the documents that the vocabulary is fitted on", stages[0].settings.text.min_df);
-        let (pool, places) = Pool::of_words(&data.set.train, &wanted, self.devices[device]);
+        let (pool, places) = DeviceDataset::of_words(&data.set.train, &wanted, self.devices[device]);
         for (replica, mut places) in replicas.iter_mut().zip(places) {
             replica.validation = places.split_off(replica.train.len());
             replica.train = places;
@@ -238,12 +239,12 @@ impl Torch {
         architecture
     }
 
-    fn train(&self, device: usize, job: &Job, link: &dyn Link) -> Result<PackEnd> {
+    fn train(&self, device: usize, job: &Job, link: &dyn PackContext) -> Result<PackOutcome> {
         let first = &job.stages[0];
         self.switch_tf32(first);
         if first.kind == StageKind::Alignment {
             let ends = job.stages.iter().map(|stage| self.align(stage, device));
-            return Ok(PackEnd::Finished(ends.collect::<Result<_>>()?));
+            return Ok(PackOutcome::Finished(ends.collect::<Result<_>>()?));
         }
         let (settings, phase) = (first.settings.clone(), first.phase());
         let dataset = self.dataset(&settings)?;
@@ -262,27 +263,27 @@ impl Torch {
             freeze_batchnorm: transfers && (settings.transfer.batchnorm == BatchNormRule::Frozen || settings.transfer.method.is_frozen()),
             frozen: transfers && settings.transfer.method.is_frozen(),
             objective: match solves(first) {
-                true => Objective::SquaredError,
-                false => Objective::CrossEntropy { smoothing: phase.expected_smoothing(settings.data) },
+                true => EvaluationLoss::SquaredError,
+                false => EvaluationLoss::CrossEntropy { smoothing: phase.expected_smoothing(settings.data) },
             },
         };
         let start = self.start(self.devices[device], job, link, &architecture)?;
-        let mut relay = Relay { link };
+        let mut relay = ProgressRelay { link };
         let outcome = match solves(first) {
             true => {
                 let lambdas: Vec<f64> = job.stages.iter().map(|stage| stage.lambda).collect();
                 let solved = pack.solve(start, &lambdas).context("ridge on the source's features")?;
-                relay.epoch(&solved.courses.iter().enumerate().filter_map(|(k, c)| Some((k, c.result()?.clone()))).collect::<Vec<_>>());
-                Outcome::Trained(solved)
+                relay.epoch(&solved.histories.iter().enumerate().filter_map(|(k, c)| Some((k, c.result()?.clone()))).collect::<Vec<_>>());
+                TrainingOutcome::Trained(solved)
             }
             false => pack.train(start, link.resume()?.map(to_snapshot), &mut relay),
         };
         match outcome {
-            Outcome::Stopped => Ok(PackEnd::Stopped),
-            Outcome::Trained(trained) => {
+            TrainingOutcome::Stopped => Ok(PackOutcome::Stopped),
+            TrainingOutcome::Trained(trained) => {
                 let ends = self.ends(job, &pack, &trained, dataset);
                 job.sources.iter().flatten().for_each(|source| self.sources.used(source)); // last: a pack that fails is tried again
-                Ok(PackEnd::Finished(ends))
+                Ok(PackOutcome::Finished(ends))
             }
         }
     }
@@ -295,8 +296,9 @@ impl Torch {
         };
         let preparation = self.preparation(stage, dataset);
         let task = task_name(stage.kind);
-        let taught = (phase.label_noise > 0.0).then(|| taught(&dataset.train, settings.data, &phase, task, &split.train, seed));
-        Replica { seed, train: split.train, validation: split.validation, taught, preparation }
+        let training_labels =
+            (phase.label_noise > 0.0).then(|| training_labels(&dataset.train, settings.data, &phase, task, &split.train, seed));
+        Replica { seed, train: split.train, validation: split.validation, training_labels, preparation }
     }
 
     fn preparation(&self, stage: &Stage, dataset: &Dataset) -> Preparation {
@@ -313,7 +315,7 @@ impl Torch {
     }
 
     /// Where the pack's replicas start, and what λ pulls them to.
-    fn start(&self, device: Device, job: &Job, link: &dyn Link, architecture: &Architecture) -> Result<Start> {
+    fn start(&self, device: Device, job: &Job, link: &dyn PackContext, architecture: &Architecture) -> Result<Start> {
         let first = &job.stages[0];
         let (settings, layout) = (&first.settings, &architecture.layout);
         let seeds: Vec<u64> = job.stages.iter().map(|stage| stage.seed).collect();
@@ -321,15 +323,15 @@ impl Torch {
         let fresh = layout.initial(&seeds, task_name(first.kind), Kind::Float, device);
         let buffers = architecture.fresh_buffers(seeds.len() as i64, Kind::Float, device);
         if first.kind != StageKind::Target {
-            let anchor = Anchor::to_zero(layout, &settings.penalty, &lambdas, &fresh);
+            let anchor = Penalty::to_zero(layout, &settings.penalty, &lambdas, &fresh);
             return Ok(Start { theta: fresh, buffers, anchor });
         }
-        let models: Vec<Named> = job
+        let models: Vec<NamedTensors> = job
             .sources
             .iter()
             .map(|source| self.source(source.as_deref().context("a target stage starts from a source model")?, device, link))
             .collect::<Result<_>>()?;
-        let keep = settings.transfer.head == Head::Keep;
+        let keep = settings.transfer.head == HeadRule::Keep;
         let source = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.data).len());
         let (mut theta, buffers) = assemble(&source, &models).context("the source model on disk is of another architecture")?;
         let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
@@ -339,20 +341,20 @@ impl Torch {
             theta = Tensor::cat(&[theta.narrow(1, 0, backbone), fresh.narrow(1, backbone, layout.total() - backbone)], 1);
         }
         let point = match settings.transfer.method {
-            Method::Finetune => None,
-            Method::L2sp if keep => Some(theta.copy()),
-            Method::L2sp | Method::Probe | Method::Ridge => Some(&theta * (-head + 1.0)),
+            TransferMethod::Finetune => None,
+            TransferMethod::L2sp if keep => Some(theta.copy()),
+            TransferMethod::L2sp | TransferMethod::Probe | TransferMethod::Ridge => Some(&theta * (-head + 1.0)),
         };
         let beta = (!keep).then_some(settings.transfer.beta);
         let anchor = match settings.transfer.method.is_frozen() {
-            true => Anchor::on_head(layout, &settings.penalty, &lambdas, point, &theta),
-            false => Anchor::to_source(layout, &settings.penalty, &lambdas, beta, point, &theta),
+            true => Penalty::on_head(layout, &settings.penalty, &lambdas, point, &theta),
+            false => Penalty::to_source(layout, &settings.penalty, &lambdas, beta, point, &theta),
         };
         Ok(Start { theta, buffers, anchor })
     }
 
     /// A finished source's model: from memory, else from disk.
-    fn source(&self, key: &str, device: Device, link: &dyn Link) -> Result<Named> {
+    fn source(&self, key: &str, device: Device, link: &dyn PackContext) -> Result<NamedTensors> {
         if let Some(model) = self.sources.get(key, device) {
             return Ok(model);
         }
@@ -360,14 +362,14 @@ impl Torch {
     }
 
     /// Results of a trained pack; the test set is opened here, once.
-    fn ends(&self, job: &Job, pack: &Pack, trained: &Trained, dataset: &Dataset) -> Vec<Ended> {
+    fn ends(&self, job: &Job, pack: &Pack, trained: &Trained, dataset: &Dataset) -> Vec<StageOutcome> {
         let test = trained.test(pack, dataset);
         let each = job.stages.iter().enumerate().map(|(k, stage)| {
-            let course = &trained.courses[k];
+            let course = &trained.histories[k];
             let history: Vec<Epoch> = course.history.iter().map(to_epoch).collect();
             if let Some((epoch, step)) = course.diverged {
                 let error = Some(format!("the loss stopped being finite at epoch {epoch}, step {step}"));
-                return Ended { status: Status::Diverged, metrics: BTreeMap::new(), history, error, model: None };
+                return StageOutcome { status: Status::Diverged, metrics: BTreeMap::new(), history, error, model: None };
             }
             let mut metrics = BTreeMap::from([
                 ("test_loss".to_string(), test.loss[k]),
@@ -391,7 +393,7 @@ impl Torch {
                 self.sources.keep(&stage.key, if self.devices.len() > 1 { named.into_iter().map(host).collect() } else { named });
                 arrays
             });
-            Ended { status: Status::Done, metrics, history, error: None, model }
+            StageOutcome { status: Status::Done, metrics, history, error: None, model }
         });
         each.collect()
     }
@@ -407,15 +409,15 @@ fn task_name(kind: StageKind) -> &'static str {
 
 /// Whether a stage is solved in closed form.
 fn solves(stage: &Stage) -> bool {
-    stage.kind == StageKind::Target && stage.settings.transfer.method == Method::Ridge
+    stage.kind == StageKind::Target && stage.settings.transfer.method == TransferMethod::Ridge
 }
 
 /// Passes what happens in a pack on to the sweep, in words without tensors.
-struct Relay<'a> {
-    link: &'a dyn Link,
+struct ProgressRelay<'a> {
+    link: &'a dyn PackContext,
 }
 
-impl Observer for Relay<'_> {
+impl Observer for ProgressRelay<'_> {
     fn epoch(&mut self, reports: &[(usize, EpochReport)]) {
         reports.iter().for_each(|(k, report)| self.link.epoch(*k, &to_epoch(report), true));
     }

@@ -11,7 +11,7 @@ use crate::plan::Plan;
 const LIMIT: usize = 1 << 30;
 
 /// A model's parameters and running statistics by name.
-pub type Named = Vec<(String, Tensor)>;
+pub type NamedTensors = Vec<(String, Tensor)>;
 
 pub struct Sources {
     inner: Mutex<Inner>,
@@ -21,11 +21,11 @@ pub struct Sources {
 struct Inner {
     /// Target stages that each source still has to start.
     wanted: HashMap<String, usize>,
-    models: HashMap<String, Named>,
+    models: HashMap<String, NamedTensors>,
     bytes: usize,
 }
 
-fn bytes(model: &Named) -> usize {
+fn bytes(model: &NamedTensors) -> usize {
     model.iter().map(|(_, tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum()
 }
 
@@ -43,7 +43,7 @@ impl Sources {
     }
 
     /// Keeps a model if targets want it and there is room.
-    pub fn keep(&self, key: &str, model: Named) {
+    pub fn keep(&self, key: &str, model: NamedTensors) {
         let (mut inner, size) = (self.lock(), bytes(&model));
         if inner.wanted.contains_key(key) && inner.bytes + size <= self.limit && !inner.models.contains_key(key) {
             inner.bytes += size;
@@ -56,7 +56,7 @@ impl Sources {
     }
 
     /// A kept model, on this device.
-    pub fn get(&self, key: &str, device: Device) -> Option<Named> {
+    pub fn get(&self, key: &str, device: Device) -> Option<NamedTensors> {
         let inner = self.lock();
         Some(inner.models.get(key)?.iter().map(|(name, tensor)| (name.clone(), tensor.to_device(device))).collect())
     }

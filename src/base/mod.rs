@@ -1,0 +1,10 @@
+//! Helpers that every other module may use. They import nothing else of the crate.
+
+pub mod catch_panic;
+pub mod hex;
+pub mod interval;
+pub mod numbers;
+pub mod stderr;
+pub mod stream;
+pub mod threads;
+pub mod usage;

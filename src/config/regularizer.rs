@@ -1,0 +1,72 @@
+//! Which axis says how strongly the source is regularised.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::axes::{show, Axis};
+use super::error::{cut, nearest};
+use super::layers::{Layers, Path};
+use super::schema::words;
+use super::StudyError;
+
+/// The axis that regularises the source: λ₀, or another setting in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Regularizer {
+    /// An axis of the study with numbers, e.g. `source.epochs` (early stopping), `source.dropout`, `source.label_smoothing` or `source.lr`.
+    pub axis: String,
+    /// Which end of it regularises more.
+    pub stronger: StrongerEnd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StrongerEnd {
+    Larger,
+    Smaller,
+}
+
+impl Default for Regularizer {
+    fn default() -> Self {
+        Regularizer { axis: "lambda0".into(), stronger: StrongerEnd::Larger }
+    }
+}
+
+impl Regularizer {
+    /// What λ₀ stands for, where it is not λ₀.
+    pub fn stands_for(&self) -> Option<&str> {
+        (self.axis != "lambda0").then_some(self.axis.as_str())
+    }
+}
+
+/// Checks that the axis in place of λ₀ is one of the source, with numbers.
+pub fn check(regularizer: &Regularizer, axes: &[Axis], zip: &[Vec<String>], layers: &Layers) -> Result<(), StudyError> {
+    let error = |what: String| layers.error(&Path::parse("regularizer.axis"), what);
+    let Some(path) = regularizer.stands_for() else {
+        return match regularizer.stronger {
+            StrongerEnd::Larger => Ok(()),
+            StrongerEnd::Smaller => Err(error("a larger λ₀ is stronger".into()).hint("name the axis that takes λ₀'s part")),
+        };
+    };
+    let Some(axis) = axes.iter().find(|axis| axis.path == path) else {
+        let known: Vec<&str> = axes.iter().map(|axis| axis.path.as_str()).filter(|path| path.starts_with("source.")).collect();
+        let error = error(format!("`{}` is no axis of this study", cut(path)));
+        return Err(match (nearest(path, known.iter().copied()), known.as_slice()) {
+            (Some(near), _) => error.hint(format!("did you mean `{near}`?")),
+            (None, []) => error.hint("give a setting of the source a list of values, e.g. source: {epochs: [5, 10, 20]}"),
+            (None, known) => error.hint(format!("the source's axes are {}", words(known.iter().copied()))),
+        });
+    };
+    if !path.starts_with("source.") {
+        return Err(error(format!("`{path}` does not regularise the source alone"))
+            .hint("choose a setting below `source`, or leave `regularizer` out"));
+    }
+    if zip.iter().any(|group| group.iter().any(|name| name == path)) {
+        return Err(error(format!("`{path}` is zipped with another axis, so that each of its values would be a setting by itself"))
+            .hint("leave it out of `zip`"));
+    }
+    match axis.values.iter().find(|value| value.as_f64().is_none_or(|v| v < 0.0)) {
+        Some(value) => Err(error(format!("`{path}` has the value {}, which is no number ≥ 0", show(value)))),
+        None => Ok(()),
+    }
+}

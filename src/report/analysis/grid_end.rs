@@ -1,0 +1,142 @@
+//! Optima at an end of a grid, and ties: what they leave open, and what can be done about it.
+
+use super::answer::{Answered, EligibleCells, Verdict};
+use super::layout::Setting;
+use super::scores::{best, Best, Scores};
+
+/// An end of the grid beyond which the best value may lie. λ = 0 is no such end, nothing is below it;
+/// nor is λ = ∞.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GridEnd {
+    Low,
+    High,
+}
+
+impl GridEnd {
+    /// The end of an ascending list at which the values `first` to `last` lie, which are equally good.
+    pub fn of(list: &[f64], first: f64, last: f64) -> Option<GridEnd> {
+        match list {
+            [] | [_] => None,
+            [.., end] if last == *end && end.is_finite() => Some(GridEnd::High),
+            [start, ..] if first == *start && *start > 0.0 => Some(GridEnd::Low),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GridEnd::Low => "low",
+            GridEnd::High => "high",
+        }
+    }
+}
+
+/// Something that is chosen from a grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Optimum {
+    SourceLambda0,
+    TransferLambda0,
+    TransferLambda1,
+    ScratchLambda,
+}
+
+/// An optimum at an end of its grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OptimumAtEnd {
+    pub optimum: Optimum,
+    /// The study's key of the grid.
+    pub axis: String,
+    pub end: GridEnd,
+    /// The value at the end.
+    pub value: f64,
+    /// The optimum itself is another value, which is as good.
+    pub is_tie: bool,
+    pub advice: Advice,
+}
+
+/// What can be done about an optimum at an end of its grid.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Advice {
+    /// Nothing yet: values beyond it lack results.
+    WaitForResults,
+    /// Nothing: the source is not shown to have learned anything there.
+    SourceLearnedNothing,
+    /// Widen the grid; `limit` is the largest value that the explicit step allows, ∞ where nothing
+    /// limits it. `stages`: new stages for each further value.
+    Widen { limit: f64, stages: usize },
+    /// The explicit step allows no larger value than this.
+    AtStepLimit { limit: f64 },
+}
+
+/// Whether a grid that ends at `value` can still be widened upwards.
+pub fn has_room_above(value: f64, limit: f64) -> bool {
+    value < limit * (1.0 - 1e-3)
+}
+
+/// An optimal λ₀ that others equal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tie {
+    pub optimum: Optimum,
+    pub lambda0: f64,
+    pub others: Vec<f64>,
+}
+
+/// The optima that lie at an end of their grids.
+pub(super) fn optima_at_ends(setting: &Setting, answered: &Answered, cells: &EligibleCells, all: &[f64]) -> Vec<OptimumAtEnd> {
+    let axis = setting.regularizer.axis.as_str();
+    let is_whole = answered.is_whole_grid(setting);
+    let seeds = setting.seeds.len();
+    let widen = |end: GridEnd, value: f64, limit: f64, stages: usize| match end {
+        GridEnd::High if !has_room_above(value, limit) => Advice::AtStepLimit { limit },
+        _ => Advice::Widen { limit, stages },
+    };
+    let mut found = vec![];
+    // A further λ₀ is a source for each seed with all its targets.
+    let stages_per_lambda0 = seeds * (1 + setting.lambda1.len());
+    let limit = if axis == "lambda0" { setting.limits.lambda0 } else { f64::INFINITY };
+    let collapsed = answered.comparison.as_ref().is_some_and(|comparison| comparison.verdict == Verdict::Collapsed);
+    let optima = [(Optimum::SourceLambda0, cells.scores.source(all)), (Optimum::TransferLambda0, cells.scores.transfer(all))];
+    for (optimum, best) in optima {
+        let Some((best, end)) = best.and_then(|best: Best| Some((best, answered.grid_end(setting, best)?))) else { continue };
+        let value = setting.lambda0[if end == GridEnd::High { best.last } else { best.first }];
+        let advice = match optimum {
+            _ if !is_whole => Advice::WaitForResults,
+            // More of what leaves a source with nothing learned would not help.
+            Optimum::TransferLambda0 if collapsed => Advice::SourceLearnedNothing,
+            _ => widen(end, value, limit, stages_per_lambda0),
+        };
+        found.push(OptimumAtEnd { optimum, axis: axis.into(), end, value, is_tie: setting.lambda0[best.first] != value, advice });
+    }
+    let mut add = |optimum, axis: &str, grid: &[f64], value: f64, limit: f64, stages: usize| {
+        let end = GridEnd::of(grid, value, value);
+        found.extend(end.map(|end| OptimumAtEnd {
+            optimum,
+            axis: axis.into(),
+            end,
+            value,
+            is_tie: false,
+            advice: widen(end, value, limit, stages),
+        }));
+    };
+    let lambda1 = setting.lambda1[answered.transfer.1];
+    add(Optimum::TransferLambda1, "lambda1", &setting.lambda1, lambda1, setting.limits.lambda1, seeds * setting.lambda0.len());
+    if let Some(best) = best(&cells.scratch, all) {
+        let value = setting.scratch_lambda[best.first];
+        add(Optimum::ScratchLambda, "scratch.lambdas", &setting.scratch_lambda, value, setting.limits.scratch, seeds);
+    }
+    found
+}
+
+/// Optimal λ₀ that others equal. `source`, `transfer`: their indices.
+pub(super) fn ties(setting: &Setting, scores: &Scores, all: &[f64], source: usize, transfer: usize) -> Vec<Tie> {
+    let level = |cells: &[Option<Vec<f64>>]| best(cells, all).map(|best| best.score);
+    let sources: Vec<Option<f64>> = scores.source.iter().map(|cell| level(std::slice::from_ref(cell))).collect();
+    let targets: Vec<Option<f64>> = scores.target.iter().map(|row| level(row)).collect();
+    let optima = [(Optimum::SourceLambda0, sources, source), (Optimum::TransferLambda0, targets, transfer)];
+    let tie = |(optimum, levels, at): (Optimum, Vec<Option<f64>>, usize)| {
+        let is_tied = |i: &usize| *i != at && levels[*i].is_some() && levels[*i] == levels[at];
+        let others: Vec<f64> = (0..levels.len()).filter(is_tied).map(|i| setting.lambda0[i]).collect();
+        (!others.is_empty()).then(|| Tie { optimum, lambda0: setting.lambda0[at], others })
+    };
+    optima.into_iter().filter_map(tie).collect()
+}

@@ -1,0 +1,190 @@
+//! Records laid out as λ₀ × λ₁ × seed, one layout for each combination of the study's other axes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_yaml::Value;
+
+use super::guess::Guess;
+use super::limits::PenaltyLimits;
+use super::stats::mean_interval;
+use crate::base::interval::Interval;
+use crate::config::{Regularizer, Study};
+use crate::plan::{Cell, Plan, Stage};
+use crate::store::{Record, Records, Status};
+
+/// One cell's metrics by seed (position in [`Setting::seeds`]); none where there is no result.
+#[derive(Debug, Clone, Default)]
+pub struct CellResults {
+    pub by_seed: Vec<Option<Arc<BTreeMap<String, f64>>>>,
+    /// The study asks for this cell (not every λ₀ meets every λ₁ where the two are zipped).
+    pub planned: bool,
+    /// Seeds (positions) for which it diverged. One is enough to rule it out for all of them, or only the seeds that survived would
+    /// speak for it.
+    pub diverged: Vec<usize>,
+}
+
+impl CellResults {
+    fn new(seeds: usize) -> CellResults {
+        CellResults { by_seed: vec![None; seeds], planned: false, diverged: vec![] }
+    }
+
+    fn put(&mut self, seed: usize, record: Option<&Record>) {
+        self.planned = true;
+        if record.is_some_and(|record| record.status == Status::Diverged) && !self.diverged.contains(&seed) {
+            self.diverged.push(seed);
+        }
+        if let Some(record) = record.filter(|record| record.status == Status::Done) {
+            self.by_seed[seed] = Some(record.metrics.clone());
+        }
+    }
+
+    /// A metric for each of these seeds; none unless there are seeds, all of them have it, and the cell diverged for none.
+    pub fn values(&self, seeds: &[usize], key: &str) -> Option<Vec<f64>> {
+        if !self.diverged.is_empty() || seeds.is_empty() {
+            return None;
+        }
+        seeds.iter().map(|&seed| self.by_seed[seed].as_ref()?.get(key).copied().filter(|v| v.is_finite())).collect()
+    }
+}
+
+/// One combination of the axes other than λ₀ (or what stands for it) and λ₁.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Those axes.
+    pub axes: Vec<(String, Value)>,
+    /// What λ₀ stands for.
+    pub regularizer: Regularizer,
+    /// Ascending.
+    pub lambda0: Vec<f64>,
+    /// Ascending.
+    pub lambda1: Vec<f64>,
+    pub scratch_lambda: Vec<f64>,
+    pub seeds: Vec<u64>,
+    /// By λ₀.
+    pub source: Vec<CellResults>,
+    /// By λ₀, then λ₁.
+    pub target: Vec<Vec<CellResults>>,
+    /// By the twin's own λ.
+    pub scratch: Vec<CellResults>,
+    /// How aligned the tasks are, where the study asks for it.
+    pub alignment: CellResults,
+    /// What guessing gets of each task's test images.
+    pub source_guess: Guess,
+    pub target_guess: Guess,
+    /// How far the penalties may be widened.
+    pub limits: PenaltyLimits,
+}
+
+impl Setting {
+    /// Seeds (positions) to average over: those with nothing missing, or all of them if each lacks something. What diverged is not
+    /// missing: it rules out its cell, not its seed.
+    pub fn complete_seeds(&self) -> Vec<usize> {
+        let cells = || {
+            self.source
+                .iter()
+                .chain(self.target.iter().flatten())
+                .chain(&self.scratch)
+                .filter(|cell| cell.planned && cell.diverged.is_empty())
+        };
+        let complete: Vec<usize> = (0..self.seeds.len()).filter(|&seed| cells().all(|cell| cell.by_seed[seed].is_some())).collect();
+        let any: Vec<usize> = (0..self.seeds.len()).filter(|&seed| cells().any(|cell| cell.by_seed[seed].is_some())).collect();
+        if complete.is_empty() {
+            any
+        } else {
+            complete
+        }
+    }
+
+    /// ρ̂ or its cosine over the seeds that have it.
+    pub fn aligned(&self, key: &str) -> Option<Interval> {
+        let seeds: Vec<usize> =
+            (0..self.seeds.len()).filter(|&seed| self.alignment.by_seed.get(seed).is_some_and(Option::is_some)).collect();
+        Some(mean_interval(&self.alignment.values(&seeds, key)?))
+    }
+}
+
+/// Lays out a study's records, a [`Setting`] for each combination of its other axes.
+pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
+    let mut settings: Vec<Setting> = vec![];
+    let seeds = &study.seeds;
+    // Lambdas first, so that every setting knows its grid before its cells are filled.
+    let other_axes = |axes: &[(String, Value)]| -> Vec<(String, Value)> {
+        axes.iter().filter(|(path, _)| *path != study.regularizer.axis && path != "lambda1").cloned().collect()
+    };
+    let lambda0_of = |cell: &Cell| match study.regularizer.stands_for() {
+        None => plan.stages[cell.source].lambda,
+        Some(axis) => cell.axes.iter().find(|(path, _)| path == axis).and_then(|(_, value)| value.as_f64()).unwrap_or(f64::NAN),
+    };
+    let position = |settings: &[Setting], axes: &[(String, Value)]| settings.iter().position(|setting| setting.axes == axes);
+    let stage = |index: usize| -> &Stage { &plan.stages[index] };
+    for cell in &plan.cells {
+        let axes = other_axes(&cell.axes);
+        let at = position(&settings, &axes).unwrap_or_else(|| {
+            settings.push(Setting {
+                axes,
+                regularizer: study.regularizer.clone(),
+                lambda0: vec![],
+                lambda1: vec![],
+                scratch_lambda: vec![],
+                seeds: seeds.clone(),
+                source: vec![],
+                target: vec![],
+                scratch: vec![],
+                alignment: CellResults::default(),
+                source_guess: Guess::of(&stage(cell.source).settings.source, stage(cell.source).settings.data),
+                target_guess: Guess::of(&stage(cell.source).settings.target, stage(cell.source).settings.data),
+                limits: PenaltyLimits::of(&stage(cell.source).settings),
+            });
+            settings.len() - 1
+        });
+        let setting = &mut settings[at];
+        let add = |list: &mut Vec<f64>, value: f64| {
+            if !list.contains(&value) {
+                list.push(value)
+            }
+        };
+        add(&mut setting.lambda0, lambda0_of(cell));
+        add(&mut setting.lambda1, stage(cell.target).lambda);
+        cell.scratch.iter().for_each(|&index| add(&mut setting.scratch_lambda, stage(index).lambda));
+    }
+    for setting in &mut settings {
+        setting.lambda0.sort_by(f64::total_cmp);
+        setting.lambda1.sort_by(f64::total_cmp);
+        setting.scratch_lambda.sort_by(f64::total_cmp);
+        let empty = CellResults::new(seeds.len());
+        setting.source = vec![empty.clone(); setting.lambda0.len()];
+        setting.target = vec![vec![empty.clone(); setting.lambda1.len()]; setting.lambda0.len()];
+        setting.alignment = empty.clone();
+        setting.scratch = vec![empty; setting.scratch_lambda.len()];
+    }
+    let mut aligned: HashMap<(usize, usize), usize> = HashMap::new();
+    for cell in &plan.cells {
+        let Some(at) = position(&settings, &other_axes(&cell.axes)) else { continue };
+        let setting = &mut settings[at];
+        let record = |index: usize| records.by_key.get(&stage(index).key);
+        let find = |list: &[f64], value: f64| list.iter().position(|&v| v == value);
+        let (Some(seed), Some(i), Some(j)) = (
+            seeds.iter().position(|&s| s == cell.seed),
+            find(&setting.lambda0, lambda0_of(cell)),
+            find(&setting.lambda1, stage(cell.target).lambda),
+        ) else {
+            continue;
+        };
+        setting.source[i].put(seed, record(cell.source));
+        setting.target[i][j].put(seed, record(cell.target));
+        if let Some(index) = cell.alignment {
+            match aligned.insert((at, seed), index) {
+                // It changes along λ₀ (source.label_noise in its place, say): the setting has no one alignment.
+                Some(other) if other != index => setting.alignment = CellResults::new(seeds.len()),
+                _ => setting.alignment.put(seed, record(index)),
+            }
+        }
+        for &index in &cell.scratch {
+            if let Some(k) = find(&setting.scratch_lambda, stage(index).lambda) {
+                setting.scratch[k].put(seed, record(index));
+            }
+        }
+    }
+    settings
+}

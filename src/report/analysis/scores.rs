@@ -1,0 +1,63 @@
+//! Which λ are the best, by weighted means over seeds.
+
+use super::stats::{vertex, weighted_mean};
+
+/// Validation scores by seed of the eligible cells.
+pub struct Scores {
+    pub source: Vec<Option<Vec<f64>>>,
+    pub target: Vec<Vec<Option<Vec<f64>>>>,
+}
+
+/// The first and the last of the best values: equal ones are equally good.
+#[derive(Debug, Clone, Copy)]
+pub struct Best {
+    pub first: usize,
+    pub last: usize,
+    pub score: f64,
+}
+
+/// Weighted mean over seeds, rounded so that equal fractions are equal however they were summed: a tie is a tie.
+pub fn level(values: &[f64], weights: &[f64]) -> f64 {
+    (weighted_mean(values, weights) * 1e12).round()
+}
+
+pub fn highest(levels: impl Iterator<Item = Option<f64>>) -> Option<Best> {
+    levels.enumerate().filter_map(|(i, level)| Some((i, level?))).fold(None, |best, (i, score)| match best {
+        Some(best) if score < best.score => Some(best),
+        Some(best) if score == best.score => Some(Best { last: i, ..best }),
+        _ => Some(Best { first: i, last: i, score }),
+    })
+}
+
+pub fn best(cells: &[Option<Vec<f64>>], weights: &[f64]) -> Option<Best> {
+    highest(cells.iter().map(|values| values.as_ref().map(|values| level(values, weights))))
+}
+
+impl Scores {
+    pub fn source(&self, weights: &[f64]) -> Option<Best> {
+        best(&self.source, weights)
+    }
+
+    /// Over λ₀, each with its best λ₁.
+    pub fn transfer(&self, weights: &[f64]) -> Option<Best> {
+        highest(self.target.iter().map(|row| best(row, weights).map(|best| best.score)))
+    }
+
+    /// The first of the best pairs.
+    pub fn pair(&self, weights: &[f64]) -> Option<(usize, usize)> {
+        let i = self.transfer(weights)?.first;
+        Some((i, best(&self.target[i], weights)?.first))
+    }
+
+    /// ln of the smoothed optima over the positive λ₀: of the source, and of the target with the best λ₁ for each.
+    pub fn vertices(&self, lambda0: &[f64], weights: &[f64]) -> Option<(f64, f64)> {
+        let curve = |score: &dyn Fn(usize) -> Option<f64>| {
+            let positive = (0..lambda0.len()).filter(|&i| lambda0[i] > 0.0);
+            let (x, y): (Vec<f64>, Vec<f64>) = positive.filter_map(|i| Some((lambda0[i].ln(), score(i)?))).unzip();
+            vertex(&x, &y)
+        };
+        let source = curve(&|i| self.source[i].as_ref().map(|v| weighted_mean(v, weights)))?;
+        let target = curve(&|i| best(&self.target[i], weights).map(|best| best.score))?;
+        Some((source, target))
+    }
+}

@@ -1,0 +1,237 @@
+//! Means with Student intervals, the bootstrap over seeds, the smoothed optimum, and Holm's correction.
+//!
+//! Everything is paired by seed: a draw of the bootstrap weighs the *seeds*, the same way for every λ, so that what a seed does to all
+//! cells alike cancels. docs/report.md says why these methods and how well their intervals cover.
+
+use rand_distr::{ChiSquared, StandardNormal};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
+
+use crate::base::interval::Interval;
+use crate::base::stream::Stream;
+use crate::base::threads;
+
+/// Draws of every bootstrap.
+const DRAWS: usize = 2000;
+
+/// Arithmetic mean; NaN of nothing.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Standard error of the mean; NaN for fewer than two values.
+fn standard_error(values: &[f64]) -> f64 {
+    let (n, centre) = (values.len() as f64, mean(values));
+    (values.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt()
+}
+
+fn student(n: usize) -> Option<StudentsT> {
+    StudentsT::new(0.0, 1.0, n.checked_sub(1)? as f64).ok()
+}
+
+/// Values that differ by rounding alone have no spread to judge a mean by: with few test images the same difference in two or three seeds is
+/// chance, not certainty.
+fn has_no_spread(values: &[f64]) -> bool {
+    standard_error(values) <= 1e-9 * mean(values).abs()
+}
+
+/// The mean with its 95% interval by Student's t. Of paired differences: the paired t interval. None where the values are the same and not 0.
+pub fn mean_interval(values: &[f64]) -> Interval {
+    let estimate = mean(values);
+    let nothing = values.iter().all(|v| *v == 0.0);
+    let t = student(values.len()).filter(|_| nothing || !has_no_spread(values));
+    let half = t.map(|t| t.inverse_cdf(0.975) * standard_error(values));
+    Interval { estimate, range: half.map(|half| (estimate - half, estimate + half)) }
+}
+
+/// Two-sided p-value of "the mean is 0" by Student's t; none for fewer than two values, or without spread.
+pub fn p_value(values: &[f64]) -> Option<f64> {
+    let t = student(values.len()).filter(|_| !has_no_spread(values))?;
+    Some(2.0 * t.cdf(-(mean(values) / standard_error(values)).abs()))
+}
+
+/// Holm's step-down correction: the chance of even one false alarm among all of them stays below the level that these are compared with.
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let mut adjusted = vec![0.0; p.len()];
+    let mut least: f64 = 0.0;
+    for (rank, &i) in order.iter().enumerate() {
+        least = least.max(((p.len() - rank) as f64 * p[i]).min(1.0));
+        adjusted[i] = least;
+    }
+    adjusted
+}
+
+/// The p-quantile (0 ≤ p ≤ 1) of sorted values, by linear interpolation between order statistics; infinities allowed.
+pub fn percentile(sorted: &[f64], p: f64) -> f64 {
+    let at = p * (sorted.len() - 1) as f64;
+    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    // From −∞ there is no way to interpolate.
+    if low == high || low == f64::NEG_INFINITY {
+        low
+    } else {
+        low + (high - low) * at.fract()
+    }
+}
+
+/// The p-quantile of bootstrap values, outwards to one of them: never a value between two points of a grid. None of nothing, or where one is NaN.
+pub fn quantile(mut values: Vec<f64>, p: f64) -> Option<f64> {
+    if values.is_empty() || values.iter().any(|v| v.is_nan()) {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    let at = p * (values.len() - 1) as f64;
+    Some(values[if p < 0.5 { at.floor() } else { at.ceil() } as usize])
+}
+
+/// The weights of the plain mean over n seeds.
+pub fn even_weights(n: usize) -> Vec<f64> {
+    vec![1.0 / n as f64; n]
+}
+
+/// A weighted mean over seeds; the weights sum to 1.
+pub fn weighted_mean(values: &[f64], weights: &[f64]) -> f64 {
+    values.iter().zip(weights).map(|(v, w)| v * w).sum()
+}
+
+/// Evaluates `f` on many draws of the weights of n ≥ 2 seeds; nothing for fewer. The same draws every time.
+///
+/// The multiplier bootstrap, studentised: weights are 1/n + (gₛ − ḡ)·T/√(n(n−1)), with g standard normal and T² = (n−1)/χ²ₙ₋₁, so that the
+/// weighted mean of any metric varies around the plain mean exactly as Student's t has it, jointly over all cells. Drawing seeds with
+/// replacement instead has only (n−1)/n of the variance and none of t's tails: intervals of few seeds come out too narrow.
+pub fn bootstrap<T: Send>(n: usize, f: impl Fn(&[f64]) -> T + Sync) -> Vec<T> {
+    let Some(chi2) = n.checked_sub(1).and_then(|df| ChiSquared::new(df as f64).ok()) else { return vec![] };
+    let draw = |i: usize| {
+        let mut stream = Stream::new("bootstrap", n as u64, i as u64);
+        let normal: Vec<f64> = (0..n).map(|_| stream.sample(&StandardNormal)).collect();
+        let (centre, df) = (mean(&normal), (n - 1) as f64);
+        let scale = (df / stream.sample(&chi2)).sqrt() / (n as f64 * df).sqrt();
+        let weights: Vec<f64> = normal.iter().map(|g| 1.0 / n as f64 + (g - centre) * scale).collect();
+        f(&weights)
+    };
+    threads::map(DRAWS, draw)
+}
+
+/// Whether so many right answers out of `n` are more than guessing right with probability `share`
+/// gives, at the 2.5% level: the exact binomial test.
+pub fn beats_guessing(right: u64, n: u64, share: f64) -> bool {
+    match Binomial::new(share, n) {
+        Ok(law) if right > 0 => law.sf(right - 1) <= 0.025,
+        _ => false,
+    }
+}
+
+/// Points on each side of the best one that the smoothed optimum is fitted to.
+const NEIGHBOURS: usize = 2;
+
+/// Where a parabola in x, fitted by least squares to the best point and up to two neighbours on each side, is highest; kept within those
+/// points. None for fewer than three points; the best point itself where the parabola has no maximum.
+pub fn vertex(x: &[f64], y: &[f64]) -> Option<f64> {
+    if x.len() < 3 {
+        return None;
+    }
+    let top = (0..y.len()).fold(0, |top, i| if y[i] > y[top] { i } else { top });
+    let (first, last) = (top.saturating_sub(NEIGHBOURS), (top + NEIGHBOURS).min(x.len() - 1));
+    let (x, y, best) = (&x[first..=last], &y[first..=last], x[top]);
+    // Normal equations of y ≈ a + b·u + c·u², u = x − x̄; three unknowns by elimination of a.
+    let (centre, level) = (mean(x), mean(y));
+    let u: Vec<f64> = x.iter().map(|x| x - centre).collect();
+    let sum = |f: &dyn Fn(usize) -> f64| (0..u.len()).map(f).sum::<f64>();
+    let square = sum(&|i| u[i] * u[i]) / u.len() as f64;
+    let (uu, uq) = (sum(&|i| u[i] * u[i]), sum(&|i| u[i] * (u[i] * u[i] - square)));
+    let qq = sum(&|i| (u[i] * u[i] - square).powi(2));
+    let (uy, qy) = (sum(&|i| u[i] * (y[i] - level)), sum(&|i| (u[i] * u[i] - square) * (y[i] - level)));
+    let determinant = uu * qq - uq * uq;
+    let (b, c) = ((qq * uy - uq * qy) / determinant, (uu * qy - uq * uy) / determinant);
+    let at = centre - b / (2.0 * c);
+    Some(if c < 0.0 && at.is_finite() { at.clamp(x[0], x[x.len() - 1]) } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_interpolate() {
+        let sorted = [0.0, 1.0, 2.0, 4.0];
+        assert_eq!((percentile(&sorted, 0.0), percentile(&sorted, 1.0), percentile(&sorted, 0.5)), (0.0, 4.0, 1.5));
+        assert_eq!(percentile(&[f64::INFINITY, f64::INFINITY], 0.3), f64::INFINITY);
+        assert_eq!(percentile(&[f64::NEG_INFINITY, 1.0], 0.5), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn an_interval_of_impossible_accuracies_is_none() {
+        use crate::report::analysis::Metric::{Accuracy, Loss};
+        // Two seeds, 30 points apart: t = 12.7 makes ±191 points of it.
+        let apart = [-0.15, 0.15];
+        assert_eq!(Accuracy.paired(&apart).range, None);
+        assert!(Loss.paired(&apart).range.is_some());
+        assert_eq!(Accuracy.level(&[0.5, 0.8]).range, None);
+        // Close to 100% the interval reaches beyond it, and stays: it says how far the seeds are
+        // apart.
+        assert!(Accuracy.level(&[0.99, 0.999, 0.995]).range.is_some_and(|(_, high)| high > 1.0));
+        assert!(Accuracy.paired(&[0.01, 0.02, 0.015]).range.is_some());
+    }
+
+    #[test]
+    fn student_intervals_and_p_values_are_those_of_the_textbook() {
+        // scipy.stats.ttest_1samp([1, 2, 3, 4, 6], 0): t = 3.7198, p = 0.0204759; confidence interval 0.811612 to 5.588388.
+        let values = [1.0, 2.0, 3.0, 4.0, 6.0];
+        let (low, high) = mean_interval(&values).range.unwrap();
+        assert!((low - 0.811_612).abs() < 1e-5 && (high - 5.588_388).abs() < 1e-5, "{low} {high}");
+        assert!((p_value(&values).unwrap() - 0.020_475_9).abs() < 1e-7, "{:?}", p_value(&values));
+        assert_eq!(mean_interval(&[1.0]), Interval { estimate: 1.0, range: None });
+        assert_eq!(mean_interval(&[0.0, 0.0]).range, Some((0.0, 0.0)));
+        // The same difference twice is no proof.
+        assert_eq!((p_value(&[1.0]), p_value(&[0.5, 0.5]), mean_interval(&[0.1, 0.1, 0.1 + 1e-16]).range), (None, None, None));
+    }
+
+    #[test]
+    fn guessing_is_beaten_by_enough_right_answers_only() {
+        // scipy.stats.binomtest(73, 300, 0.2, 'greater').pvalue is 0.0377, of 75: 0.0215.
+        assert!(!beats_guessing(73, 300, 0.2) && beats_guessing(75, 300, 0.2));
+        assert!(!beats_guessing(60, 300, 0.2) && !beats_guessing(0, 300, 0.2) && !beats_guessing(0, 0, 0.2));
+        assert!(beats_guessing(503, 600, 0.2), "83.8% in two seeds of 300 images");
+    }
+
+    #[test]
+    fn holm_is_that_of_the_textbook() {
+        let adjusted = holm(&[0.01, 0.04, 0.03, 0.005]);
+        let wanted = [0.03, 0.06, 0.06, 0.02];
+        assert!(adjusted.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-12), "{adjusted:?}");
+        assert_eq!(holm(&[0.9, 0.8]), vec![1.0, 1.0]);
+    }
+
+    #[test]
+    fn the_bootstrap_of_a_mean_is_student_s_t_and_repeats() {
+        for n in [3, 5, 20] {
+            let values: Vec<f64> = (0..n).map(|i| ((i * 7) % 5) as f64).collect();
+            let interval = || {
+                let draws = bootstrap(n, |weights| weighted_mean(&values, weights));
+                (quantile(draws.clone(), 0.025).unwrap(), quantile(draws, 0.975).unwrap())
+            };
+            let (low, high) = interval();
+            let (a, b) = mean_interval(&values).range.unwrap();
+            // The 2.5% quantile of 2000 draws has a standard error of about 4% of its distance (more for n = 3: heavy tails).
+            assert!(((low - a) / (b - a)).abs() < 0.08 && ((high - b) / (b - a)).abs() < 0.08, "{n}: {low} {high}, {a} {b}");
+            assert_eq!((low, high), interval());
+        }
+        assert!(bootstrap(1, |_| 0.0).is_empty() && bootstrap(0, |_| 0.0).is_empty());
+        assert_eq!(
+            (quantile(vec![], 0.5), quantile(vec![1.0, 2.0, 3.0], 0.975), quantile(vec![1.0, 2.0, 3.0], 0.6)),
+            (None, Some(3.0), Some(3.0))
+        );
+    }
+
+    #[test]
+    fn the_vertex_of_a_parabola_is_found_and_stays_in_its_window() {
+        let x: Vec<f64> = (0..9).map(f64::from).collect();
+        let parabola = |at: f64| x.iter().map(|x| 3.0 - 0.2 * (x - at).powi(2)).collect::<Vec<_>>();
+        for at in [1.3, 4.0, 5.49, 7.0] {
+            assert!((vertex(&x, &parabola(at)).unwrap() - at).abs() < 1e-9);
+        }
+        assert_eq!(vertex(&x, &parabola(20.0)), Some(8.0));
+        assert_eq!(vertex(&x, &x.iter().map(|x| (x - 4.0).powi(2)).collect::<Vec<_>>()), Some(0.0), "no maximum: the best point");
+        assert_eq!(vertex(&x[..2], &[1.0, 2.0]), None);
+    }
+}

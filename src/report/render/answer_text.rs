@@ -1,0 +1,180 @@
+//! The first sentence of a report: the answer to "does the target want another λ₀ than the source?".
+
+use super::words::{axes_label, bound, difference, point, short, stands_for, unit, verdict};
+use crate::base::interval::Interval;
+use crate::report::analysis::{
+    has_room_above, Answer, Answered, Bound, GridEnd, Metric, OptimaComparison, Setting, SettingAnalysis, SharedChoice, SharedLambda0,
+    StudyAnalysis, Unanswered, Verdict, MIN_SEEDS,
+};
+
+/// The first sentence, with its interval.
+pub fn headline(analysis: &StudyAnalysis) -> String {
+    let made_up = if analysis.made_up { "(Made-up results of the mock engine.) " } else { "" };
+    let answer = match analysis.settings.as_slice() {
+        [] => "No answer yet: the study has no cells.".into(),
+        [only] => answer_sentence(only),
+        many => of_settings(analysis, many),
+    };
+    format!("{made_up}{answer}")
+}
+
+fn of_settings(analysis: &StudyAnalysis, many: &[SettingAnalysis]) -> String {
+    let verdicts: Vec<Verdict> = many.iter().filter_map(|s| Some(s.answer.comparison()?.verdict)).collect();
+    let count = |wanted: Verdict| verdicts.iter().filter(|v| **v == wanted).count();
+    let parts = Verdict::ALL.map(|v| (count(v), verdict(v)));
+    let mut parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} in {n}")).collect();
+    if verdicts.len() < many.len() {
+        parts.push(format!("without an answer yet in {}", many.len() - verdicts.len()));
+    }
+    let regularizer = &analysis.regularizer;
+    let note = regularizer.stands_for().map_or(String::new(), |axis| format!("{} ", stands_for(axis, regularizer.stronger)));
+    let shared = analysis.shared_lambda0.as_ref().map_or(String::new(), |shared| format!("{} ", shared_lambda0(shared)));
+    let order = format!("Against the source-optimal λ₀, the transfer-optimal one is {} of {} settings.", parts.join(", "), many.len());
+    format!("{note}{shared}{order}{}", helps(many))
+}
+
+/// In how many settings transfer beats training from scratch; nothing where that is not known.
+fn helps(settings: &[SettingAnalysis]) -> String {
+    let gains: Vec<(f64, f64)> = settings.iter().filter_map(|s| s.answer.answered()?.gain?.range).collect();
+    let (better, worse) = (gains.iter().filter(|g| g.0 > 0.0).count(), gains.iter().filter(|g| g.1 < 0.0).count());
+    match gains.len() - better - worse {
+        _ if gains.is_empty() => String::new(),
+        open => format!(" Transfer beats training from scratch in {better}, loses in {worse}, and is not settled in {open}."),
+    }
+}
+
+/// One λ₀ for all targets.
+fn shared_lambda0(shared: &SharedLambda0) -> String {
+    let of = |choice: &SharedChoice| {
+        let range = choice.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", point(low), point(high)));
+        let ties: Vec<String> = choice.ties.iter().map(|&i| point(shared.lambda0[i])).collect();
+        let ties = if ties.is_empty() { String::new() } else { format!(", as good as {}", ties.join(", ")) };
+        let end = match choice.end {
+            Some(GridEnd::Low) => ", the smallest of the grid: widen it",
+            Some(GridEnd::High) => ", the largest of the grid: widen it",
+            None => "",
+        };
+        format!("λ₀ = {}{end}{ties}{range}", point(shared.lambda0[choice.at]))
+    };
+    let source = shared.source_optimum.as_ref().map_or(String::new(), |choice| format!("; the source's own optimum is {}", of(choice)));
+    format!(
+        "One λ₀ for all {} targets, weighing the same: the least mean regret is at {}, the least worst regret at {}{source}.",
+        shared.mean_regret.costs.len(),
+        of(&shared.mean_regret),
+        of(&shared.worst_regret)
+    )
+}
+
+/// Which λ₀ transfers best in one setting, against which is best for the source.
+pub fn answer_sentence(analysis: &SettingAnalysis) -> String {
+    match &analysis.answer {
+        Answer::Unanswered(Unanswered::Incomplete) => "No answer yet: no λ₀ has a source and a target result for every seed.".into(),
+        Answer::Unanswered(Unanswered::Diverged) => "No answer: every λ₀ diverged for some seed.".into(),
+        Answer::Answered(answered) => match &answered.comparison {
+            None => single_lambda0(&analysis.setting, answered),
+            Some(comparison) => compared(&analysis.setting, answered, comparison),
+        },
+    }
+}
+
+fn single_lambda0(setting: &Setting, answered: &Answered) -> String {
+    let (i, j) = answered.transfer;
+    let (lambda0, planned) = (point(setting.lambda0[i]), setting.lambda0.len());
+    match planned {
+        1 => format!("A single λ₀ ({lambda0}) has nothing to be compared with; the best λ₁ is {}.", point(setting.lambda1[j])),
+        _ => format!(
+            "Only λ₀ = {lambda0} of {planned} has a source and a target result for every seed: there is nothing to compare it with."
+        ),
+    }
+}
+
+fn compared(setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> String {
+    let (source, (i, j)) = (answered.source, answered.transfer);
+    let n = answered.basis.seeds.len();
+    let regularizer = &setting.regularizer;
+    let note = regularizer.stands_for().map_or(String::new(), |axis| format!("{} ", stands_for(axis, regularizer.stronger)));
+    let ratio = match comparison.tied_ratio {
+        Some((low, high)) => format!("ratios of {} to {}, as ties are counted", short(low), short(high)),
+        None => format!("a ratio of {}{}", bound(comparison), short(comparison.log_ratio.estimate.exp())),
+    };
+    let mut facts = vec![match comparison.log_ratio.range {
+        Some((low, high)) => format!("95% interval {} to {}", short(low.exp()), short(high.exp())),
+        None => "no interval".into(),
+    }];
+    facts.extend(answered.mismatch_cost.filter(|_| source != i).map(|cost| worth(cost, answered.basis.metric)));
+    facts.push(format!("{n} seed{}", if n == 1 { "" } else { "s" }));
+    format!(
+        "{note}{}: by validation {} λ₀* = {}{} (with λ₁ = {}) against λ_S* = {}{}, {ratio} ({}).",
+        verdict_clause(answered, comparison),
+        answered.basis.metric.name(),
+        point(setting.lambda0[i]),
+        end_note(setting, answered, comparison, comparison.transfer_end, i),
+        point(setting.lambda1[j]),
+        point(setting.lambda0[source]),
+        end_note(setting, answered, comparison, comparison.source_end, source),
+        facts.join("; ")
+    )
+}
+
+fn verdict_clause(answered: &Answered, comparison: &OptimaComparison) -> &'static str {
+    let n = answered.basis.seeds.len();
+    match comparison.verdict {
+        Verdict::Stronger => "The transfer-optimal λ₀ is stronger than the source-optimal one",
+        Verdict::Weaker => "The transfer-optimal λ₀ is weaker than the source-optimal one",
+        Verdict::Same => "The transfer-optimal and the source-optimal λ₀ are the same point of the grid",
+        Verdict::Collapsed => "What transfers best is a source that learned nothing",
+        Verdict::Undecided if !answered.learned.source => {
+            "The source at λ_S* is not shown to be better than guessing, so nothing can be said of its λ₀"
+        }
+        Verdict::Undecided if !answered.learned.target => {
+            "The target at (λ₀*, λ₁*) is not shown to be better than guessing, so nothing can be said of what transfers"
+        }
+        Verdict::Undecided if answered.partial => "Not complete, so far",
+        Verdict::Undecided if n == 1 => "One seed cannot settle which λ₀ transfers best",
+        Verdict::Undecided if n < MIN_SEEDS => "Two seeds cannot settle which λ₀ transfers best",
+        Verdict::Undecided if comparison.tied_ratio.is_some() => "Not settled, several λ₀ are equally good",
+        Verdict::Undecided if comparison.bound == Bound::Unknown => "Not settled, both optima are at the same end of the grid",
+        Verdict::Undecided => "Whether the target wants another λ₀ than the source is not settled by these seeds",
+    }
+}
+
+/// ` (the largest of the grid: widen it)`, for an optimal λ₀ at an end of the grid.
+fn end_note(setting: &Setting, answered: &Answered, comparison: &OptimaComparison, end: Option<GridEnd>, at: usize) -> String {
+    let grid = answered.eligible_grid(setting);
+    let (value, name) = match end {
+        Some(GridEnd::High) => (grid[grid.len() - 1], "largest"),
+        Some(GridEnd::Low) => (grid[0], "smallest"),
+        None => return String::new(),
+    };
+    let is_whole = answered.is_whole_grid(setting);
+    let which = if is_whole { format!("the {name} of the grid") } else { format!("the {name} that has results") };
+    let which = if setting.lambda0[at] == value { which } else { format!("as good as {which}, {}", point(value)) };
+    let limit = if setting.regularizer.stands_for().is_none() { setting.limits.lambda0 } else { f64::INFINITY };
+    let advice = match end {
+        _ if !is_whole || comparison.verdict == Verdict::Collapsed => "",
+        Some(GridEnd::High) if !has_room_above(value, limit) => ", and the largest that the explicit step allows",
+        _ => ": widen it",
+    };
+    format!(" ({which}{advice})")
+}
+
+/// What λ₀* in place of λ_S* brings the target on test images, if that is shown.
+fn worth(cost: Interval, metric: Metric) -> String {
+    let show = |v: f64| difference(metric, v);
+    let (unit, name) = (unit(metric).0, metric.name());
+    match cost.range {
+        Some((low, high)) if low == 0.0 && high == 0.0 => format!("no difference in target test {name} for any seed"),
+        Some((low, high)) if low > 0.0 => {
+            format!("worth {} {unit} of target test {name}, {} to {}", show(cost.estimate), show(low), show(high))
+        }
+        Some((low, high)) => {
+            format!("not shown to be worth anything: {} {unit} of target test {name}, {} to {}", show(cost.estimate), show(low), show(high))
+        }
+        None => format!("not shown to be worth anything: {} {unit} of target test {name}, without an interval", show(cost.estimate)),
+    }
+}
+
+/// A setting's name among the settings of its study.
+pub fn setting_name(analysis: &SettingAnalysis) -> String {
+    axes_label(&analysis.setting.axes)
+}

@@ -1,0 +1,53 @@
+//! The report of several studies side by side.
+
+use anyhow::Result;
+
+use super::words::setting_label;
+use super::{drawings, page, table, RenderedFile};
+use crate::report::analysis::{comparison_table, SettingSummary, StudyEntry, Verdict};
+
+/// The files that a comparison may have.
+pub const COMPARISON_FILES: [&str; 5] = ["comparison.csv", "comparison.parquet", "ratios.svg", "ratios.png", "index.html"];
+
+/// comparison.csv and .parquet, the figure of ratios and index.html.
+pub fn comparison_files(entries: &[StudyEntry]) -> Result<Vec<RenderedFile>> {
+    let mut files = vec![];
+    // Studies of the theory have no settings.
+    if entries.iter().any(|entry| !entry.settings.is_empty()) {
+        files.extend(table::files("comparison", &comparison_table(entries, setting_label))?);
+    }
+    let drawing = drawings::ratios(entries)?;
+    files.extend(drawing.iter().flat_map(drawings::Drawing::files));
+    files.push(RenderedFile::new("index.html", page::comparison(entries, drawing.as_ref())));
+    Ok(files)
+}
+
+/// The first sentence of a comparison.
+pub fn first_sentence(entries: &[StudyEntry]) -> String {
+    let settings: Vec<&SettingSummary> = entries.iter().flat_map(|entry| &entry.settings).collect();
+    if settings.is_empty() {
+        return format!("{} studies of the theory, side by side.", entries.len());
+    }
+    let count = |verdict: Option<Verdict>| settings.iter().filter(|s| s.verdict == verdict).count();
+    let without = match count(None) {
+        0 => String::new(),
+        n => format!(", and {n} have no answer yet"),
+    };
+    format!(
+        "Of {} in {}, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, {}and not settled in {}{without}.",
+        counted(settings.len(), "setting", "settings"),
+        counted(entries.iter().filter(|entry| !entry.settings.is_empty()).count(), "study", "studies"),
+        count(Some(Verdict::Stronger)),
+        count(Some(Verdict::Weaker)),
+        count(Some(Verdict::Same)),
+        match count(Some(Verdict::Collapsed)) {
+            0 => String::new(),
+            n => format!("that of a source which learned nothing in {n}, "),
+        },
+        count(Some(Verdict::Undecided))
+    )
+}
+
+fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}

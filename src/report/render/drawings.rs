@@ -1,0 +1,171 @@
+//! Which figures a report has, their files' names and captions.
+
+use anyhow::Result;
+
+use super::figure;
+use super::figure::chart::{Chart, ChartAxis, Series, SeriesPoint};
+use super::words::{setting_label, short_axes_label, unit};
+use super::RenderedFile;
+use crate::base::interval::Interval;
+use crate::config::{show, StrongerEnd};
+use crate::report::analysis::{SettingAnalysis, SettingSummary, StudyAnalysis, StudyEntry};
+
+/// How the figure of ratios is read.
+const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it is open; hollow: an optimum at the end of its grid.";
+
+/// What figures of a network study are called; with several settings a number follows.
+pub const FIGURE_NAMES: [&str; 6] = ["figure2", "mismatch", "heatmap", "overview", "gains", "alignment"];
+
+/// Alignments that differ by less are drawn in no figure.
+const LEAST_SPREAD: f64 = 0.05;
+
+/// A figure with its file's name and what it shows.
+pub struct Drawing {
+    pub name: String,
+    pub caption: String,
+    pub figure: figure::Figure,
+}
+
+impl Drawing {
+    /// As SVG and as PNG.
+    pub fn files(&self) -> [RenderedFile; 2] {
+        [
+            RenderedFile::new(format!("{}.svg", self.name), self.figure.svg.as_bytes()),
+            RenderedFile::new(format!("{}.png", self.name), self.figure.png.as_slice()),
+        ]
+    }
+}
+
+/// The figures of one setting.
+pub fn of_setting(analysis: &StudyAnalysis, i: usize) -> Result<Vec<Drawing>> {
+    let (name, setting) = (analysis.name.as_str(), &analysis.settings[i]);
+    let suffix = if analysis.settings.len() > 1 { format!("-{}", i + 1) } else { String::new() };
+    let all = [
+        ("figure2", figure::curves(name, setting)?, "Source and target test metric against λ₀ (or what stands for it), each target with the λ₁ that validation prefers; bands: 95% intervals of the mean; dashed: the optima, chosen by validation; bars above: their 95% intervals."),
+        ("mismatch", figure::mismatch(name, setting)?, "What other λ₀ cost the target: test metric minus that at λ₀*, paired by seed, so that what a seed does to all λ₀ alike cancels."),
+        ("heatmap", figure::heat_map(name, setting)?, "Mean target test metric over λ₀ (or what stands for it) and λ₁."),
+    ];
+    let drawing = |(name, figure, caption): (&str, Option<figure::Figure>, &str)| {
+        Some(Drawing { name: format!("{name}{suffix}"), caption: caption.into(), figure: figure? })
+    };
+    Ok(all.into_iter().filter_map(drawing).collect())
+}
+
+/// The figures of all settings together; none of a single one.
+pub fn across_settings(analysis: &StudyAnalysis) -> Result<Vec<Drawing>> {
+    let all = match analysis.settings.len() {
+        0 | 1 => [None, None, None],
+        _ => [overview(analysis)?, gains(analysis)?, alignments(analysis)?],
+    };
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// The ratio of the optima in every setting.
+fn overview(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
+    let row = |(i, setting): (usize, &SettingAnalysis)| {
+        let (summary, label) = (SettingSummary::of(setting), format!("{}. {}", i + 1, short_axes_label(&setting.setting.axes)));
+        let stronger = summary.stronger();
+        Some(figure::Row { label, log_ratio: summary.log_ratio?, stronger, is_at_end: summary.is_at_end })
+    };
+    let rows: Vec<figure::Row> = analysis.settings.iter().enumerate().filter_map(row).collect();
+    let caption = format!("The transfer-optimal over the source-optimal λ₀ in every setting of the study. {FOREST}");
+    Ok(figure::forest(&analysis.name, &rows)?.map(|figure| Drawing { name: "overview".into(), caption, figure }))
+}
+
+/// A point of a chart, with its interval where it has one.
+fn chart_point(x: f64, value: Interval, is_hollow: bool) -> SeriesPoint {
+    let (low, high) = value.range.unwrap_or((f64::NAN, f64::NAN));
+    SeriesPoint { x, y: value.estimate, low, high, hollow: is_hollow }
+}
+
+/// Whether transfer helps, against the one other axis where that has numbers.
+fn gains(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
+    let at = |setting: &SettingAnalysis| match setting.setting.axes.as_slice() {
+        [(path, value)] => Some((path.clone(), value.as_f64()?)),
+        _ => None,
+    };
+    let Some(axis) = at(&analysis.settings[0]).map(|(path, _)| path) else { return Ok(None) };
+    let metric = analysis.settings[0].basis.metric;
+    let (unit, scale, _) = unit(metric);
+    let point = |setting: &SettingAnalysis| {
+        let (gain, (_, x)) = (setting.answer.answered()?.gain?, at(setting)?);
+        Some(chart_point(x, gain.map(|v| scale * v), false))
+    };
+    let mut points: Vec<SeriesPoint> = analysis.settings.iter().filter_map(point).collect();
+    if points.len() < 2 {
+        return Ok(None);
+    }
+    points.sort_by(|a, b| a.x.total_cmp(&b.x));
+    let log = points.iter().all(|p| p.x > 0.0);
+    let chart = Chart {
+        title: format!("{}: does transfer help?", analysis.name),
+        x: ChartAxis { label: axis.clone(), log },
+        y: ChartAxis { label: format!("gain over scratch ({unit} of {})", metric.name()), log: false },
+        series: vec![Series { line: points.iter().map(|p| (p.x, p.y)).collect(), points, ..Series::default() }],
+        level: Some(0.0),
+        ..Chart::default()
+    };
+    let caption = format!("Target test metric of the best transfer above that of training from scratch, against {axis}; bars: 95% intervals. Above 0 transfer helps.");
+    Ok(Some(Drawing { name: "gains".into(), caption, figure: chart.figure()? }))
+}
+
+/// The ratio of the optima over the theory's axis, the alignment of the tasks.
+fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
+    let point = |setting: &SettingAnalysis| {
+        let (rho, comparison) = (setting.setting.aligned("rho")?, setting.answer.comparison()?);
+        let is_at_end = comparison.source_end.or(comparison.transfer_end).is_some();
+        Some(chart_point(rho.estimate, comparison.log_ratio.map(f64::exp), is_at_end))
+    };
+    // A colour for each way of training; tasks differ along the axis.
+    let label = |setting: &SettingAnalysis| {
+        let ways = setting.setting.axes.iter().filter(|(path, _)| !path.starts_with("source.") && !path.starts_with("target."));
+        ways.map(|(path, value)| format!("{path} = {}", show(value))).collect::<Vec<_>>().join(", ")
+    };
+    let mut series: Vec<Series> = vec![];
+    for setting in &analysis.settings {
+        let Some(point) = point(setting).filter(|p| p.y.is_finite() && p.y > 0.0) else { continue };
+        let label = label(setting);
+        match series.iter_mut().find(|series| series.label == label) {
+            Some(series) => series.points.push(point),
+            None => series.push(Series { label, points: vec![point], ..Series::default() }),
+        }
+    }
+    // Settings of one pair of tasks say nothing about alignment.
+    let all: Vec<f64> = series.iter().flat_map(|series| series.points.iter().map(|p| p.x)).collect();
+    let spread = all.iter().copied().fold(f64::NEG_INFINITY, f64::max) - all.iter().copied().fold(f64::INFINITY, f64::min);
+    if all.len() < 2 || spread < LEAST_SPREAD {
+        return Ok(None);
+    }
+    let chart = Chart {
+        title: format!("{}: λ₀*/λₛ* over the alignment of the tasks", analysis.name),
+        note: "hollow: an optimum at the end of its grid; no bar: the interval is open".into(),
+        x: ChartAxis { label: "alignment ρ of the tasks, estimated".into(), log: false },
+        y: ChartAxis { label: "λ₀*/λₛ*".into(), log: true },
+        series,
+        level: Some(1.0),
+        ..Chart::default()
+    };
+    let side = if analysis.regularizer.stronger == StrongerEnd::Larger { "above" } else { "below" };
+    let caption = format!("The transfer-optimal over the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: {side} 1 where 0 < ρ < 1.");
+    Ok(Some(Drawing { name: "alignment".into(), caption, figure: chart.figure()? }))
+}
+
+/// The ratio of the optima in every setting of several studies.
+pub fn ratios(entries: &[StudyEntry]) -> Result<Option<Drawing>> {
+    let settings = entries.iter().flat_map(|entry| entry.settings.iter().map(move |setting| (entry, setting)));
+    let row = |(entry, setting): (&StudyEntry, &SettingSummary)| {
+        let (label, stronger) = (entry_label(entry, setting), setting.stronger());
+        Some(figure::Row { label, log_ratio: setting.log_ratio?, stronger, is_at_end: setting.is_at_end })
+    };
+    let rows: Vec<figure::Row> = settings.filter_map(row).collect();
+    let caption = format!("The transfer-optimal over the source-optimal λ₀. {FOREST}");
+    Ok(figure::forest("the ratio of the optima, study by study", &rows)?.map(|figure| Drawing { name: "ratios".into(), caption, figure }))
+}
+
+/// `mnist` or `mnist: width=64`.
+pub fn entry_label(entry: &StudyEntry, setting: &SettingSummary) -> String {
+    match setting_label(setting) {
+        label if label.is_empty() => entry.name.clone(),
+        label => format!("{}: {label}", entry.name),
+    }
+}

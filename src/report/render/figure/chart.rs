@@ -1,0 +1,192 @@
+//! A chart for papers: predicted curves as lines, simulated points with error bars, the legend above the data.
+
+use anyhow::Result;
+
+use super::axis::Scale;
+use super::canvas::{dashed, line, render, text, Figure, HPos, RGBColor, Step, VPos, BLUE, FAINT, GREEN, INK, ORANGE, TEXT};
+
+/// Told apart by colour-blind readers (Okabe & Ito).
+const COLORS: [RGBColor; 8] = [
+    BLUE,
+    ORANGE,
+    GREEN,
+    RGBColor(170, 70, 130),
+    RGBColor(200, 135, 0),
+    RGBColor(60, 150, 210),
+    RGBColor(60, 60, 60),
+    RGBColor(130, 90, 50),
+];
+const GREY: RGBColor = RGBColor(110, 110, 110);
+
+/// An axis: what it shows, with its unit.
+#[derive(Debug, Clone, Default)]
+pub struct ChartAxis {
+    pub label: String,
+    pub log: bool,
+}
+
+/// A point with its interval; bounds that are not finite are left out.
+#[derive(Debug, Clone, Copy)]
+pub struct SeriesPoint {
+    pub x: f64,
+    pub y: f64,
+    pub low: f64,
+    pub high: f64,
+    /// Marks what the note says it marks.
+    pub hollow: bool,
+}
+
+/// One colour: a line, points, or both.
+#[derive(Debug, Clone, Default)]
+pub struct Series {
+    pub label: String,
+    pub line: Vec<(f64, f64)>,
+    pub dashed: bool,
+    pub points: Vec<SeriesPoint>,
+    /// The colour, where it is not that of its place in the list.
+    pub hue: Option<usize>,
+}
+
+impl Series {
+    fn color(&self, place: usize) -> RGBColor {
+        COLORS[self.hue.unwrap_or(place) % COLORS.len()]
+    }
+}
+
+/// A chart with one panel.
+#[derive(Debug, Clone, Default)]
+pub struct Chart {
+    pub title: String,
+    pub note: String,
+    pub x: ChartAxis,
+    pub y: ChartAxis,
+    pub series: Vec<Series>,
+    /// Values that a grey line marks.
+    pub level: Option<f64>,
+    pub at: Option<f64>,
+}
+
+/// Dots are told apart by a white rim.
+fn dot(out: &mut Vec<Step>, at: (f64, f64), color: RGBColor, hollow: bool) {
+    out.push(Step::Dot { at, radius: 8.5, color: RGBColor(255, 255, 255), hollow: false });
+    out.push(Step::Dot { at, radius: 7.0, color, hollow });
+}
+
+impl Chart {
+    /// Draws it.
+    pub fn figure(&self) -> Result<Figure> {
+        let longest = self.series.iter().map(|s| s.label.chars().count()).max().unwrap_or(0);
+        let columns = if longest > 27 { 1 } else { 2 };
+        let rows = self.series.iter().filter(|s| !s.label.is_empty()).count().div_ceil(columns);
+        let note = usize::from(!self.note.is_empty());
+        let (left, right) = (150.0, 970.0);
+        let top = 70.0 + 38.0 * (rows + note) as f64;
+        let bottom = top + 560.0;
+        let size = (1000, (bottom + 112.0) as u32);
+        let xs = self.series.iter().flat_map(|s| s.line.iter().map(|p| p.0).chain(s.points.iter().map(|p| p.x)));
+        // What has no place on the x axis does not stretch the y axis.
+        let on = |x: &f64| !self.x.log || *x > 0.0;
+        let ys = self.series.iter().flat_map(|s| {
+            let line = s.line.iter().filter(|p| on(&p.0)).map(|p| p.1);
+            line.chain(s.points.iter().filter(|p| on(&p.x)).flat_map(|p| [p.y, p.low, p.high]))
+        });
+        let x = Scale::over(xs, self.x.log, 0.03, (left, right));
+        let y = Scale::over(ys.chain(self.level), self.y.log, 0.05, (bottom, top));
+        let mut out = vec![text((left, 16.0), self.title.clone(), HPos::Left, VPos::Top, INK)];
+        let named = self.series.iter().enumerate().filter(|(_, s)| !s.label.is_empty());
+        for (row, (i, series)) in named.enumerate() {
+            let color = series.color(i);
+            let at = (left + (row % columns) as f64 * 420.0, 74.0 + 38.0 * (row / columns) as f64);
+            if !series.line.is_empty() {
+                stroke(&mut out, &[at, (at.0 + 36.0, at.1)], color, series.dashed);
+            }
+            if !series.points.is_empty() {
+                dot(&mut out, (at.0 + 18.0, at.1), color, false);
+            }
+            out.push(text((at.0 + 46.0, at.1), series.label.clone(), HPos::Left, VPos::Center, color));
+        }
+        if note > 0 {
+            out.push(Step::Text {
+                at: (left, 74.0 + 38.0 * rows as f64),
+                text: self.note.clone(),
+                size: 0.82 * TEXT,
+                color: GREY,
+                h: HPos::Left,
+                v: VPos::Center,
+                turned: false,
+            });
+        }
+        for (at, label) in y.ticks(7) {
+            if let Some(label) = label {
+                out.push(line(vec![(left, at), (right, at)], FAINT, 1.0));
+                out.push(text((left - 14.0, at), label, HPos::Right, VPos::Center, INK));
+                out.push(line(vec![(left - 10.0, at), (left, at)], INK, 2.0));
+            } else {
+                out.push(line(vec![(left - 5.0, at), (left, at)], INK, 1.0));
+            }
+        }
+        let ticks = x.ticks(8);
+        for (at, label) in &ticks {
+            let length = if label.is_some() { 12.0 } else { 6.0 };
+            out.push(line(vec![(*at, bottom), (*at, bottom + length)], INK, if label.is_some() { 2.0 } else { 1.0 }));
+        }
+        // Labels that would run into each other are left out.
+        let mut free = f64::NEG_INFINITY;
+        for (at, label) in ticks.into_iter().filter_map(|(at, label)| Some((at, label?))) {
+            let half = 0.31 * TEXT * label.chars().count() as f64;
+            if at - half > free {
+                out.push(text((at, bottom + 18.0), label, HPos::Center, VPos::Top, INK));
+                free = at + half + 8.0;
+            }
+        }
+        if let Some(at) = self.level.and_then(|v| y.at(v)) {
+            out.extend(dashed((left, at), (right, at), GREY, 2.0));
+        }
+        if let Some(at) = self.at.filter(|v| x.inside(*v)).and_then(|v| x.at(v)) {
+            out.extend(dashed((at, top), (at, bottom), GREY, 2.0));
+        }
+        for (i, series) in self.series.iter().enumerate() {
+            let color = series.color(i);
+            // A line breaks where it has no value.
+            let mut run: Vec<(f64, f64)> = vec![];
+            for p in &series.line {
+                match (x.at(p.0), y.at(p.1)) {
+                    (Some(px), Some(py)) => run.push((px, py)),
+                    _ => stroke(&mut out, &std::mem::take(&mut run), color, series.dashed),
+                }
+            }
+            stroke(&mut out, &run, color, series.dashed);
+            for p in &series.points {
+                let (Some(px), true) = (x.at(p.x), y.inside(p.y)) else { continue };
+                if p.low.is_finite() && p.high.is_finite() {
+                    let (a, b) = (y.clamped(p.low), y.clamped(p.high));
+                    out.push(line(vec![(px, a), (px, b)], color, 3.0));
+                    for end in [a, b] {
+                        out.push(line(vec![(px - 6.0, end), (px + 6.0, end)], color, 3.0));
+                    }
+                }
+                dot(&mut out, (px, y.clamped(p.y)), color, p.hollow);
+            }
+        }
+        out.push(line(vec![(left, top), (left, bottom), (right, bottom)], INK, 2.0));
+        out.push(text(((left + right) / 2.0, bottom + 100.0), self.x.label.clone(), HPos::Center, VPos::Bottom, INK));
+        out.push(Step::Text {
+            at: (24.0, (top + bottom) / 2.0),
+            text: self.y.label.clone(),
+            size: TEXT,
+            color: INK,
+            h: HPos::Center,
+            v: VPos::Center,
+            turned: true,
+        });
+        render(size, &out)
+    }
+}
+
+fn stroke(out: &mut Vec<Step>, points: &[(f64, f64)], color: RGBColor, broken: bool) {
+    match (points.len(), broken) {
+        (0 | 1, _) => {}
+        (_, false) => out.push(line(points.to_vec(), color, 4.0)),
+        (_, true) => points.windows(2).filter(|w| w[0] != w[1]).for_each(|w| out.extend(dashed(w[0], w[1], color, 3.0))),
+    }
+}

@@ -1,0 +1,51 @@
+//! The figures, as SVG and PNG from one drawing.
+
+mod axis;
+mod canvas;
+pub mod chart;
+mod curves;
+mod forest;
+mod heat_map;
+mod lambda_axis;
+mod mismatch;
+mod panel;
+
+pub use canvas::Figure;
+pub use curves::curves;
+pub use forest::{forest, Row};
+pub use heat_map::{heat_map, heat_map_rgb};
+pub use mismatch::mismatch;
+
+use super::words::{axes_label, unit};
+use crate::report::analysis::{Basis, CellResults, Setting};
+
+const GREY: canvas::RGBColor = canvas::RGBColor(110, 110, 110);
+
+/// Mean and 95% interval of a cell's test metric, in the figure's units (percent, or nats).
+fn mean_and_range(cell: &CellResults, basis: &Basis) -> Option<(f64, f64, f64)> {
+    let (_, unit, _) = unit(basis.metric);
+    let mean = basis.test_level(cell)?;
+    let (low, high) = mean.range.unwrap_or((mean.estimate, mean.estimate));
+    Some((unit * mean.estimate, unit * low, unit * high))
+}
+
+/// A heading or label that has `width` pixels: smaller text where it is long, cut where even that is too long.
+fn fitted(at: (f64, f64), words: &str, width: f64, color: canvas::RGBColor) -> canvas::Step {
+    // DejaVu's letters are about 0.58 of the size wide.
+    let n = words.chars().count().max(1) as f64;
+    let size = (width / (0.58 * n)).clamp(0.62 * canvas::TEXT, canvas::TEXT);
+    let room = (width / (0.58 * size)).round() as usize;
+    let text = match words.chars().count() > room {
+        true => words.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
+        false => words.to_string(),
+    };
+    canvas::Step::Text { at, text, size, color, h: canvas::HPos::Left, v: canvas::VPos::Top, turned: false }
+}
+
+/// The study's name, with the setting's axes where there are several.
+fn title(study: &str, setting: &Setting) -> String {
+    match setting.axes.is_empty() {
+        true => study.to_string(),
+        false => format!("{study}: {}", axes_label(&setting.axes)),
+    }
+}

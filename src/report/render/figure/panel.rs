@@ -1,0 +1,100 @@
+//! A panel over λ₀: a curve with its band, a level to compare it with, and the optima.
+
+use super::axis::{decimals, nice_ticks};
+use super::canvas::{dashed, line, text, HPos, RGBColor, Step, VPos, BLUE, FAINT, GREEN, INK, ORANGE, TEXT};
+use super::lambda_axis::LambdaAxis;
+use crate::report::analysis::SettingAnalysis;
+
+/// Left, right, top and bottom in pixels.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    pub left: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
+}
+
+/// Points (λ₀, value, low, high).
+pub struct PanelCurve {
+    pub points: Vec<(f64, f64, f64, f64)>,
+    pub color: RGBColor,
+}
+
+/// A value with its interval, for all λ₀.
+pub struct Level {
+    pub name: &'static str,
+    pub centre: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// Both optima as dashed lines through a panel; above it a bar for the 95% interval of each that `bars` names.
+pub fn draw_optima(out: &mut Vec<Step>, axis: &LambdaAxis, frame: Frame, analysis: &SettingAnalysis, bars: (bool, bool)) {
+    let Some(answered) = analysis.answer.answered() else { return };
+    let comparison = answered.comparison.as_ref();
+    let (source, transfer) = (answered.source, answered.transfer.0);
+    let marks = [
+        (ORANGE, source, comparison.and_then(|c| c.source_range), bars.0, -3.0),
+        (BLUE, transfer, comparison.and_then(|c| c.transfer_range), bars.1, 3.0),
+    ];
+    let is_same = source == transfer;
+    for (color, at, range, bar, aside) in marks {
+        // Side by side where both stand at the same λ₀.
+        let x = axis.at(analysis.setting.lambda0[at]) + if is_same { aside } else { 0.0 };
+        out.extend(dashed((x, frame.top), (x, frame.bottom), color, 3.0));
+        if let Some((low, high)) = range.filter(|_| bar) {
+            let y = frame.top - 14.0;
+            let (low, high) = (axis.at(low), axis.at(high));
+            out.push(line(vec![(low, y), (high, y)], color, 4.0));
+            out.extend([low, high].map(|x| line(vec![(x, y - 7.0), (x, y + 7.0)], color, 3.0)));
+        }
+    }
+}
+
+/// Draws a curve over λ₀ into a frame, with `level` as a horizontal band.
+pub fn panel(out: &mut Vec<Step>, axis: &LambdaAxis, frame: Frame, label: &str, curve: &PanelCurve, level: Option<&Level>) {
+    let Frame { left, right, top, bottom } = frame;
+    let all = curve.points.iter().flat_map(|p| [p.2, p.3]).chain(level.into_iter().flat_map(|l| [l.low, l.high]));
+    let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    let room = 0.08 * (high - low).max(1e-3 * high.abs()).max(1e-9);
+    let (low, high) = (low - room, high + room);
+    let y = |v: f64| bottom - (v - low) / (high - low) * (bottom - top);
+    let ticks = nice_ticks(low, high, 7);
+    let decimals = decimals(&ticks);
+    for tick in &ticks {
+        out.push(line(vec![(left, y(*tick)), (right, y(*tick))], FAINT, 1.0));
+        out.push(text((left - 12.0, y(*tick)), format!("{tick:.decimals$}").replace('-', "−"), HPos::Right, VPos::Center, INK));
+    }
+    if let Some(level) = level {
+        let (low, centre, high) = (y(level.low), y(level.centre), y(level.high));
+        out.push(Step::Area { points: vec![(left, low), (right, low), (right, high), (left, high)], color: GREEN, opacity: 0.14 });
+        out.push(line(vec![(left, centre), (right, centre)], GREEN, 2.0));
+        if !level.name.is_empty() {
+            out.push(line(vec![(left, top - 44.0), (left + 34.0, top - 44.0)], GREEN, 2.0));
+        }
+        out.push(text((left + 42.0, top - 44.0), level.name, HPos::Left, VPos::Center, GREEN));
+    }
+    // λ₀ = 0 is off the logarithmic axis: no line leads to it.
+    let logarithmic: Vec<_> = curve.points.iter().filter(|p| p.0 > 0.0).collect();
+    let upper = logarithmic.iter().map(|p| (axis.at(p.0), y(p.3)));
+    let lower = logarithmic.iter().rev().map(|p| (axis.at(p.0), y(p.2)));
+    out.push(Step::Area { points: upper.chain(lower).collect(), color: curve.color, opacity: 0.2 });
+    out.push(line(logarithmic.iter().map(|p| (axis.at(p.0), y(p.1))).collect(), curve.color, 4.0));
+    for p in &curve.points {
+        if p.0 == 0.0 {
+            out.push(line(vec![(axis.at(0.0), y(p.2)), (axis.at(0.0), y(p.3))], curve.color, 3.0));
+        }
+        out.push(Step::Dot { at: (axis.at(p.0), y(p.1)), radius: 7.0, color: curve.color, hollow: p.0 == 0.0 });
+    }
+    out.push(line(vec![(left, top), (left, bottom)], INK, 2.0));
+    axis.draw(out, (left, right, bottom));
+    out.push(Step::Text {
+        at: (26.0, (top + bottom) / 2.0),
+        text: label.into(),
+        size: TEXT,
+        color: curve.color,
+        h: HPos::Center,
+        v: VPos::Center,
+        turned: true,
+    });
+}

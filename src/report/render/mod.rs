@@ -1,0 +1,64 @@
+//! An analysis becomes terminal text, a page, figures, CSV, Parquet, JSON and LaTeX.
+//!
+//! A renderer takes the analysis and returns text or named bytes; `report::write` writes them. Nothing
+//! here computes a statistic.
+
+mod answer_text;
+mod comparison;
+mod drawings;
+mod figure;
+mod latex;
+mod link;
+mod page;
+pub mod ridge;
+mod setting_text;
+mod summary_json;
+mod table;
+mod terminal;
+mod words;
+
+use anyhow::Result;
+
+pub use answer_text::headline;
+pub use comparison::{comparison_files, first_sentence, COMPARISON_FILES};
+pub use drawings::FIGURE_NAMES;
+pub use figure::heat_map_rgb;
+pub use latex::latex;
+pub use link::{link, real};
+pub use page::Provenance;
+pub use summary_json::summary_json;
+pub use terminal::statement;
+pub use words::axes_label;
+
+use super::analysis::{StudyAnalysis, Table};
+
+/// A file of a report.
+#[derive(Debug, Clone)]
+pub struct RenderedFile {
+    pub name: String,
+    pub bytes: Vec<u8>,
+}
+
+impl RenderedFile {
+    pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> RenderedFile {
+        RenderedFile { name: name.into(), bytes: bytes.into() }
+    }
+}
+
+/// The names of files, for a page that links to them.
+fn names(files: &[RenderedFile]) -> Vec<String> {
+    files.iter().map(|file| file.name.clone()).collect()
+}
+
+/// The report of a study of networks: results.csv, results.parquet, summary.json, the figures and, last,
+/// index.html.
+pub fn study_files(analysis: &StudyAnalysis, results: &Table, provenance: &Provenance) -> Result<Vec<RenderedFile>> {
+    let mut files: Vec<RenderedFile> = table::files("results", results)?.into();
+    files.push(RenderedFile::new("summary.json", summary_json(analysis)));
+    let of_settings: Vec<_> = (0..analysis.settings.len()).map(|i| drawings::of_setting(analysis, i)).collect::<Result<_>>()?;
+    let across = drawings::across_settings(analysis)?;
+    files.extend(across.iter().chain(of_settings.iter().flatten()).flat_map(drawings::Drawing::files));
+    let page = page::network(analysis, &of_settings, &across, provenance, &names(&files));
+    files.push(RenderedFile::new("index.html", page));
+    Ok(files)
+}

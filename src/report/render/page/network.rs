@@ -1,0 +1,275 @@
+//! A network study's page.
+
+use maud::{html, Markup};
+
+use super::provenance::Provenance;
+use super::settings::settings;
+use super::{figure, number_cell, shell, table, words_cell, Heading};
+use crate::base::interval::Interval;
+use crate::report::analysis::{
+    Answer, CellRow, IncompleteStage, Metric, SettingAnalysis, SettingSummary, SharedChoice, SharedLambda0, StageState, StudyAnalysis,
+    Training, Verdict,
+};
+use crate::report::render::answer_text::{answer_sentence, headline, setting_name};
+use crate::report::render::drawings::Drawing;
+use crate::report::render::setting_text::{details, About};
+use crate::report::render::terminal::{incomplete, left_out};
+use crate::report::render::words::{bound, difference, lacking, point, setting_label, short, signed, unit};
+
+/// Rows of the table of stages without a result; a study that has just begun lacks thousands.
+const LACKING_LIMIT: usize = 500;
+
+const METHOD: &str = "Validation chooses, test reports. Intervals are 95%: of means and paired differences by Student's t over seeds, of optima and their ratio \
+    by a bootstrap over seeds that makes the choice anew in every draw. With several seeds the gain over scratch is measured on each seed at what the others choose; \
+    the cost of λ_S* and the table are at fixed cells.";
+
+/// `drawings`: those of each setting, in order; `across`: of all settings together; `files`: those beside
+/// the page.
+pub fn network(
+    analysis: &StudyAnalysis,
+    drawings: &[Vec<Drawing>],
+    across: &[Drawing],
+    provenance: &Provenance,
+    files: &[String],
+) -> String {
+    let several = analysis.settings.len() > 1;
+    let content = html! {
+        header {
+            p class="name" { (analysis.name) }
+            h1 { (headline(analysis)) }
+            @if let Some(description) = &analysis.description { p { (description.trim()) } }
+            (progress(analysis))
+        }
+        main {
+            @if several {
+                @for drawing in across { (figure(&drawing.figure.svg, &drawing.name, &drawing.caption)) }
+                @if let Some(shared) = &analysis.shared_lambda0 { (several_targets(analysis, shared)) }
+                (all_settings(analysis))
+            }
+            @for (i, setting) in analysis.settings.iter().enumerate() {
+                section id=(format!("group-{}", i + 1)) {
+                    @if several { h2 { (i + 1) ". " (setting_name(setting)) } p { (answer_sentence(setting)) } }
+                    (body(setting, &drawings[i], i))
+                }
+            }
+            (without_result(&analysis.incomplete, &provenance.records))
+            (provenance.section(files, &trained(&analysis.training), METHOD, ""))
+        }
+    };
+    shell(&analysis.name, provenance.refresh, content)
+}
+
+/// How long the plan's stages trained, and on what.
+fn trained(training: &Training) -> String {
+    let devices: Vec<String> = training.devices.iter().map(|(device, host)| format!("{device} on {host}")).collect();
+    let on = if devices.is_empty() { String::new() } else { format!(": {}", devices.join(", ")) };
+    format!("{:.1} min of training{on}.", training.seconds / 60.0)
+}
+
+fn progress(analysis: &StudyAnalysis) -> Markup {
+    let counts = &analysis.counts;
+    let percent = 100.0 * (counts.done + counts.diverged) as f64 / counts.total().max(1) as f64;
+    html! {
+        @if let Some(words) = left_out(analysis) { p class="caution" { (words) } }
+        @match incomplete(&analysis.counts) {
+            None => p class="soft" { "Complete: all " (counts.total()) " stages are done." },
+            Some(words) => {
+                @if percent < 100.0 { div class="bar" { i style=(format!("width: {percent:.1}%")) {} } }
+                p class="caution" { (words) " " a href="#without-result" { "Which ones" } "." }
+            }
+        }
+    }
+}
+
+fn body(analysis: &SettingAnalysis, drawings: &[Drawing], i: usize) -> Markup {
+    let lines = details(analysis);
+    let pick = |wanted: About| lines.iter().filter(move |(about, _)| *about == wanted).map(|(_, line)| line);
+    html! {
+        (cards(analysis))
+        ul class="lines" { @for line in pick(About::Answer) { li { (line) } } }
+        @for line in pick(About::Caution) { p class="caution" { (line) } }
+        div class="figures" { @for d in drawings { (figure(&d.figure.svg, &d.name, &d.caption)) } }
+        h3 { "Every cell" }
+        (cells(analysis, &format!("cells-{}", i + 1)))
+    }
+}
+
+fn cards(analysis: &SettingAnalysis) -> Markup {
+    let Answer::Answered(answered) = &analysis.answer else { return html! {} };
+    let (setting, metric) = (&analysis.setting, analysis.basis.metric);
+    let (source, (transfer, lambda1)) = (answered.source, answered.transfer);
+    let comparison = answered.comparison.as_ref();
+    let between = |range: Option<(f64, f64)>, show: &dyn Fn(f64) -> String| {
+        range.map_or("no interval".to_string(), |(low, high)| format!("95% interval {} to {}", show(low), show(high)))
+    };
+    // `is_good`: whether more is better.
+    let difference_card = |value: Option<Interval>, name: &str, is_good: bool| {
+        let show = |v: f64| difference(metric, v);
+        let Some(value) = value else { return html! {} };
+        let class = match value.range {
+            Some((low, high)) if low > 0.0 || high < 0.0 => {
+                if (low > 0.0) == is_good {
+                    "good"
+                } else {
+                    "bad"
+                }
+            }
+            _ => "",
+        };
+        html! { div class=(format!("card {class}")) { (name) b { (show(value.estimate)) " " (unit(metric).0) } span class="soft" { (between(value.range, &show)) } } }
+    };
+    let order = match comparison.map_or(Verdict::Undecided, |c| c.verdict) {
+        Verdict::Stronger => "stronger transfers better",
+        Verdict::Weaker => "weaker transfers better",
+        Verdict::Same => "the same",
+        Verdict::Collapsed => "a source that learned nothing",
+        Verdict::Undecided => "order not settled",
+    };
+    let ratio = comparison.map(|c| c.log_ratio.map(f64::exp));
+    html! {
+        div class="cards" {
+            div class="card source" { "best for the source, λ_S*" b { (point(setting.lambda0[source])) }
+                span class="soft" { (between(comparison.and_then(|c| c.source_range), &point)) } }
+            div class="card target" { "best to transfer from, λ₀*" b { (point(setting.lambda0[transfer])) }
+                span class="soft" { (between(comparison.and_then(|c| c.transfer_range), &point)) "; with λ₁ = " (point(setting.lambda1[lambda1])) } }
+            div class="card" { "λ₀*/λ_S*: " (order) b { (comparison.map_or("", bound)) (ratio.map_or("–".into(), |r| short(r.estimate))) }
+                span class="soft" { (between(ratio.and_then(|r| r.range), &short)) } }
+            @if source != transfer { (difference_card(answered.mismatch_cost, "what λ_S* costs the target", false)) }
+            (difference_card(answered.gain, "transfer over training from scratch", true))
+        }
+    }
+}
+
+fn cells(analysis: &SettingAnalysis, id: &str) -> Markup {
+    let (metric, answered) = (analysis.basis.metric, analysis.answer.answered());
+    let accuracy = metric == Metric::Accuracy;
+    let headings = [
+        Heading("", true, "optima; what is lacking"),
+        Heading("λ₀", false, "source penalty, or what stands for it"),
+        Heading("λ₁", false, "target penalty"),
+        Heading(if accuracy { "source test %" } else { "source test loss" }, false, "mean over seeds"),
+        Heading(if accuracy { "target validation %" } else { "target validation loss" }, false, "mean over seeds; this chooses"),
+        Heading(if accuracy { "target test %" } else { "target test loss" }, false, "mean over seeds; this is reported"),
+        Heading("± 95%", false, "half of the Student interval over seeds"),
+        Heading("over scratch", false, "target test metric above training from scratch, paired by seed; positive is better"),
+        Heading("± 95%", false, "half of the paired Student interval"),
+        Heading("p (Holm)", false, "of no difference to scratch, corrected for all cells of this table that can be tested"),
+        Heading("seeds", false, "with a result"),
+    ];
+    let row = |row: &CellRow| {
+        let (_, scale, _) = unit(metric);
+        let digits = if accuracy { 2 } else { 4 };
+        let plain = |value: Option<f64>| number_cell(&value.map_or("–".into(), |v| format!("{:.digits$}", scale * v)), value);
+        let half = |value: Option<Interval>| value.and_then(|v| v.range.map(|(_, high)| high - v.estimate));
+        let source = answered.is_some_and(|a| a.source == row.at.0);
+        let target = answered.is_some_and(|a| a.transfer == row.at);
+        let lacks = lacking(row);
+        let gain = row.gain.map(|gain| gain.estimate);
+        html! {
+            tr.chosen[target] {
+                td.words.long[lacks.is_some()] {
+                    @if source { span class="tag source" { "λ_S*" } " " }
+                    @if target { span class="tag target" { "λ₀*, λ₁*" } " " }
+                    (lacks.as_deref().unwrap_or_default())
+                }
+                (number_cell(&point(row.lambda0), Some(row.lambda0)))
+                (number_cell(&point(row.lambda1), Some(row.lambda1)))
+                (plain(row.source.map(|v| v.estimate)))
+                (plain(row.validation))
+                (plain(row.test.map(|v| v.estimate)))
+                (plain(half(row.test)))
+                (number_cell(&gain.map_or("–".into(), |v| signed(scale * v, digits)), gain))
+                (plain(half(row.gain)))
+                (number_cell(&row.p_holm.map_or("–".into(), p_text), row.p_holm))
+                (number_cell(&row.seeds.to_string(), Some(row.seeds as f64)))
+            }
+        }
+    };
+    table(id, &headings, html! { @for r in &analysis.rows { (row(r)) } })
+}
+
+fn p_text(p: f64) -> String {
+    match p {
+        p if p < 1e-4 => "< 0.0001".into(),
+        p => format!("{p:.4}"),
+    }
+}
+
+/// What one λ₀ for all targets costs each of them.
+fn several_targets(analysis: &StudyAnalysis, shared: &SharedLambda0) -> Markup {
+    let headings = [
+        Heading("target", true, "of the study's targets"),
+        Heading("own λ₀*", false, "best for this target alone"),
+        Heading(
+            "cost at the least mean regret",
+            false,
+            "test metric at the target's own λ₀* above that at the λ₀ of the least mean regret, with its paired 95% interval",
+        ),
+        Heading("cost at the least worst regret", false, "the same at the λ₀ of the least worst regret"),
+        Heading("cost at λ_S*", false, "the same at the source's own optimum"),
+    ];
+    let cost = |choice: Option<&SharedChoice>, i: usize| {
+        let metric = analysis.settings[i].basis.metric;
+        let Some(cost) = choice.map(|choice| choice.costs[i]) else { return number_cell("–", None) };
+        let show = |v: f64| difference(metric, v);
+        let range = cost.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", show(low), show(high)));
+        number_cell(&format!("{}{range} {}", show(cost.estimate), unit(metric).0), Some(cost.estimate))
+    };
+    let rows = html! {
+        @for (i, setting) in analysis.settings.iter().enumerate() {
+            @let own = setting.answer.answered().map(|a| setting.setting.lambda0[a.transfer.0]);
+            tr {
+                td.words.long { a href=(format!("#group-{}", i + 1)) { (i + 1) ". " (setting_name(setting)) } }
+                (number_cell(&own.map_or("–".into(), short), own))
+                (cost(Some(&shared.mean_regret), i))
+                (cost(Some(&shared.worst_regret), i))
+                (cost(shared.source_optimum.as_ref(), i))
+            }
+        }
+    };
+    html! {
+        section id="several-targets" {
+            h2 { "One λ₀ for all targets" }
+            (table("targets", &headings, rows))
+        }
+    }
+}
+
+/// All settings in one table.
+fn all_settings(analysis: &StudyAnalysis) -> Markup {
+    let all: Vec<SettingSummary> = analysis.settings.iter().map(SettingSummary::of).collect();
+    settings("settings", all.iter().enumerate().map(|(i, s)| (format!("{}. {}", i + 1, setting_label(s)), format!("#group-{}", i + 1), s)))
+}
+
+fn without_result(incomplete: &[IncompleteStage], records: &str) -> Markup {
+    if incomplete.is_empty() {
+        return html! {};
+    }
+    let headings = [
+        Heading("state", true, "diverged, failed or missing"),
+        Heading("stage", true, "source, target or scratch"),
+        Heading("cell", true, "its axes"),
+        Heading("seed", false, ""),
+        Heading("reason", true, "what its record says"),
+        Heading("key", true, "in the records"),
+    ];
+    let rows = html! {
+        @for stage in incomplete.iter().take(LACKING_LIMIT) {
+            tr {
+                (words_cell(stage.state.as_str()))
+                (words_cell(stage.kind.as_str()))
+                (words_cell(&stage.cell))
+                (number_cell(&stage.seed.to_string(), Some(stage.seed as f64)))
+                (words_cell(stage.error.as_deref().unwrap_or(if stage.state == StageState::Missing { "no record: not run yet, or its shard is not here" } else { "" })))
+                td.words { @if stage.state == StageState::Missing { (stage.key) } @else { a href=(records) { (stage.key) } } }
+            }
+        }
+    };
+    html! {
+        section id="without-result" {
+            h2 { "Stages without a result" }
+            @if incomplete.len() > LACKING_LIMIT { p class="soft" { "The first " (LACKING_LIMIT) " of " (incomplete.len()) "." } }
+            (table("lacking", &headings, rows))
+        }
+    }
+}

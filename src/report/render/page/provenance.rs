@@ -1,0 +1,58 @@
+//! What stands at a page's end: files, how it was made, the study.
+
+use std::collections::BTreeSet;
+
+use maud::{html, Markup};
+
+use super::words_cell;
+use crate::store::Manifest;
+
+/// Where a report comes from.
+#[derive(Debug, Clone)]
+pub struct Provenance {
+    pub manifest: Option<Manifest>,
+    /// The resolved study, as it lies in the folder.
+    pub yaml: String,
+    /// Where the records lie, as a link.
+    pub records: String,
+    /// The page loads itself again after so many seconds.
+    pub refresh: Option<u64>,
+}
+
+impl Provenance {
+    /// Name and digest of every data set of every run.
+    fn data(&self) -> BTreeSet<(&String, &String)> {
+        self.manifest.iter().flat_map(|manifest| &manifest.runs).flat_map(|run| &run.data).collect()
+    }
+
+    /// `files`: those beside the page. `source`: from what it was computed. `method`: how the numbers are
+    /// made. `prefix`: the way from the page to the report's folder, with its `/`.
+    pub fn section(&self, files: &[String], source: &str, method: &str, prefix: &str) -> Markup {
+        let time = |seconds: f64| jiff::Timestamp::from_second(seconds as i64).map_or(String::new(), |t| t.to_string());
+        html! {
+            section {
+                h2 { "Where this comes from" }
+                p { "Files: " @for file in files { a href=(format!("{prefix}{file}")) { (file) } ", " } a href=(format!("{prefix}{}", self.records)) { "records" } "." }
+                p class="soft" { (source) }
+                @if let Some(manifest) = &self.manifest {
+                    div class="table" {
+                        table {
+                            thead { tr { @for head in ["started", "program", "commit", "engine", "device", "host", "command"] { th.words { (head) } } } }
+                            tbody {
+                                @for run in &manifest.runs {
+                                    tr {
+                                        @for cell in [&time(run.started), &run.program, &run.commit, &run.engine, &run.device, &run.host] { (words_cell(cell)) }
+                                        td.words.long { code { (run.command.join(" ")) } }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                @for (name, digest) in self.data() { p class="soft" { "Data: " (name) ", SHA-256 of its content " code { (digest) } } }
+                details { summary { "The study, as it was resolved" } pre { (self.yaml) } }
+                @if !method.is_empty() { p class="soft" { (method) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! What is said of one setting below its first sentence: how sure the answer is, what the wrong choice
+//! costs, how transfer compares with training from scratch, and what to be careful with.
+
+use super::words::{difference, point, unit, verdict, with_range};
+use crate::base::interval::Interval;
+use crate::base::numbers::{number, round_down};
+use crate::config::StrongerEnd;
+use crate::report::analysis::stats::mean;
+use crate::report::analysis::{
+    compare_with_scratch, Advice, Answer, Answered, Basis, CellResults, GridEnd, Metric, OptimaComparison, Optimum, OptimumAtEnd, Setting,
+    SettingAnalysis, Tie, Verdict,
+};
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Part of the answer.
+    Answer,
+    /// To be careful with.
+    Caution,
+}
+
+/// The lines below the first sentence.
+pub fn details(analysis: &SettingAnalysis) -> Vec<(About, String)> {
+    let Answer::Answered(answered) = &analysis.answer else { return vec![] };
+    let setting = &analysis.setting;
+    let mut lines = vec![];
+    if let Some(comparison) = &answered.comparison {
+        lines.push(certainty(setting, answered, comparison));
+        lines.extend(comparison.smoothed.map(|smoothed| {
+            format!(
+                "Between the grid's points (a parabola in ln λ₀ around each best one): λ_S* = {}, λ₀* = {}, ratio {}.",
+                with_range(smoothed.source),
+                with_range(smoothed.transfer),
+                with_range(smoothed.log_ratio.map(f64::exp))
+            )
+        }));
+        lines.extend(answered.mismatch_cost.map(|cost| mismatch_cost(setting, answered, cost)));
+    }
+    lines.push(negative_transfer(setting, answered));
+    lines.extend(many_comparisons(analysis));
+    lines.push(test_metrics(setting, answered));
+    lines.extend(other_metric(analysis));
+    if let Some(rho) = setting.aligned("rho") {
+        let cosine = setting.aligned("cosine").map_or(String::new(), |cosine| format!(", cosine {}", with_range(cosine)));
+        lines.push(format!("Alignment of the tasks, by ridge on the features of an untrained network: ρ̂ = {}{cosine}.", with_range(rho)));
+    }
+    let mut all: Vec<(About, String)> = lines.into_iter().map(|line| (About::Answer, line)).collect();
+    all.extend(cautions(setting, answered).into_iter().map(|line| (About::Caution, line)));
+    all
+}
+
+fn certainty(setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> String {
+    let Some(probabilities) = comparison.probabilities else {
+        return "How sure: one seed gives no interval; use more seeds.".into();
+    };
+    let optima = [("λ_S*", comparison.source_range), ("λ₀*", comparison.transfer_range)];
+    let optima: Vec<String> =
+        optima.iter().filter_map(|(name, range)| range.map(|(low, high)| format!("{name} {} to {}", point(low), point(high)))).collect();
+    let sure = match comparison.verdict {
+        Verdict::Stronger | Verdict::Weaker => "the ratio's interval excludes 1",
+        Verdict::Collapsed => "the source at λ₀* is not shown to be better than guessing",
+        Verdict::Undecided if !answered.learned.source || !answered.learned.target => "a model that learned nothing orders nothing",
+        Verdict::Same => "all draws choose the same point of the grid",
+        Verdict::Undecided if answered.partial => "results are still missing",
+        Verdict::Undecided => "the order is not settled",
+    };
+    let orders = match setting.regularizer.stronger {
+        StrongerEnd::Larger => ["λ₀* > λ_S*", "λ₀* < λ_S*"],
+        StrongerEnd::Smaller => ["λ₀* < λ_S*", "λ₀* > λ_S*"],
+    };
+    let share = |p: f64| match 100.0 * p {
+        100.0 => "all".to_string(),
+        p if p > 99.9 => "more than 99.9%".to_string(),
+        p if p > 0.0 && p < 0.1 => "less than 0.1%".to_string(),
+        p => format!("{p:.1}%"),
+    };
+    let (stronger, weaker) = (probabilities.stronger, probabilities.weaker);
+    let parts = [(orders[0], stronger), (orders[1], weaker), ("they are equal or tied", 1.0 - stronger - weaker)];
+    let parts = parts.iter().filter(|(_, p)| *p > 1e-9).map(|(what, p)| format!("{what} in {}", share(*p)));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    format!("How sure: of the bootstrap draws over seeds, {parts}; {sure} (95% intervals: {}).", optima.join(", "))
+}
+
+fn mismatch_cost(setting: &Setting, answered: &Answered, cost: Interval) -> String {
+    let metric = answered.basis.metric;
+    match answered.source == answered.transfer.0 {
+        true => "Cost of choosing λ₀ by the source: none, the two are the same grid point.".to_string(),
+        false => format!(
+            "Cost of choosing λ₀ by the source (λ₁ = {}): {} of target test {}.",
+            point(setting.lambda1[answered.lambda1_at_source_optimum]),
+            difference_with_range(cost, metric, "higher by", " at these optima"),
+            metric.name()
+        ),
+    }
+}
+
+fn negative_transfer(setting: &Setting, answered: &Answered) -> String {
+    let metric = answered.basis.metric;
+    match (answered.gain, answered.scratch) {
+        (Some(gain), Some(k)) => {
+            let verdict = match (gain.estimate < 0.0, gain.range) {
+                (true, Some((_, high))) if high < 0.0 => "negative transfer: yes",
+                (true, Some(_)) => "negative transfer: on average yes, but the interval includes none",
+                (true, None) => "negative transfer: on average yes, without an interval",
+                (false, Some((low, _))) if low > 0.0 => "negative transfer: no",
+                (false, Some(_)) => "negative transfer: no on average, but the interval includes it",
+                (false, None) => "negative transfer: no on average, without an interval",
+            };
+            let how = if answered.basis.seeds.len() > 1 {
+                "each seed at what the others choose"
+            } else {
+                "chosen and measured on the same seed, so too good"
+            };
+            format!(
+                "Against training from scratch (λ = {}): {} of target test {}, {how}; {verdict}.",
+                point(setting.scratch_lambda[k]),
+                difference_with_range(gain, metric, "lower by", ""),
+                metric.name()
+            )
+        }
+        _ if setting.scratch.is_empty() => "Negative transfer: not asked (scratch.lambdas is empty).".into(),
+        _ if setting.scratch.iter().all(|cell| !cell.diverged.is_empty()) => {
+            "Negative transfer: unknown, training from scratch diverged for some seed at every λ.".into()
+        }
+        _ => "Negative transfer: unknown, no from-scratch result for every seed yet.".into(),
+    }
+}
+
+/// Over all cells at once: how many differ from training from scratch when it is counted how many were
+/// looked at.
+fn many_comparisons(analysis: &SettingAnalysis) -> Option<String> {
+    let all = compare_with_scratch(&analysis.rows);
+    (all.cells > 1).then(|| {
+        format!(
+            "Of {} cells{}, {} are better and {} worse than training from scratch at the 5% level (paired t tests with Holm's correction for {} comparisons).",
+            all.cells,
+            if all.cells < analysis.rows.len() { format!(" that can be tested (of {})", analysis.rows.len()) } else { String::new() },
+            all.better,
+            all.worse,
+            all.cells
+        )
+    })
+}
+
+/// A source that a strong λ₀ has flattened shows here: the target may prefer to start from nothing
+/// learned.
+fn test_metrics(setting: &Setting, answered: &Answered) -> String {
+    let (source, (i, j)) = (answered.source, answered.transfer);
+    let test = |cell: &CellResults| test_metric(&answered.basis, cell);
+    let elsewhere = if source == i { String::new() } else { format!(" ({} at the transfer-optimal λ₀)", test(&setting.source[i])) };
+    format!(
+        "Test {} at the optima: source {}{elsewhere}, target {}.",
+        answered.basis.metric.name(),
+        test(&setting.source[source]),
+        test(&setting.target[i][j])
+    )
+}
+
+/// The answer by the metric that the study does not select by.
+fn other_metric(analysis: &SettingAnalysis) -> Option<String> {
+    let (setting, other) = (&analysis.setting, analysis.other_metric.answered()?);
+    let ratio = other.comparison.as_ref().map_or(String::new(), |c| format!("; ratio {}", with_range(c.log_ratio.map(f64::exp))));
+    let order = other.comparison.as_ref().map_or(Verdict::Undecided, |c| c.verdict);
+    Some(format!(
+        "By validation {} instead: {}; source-optimal λ₀ = {}, transfer-optimal λ₀ = {} (λ₁ = {}){ratio}.",
+        other.basis.metric.name(),
+        verdict(order),
+        point(setting.lambda0[other.source]),
+        point(setting.lambda0[other.transfer.0]),
+        point(setting.lambda1[other.transfer.1]),
+    ))
+}
+
+fn cautions(setting: &Setting, answered: &Answered) -> Vec<String> {
+    let mut lines: Vec<String> =
+        answered.optima_at_ends.iter().map(|at_end| format!("Edge of the grid: {}.", optimum_at_end(at_end))).collect();
+    if let Some(comparison) = &answered.comparison {
+        lines.extend(intervals_at_ends(setting, answered, comparison));
+    }
+    lines.extend(answered.ties.iter().map(|found| format!("Tie: {}; the smaller is taken.", tie(found))));
+    let out: Vec<String> =
+        (0..setting.lambda0.len()).filter(|i| !answered.eligible_lambda0.contains(i)).map(|i| point(setting.lambda0[i])).collect();
+    if !out.is_empty() {
+        lines.push(format!("Out of the running, without a result for every seed: λ₀ = {}.", out.join(", ")));
+    }
+    if !answered.learned.source_at_transfer {
+        let source = &setting.source[answered.transfer.0];
+        let accuracy = source.values(&answered.basis.seeds, Metric::Accuracy.test_key()).map_or(0.0, |v| mean(&v));
+        lines.push(format!(
+            "At λ₀* the source model itself is not shown to be better than guessing ({:.1}% of {} test images; always the most frequent class: {:.1}%).",
+            100.0 * accuracy,
+            setting.source_guess.images,
+            100.0 * setting.source_guess.accuracy
+        ));
+    }
+    match setting.seeds.len() - answered.basis.seeds.len() {
+        0 => {}
+        1 => lines.push(format!("Seeds: 1 of {} is left out, since it lacks results.", setting.seeds.len())),
+        n => lines.push(format!("Seeds: {n} of {} are left out, since they lack results.", setting.seeds.len())),
+    }
+    lines
+}
+
+/// Intervals of optima inside the grid that reach an end of it.
+fn intervals_at_ends(setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> Vec<String> {
+    let grid = answered.eligible_grid(setting);
+    let optima = [("λ_S*", comparison.source_range, comparison.source_end), ("λ₀*", comparison.transfer_range, comparison.transfer_end)];
+    let mut lines = vec![];
+    for (name, range, end) in optima {
+        let Some((low, high)) = range.filter(|_| end.is_none() && grid.len() > 1) else { continue };
+        if high == grid[grid.len() - 1] && high.is_finite() {
+            lines.push(format!("Edge of the grid: the interval of {name} reaches its largest λ₀ ({}) and may go beyond.", point(high)));
+        }
+        if low == grid[0] && low > 0.0 {
+            lines.push(format!("Edge of the grid: the interval of {name} reaches its smallest λ₀ ({}) and may go beyond.", point(low)));
+        }
+    }
+    lines
+}
+
+/// An optimum at an end of its grid, and what can be done about it.
+pub fn optimum_at_end(at_end: &OptimumAtEnd) -> String {
+    let name = match at_end.optimum {
+        Optimum::SourceLambda0 => "the source-optimal λ₀",
+        Optimum::TransferLambda0 => "the transfer-optimal λ₀",
+        Optimum::TransferLambda1 => "the transfer-optimal λ₁",
+        Optimum::ScratchLambda => "the from-scratch twin's best λ",
+    };
+    let is = if at_end.is_tie { "ties with" } else { "is" };
+    let which = if at_end.end == GridEnd::High { "largest" } else { "smallest" };
+    let (axis, value) = (&at_end.axis, number(at_end.value));
+    match at_end.advice {
+        Advice::WaitForResults => format!("{name} {is} the {which} {axis} that has results ({value}): the best may be one that has none"),
+        Advice::SourceLearnedNothing => {
+            format!("{name} {is} the {which} {axis} of the grid ({value}), where the source is not shown to have learned anything")
+        }
+        advice => format!("{name} {is} the {which} {axis} of the grid ({value}): {}", widening(at_end, advice)),
+    }
+}
+
+fn widening(at_end: &OptimumAtEnd, advice: Advice) -> String {
+    match (advice, at_end.end) {
+        (Advice::Widen { limit, stages }, GridEnd::High) if limit.is_finite() => {
+            format!(
+                "widen it upwards, to {} at most with the explicit step (each further value: {stages} new stages)",
+                number(round_down(limit))
+            )
+        }
+        (Advice::Widen { stages, .. }, GridEnd::High) => format!("widen it upwards (each further value: {stages} new stages)"),
+        (Advice::Widen { stages, .. }, GridEnd::Low) => {
+            // A penalty may be 0; of what stands for λ₀ that is not known.
+            let is_penalty = at_end.axis.starts_with("lambda") || at_end.axis == "scratch.lambdas";
+            let zero = if is_penalty { ", or add 0" } else { "" };
+            format!("widen it downwards{zero} (each further value: {stages} new stages)")
+        }
+        (Advice::AtStepLimit { limit }, _) => {
+            format!("the explicit step allows no more than {}; `penalty.step: proximal` does", number(round_down(limit)))
+        }
+        (Advice::WaitForResults | Advice::SourceLearnedNothing, _) => String::new(),
+    }
+}
+
+/// An optimal λ₀ that others equal.
+pub fn tie(tie: &Tie) -> String {
+    let name = if tie.optimum == Optimum::SourceLambda0 { "source" } else { "transfer" };
+    let others: Vec<String> = tie.others.iter().map(|other| number(*other)).collect();
+    format!("the {name}-optimal λ₀ {} ties with {}", number(tie.lambda0), others.join(", "))
+}
+
+/// `+1.3 points (95% interval +0.4 to +2.2)`, or nats for the loss. `way`: the words that say which
+/// loss is higher.
+fn difference_with_range(value: Interval, metric: Metric, way: &str, at: &str) -> String {
+    if value.range == Some((0.0, 0.0)) {
+        return "no difference".into();
+    }
+    // Of losses the word has the sign: "lower by", or "higher by".
+    if metric == Metric::Loss && value.estimate < 0.0 {
+        let turned = Interval { estimate: -value.estimate, range: value.range.map(|(low, high)| (-high, -low)) };
+        return difference_with_range(turned, metric, if way == "lower by" { "higher by" } else { "lower by" }, at);
+    }
+    let show = |v: f64| difference(metric, v);
+    let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval{at} {} to {})", show(low), show(high)));
+    match metric {
+        Metric::Accuracy => format!("{} {}{range}", show(value.estimate), unit(metric).0),
+        Metric::Loss => format!("{way} {} {}{range}", show(value.estimate), unit(metric).0),
+    }
+}
+
+/// Mean test metric of a cell.
+fn test_metric(basis: &Basis, cell: &CellResults) -> String {
+    match basis.test_values(cell) {
+        Some(values) if basis.metric == Metric::Accuracy => format!("{:.1}%", 100.0 * mean(&values)),
+        Some(values) => format!("{:.4}", mean(&values)),
+        None => "none".into(),
+    }
+}

@@ -1,0 +1,190 @@
+//! summary.json: the answer for programs. docs/report.md lists its keys.
+
+use serde_json::{json, Map, Value as Json};
+
+use super::answer_text::headline;
+use super::setting_text::{optimum_at_end, tie};
+use crate::base::interval::Interval;
+use crate::report::analysis::{
+    compare_with_scratch, Answered, GridEnd, OptimaComparison, Setting, SettingAnalysis, SharedChoice, SharedLambda0, SmoothedOptima,
+    StudyAnalysis, SCHEMA_VERSION,
+};
+
+/// Keys may be added within a version, never renamed.
+const VERSION: u32 = 1;
+
+/// The keys of a study's only setting stand at the top. With several settings those are null, and each
+/// of the `groups` has its own.
+pub fn summary_json(analysis: &StudyAnalysis) -> String {
+    let groups: Vec<Map<String, Json>> = analysis.settings.iter().map(|setting| object(setting_json(Some(setting)))).collect();
+    let counts = &analysis.counts;
+    let mut top = vec![
+        ("version", json!(VERSION)),
+        ("kind", json!("network")),
+        ("study", json!(analysis.name)),
+        ("headline", json!(headline(analysis))),
+        ("made_up", json!(analysis.made_up)),
+    ];
+    top.extend(setting_json(match analysis.settings.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    }));
+    top.push(("stages", json!({"done": counts.done, "diverged": counts.diverged, "failed": counts.failed, "missing": counts.missing})));
+    top.push(("results_no_longer_in_the_study", json!(analysis.withdrawn)));
+    top.push(("results_schema", json!(SCHEMA_VERSION)));
+    if let Some(shared) = &analysis.shared_lambda0 {
+        top.push(("compromise", shared_json(shared)));
+    }
+    if groups.len() != 1 {
+        top.push(("groups", json!(groups)));
+    }
+    format!("{:#}\n", Json::Object(object(top)))
+}
+
+fn object(pairs: Vec<(&str, Json)>) -> Map<String, Json> {
+    pairs.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+}
+
+/// The answer of a setting; all null without one.
+fn setting_json(analysis: Option<&SettingAnalysis>) -> Vec<(&'static str, Json)> {
+    let answered = analysis.and_then(|a| a.answer.answered());
+    let of_setting = |value: &dyn Fn(&SettingAnalysis) -> Json| analysis.map_or(Json::Null, value);
+    let of_answer = |value: &dyn Fn(&Setting, &Answered) -> Json| {
+        analysis.zip(answered).map_or(Json::Null, |(analysis, answered)| value(&analysis.setting, answered))
+    };
+    let comparison = answered.and_then(|answered| answered.comparison.as_ref());
+    let mut pairs = vec![];
+    if let Some(setting) = analysis.map(|a| &a.setting).filter(|setting| !setting.axes.is_empty()) {
+        let axes = setting.axes.iter().map(|(path, value)| (path.clone(), serde_json::to_value(value).unwrap_or(Json::Null)));
+        pairs.push(("axes", Json::Object(axes.collect())));
+    }
+    let has_analysis = |value: Json| if analysis.is_some() { value } else { Json::Null };
+    pairs.extend([
+        ("metric", of_setting(&|a| json!(a.basis.metric.name()))),
+        ("regularizer", of_setting(&|a| json!(a.setting.regularizer))),
+        // The name of the first release.
+        ("strength", of_setting(&|a| json!(a.setting.regularizer))),
+        ("verdict", comparison.map_or(Json::Null, |c| json!(c.verdict.as_str()))),
+        ("lambda0_source_optimal", has_analysis(lambda(source_optimum(analysis, answered)))),
+        ("lambda0_source_interval", has_analysis(range(comparison.and_then(|c| c.source_range)))),
+        ("lambda0_transfer_optimal", of_answer(&|s, a| json_lambda(s.lambda0[a.transfer.0]))),
+        ("lambda0_transfer_interval", has_analysis(range(comparison.and_then(|c| c.transfer_range)))),
+        ("lambda1_transfer_optimal", of_answer(&|s, a| json_lambda(s.lambda1[a.transfer.1]))),
+        ("lambda1_at_source_optimal", of_answer(&|s, a| json_lambda(s.lambda1[a.lambda1_at_source_optimum]))),
+        ("scratch_lambda", of_answer(&|s, a| lambda(a.scratch.map(|k| s.scratch_lambda[k])))),
+        ("log_ratio", has_analysis(interval(comparison.map(|c| c.log_ratio)))),
+        ("probability_transfer_stronger", json!(comparison.and_then(|c| c.probabilities).map(|p| p.stronger))),
+        ("smoothed", smoothed(comparison.and_then(|c| c.smoothed))),
+        ("mismatch_cost", of_answer(&|_, a| a.mismatch_cost.map_or(Json::Null, |cost| number(cost.estimate)))),
+        ("mismatch_cost_interval", has_analysis(interval(answered.and_then(|a| a.mismatch_cost)))),
+        ("transfer_gain", has_analysis(interval(answered.and_then(|a| a.gain)))),
+        ("negative_transfer", negative_transfer(answered)),
+        ("alignment", of_setting(&|a| interval(a.setting.aligned("rho")))),
+        ("alignment_cosine", of_setting(&|a| interval(a.setting.aligned("cosine")))),
+        ("by_other_metric", of_setting(&other_metric)),
+        ("cells", of_setting(&cells)),
+        ("at_edge", has_analysis(ends(comparison))),
+        ("edge", has_analysis(json!(answered.map_or(vec![], |a| a.optima_at_ends.iter().map(optimum_at_end).collect())))),
+        ("ties", has_analysis(json!(answered.map_or(vec![], |a| a.ties.iter().map(tie).collect())))),
+        ("seeds", of_setting(&|a| json!(a.basis.seeds.len()))),
+    ]);
+    pairs
+}
+
+fn source_optimum(analysis: Option<&SettingAnalysis>, answered: Option<&Answered>) -> Option<f64> {
+    Some(analysis?.setting.lambda0[answered?.source])
+}
+
+fn negative_transfer(answered: Option<&Answered>) -> Json {
+    // One seed has chosen for itself.
+    let gain = answered.filter(|answered| answered.basis.seeds.len() > 1).and_then(|answered| answered.gain);
+    gain.map_or(Json::Null, |gain| json!(gain.estimate < 0.0))
+}
+
+fn ends(comparison: Option<&OptimaComparison>) -> Json {
+    let end = |end: Option<GridEnd>| json!(end.map(GridEnd::as_str));
+    json!({"source": end(comparison.and_then(|c| c.source_end)), "transfer": end(comparison.and_then(|c| c.transfer_end))})
+}
+
+/// The order of the optima by the metric that the study does not select by.
+fn other_metric(analysis: &SettingAnalysis) -> Json {
+    let (setting, answered) = (&analysis.setting, analysis.other_metric.answered());
+    let comparison = analysis.other_metric.comparison();
+    json!({
+        "metric": analysis.basis.metric.other().name(),
+        "verdict": comparison.map(|c| c.verdict.as_str()),
+        "lambda0_source_optimal": lambda(answered.map(|a| setting.lambda0[a.source])),
+        "lambda0_transfer_optimal": lambda(answered.map(|a| setting.lambda0[a.transfer.0])),
+        "log_ratio": interval(comparison.map(|c| c.log_ratio))
+    })
+}
+
+fn shared_json(shared: &SharedLambda0) -> Json {
+    let choice = |choice: &SharedChoice| {
+        let costs: Vec<Json> = choice.costs.iter().map(|cost| interval(Some(*cost))).collect();
+        json!({"lambda0": lambda(Some(shared.lambda0[choice.at])), "lambda0_interval": range(choice.range), "costs": costs})
+    };
+    json!({
+        "mean_regret": choice(&shared.mean_regret),
+        "worst_regret": choice(&shared.worst_regret),
+        "source_optimal": shared.source_optimum.as_ref().map_or(Json::Null, choice)
+    })
+}
+
+fn cells(analysis: &SettingAnalysis) -> Json {
+    let all = compare_with_scratch(&analysis.rows);
+    json!({"compared_with_scratch": all.cells, "better": all.better, "worse": all.worse})
+}
+
+fn smoothed(smoothed: Option<SmoothedOptima>) -> Json {
+    smoothed.map_or(Json::Null, |SmoothedOptima { source, transfer, log_ratio }| {
+        json!({
+            "lambda0_source_optimal": interval(Some(source)),
+            "lambda0_transfer_optimal": interval(Some(transfer)),
+            "log_ratio": interval(Some(log_ratio))
+        })
+    })
+}
+
+/// JSON has no infinity: null, and `infinite` says which bound is.
+fn number(value: f64) -> Json {
+    if value.is_finite() {
+        json!(value)
+    } else {
+        Json::Null
+    }
+}
+
+fn interval(value: Option<Interval>) -> Json {
+    let Some(Interval { estimate, range }) = value else { return json!({"estimate": null, "low": null, "high": null}) };
+    let bound = |pick: fn((f64, f64)) -> f64| range.map(pick);
+    let parts = [("estimate", Some(estimate)), ("low", bound(|r| r.0)), ("high", bound(|r| r.1))];
+    let mut map: Map<String, Json> = parts.iter().map(|(key, value)| (key.to_string(), value.map_or(Json::Null, number))).collect();
+    let infinite: Map<String, Json> = parts
+        .iter()
+        .filter_map(|(key, value)| {
+            value.filter(|v| v.is_infinite()).map(|v| (key.to_string(), json!(if v > 0.0 { "inf" } else { "-inf" })))
+        })
+        .collect();
+    if !infinite.is_empty() {
+        map.insert("infinite".into(), Json::Object(infinite));
+    }
+    Json::Object(map)
+}
+
+/// Of λ: finite or, for λ₁, `"inf"`.
+fn json_lambda(value: f64) -> Json {
+    if value.is_infinite() {
+        json!("inf")
+    } else {
+        json!(value)
+    }
+}
+
+fn lambda(value: Option<f64>) -> Json {
+    value.map_or(Json::Null, json_lambda)
+}
+
+fn range(range: Option<(f64, f64)>) -> Json {
+    json!({"low": lambda(range.map(|r| r.0)), "high": lambda(range.map(|r| r.1))})
+}

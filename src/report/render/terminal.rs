@@ -1,0 +1,51 @@
+//! The answer as text for a terminal.
+
+use super::answer_text::{answer_sentence, headline};
+use super::setting_text::details;
+use super::words::axes_label;
+use crate::report::analysis::{StageCounts, StudyAnalysis};
+
+/// For each setting the answer and what belongs to it, then what is incomplete.
+pub fn statement(analysis: &StudyAnalysis) -> String {
+    let mut lines = vec![];
+    match analysis.settings.len() {
+        1 if analysis.made_up => lines.push("Made-up results of the mock engine:".into()),
+        0 | 1 => {}
+        _ => lines.extend([headline(analysis), String::new()]),
+    }
+    for setting in &analysis.settings {
+        if analysis.settings.len() > 1 {
+            lines.push(format!("[{}]", axes_label(&setting.setting.axes)));
+        }
+        lines.push(answer_sentence(setting));
+        lines.extend(details(setting).into_iter().map(|(_, line)| line));
+    }
+    lines.extend(incomplete(&analysis.counts));
+    lines.extend(left_out(analysis));
+    lines.join("\n")
+}
+
+/// Results that the folder has and the study no longer.
+pub fn left_out(analysis: &StudyAnalysis) -> Option<String> {
+    let shown = analysis.counts.with_record();
+    (analysis.withdrawn > 0).then(|| {
+        format!(
+            "{shown} of {} rows shown: {} belong to values that are no longer in the study, or to an earlier version of this program; \
+             `report --all` shows them.",
+            shown + analysis.withdrawn,
+            analysis.withdrawn
+        )
+    })
+}
+
+/// What has no result, and what that means; none where all stages are done.
+pub fn incomplete(counts: &StageCounts) -> Option<String> {
+    let parts = [(counts.diverged, "diverged"), (counts.failed, "failed"), (counts.missing, "missing")];
+    let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let (lacking, total) = (parts.join(", "), counts.total());
+    match counts.failed + counts.missing {
+        _ if parts.is_empty() => None,
+        0 => Some(format!("Complete; of {total} stages, {lacking} (a λ that diverged for any seed is out of the running).")),
+        _ => Some(format!("Not complete: of {total} stages, {lacking} (a λ counts only where every seed has a result).")),
+    }
+}

@@ -1,0 +1,341 @@
+//! The sweep's own thread: hears the workers and the keeper, settles what they have finished, tells who watches.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{self, SyncSender};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::checkpoint_writer::WriteJob;
+use super::engine::StageOutcome;
+use super::record_sink::{after_divergence, RecordSink};
+use super::worker::{self, FinishedPack, Message};
+use super::SweepOptions;
+use crate::store::{self, Checkpoint, CrashLog, Status};
+
+/// A pack in whose hands so many workers died is to blame after all.
+pub const MAX_CRASHES: usize = 2;
+
+/// Hears the workers and the keeper, and settles what they have finished.
+pub struct Coordinator<'a, 'b> {
+    options: &'a SweepOptions<'a>,
+    shared: &'a worker::Shared<'a>,
+    pub sink: &'a mut RecordSink<'b>,
+    /// Dropped when nothing more will have to be written; the keeper then goes home too.
+    checkpoint_writer: Option<SyncSender<WriteJob>>,
+    workers: usize,
+    /// Workers that have not gone home.
+    active_workers: usize,
+    /// Packs whose models are being written.
+    unsaved_packs: usize,
+    /// Packs of targets whose sources have no record yet.
+    waiting_for_sources: Vec<FinishedPack>,
+    running: Vec<Vec<usize>>,
+    /// How often each stage was tried in vain.
+    attempts: HashMap<usize, usize>,
+    crash_log: CrashLog,
+    /// Why the last worker died.
+    pub last_crash: Option<String>,
+    /// A failure ended the sweep, as [`SweepOptions::fail_fast`] wants it.
+    pub gave_up: bool,
+    /// Seconds that workers have trained since `ticked`.
+    busy: f64,
+    since: Instant,
+    ticked: Instant,
+    last_status: Option<Instant>,
+    stopping: bool,
+}
+
+impl<'a, 'b> Coordinator<'a, 'b> {
+    pub fn new(
+        options: &'a SweepOptions<'a>,
+        shared: &'a worker::Shared<'a>,
+        sink: &'a mut RecordSink<'b>,
+        checkpoint_writer: SyncSender<WriteJob>,
+        workers: usize,
+        crash_log: CrashLog,
+    ) -> Self {
+        let now = Instant::now();
+        Coordinator {
+            options,
+            shared,
+            sink,
+            checkpoint_writer: Some(checkpoint_writer),
+            workers,
+            active_workers: workers,
+            unsaved_packs: 0,
+            waiting_for_sources: vec![],
+            running: vec![],
+            attempts: HashMap::new(),
+            crash_log,
+            last_crash: None,
+            gave_up: false,
+            busy: 0.0,
+            since: now,
+            ticked: now,
+            last_status: None,
+            stopping: false,
+        }
+    }
+
+    /// Until all have gone home.
+    pub fn run_until_done(&mut self, messages: &mpsc::Receiver<Message>) -> Result<()> {
+        loop {
+            // Messages that have come together share one wait for the disk.
+            let message = match messages.try_recv() {
+                Ok(message) => Ok(message),
+                Err(_) => {
+                    self.sink.writer.sync()?;
+                    messages.recv_timeout(Duration::from_millis(100))
+                }
+            };
+            self.busy += self.since.elapsed().as_secs_f64() * self.running.len() as f64;
+            self.since = Instant::now();
+            match message {
+                Ok(message) => self.handle(message)?,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if self.active_workers == 0 && self.unsaved_packs == 0 {
+                self.checkpoint_writer = None;
+            }
+            self.tick();
+        }
+    }
+
+    fn handle(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Started(pack) => {
+                pack.iter().for_each(|&index| self.sink.watcher.started(&self.sink.plan.stages[index]));
+                self.running.push(pack);
+            }
+            Message::Epoch(index, epoch, trained) => self.sink.watcher.epoch(&self.sink.plan.stages[index], &epoch, trained),
+            Message::PackFinished(finished) => {
+                self.running.retain(|pack| *pack != finished.pack);
+                self.ended(finished)?;
+            }
+            Message::ModelsSaved(finished) => {
+                self.unsaved_packs -= 1;
+                self.record_outcomes(finished)?;
+                // Targets that were faster than the disk.
+                let (known, waiting_for_sources) =
+                    std::mem::take(&mut self.waiting_for_sources).into_iter().partition(|pack| self.sources_recorded(pack));
+                self.waiting_for_sources = waiting_for_sources;
+                let known: Vec<FinishedPack> = known;
+                known.into_iter().try_for_each(|pack| self.record_outcomes(pack))?;
+            }
+            Message::Stopped(pack) => {
+                self.running.retain(|running| *running != pack);
+                self.shared.pack_done();
+            }
+            Message::TooLarge(pack) => {
+                self.running.retain(|running| *running != pack);
+                self.remove_snapshot(&pack, f64::INFINITY)?;
+                let size = self.shared.split(&pack);
+                let text = format!("{} models in one pack are too many for the device's memory; going on with packs of {size}", pack.len());
+                self.sink.watcher.warn(&text);
+            }
+            Message::WorkerCrashed(worker, pack, why) => self.worker_crashed(worker, pack, why)?,
+            Message::StoreFailed(error) => return Err(error),
+            Message::Warning(text) => self.sink.watcher.warn(&text),
+            Message::WorkerExited => self.active_workers -= 1,
+        }
+        Ok(())
+    }
+
+    /// A worker has died. Its pack goes back to the end of the queue, unless others have died of it before.
+    fn worker_crashed(&mut self, worker: usize, pack: Vec<usize>, why: String) -> Result<()> {
+        self.running.retain(|running| *running != pack);
+        let mut crash_log = 0;
+        for &index in &pack {
+            let key = &self.sink.plan.stages[index].key;
+            self.crash_log.add(key, &why)?;
+            crash_log = crash_log.max(self.crash_log.of(key));
+        }
+        let what = match (pack.len(), crash_log) {
+            (0, _) => "it had no pack in hand",
+            (_, n) if n < MAX_CRASHES => "its pack goes back to the queue, to its end",
+            _ => "its pack counts as failed, as others have died of it",
+        };
+        // It is about to say that it has left.
+        let others = match self.active_workers - 1 {
+            0 => "no worker is left".into(),
+            1 => "1 other worker goes on".into(),
+            left => format!("{left} other workers go on"),
+        };
+        self.sink.watcher.warn(&format!("worker {worker} has died ({why}); {what}, {others}"));
+        if crash_log >= MAX_CRASHES {
+            let ends = vec![worker::failed(&why); pack.len()];
+            self.record_outcomes(FinishedPack { pack, ends, seconds: 0.0, released: false, lost: vec![] })?;
+        } else if !pack.is_empty() {
+            self.shared.quarantine(&pack);
+        }
+        self.last_crash = Some(why);
+        Ok(())
+    }
+
+    /// What a pack is called in messages.
+    fn name(&self, pack: &[usize]) -> String {
+        let stage = |index: usize| &self.sink.plan.stages[index];
+        match pack {
+            [] => "nothing".into(),
+            [one] => format!("{} {}", stage(*one).kind.as_str(), stage(*one).label()),
+            [first, .., last] => {
+                format!("a pack of {} ({} {} to {})", pack.len(), stage(*first).kind.as_str(), stage(*first).label(), stage(*last).label())
+            }
+        }
+    }
+
+    /// Whether a pack that failed was put back, to be tried once more.
+    fn put_back_for_retry(&mut self, finished: &FinishedPack) -> Result<bool> {
+        let Some(error) = finished.ends.iter().filter(|end| end.status == Status::Failed).find_map(|end| end.error.as_deref()) else {
+            return Ok(false);
+        };
+        // Packs are halved until the guilty one is alone; only then tries are counted.
+        let several = finished.pack.len() > 1;
+        let attempts =
+            finished.pack.iter().map(|index| self.attempts.get(index).copied().unwrap_or(0)).max().unwrap_or(0) + usize::from(!several);
+        if self.options.retries == 0 || attempts > self.options.retries {
+            return Ok(false);
+        }
+        if self.shared.is_stopped() {
+            self.shared.pack_done(); // for the next sweep
+            return Ok(true);
+        }
+        let first = error.lines().next().unwrap_or_default();
+        let text = match several {
+            true => format!("{} failed ({first}); once more, in halves", self.name(&finished.pack)),
+            false => format!("{}: try {attempts} of {} failed ({first}); once more", self.name(&finished.pack), self.options.retries + 1),
+        };
+        self.sink.watcher.warn(&text);
+        if several {
+            self.remove_snapshot(&finished.pack, f64::INFINITY)?;
+        } else {
+            finished.pack.iter().for_each(|&index| _ = count(&mut self.attempts, index));
+        }
+        self.shared.retry(&finished.pack);
+        Ok(true)
+    }
+
+    /// A pack has been trained. Its models go to the keeper; where the engine still has them, its targets need not wait for that.
+    fn ended(&mut self, mut finished: FinishedPack) -> Result<()> {
+        self.keep_targets_of_retrained(&mut finished)?;
+        if self.put_back_for_retry(&finished)? {
+            return Ok(());
+        }
+        let mut models = finished.pack.iter().zip(&finished.ends).filter(|(_, end)| end.model.is_some()).peekable();
+        if models.peek().is_none() {
+            if !self.sources_recorded(&finished) {
+                self.waiting_for_sources.push(finished);
+                return Ok(());
+            }
+            return self.record_outcomes(finished);
+        }
+        if models.all(|(&index, _)| self.sink.engine.holds(&self.sink.plan.stages[index].key)) {
+            self.release_targets(&mut finished);
+        }
+        self.unsaved_packs += 1;
+        self.send(WriteJob::Models(finished))
+    }
+
+    /// A source that is trained again for its model and diverges this time (on another device, perhaps) has failed: its record says done, so its targets
+    /// are not lost for good.
+    fn keep_targets_of_retrained(&mut self, finished: &mut FinishedPack) -> Result<()> {
+        let (plan, records) = (self.sink.plan, &self.sink.records.by_key);
+        let is_done = |index: usize| records.get(&plan.stages[index].key).is_some_and(|record| record.status == Status::Done);
+        let diverged = |(index, end): &(&usize, &mut StageOutcome)| end.status == Status::Diverged && is_done(**index);
+        let spared: Vec<&mut StageOutcome> = finished.pack.iter().zip(&mut finished.ends).filter(diverged).map(|(_, end)| end).collect();
+        if spared.is_empty() {
+            return Ok(());
+        }
+        spared.into_iter().for_each(|end| end.status = Status::Failed);
+        self.remove_snapshot(&finished.pack, f64::INFINITY) // the snapshot has diverged too: the next time it is trained from its start
+    }
+
+    /// A target's record never stands without its source's.
+    fn sources_recorded(&self, finished: &FinishedPack) -> bool {
+        let plan = self.sink.plan;
+        let mut sources = finished.pack.iter().filter_map(|&index| plan.stages[index].source);
+        sources.all(|source| self.sink.records.is_final(&plan.stages[source].key))
+    }
+
+    /// A pack's models, if any, are on disk: the records follow.
+    fn record_outcomes(&mut self, mut finished: FinishedPack) -> Result<()> {
+        let size = finished.pack.len();
+        for (&index, end) in finished.pack.iter().zip(&finished.ends) {
+            self.sink.write(index, end, finished.seconds, size)?;
+        }
+        if !finished.released {
+            self.release_targets(&mut finished);
+        }
+        for (target, why) in &finished.lost {
+            self.sink.write(*target, &after_divergence(why), 0.0, 1)?;
+        }
+        if finished.ends.iter().all(|end| end.status != Status::Failed) {
+            finished.pack.iter().try_for_each(|&index| self.crash_log.forget(&self.sink.plan.stages[index].key))?;
+            self.remove_snapshot(&finished.pack, finished.seconds)?;
+        } else if self.options.fail_fast {
+            // A failed pack keeps its snapshot: the next sweep goes on from there.
+            self.gave_up = true;
+            self.shared.stop();
+        }
+        self.shared.pack_done();
+        Ok(())
+    }
+
+    /// Targets of what is done may start; those of what diverged are lost.
+    fn release_targets(&mut self, finished: &mut FinishedPack) {
+        let ended: Vec<(usize, bool)> =
+            finished.pack.iter().zip(&finished.ends).map(|(&index, end)| (index, end.status == Status::Done)).collect();
+        let diverged = self.shared.finish(&ended).into_iter().zip(&finished.ends).filter(|(_, end)| end.status == Status::Diverged);
+        let why = |end: &StageOutcome| end.error.clone().unwrap_or_default();
+        finished.lost = diverged.flat_map(|(lost, end)| lost.into_iter().map(move |target| (target, why(end)))).collect();
+        finished.released = true;
+    }
+
+    /// Removes a pack's snapshot, if it was trained for long enough to have one or an earlier sweep left one.
+    fn remove_snapshot(&mut self, pack: &[usize], seconds: f64) -> Result<()> {
+        let path = self.sink.folder.unfinished(&worker::pack_key(self.sink.plan, pack));
+        if seconds >= self.options.snapshot_every.as_secs_f64() || Checkpoint::exists(&path) {
+            self.sink.writer.sync()?; // the records first
+            self.send(WriteJob::Forget(path))?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, task: WriteJob) -> Result<()> {
+        // The keeper goes home last, unless it panicked.
+        self.checkpoint_writer
+            .as_ref()
+            .and_then(|checkpoint_writer| checkpoint_writer.send(task).ok())
+            .context("checkpoints can no longer be written")
+    }
+
+    fn tick(&mut self) {
+        if self.shared.is_stopped() && !self.stopping {
+            self.stopping = true;
+            if self.active_workers > 0 && !self.gave_up && self.options.lease.check().is_ok() {
+                self.sink.watcher.stopping();
+            }
+        }
+        let elapsed = self.ticked.elapsed().as_secs_f64();
+        if elapsed > 0.0 {
+            self.sink.watcher.tick(self.sink.records, self.busy / (elapsed * self.workers as f64));
+        }
+        (self.busy, self.ticked) = (0.0, Instant::now());
+        if self.last_status.is_none_or(|last_status| last_status.elapsed() > Duration::from_millis(500)) {
+            self.last_status = Some(Instant::now());
+            let keys: Vec<&str> = self.running.iter().flatten().map(|&index| self.sink.plan.stages[index].key.as_str()).collect();
+            let text = json!({ "host": store::host(), "process": std::process::id(), "stages": keys }).to_string();
+            store::write_hint(&self.options.running(), text.as_bytes());
+        }
+    }
+}
+
+/// Counts one more; gives how many it is now.
+fn count(counts: &mut HashMap<usize, usize>, index: usize) -> usize {
+    let count = counts.entry(index).or_default();
+    *count += 1;
+    *count
+}

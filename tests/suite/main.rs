@@ -1,0 +1,32 @@
+//! All tests but the fuzzing (tests/fuzz.rs), the faults (tests/faults.rs) and a real Slurm (tests/slurm.rs): one program,
+//! so that it is linked once.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bench;
+mod coverage;
+mod derived;
+mod fetch;
+mod fused;
+mod golden_sgd;
+mod kernels;
+mod kubernetes;
+mod messages;
+mod newsgroups;
+mod real_data;
+mod regularisers;
+mod report;
+mod report_folder;
+mod shards;
+mod slurm_script;
+mod studies;
+mod sweep_mock;
+mod sweep_torch;
+mod tensorboard;
+mod theory_cli;
+mod theory_equivalents;
+mod theory_estimators;
+mod theory_fit;
+mod walls;
+mod wrong_inputs;
