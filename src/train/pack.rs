@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::batches::{dropout_mask, epoch_draws, epoch_order, BatchSource, DeviceDataset};
 use super::evaluate::{evaluate, EvaluationLoss};
-use super::optimiser::{Optimiser, Penalty};
+use super::optimiser::{Optimiser, OptimiserKind};
+use super::penalty::Penalty;
 use super::schedule::learning_rate;
 use crate::config::network::{PenaltyRules, Phase, Precision};
 use crate::data::{task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
@@ -55,7 +56,7 @@ pub struct Start {
     /// [K, P]
     pub theta: Tensor,
     pub buffers: Buffers,
-    pub anchor: Penalty,
+    pub penalty: Penalty,
 }
 
 /// What one replica did in one epoch.
@@ -185,10 +186,11 @@ fn task_of<'a>(pack: &Pack, replicas: impl Iterator<Item = &'a Replica>, outputs
 /// What changes while a pack trains. M of its K replicas are still computed: at first all, and fewer once half of them have
 /// diverged or stopped early.
 struct TrainingState {
-    /// [M, P], as are the velocity and the anchor.
+    /// [M, P], as are the optimiser's state and the penalty.
     theta: Tensor,
     buffers: Buffers,
-    optimiser: Optimiser,
+    optimiser: Box<dyn Optimiser>,
+    penalty: Penalty,
     /// Which replica each row of θ is.
     members: Vec<usize>,
     /// [K, P], the weights that count, where these are not θ itself: the best so far with early stopping, and those of replicas
@@ -212,10 +214,19 @@ impl Pack<'_> {
 
     /// Trains to the end, or until the observer wants it to stop.
     pub fn train(&self, start: Start, resume: Option<Snapshot>, observer: &mut dyn Observer) -> TrainingOutcome {
-        let optimiser = Optimiser::new(self.phase, self.rules, start.anchor, &start.theta);
+        let optimiser = OptimiserKind::of(self.phase).build(self.phase, self.rules, &start.theta);
         let kept = self.phase.patience.map(|_| (start.theta.copy(), start.buffers.copy()));
         let (histories, members) = (vec![TrainingHistory::default(); self.replicas.len()], (0..self.replicas.len()).collect());
-        let mut state = TrainingState { theta: start.theta, buffers: start.buffers, optimiser, members, kept, histories, epoch: 0 };
+        let mut state = TrainingState {
+            theta: start.theta,
+            buffers: start.buffers,
+            optimiser,
+            penalty: start.penalty,
+            members,
+            kept,
+            histories,
+            epoch: 0,
+        };
         if let Some(snapshot) = resume {
             state.restore(snapshot);
             // Whoever watches begins anew and hears the whole course.
@@ -310,7 +321,7 @@ impl Pack<'_> {
             good_steps += &good;
             loss_sum += loss * (size as f64 / n as f64);
             let lr = learning_rate(self.phase, at, steps);
-            state.optimiser.step(&mut state.theta, &gradients, lr);
+            state.optimiser.step(&mut state.theta, &gradients, &state.penalty, lr);
             observer.step();
         }
         let read = |tensor: &Tensor| Vec::<f64>::try_from(tensor).unwrap_or_else(|_| vec![f64::NAN; k as usize]);
@@ -332,7 +343,7 @@ impl Pack<'_> {
         let rows: Vec<i64> = state.members.iter().flat_map(|&k| self.replicas[k].validation.iter().map(|&row| row as i64)).collect();
         let rows = Tensor::from_slice(&rows).reshape([state.members.len() as i64, -1]).to_device(self.pool.device());
         let validation = evaluate((self.architecture, &state.theta, &state.buffers), self.objective, task, self.pool, &rows);
-        let distance = state.optimiser.distance(&state.theta, backbone);
+        let distance = state.penalty.distance_norm(&state.theta, backbone);
         let mut reports = vec![];
         for (row, &k) in state.members.iter().enumerate() {
             let course = &mut state.histories[k];
@@ -406,6 +417,7 @@ impl TrainingState {
         let select = |t: &Tensor| t.reshape([replicas, -1]).index_select(0, &rows).reshape([-1]);
         self.buffers = Buffers(self.buffers.0.iter().map(|(mean, var)| (select(mean), select(var))).collect());
         self.optimiser.keep_only(&rows);
+        self.penalty.keep_only(&rows);
         self.members = members;
     }
 
@@ -421,7 +433,8 @@ impl TrainingState {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let mut tensors = vec![("theta".to_string(), self.theta.detach().copy()), ("velocity".to_string(), self.optimiser.velocity.copy())];
+        let mut tensors = vec![("theta".to_string(), self.theta.detach().copy())];
+        tensors.extend(self.optimiser.state().into_iter().map(|(name, tensor)| (name.to_string(), tensor.copy())));
         let mut add = |prefix: &str, buffers: &Buffers| {
             for (i, (mean, var)) in buffers.0.iter().enumerate() {
                 tensors.push((format!("{prefix}mean{i}"), mean.copy()));
@@ -463,13 +476,15 @@ impl TrainingState {
             pairs.collect::<Option<Vec<_>>>().map(Buffers)
         };
         let rows = members.len();
-        let (Some(theta), Some(velocity), Some(buffers)) = (find("theta", rows), find("velocity", rows), load("", rows)) else { return };
+        let (Some(theta), Some(buffers)) = (find("theta", rows), load("", rows)) else { return };
+        let state: Option<Vec<Tensor>> = self.optimiser.state().iter().map(|(name, _)| find(name, rows)).collect();
+        let Some(state) = state else { return };
         let kept = find("kept.theta", replicas).zip(load("kept.", replicas));
         if kept.is_none() && (self.kept.is_some() || rows < replicas) {
             return;
         }
         self.keep_only(members);
+        self.optimiser.set_state(state);
         (self.theta, self.buffers, self.kept, self.histories, self.epoch) = (theta, buffers, kept, histories, epoch);
-        self.optimiser.velocity = velocity;
     }
 }

@@ -187,8 +187,8 @@ impl Setting {
         let pack = self.pack(&replicas);
         let theta = self.architecture.layout.initial(seeds, "source", self.kind, Device::Cpu);
         let buffers = self.architecture.fresh_buffers(seeds.len() as i64, self.kind, Device::Cpu);
-        let anchor = Penalty::to_zero(&self.architecture.layout, &self.rules, lambdas, &theta);
-        match pack.train(Start { theta, buffers, anchor }, resume, observer) {
+        let penalty = Penalty::to_zero(&self.architecture.layout, &self.rules, lambdas, &theta);
+        match pack.train(Start { theta, buffers, penalty }, resume, observer) {
             TrainingOutcome::Trained(trained) => Some(trained),
             TrainingOutcome::Stopped => None,
         }
@@ -356,8 +356,8 @@ fn an_infinite_penalty_keeps_the_anchor_exactly_and_zero_is_plain_sgd() {
     let head = layout.mask(Kind::Float, Device::Cpu, |p| p.role == transfergrid::model::Role::Head);
     let point = &theta * (-&head + 1.0);
     let start = |lambdas: &[f64]| {
-        let anchor = Penalty::to_source(layout, &rules, lambdas, Some(0.01), Some(point.copy()), &theta);
-        Start { theta: theta.copy(), buffers: setting.architecture.fresh_buffers(2, Kind::Float, Device::Cpu), anchor }
+        let penalty = Penalty::to_source(layout, &rules, lambdas, Some(0.01), Some(point.copy()), &theta);
+        Start { theta: theta.copy(), buffers: setting.architecture.fresh_buffers(2, Kind::Float, Device::Cpu), penalty }
     };
     let TrainingOutcome::Trained(trained) = pack.train(start(&[f64::INFINITY, 0.0]), None, &mut Quiet::default()) else {
         panic!("not stopped")

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use transfergrid::config::network::{Class, Model, ModelKind, Norm, PenaltyRules, PenaltyStep, Phase};
 use transfergrid::model::cross_entropy;
 use transfergrid::model::{Architecture, Mode};
-use transfergrid::train::{Optimiser, Penalty};
+use transfergrid::train::{Optimiser, Penalty, Sgd};
 
 const BATCH: i64 = 12;
 const CLASSES: i64 = 4;
@@ -58,12 +58,12 @@ fn fifty_steps_equal_pytorchs() {
         let mut theta = wave(n, 0.7, 1.0).set_requires_grad(true);
         let lambda = [case["lambda"].as_f64().unwrap()];
         let rules = PenaltyRules { step: PenaltyStep::Explicit, ..PenaltyRules::default() };
-        let anchor = match case["anchored"].as_bool().unwrap() {
+        let penalty = match case["anchored"].as_bool().unwrap() {
             true => Penalty::to_source(&architecture.layout, &rules, &lambda, None, Some(wave(n, 1.3, 2.0)), &theta),
             false => Penalty::to_zero(&architecture.layout, &rules, &lambda, &theta),
         };
         let phase = phase(case);
-        let mut optimiser = Optimiser::new(&phase, &rules, anchor, &theta);
+        let mut optimiser = Sgd::new(&phase, &rules, &theta);
         let buffers = architecture.fresh_buffers(1, Kind::Double, Device::Cpu);
         let (x, y) = (images(channels as i64), Tensor::arange(BATCH, (Kind::Int64, Device::Cpu)).remainder(CLASSES).unsqueeze(0));
         for (step, golden) in case["losses"].as_array().unwrap().iter().enumerate() {
@@ -72,7 +72,7 @@ fn fifty_steps_equal_pytorchs() {
             let (ours, golden) = (loss.double_value(&[]), golden.as_f64().unwrap());
             assert!((ours - golden).abs() <= 1e-6 * golden.abs(), "{case:?} step {step}: {ours} against {golden}");
             let gradient = Tensor::run_backward(&[&loss], &[&theta], false, false).remove(0);
-            optimiser.step(&mut theta, &[gradient], phase.lr);
+            optimiser.step(&mut theta, &[gradient], &penalty, phase.lr);
         }
         let ours: Vec<f64> = Vec::try_from(theta.detach().reshape([-1])).unwrap();
         let stride = (n as usize / 40).max(1);

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use transfergrid::config::network::{PenaltyRules, PenaltyStep, Phase};
 use transfergrid::data::{Content, Examples, Normalisation, Preparation};
 use transfergrid::model::{cross_entropy, linear, pool_bias_relu};
-use transfergrid::train::{BatchSource, DeviceDataset, Optimiser, Penalty};
+use transfergrid::train::{BatchSource, DeviceDataset, Optimiser, Penalty, Sgd};
 
 /// Values in −1 to 1 without an obvious pattern.
 fn wave(size: &[i64], salt: i64) -> Tensor {
@@ -119,13 +119,13 @@ fn optimiser_steps() {
                 let run = |kind: Kind| {
                     let mut theta = wave(&[2, 37], 1).to_kind(kind);
                     let decay = Tensor::from_slice(&decays).to_kind(kind).unsqueeze(1).expand([2, 37], false);
-                    let anchor = Penalty { decay, point: anchored.then(|| wave(&[2, 37], 2).to_kind(kind)) };
+                    let penalty = Penalty::new(decay, anchored.then(|| wave(&[2, 37], 2).to_kind(kind)));
                     let rules = PenaltyRules { step, ..PenaltyRules::default() };
-                    let mut optimiser = Optimiser::new(&phase(momentum, nesterov, l1_ratio), &rules, anchor, &theta);
+                    let mut optimiser = Sgd::new(&phase(momentum, nesterov, l1_ratio), &rules, &theta);
                     for i in 0..5 {
                         let gradient = wave(&[2, 37], 10 + i).to_kind(kind);
                         let parts = [gradient.narrow(1, 0, 30).reshape([2, 5, 6]), gradient.narrow(1, 30, 7)];
-                        optimiser.step(&mut theta, &parts, 0.1 / (i + 1) as f64);
+                        optimiser.step(&mut theta, &parts, &penalty, 0.1 / (i + 1) as f64);
                     }
                     theta
                 };

@@ -111,9 +111,9 @@ impl TorchEngine {
         };
         let theta = architecture.layout.initial(&vec![stage.seed; k], pack.task, Kind::Float, device);
         let buffers = architecture.fresh_buffers(k as i64, Kind::Float, device);
-        let anchor = Penalty::to_zero(&architecture.layout, &stage.settings.penalty, &vec![stage.settings.lambda0; k], &theta);
+        let penalty = Penalty::to_zero(&architecture.layout, &stage.settings.penalty, &vec![stage.settings.lambda0; k], &theta);
         let mut clock = Clock { device, time, steps: Cell::new(0), started: Cell::new(None) };
-        pack.train(Start { theta, buffers, anchor }, None, &mut clock);
+        pack.train(Start { theta, buffers, penalty }, None, &mut clock);
         wait_for(device);
         let n = replicas[0].train.len();
         let images_per_step = n as f64 / n.div_ceil(phase.batch_size) as f64;

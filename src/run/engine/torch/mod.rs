@@ -323,8 +323,8 @@ impl TorchEngine {
         let fresh = layout.initial(&seeds, task_name(first.kind), Kind::Float, device);
         let buffers = architecture.fresh_buffers(seeds.len() as i64, Kind::Float, device);
         if first.kind != StageKind::Target {
-            let anchor = Penalty::to_zero(layout, &settings.penalty, &lambdas, &fresh);
-            return Ok(Start { theta: fresh, buffers, anchor });
+            let penalty = Penalty::to_zero(layout, &settings.penalty, &lambdas, &fresh);
+            return Ok(Start { theta: fresh, buffers, penalty });
         }
         let models: Vec<NamedTensors> = job
             .sources
@@ -346,11 +346,11 @@ impl TorchEngine {
             TransferMethod::L2sp | TransferMethod::Probe | TransferMethod::Ridge => Some(&theta * (-head + 1.0)),
         };
         let beta = (!keep).then_some(settings.transfer.beta);
-        let anchor = match settings.transfer.method.is_frozen() {
+        let penalty = match settings.transfer.method.is_frozen() {
             true => Penalty::on_head(layout, &settings.penalty, &lambdas, point, &theta),
             false => Penalty::to_source(layout, &settings.penalty, &lambdas, beta, point, &theta),
         };
-        Ok(Start { theta, buffers, anchor })
+        Ok(Start { theta, buffers, penalty })
     }
 
     /// A finished source's model: from memory, else from disk.
