@@ -1,13 +1,14 @@
-//! Tells the linker where libtorch lives at run time, and the program which commit it is.
+//! Sets the run-time search path of libtorch in the program, and embeds the commit being built.
 
 use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    // torch-sys has `links = "tch"`; being its direct dependant we are told its library folder.
+    // torch-sys has `links = "tch"`. Cargo passes its library folder to direct dependants such as
+    // this crate.
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
-        // RUNPATH rather than RPATH: LD_LIBRARY_PATH can still point to another installation.
+        // RUNPATH instead of RPATH, so that LD_LIBRARY_PATH can still select another installation.
         println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,{lib}");
         println!("cargo:rustc-env=TRANSFERGRID_LIBTORCH_LIB={lib}");
         #[cfg(feature = "torch")]
@@ -20,7 +21,7 @@ fn main() {
     println!("cargo:rustc-env=TRANSFERGRID_COMMIT={}", commit());
 }
 
-/// The few lines of C++ that reach what tch does not.
+/// Compiles the few lines of C++ for libtorch functions that tch does not expose.
 #[cfg(feature = "torch")]
 fn native(lib: &std::path::Path) {
     const FILE: &str = "src/model/native.cc";
@@ -30,15 +31,16 @@ fn native(lib: &std::path::Path) {
         .cpp(true)
         .std("c++17")
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
-        .opt_level(1) // glue; its weight is in libtorch's headers
-        .warnings(false) // libtorch's headers are not ours to mend
+        .opt_level(1) // glue code: nearly all of its compile time goes into libtorch's headers
+        .warnings(false) // libtorch's headers cause warnings that cannot be fixed here
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file(FILE)
         .compile("transfergrid_native");
 }
 
-/// The commit being built, `-dirty` where the sources differ from it; `unknown` outside a git checkout.
+/// The commit being built, with `-dirty` if the sources differ from it; `unknown` outside a git
+/// checkout.
 fn commit() -> String {
     if let Ok(given) = std::env::var("TRANSFERGRID_COMMIT") {
         return given; // container builds have no .git
@@ -47,7 +49,8 @@ fn commit() -> String {
         let out = Command::new("git").args(args).output().ok()?;
         out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
     };
-    // A `status` with locks may rewrite the index, and a newer index makes cargo build all over again.
+    // `--no-optional-locks`: otherwise `status` may rewrite the index, and a newer index makes
+    // cargo rebuild.
     match git(&["rev-parse", "--short=12", "HEAD"]) {
         None => "unknown".into(),
         Some(hash) => match git(&["--no-optional-locks", "status", "--porcelain", "--", "src", "Cargo.toml", "Cargo.lock", "build.rs"]) {

@@ -1,4 +1,4 @@
-//! Our side of benches/theory.py. Prints one line of JSON.
+//! This program's part of the benchmark in benches/theory.py. Prints one line of JSON.
 //!
 //! usage: ridge_bench path FOLDER | equivalent | chi | figure DRAWS
 
@@ -13,7 +13,8 @@ use transfergrid::theory::estimate::{argmin, mean_error, Argmin};
 use transfergrid::theory::ridge::Reduction;
 use transfergrid::theory::sampler::{draw, isotropic_setup, random_direction, Sampler};
 
-/// Runs `f` until a tenth of a second has passed, a few times; the best seconds for one call.
+/// Calls `f` repeatedly until a tenth of a second has passed, in several rounds. Returns the
+/// seconds per call of the fastest round.
 fn fastest(mut f: impl FnMut()) -> f64 {
     f();
     (0..5)
@@ -39,7 +40,9 @@ fn path(folder: &str) {
     println!("{{\"seconds\": {}, \"risks\": {risks:?}}}", started.elapsed().as_secs_f64());
 }
 
-/// One (λ₀, λ₁) evaluation at p = 1000: from scratch with two roots, and with β̂₀'s part of λ₀ and the root of λ₁ set up.
+/// Time of one (λ₀, λ₁) evaluation at p = 1000. The diagonal case computes everything, including
+/// two roots. The full case computes only the root of λ₁ and the risk; the prior from λ₀ is
+/// computed before.
 fn equivalent() {
     let p = 1000;
     let (w0, w1) = (random_direction(1, p, None), random_direction(2, p, None));
@@ -59,7 +62,8 @@ fn equivalent() {
     println!("{{\"diagonal_microseconds\": {}, \"full_cell_microseconds\": {}, \"check\": {}}}", 1e6 * whole, 1e6 * cell, sum.is_finite());
 }
 
-/// Seconds a draw of the chi model at p = 10⁴ with 50 λ, on one core, and the process's peak memory.
+/// Seconds per draw of the chi model at p = 10⁴ with 50 λ, on one core, and the peak memory of the
+/// process.
 fn chi() {
     let p = 10_000;
     let mut setup = isotropic_setup(p, p / 2, p / 4, 0.5, 0.3, 0.8).expect("in range");
@@ -73,7 +77,8 @@ fn chi() {
     println!("{{\"seconds_per_draw\": {seconds}, \"peak_memory\": \"{peak}\"}}");
 }
 
-/// The whole of Figure 1 (3 settings × 21 ρ, 41 λ, p = 400): seconds, and the largest standard error of log(λ₀*/λ_S*) among ratios above 0.1.
+/// The whole of Figure 1 (3 settings × 21 ρ, 41 λ, p = 400): its time in seconds, and the largest
+/// standard error of log(λ₀*/λ_S*) among ratios above 0.1.
 fn figure(draws: usize) {
     let started = Instant::now();
     let rhos: Vec<f64> = (0..21).map(|i| 0.5 + 0.05 * f64::from(i)).collect();

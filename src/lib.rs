@@ -1,23 +1,25 @@
 //! How strongly should a source model be regularised when the goal is the target task?
 //!
-//! The modules in the order of the walk; imports go down this list only (a test keeps it so, see ARCHITECTURE.md):
+//! The modules are listed in the order in which a study passes through them. A module imports only
+//! from the modules above it in this list; a test enforces this, see ARCHITECTURE.md.
 //!
 //! | module | does |
 //! |---|---|
-//! | [`theory`] | ridge regression: exact risks, optimal penalties, simulation, fits; imports nothing else of the crate but [`base`] |
+//! | [`theory`] | ridge: exact risks, optimal penalties, simulation, fits; imports [`base`] only |
 //! | [`config`] | a YAML study as typed, checked settings |
 //! | [`plan`] | axes → cells → stages with content keys → packs |
 //! | [`data`] | data sets as arrays in memory, class splits, download and verification |
-//! | [`store`] | the study's folder: records, checkpoints, lock; the only module that writes records |
+//! | [`store`] | the study's folder: records, checkpoints, lock; only this writes records |
 //! | [`track`] | events → TensorBoard and progress |
 //! | `model` | replica-batched layers and architectures (feature `torch`) |
 //! | `train` | batches, the optimiser step with its penalty, one epoch loop (feature `torch`) |
-//! | [`run`] | walks the plan: skip what is done, execute, record |
+//! | [`run`] | executes the plan: skips finished stages, runs the others, records results |
 //! | [`report`] | records → statistics → tables, figures and the answer |
-//! | [`launch`] | what Slurm and Kubernetes are told |
+//! | [`launch`] | scripts and manifests for Slurm and Kubernetes |
 //! | [`cli`] | one file per subcommand |
 //!
-//! [`base`] stands below all of them: random streams, number formatting, threads, caught panics, usage errors, stderr.
+//! All of them may use [`base`]: random streams, number formatting, threads, caught panics, usage
+//! errors, stderr.
 
 pub mod base;
 pub mod cli;

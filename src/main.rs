@@ -1,4 +1,5 @@
-//! Parse, dispatch, print the error chain with its hint, exit code.
+//! Parses the command line, runs the subcommand, prints the error chain with its hint, and returns
+//! the exit code.
 
 use std::process::ExitCode;
 
@@ -14,18 +15,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// A file beyond the limit of sizes (`ulimit -f`, a quota) is an error of the write, not the end of
-/// the program.
+/// Turns a write beyond the file-size limit (`ulimit -f`, a quota) into an error of that write
+/// instead of a termination of the program.
 fn take_errors() {
-    // SAFETY: called before any other thread exists; ignoring a signal runs no code of ours.
+    // SAFETY: called before any other thread exists. Ignoring a signal runs none of this program's
+    // code.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
 
-/// Keeps freed buffers in the process: libtorch allocates and frees megabytes at every step, and glibc would hand each back to
-/// the kernel (half the speed of training on CPU). One arena for all threads: the others are made of 64 MB heaps that are
-/// unmapped when they empty (another eighth).
+/// Keeps freed buffers in the process. libtorch allocates and frees megabytes at every step, and
+/// glibc would return each buffer to the kernel, which halves the speed of training on CPU. All
+/// threads share one arena. Further arenas consist of 64 MB heaps that are unmapped when they are
+/// empty, which costs another eighth of the speed.
 #[cfg(target_env = "gnu")]
 fn keep_memory() {
     // SAFETY: called before any other thread exists.

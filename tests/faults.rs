@@ -1,6 +1,8 @@
-//! Kills, damage, full disks and races: whatever happens, a study goes on and ends with the same records.
+//! Kills, damaged files, full disks and races: in every case a study resumes and ends with the same
+//! records.
 //!
-//! Minutes long, so not part of a plain `cargo test`: `make test-faults`. Every choice comes from a seed that failures name.
+//! These tests take minutes and are not part of a plain `cargo test`: run `make test-faults`. Every
+//! random choice comes from a seed that is printed with a failure.
 
 mod common;
 
@@ -14,7 +16,7 @@ use common::*;
 const MOCK: [&str; 5] = ["--engine", "mock", "--quiet", "--mock-ms", "4"];
 const SLOW: [&str; 5] = ["--engine", "mock", "--quiet", "--mock-ms", "20"];
 
-/// SplitMix64: small, and the same everywhere.
+/// SplitMix64: a small generator with the same numbers on every machine.
 struct Random(u64);
 
 impl Random {
@@ -34,7 +36,7 @@ impl Random {
     }
 }
 
-/// A study's end: its records without times, and its table.
+/// The result of a study: its records without times, and its table.
 fn outcome(out: &Path) -> (Vec<serde_json::Value>, String) {
     (records(out, "small"), results(out, "small"))
 }
@@ -45,7 +47,8 @@ fn no_stage_twice(out: &Path, what: &str) {
     assert_eq!(all.len(), keys.len(), "{what}: a stage has two records");
 }
 
-/// Kills a sweep at random moments of its course and starts it again until it ends; `kills` times in all, over as many studies as that takes.
+/// Kills a sweep at random times and starts it again until it ends. Repeats this with new studies
+/// until there were `kills` kills in all.
 fn kill_and_resume(name: &str, text: &str, kills: usize, args: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", text);
@@ -104,7 +107,7 @@ fn two_hundred_kills_in_mid_training() {
     kill_and_resume("torch", &text, 200, &["--device", "cpu", "--quiet", "--checkpoint-every", "1"]);
 }
 
-/// Every file that a flip can do harm to.
+/// Every file in which a flipped bit can do harm.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut all = vec![];
     for part in ["records", "checkpoints", "leases/main", "."] {
@@ -127,7 +130,7 @@ fn fifty_damages_are_told_and_mended() {
     for damage in 0..50u64 {
         let mut random = Random(1000 + damage);
         let out = folder.path().join(format!("{damage}"));
-        // A study that was interrupted half-way, so that there are snapshots too.
+        // A study that was interrupted part-way, so that there are snapshots too.
         let mut child = spawn(sweep(&study, &out, &SLOW).args(["--workers", "1"]));
         let records = out.join("small/records/main.jsonl");
         until("there is a record", || {
@@ -155,7 +158,8 @@ fn fifty_damages_are_told_and_mended() {
         };
         std::fs::write(path, &bytes).unwrap();
         let unsound = transfergrid::store::Checkpoint::read(path).is_err();
-        // Those who only read say what they can read, and do not fall over (`run` looks for panics).
+        // Commands that only read report what they can read and do not crash (`run` checks for
+        // panics).
         for command in ["status", "report"] {
             let seen = run(program().arg(command).arg(out.join("small")));
             assert!(matches!(seen.code, Some(0)), "{what}: {command} {}", seen.stderr);
@@ -168,7 +172,8 @@ fn fifty_damages_are_told_and_mended() {
             assert!(done.stderr.contains("is damaged") && done.stderr.contains("set aside"), "{what}: {}", done.stderr);
         }
         told += usize::from(["damaged", "left out", "left no name", "is taken over"].iter().any(|word| done.stderr.contains(word)));
-        // A record line that was damaged stays where it is and is left out; what counts is read here as the program reads it.
+        // A damaged record line stays in the file and is skipped. The results are therefore read
+        // here in the same way as by the program.
         assert_eq!(results(&out, "small"), expected.1, "{what}");
         std::fs::remove_dir_all(&out).unwrap();
     }
@@ -191,7 +196,7 @@ fn fifty_races_for_one_shard() {
         let mut first = start();
         std::thread::sleep(random.up_to(Duration::from_millis(20)));
         let mut second = start();
-        // In every other race one of the two dies on the way.
+        // In every other race one of the two is killed while it runs.
         if race % 2 == 1 {
             std::thread::sleep(random.up_to(Duration::from_millis(120)));
             if random.below(2) == 0 { &mut first } else { &mut second }.kill().unwrap();
@@ -205,7 +210,7 @@ fn fifty_races_for_one_shard() {
     }
 }
 
-/// Runs a line of bash as root of a mount namespace of its own.
+/// Runs a line of bash as root in its own mount namespace.
 fn with_mounts(line: &str) -> Done {
     let mut command = Command::new("unshare");
     command
@@ -230,7 +235,8 @@ fn a_full_disk_ends_the_sweep_with_a_message_and_loses_nothing() {
         for path in [&small, &out] {
             std::fs::create_dir_all(path).unwrap();
         }
-        // The check before the start is passed over by filling the disk after it: a file takes all but a few kilobytes.
+        // The disk is filled after the check at the start, so that the check passes. A file takes
+        // all but a few kilobytes.
         let line = format!(
             "mount -t tmpfs -o size=80m none {disk}; mkdir {disk}/logs; \
              ( while [[ ! -e {disk}/logs/small/records/main.jsonl ]]; do sleep 0.005; done; \
@@ -273,7 +279,7 @@ fn a_read_only_folder_is_refused_with_a_message() {
         )
     };
     std::fs::create_dir(&out).unwrap();
-    // Nothing there yet; then a finished study, and half of one.
+    // First an empty folder, then a finished study, then one that is half done.
     let empty = with_mounts(&sweep_line(""));
     assert_eq!(empty.code, Some(1), "{}", empty.stderr);
     assert!(empty.stderr.contains("cannot make the folder") && empty.stderr.contains("Read-only file system"), "{}", empty.stderr);
@@ -281,7 +287,7 @@ fn a_read_only_folder_is_refused_with_a_message() {
     let half = with_mounts(&sweep_line("--shard 1/2"));
     assert_eq!(half.code, Some(1), "{}", half.stderr);
     assert!(half.stderr.contains("Read-only file system"), "{}", half.stderr);
-    // To look is allowed.
+    // Reading is allowed.
     let look = with_mounts(&format!(
         "mount --bind {0} {0}; mount -o remount,bind,ro {0}; {1} status {0}/small",
         out.display(),
@@ -291,7 +297,8 @@ fn a_read_only_folder_is_refused_with_a_message() {
     assert!(look.stdout.contains("shard 1/2"), "{}", look.stdout);
 }
 
-/// How long a sweep takes to stop, from the signal to its end; told, and far below what schedulers allow.
+/// How long a sweep takes to stop, from the signal to its end. The time is printed; it is far below
+/// what schedulers allow.
 #[test]
 #[ignore = "minutes: make test-faults"]
 #[cfg(feature = "torch")]
@@ -316,7 +323,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
         signal(kind, child.id());
         let told = Instant::now();
         if *kind != "-INT" {
-            signal(kind, child.id()); // the same again changes nothing
+            signal(kind, child.id()); // repeating the same signal changes nothing
         }
         assert_eq!(child.wait().unwrap().code(), Some(75), "{kind}");
         waits.push(told.elapsed().as_secs_f64());
@@ -326,7 +333,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
     assert!(waits[11] < 5.0, "{waits:?}");
 }
 
-/// A sweep under a limit on its address space, if any; with the most that it used, in bytes.
+/// Runs a sweep with an optional limit on its address space. Returns also its peak memory in bytes.
 #[cfg(feature = "torch")]
 fn within(command: &mut Command, limit: Option<u64>) -> (Done, u64) {
     use std::os::unix::process::CommandExt;
@@ -351,7 +358,7 @@ fn within(command: &mut Command, limit: Option<u64>) -> (Done, u64) {
     (Done { code: done.status.code(), stdout: String::new(), stderr: String::from_utf8_lossy(&done.stderr).into() }, most)
 }
 
-/// libtorch's own words when memory is short, not the mock engine's.
+/// Uses libtorch's own out-of-memory error, not that of the mock engine.
 #[test]
 #[ignore = "minutes: make test-faults"]
 #[cfg(feature = "torch")]

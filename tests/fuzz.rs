@@ -1,7 +1,9 @@
-//! Readers under mutated input: a message or a result, never a panic, never memory out of proportion.
+//! Readers with mutated input: each returns an error message or a result, never panics, and never
+//! uses disproportionate memory.
 //!
-//! Each test starts from valid files and applies mutations that proptest draws; the seed of each round is its number, so a run can be
-//! repeated. TRANSFERGRID_FUZZ_SECONDS says for how long (default 3); what once failed stays in `SAVED`.
+//! Each test starts from valid files and applies mutations from proptest. The seed of a round is
+//! its number, so that a run can be repeated. TRANSFERGRID_FUZZ_SECONDS is the duration (default
+//! 3). Inputs that once failed are kept in `SAVED`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -17,15 +19,17 @@ use transfergrid::plan::Plan;
 use transfergrid::store::{Checkpoint, Folder, Records};
 
 thread_local! {
-    /// Bytes that this thread has asked for, and not given back, since the count was set to 0; and the most of it.
+    /// Bytes that this thread has allocated and not freed since the count was set to 0, and their
+    /// maximum.
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Counts what each thread holds.
+/// An allocator that counts the bytes of each thread.
 struct Counting;
 
-// SAFETY: hands everything on to the system's allocator; the counters are plain thread-locals without destructors.
+// SAFETY: forwards every call to the system's allocator. The counters are plain thread-locals
+// without destructors.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let live = LIVE.with(|live| live.replace(live.get() + layout.size() as isize)) + layout.size() as isize;
@@ -42,7 +46,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The most memory that reading something may take, in bytes.
+/// The peak memory of `read` in bytes.
 fn peak_of(read: impl FnOnce()) -> usize {
     LIVE.with(|live| live.set(0));
     PEAK.with(|peak| peak.set(0));
@@ -55,10 +59,10 @@ enum Mutation {
     Flip(usize, u8),
     Cut(usize),
     Remove(usize, usize),
-    /// Of a part of the file, to another place.
+    /// Copies a part of the file to another position.
     Copy(usize, usize, usize),
     Insert(usize, Vec<u8>),
-    /// One of the words that mean something to the reader.
+    /// Inserts a word that has a meaning for the reader.
     Word(usize, usize),
 }
 
@@ -98,7 +102,7 @@ fn mutate(seed: &[u8], mutations: &[Mutation], words: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// For as long as asked, rounds of 64 cases each.
+/// Runs rounds of 64 cases each for the requested time.
 fn fuzz(seeds: &[Vec<u8>], words: &[&str], most: usize, read: impl Fn(&[u8])) {
     let seconds = std::env::var("TRANSFERGRID_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     let (start, mut cases) = (Instant::now(), 0);
@@ -127,7 +131,7 @@ fn fuzz(seeds: &[Vec<u8>], words: &[&str], most: usize, read: impl Fn(&[u8])) {
     }
 }
 
-/// A file in memory, written anew for each case.
+/// A file in memory that is rewritten for each case.
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -143,7 +147,7 @@ impl Place {
     }
 }
 
-/// Studies that once made the reader panic, hang or take memory.
+/// Studies that once made the reader panic, hang or use too much memory.
 const SAVED: [&str; 4] = [
     "name: a\ndata: digits\nseeds: 18446744073709551615\nlambda0: 0\nlambda1: 0\n",
     "name: a\ndata: digits\nlambda0: {log: {from: 1, to: 2, points: 9000000000000000000}}\nlambda1: 0\n",
@@ -155,7 +159,7 @@ fn read_study(place: &Place, bytes: &[u8]) {
     let path = place.put("study.yaml", bytes);
     if let Ok(study) = Study::load(&path, &Overrides::default()) {
         let _ = study.to_yaml();
-        // What a study asks for may be large; that it is refused or counted is enough.
+        // A study may describe a very large plan. It is enough that the plan is refused or counted.
         let combinations: f64 = study.axes.iter().map(|axis| axis.values.len() as f64).product::<f64>() * study.seeds.len() as f64;
         if study.kind == StudyKind::Network && combinations < 200.0 {
             let _ = Plan::new(&study);
@@ -237,7 +241,7 @@ fn idx() {
 #[test]
 fn cifar() {
     let place = Place::new();
-    // An archive with short batches, and one whole batch whose labels are mutated.
+    // An archive with short batches, and a complete batch whose labels are mutated.
     let mut archive = tar::Builder::new(vec![]);
     for name in ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"] {
         let mut header = tar::Header::new_gnu();
@@ -248,7 +252,8 @@ fn cifar() {
     let plain = archive.into_inner().unwrap();
     let packed = gzip(&plain);
     fuzz(&[packed, plain.clone()], &["ustar", "data_batch_3.bin", "../", "\u{0}\u{0}\u{0}"], 1 << 20, |bytes| {
-        // Packed anew, so that mutations reach the archive behind the checksum of the packing.
+        // Compressed again after the mutation, so that the checksum is valid and the mutation
+        // reaches the archive's reader.
         for packed in [bytes.to_vec(), gzip(bytes)] {
             let path = place.put("cifar-10-binary.tar.gz", &packed);
             assert!(data::read_cifar10(&path).is_err(), "three short batches are no data set");
@@ -306,7 +311,7 @@ fn tables() {
         "nan",
         "1e400",
     ];
-    // Found by ten minutes of this: a header that says it is 16 MB long.
+    // Found by ten minutes of this test: a header that claims a length of 16 MB.
     let mut long = b"\x93NUMPY\x03\x00\x00\x00\x00\x01".to_vec();
     long.extend(b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n");
     let path = place.put("a.npy", &long);

@@ -1,7 +1,8 @@
-//! `launch slurm` on a real Slurm of two nodes: submitted, disturbed, and the same records in the end.
+//! `launch slurm` on a real Slurm with two nodes. Jobs are submitted and disturbed, and end with
+//! the same records.
 //!
-//! Needs a cluster whose nodes `n1` and `n2` are this machine's, and SLURM_CONF; without it the tests do nothing, but in CI they fail.
-//! Minutes long: `make test-faults`.
+//! The tests need a cluster whose nodes `n1` and `n2` are on this machine, and SLURM_CONF. Without
+//! it they do nothing, except in CI, where they fail. They take minutes: run `make test-faults`.
 #![cfg(feature = "torch")]
 
 mod common;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use common::*;
 
-/// False where there is no Slurm.
+/// Whether Slurm is available.
 fn slurm_is_here() -> bool {
     if std::env::var_os("SLURM_CONF").is_some() {
         return true;
@@ -29,7 +30,7 @@ fn slurm(program: &str, args: &[&str]) -> String {
     done.stdout
 }
 
-/// Jobs that have not ended: (number, state).
+/// Jobs that have not ended, as (ID, state).
 fn queue() -> Vec<(String, String)> {
     let text = slurm("squeue", &["--noheader", "--array", "--format=%i %T"]);
     text.lines().filter_map(|line| line.split_once(' ')).map(|(id, state)| (id.to_string(), state.to_string())).collect()
@@ -41,7 +42,7 @@ fn until(seconds: u64, what: &str, mut holds: impl FnMut() -> bool) {
         what,
         || format!("{:?}", queue()),
         || {
-            // Slurm's programs are not asked without a pause.
+            // A pause between two calls of Slurm's programs.
             std::thread::sleep(Duration::from_millis(200));
             holds()
         },
@@ -52,7 +53,7 @@ fn is_running(task: &str) -> bool {
     queue().iter().any(|(id, state)| id == task && state == "RUNNING")
 }
 
-/// Submits a study; gives the array's number.
+/// Submits a study and returns the ID of the job array.
 fn launch(study: &Path, out: &Path, more: &[&str]) -> String {
     let mut command = program();
     command.args(["launch", "slurm"]).arg(study).arg("--out").arg(out);
@@ -74,7 +75,7 @@ fn logs(out: &Path) -> String {
     logs.map(|path| format!("== {}\n{}", path.display(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Processes of this study's shard that are alive.
+/// Running processes of one shard of this study.
 fn processes(out: &Path, shard: usize) -> Vec<String> {
     let lease = std::fs::read_dir(out.join(format!("small/leases/shard-{shard}-of-4"))).into_iter().flatten();
     let text = lease.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok());
@@ -83,15 +84,15 @@ fn processes(out: &Path, shard: usize) -> Vec<String> {
     processes.filter(|process| Path::new("/proc").join(process).exists()).collect()
 }
 
-/// Kills a shard's process outright. Slurm may tell a task of its time limit a minute early, so the process may be about to end by itself:
-/// then the next one is killed.
+/// Kills a shard's process with SIGKILL. Slurm may signal a task's time limit a minute early, so
+/// that the process may be about to end by itself. In that case the next process is killed.
 fn kill(out: &Path, shard: usize, log: &str) {
     let path = out.join("small/launch").join(log);
     let ends = |code: &str| std::fs::read_to_string(&path).unwrap_or_default().matches(&format!("ends with {code}")).count();
     until(300, "a process is killed outright", || {
         let before = ends("");
         for process in processes(out, shard) {
-            // Nothing is killed where the process has ended since.
+            // This has no effect if the process has ended in the meantime.
             run(Command::new("kill").args(["-KILL", &process]));
             until(60, "the script tells of its process's end", || ends("") > before);
         }
@@ -142,7 +143,7 @@ fn disturbed_in_every_way_and_the_same_in_the_end() {
     }
     let folder = tempfile::tempdir().unwrap();
     let (one, four) = (folder.path().join("one"), folder.path().join("four"));
-    // A shard takes longer than the time limit of one minute, less three quarters of a minute's notice.
+    // A shard takes longer than its time limit of one minute minus the 45 seconds of notice.
     let longer = SMALL.replace("epochs: 3", "epochs: 4").replace("epochs: 4", "epochs: 3000");
     let text = longer.replace("hidden: [16]", "hidden: [64]").replace("seeds: 2", "seeds: 4");
     let study = write(folder.path(), "small.yaml", &text);
@@ -151,18 +152,19 @@ fn disturbed_in_every_way_and_the_same_in_the_end() {
     let task = |index: usize| format!("{array}_{index}");
 
     until(60, "two tasks work", || (0..2).all(|shard| !processes(&four, shard).is_empty()));
-    // Killed outright: the script has it requeued.
+    // Killed with SIGKILL: the script requeues it.
     kill(&four, 0, &format!("{}.log", task(0)));
-    // Requeued by hand, which Slurm refuses between two runs of a task.
+    // Requeued with `scontrol`, which Slurm refuses between two runs of a task.
     until(300, "a running task is requeued by hand", || {
         is_running(&task(1)) && run(Command::new("scontrol").args(["requeue", &task(1)])).code == Some(0)
     });
-    // A node that goes down under a task: Slurm requeues it.
+    // A node goes down while it runs a task: Slurm requeues the task.
     until(120, "another task works", || (0..4).any(|index| is_running(&task(index))));
     std::thread::sleep(Duration::from_secs(6));
     slurm("scontrol", &["update", "nodename=n2", "state=down", "reason=test"]);
     std::thread::sleep(Duration::from_secs(8));
-    // It may have come back by itself, which Slurm then calls an invalid state.
+    // An error is ignored: the node may have recovered by itself, and Slurm then reports an invalid
+    // state.
     run(Command::new("scontrol").args(["update", "nodename=n2", "state=resume"]));
     until(900, "all tasks and the report end", || queue().is_empty());
 
@@ -170,7 +172,8 @@ fn disturbed_in_every_way_and_the_same_in_the_end() {
     assert!(logs.contains("ends with 137"), "a kill: {logs}");
     assert!(logs.matches("interrupted: ").count() >= 2 && logs.matches("ends with 75").count() >= 2, "time limits and requeues: {logs}");
     assert!(logs.contains("stages are done already and kept"), "{logs}");
-    // What one task does to itself does nothing to the others: a task that has ended is not started again.
+    // What one task does to itself has no effect on the others: a task that has ended is not
+    // started again.
     for part in logs.split("== ").filter(|part| part.contains("ends with 0\n")) {
         assert!(part.trim_end().ends_with("ends with 0"), "a task that was done has been started again: {part}");
     }

@@ -1,5 +1,5 @@
-//! Panics that are caught. libtorch's errors arrive as panics of tch's plain methods: they become errors in libtorch's own words, and print nothing
-//! by themselves.
+//! Catches panics and converts them to errors. libtorch's errors arrive as panics of tch's plain
+//! methods. They become errors with libtorch's own message. A caught panic prints nothing.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{catch_unwind, set_hook, take_hook, AssertUnwindSafe};
@@ -10,17 +10,18 @@ use anyhow::{anyhow, Result};
 thread_local! {
     /// Whether this thread's panics are caught.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
-    /// Where the last one of them was.
+    /// Location of the last caught panic.
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// How tch's plain methods begin their panics.
+/// How the panics of tch's plain methods begin.
 const TCH: &str = "called `Result::unwrap()` on an `Err` value: Torch(\"";
 
-/// Letters of an error's words that are kept.
+/// Maximal number of characters of an error message that are kept.
 const LONGEST: usize = 2000;
 
-/// Runs what may panic. The error has the panic's words and, unless it is libtorch's, its place in the sources.
+/// Runs code that may panic. The error has the panic's message and its source location; errors of
+/// libtorch have no location.
 pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -43,7 +44,8 @@ pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
     })
 }
 
-/// The words of an error of libtorch's without its C++ stack, also where tch has quoted them; other texts as they are, if not too long.
+/// A libtorch error message without its C++ stack, also if tch has quoted it. Other texts are only
+/// shortened to the maximal length.
 pub fn plain(text: &str) -> String {
     let unquoted = text.strip_prefix(TCH).map(|quoted| unescaped(quoted.strip_suffix("\")").unwrap_or(quoted)));
     let text = unquoted.as_deref().unwrap_or(text);
@@ -51,7 +53,7 @@ pub fn plain(text: &str) -> String {
     text[..stack.unwrap_or(text.len())].trim_end().chars().take(LONGEST).collect()
 }
 
-/// The reverse of what `Debug` does to a text, but for letters written as numbers.
+/// Undoes the escapes that `Debug` writes in a text, except for characters written as numbers.
 fn unescaped(quoted: &str) -> String {
     let mut letters = quoted.chars();
     let mut text = String::with_capacity(quoted.len());
@@ -84,7 +86,7 @@ mod tests {
         assert_eq!(plain(&format!("called `Result::unwrap()` on an `Err` value: {:?}", Torch(words.into()))), words);
     }
 
-    /// As tch's error shows itself.
+    /// Has the same `Debug` text as tch's error.
     #[derive(Debug)]
     struct Torch(#[allow(dead_code)] String);
 

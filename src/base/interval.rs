@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// z of a standard normal 95% interval.
 pub const Z95: f64 = 1.959_963_984_540_054;
 
-/// An estimate with its 95% interval. `range` is none where there are fewer than two values, or
-/// where they say nothing. A bound may be infinite.
+/// An estimate with its 95% interval. `range` is none if there are fewer than two values, or if the
+/// values do not determine an interval. A bound may be infinite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     pub estimate: f64,
@@ -14,37 +14,38 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Without its interval where that holds values outside of `low` to `high`.
+    /// Drops the interval if it contains values outside of `low` to `high`.
     pub fn within(self, low: f64, high: f64) -> Interval {
         Interval { range: self.range.filter(|range| range.0 >= low && range.1 <= high), ..self }
     }
 
-    /// An increasing function of the estimate and of both bounds.
+    /// Applies an increasing function to the estimate and to both bounds.
     pub fn map(self, f: impl Fn(f64) -> f64) -> Interval {
         Interval { estimate: f(self.estimate), range: self.range.map(|(low, high)| (f(low), f(high))) }
     }
 
-    /// Both bounds, infinite ones too; NaN without an interval.
+    /// Both bounds, which may be infinite. NaN without an interval.
     pub fn bounds(&self) -> (f64, f64) {
         self.range.unwrap_or((f64::NAN, f64::NAN))
     }
 
-    /// The lower bound; none without an interval, or where it is infinite.
+    /// The lower bound. None without an interval, or if it is infinite.
     pub fn low(&self) -> Option<f64> {
         self.range.map(|range| range.0).filter(|low| low.is_finite())
     }
 
-    /// The upper bound; none without an interval, or where it is infinite.
+    /// The upper bound. None without an interval, or if it is infinite.
     pub fn high(&self) -> Option<f64> {
         self.range.map(|range| range.1).filter(|high| high.is_finite())
     }
 
-    /// Whether the interval, which may be infinite, holds a value; no without an interval.
+    /// Whether the interval, which may be infinite, contains a value. False without an interval.
     pub fn contains(&self, value: f64) -> bool {
         self.range.is_some_and(|(low, high)| low <= value && value <= high)
     }
 
-    /// Whether the interval holds a value; none where it lacks a bound, and so says nothing.
+    /// Whether the interval contains a value. None if a bound is missing or infinite, since nothing
+    /// is decided then.
     pub fn holds(&self, value: f64) -> Option<bool> {
         Some(self.low()? <= value && value <= self.high()?)
     }
@@ -60,7 +61,7 @@ impl Interval {
     }
 }
 
-/// How an interval stands in records: numbers that do not exist or are infinite are null.
+/// An interval as stored in records: missing and infinite numbers are null.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     estimate: Option<f64>,

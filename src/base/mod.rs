@@ -1,4 +1,4 @@
-//! Helpers that every other module may use. They import nothing else of the crate.
+//! Helpers that every other module may use. They import nothing else from the crate.
 
 pub mod catch_panic;
 pub mod hex;

@@ -1,11 +1,12 @@
-//! How numbers are written: settings exactly, computed numbers rounded first.
+//! Formats numbers. Settings are written exactly, computed numbers are rounded first.
 
-/// The number nearest to `value` with so many significant digits.
+/// The number nearest to `value` with `digits` significant digits.
 pub fn significant(value: f64, digits: usize) -> f64 {
     format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value)
 }
 
-/// The largest value of six digits that is not above: a bound that can be typed.
+/// The largest number with six significant digits that is not above `value`: a bound short enough
+/// to type.
 pub fn round_down(value: f64) -> f64 {
     let near = significant(value, 6);
     if near <= value || !value.is_finite() {
@@ -16,9 +17,9 @@ pub fn round_down(value: f64) -> f64 {
     significant(near - unit, 6)
 }
 
-/// A number in the fewest digits that give it again, scientific where that is shorter; infinity is
-/// `inf` (in a study file: `.inf`). A setting is printed by this and nothing else. What was
-/// computed is rounded first: [`significant`].
+/// A number in the fewest digits that give the same number again, scientific outside of 0.001 to
+/// 1e6. Infinity is `inf` (in a study file: `.inf`). Settings are always printed with this
+/// function. Computed numbers are rounded first: see [`significant`].
 pub fn number(value: f64) -> String {
     if value.is_nan() {
         return "nan".into();

@@ -1,14 +1,15 @@
-//! The one writer of messages to stderr.
+//! The only module that writes messages to stderr.
 
 use std::io::Write;
 
-/// A line to stderr; a terminal that has gone is no reason to stop (`eprintln!` would panic).
+/// Prints a message to stderr. Ignores errors such as a closed terminal, where `eprintln!` would
+/// panic.
 pub fn print_error(message: &str) {
     let lines: Vec<String> = message.lines().map(shortened).collect();
     let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
 }
 
-/// A line of a message, without its middle where nobody would read it to its end.
+/// Leaves out the middle of a line that is too long to be read.
 fn shortened(line: &str) -> String {
     const HEAD: usize = 1500;
     const TAIL: usize = 300;

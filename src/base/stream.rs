@@ -1,5 +1,6 @@
-//! Named streams of random numbers. Every random number of a study comes from one of these: a pure function of
-//! (name, seed, epoch), the same on every platform, for every pack size, worker count and resume point.
+//! Named streams of random numbers. Every random number of a study comes from one of these. A
+//! stream is a pure function of (name, seed, epoch). It is the same on every platform, for every
+//! pack size, worker count and resume point.
 
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +11,8 @@ use sha2::{Digest, Sha256};
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
-    /// The stream called `name` of this seed. `epoch` tells apart the passes of a stream that is drawn anew each epoch.
+    /// The stream with this name and seed. `epoch` distinguishes the passes of a stream that is
+    /// drawn anew each epoch.
     pub fn new(name: &str, seed: u64, epoch: u64) -> Stream {
         let hash = Sha256::new()
             .chain_update("transfergrid/1/")
@@ -36,7 +38,7 @@ impl Stream {
         }
     }
 
-    /// Fills with 0 with probability `p` (to 32 bits), else with 1/(1 − p).
+    /// Fills `out` with 0 with probability `p` (to 32 bits), else with 1/(1 − p).
     pub fn dropout(&mut self, p: f64, out: &mut [f32]) {
         let (limit, kept) = ((p * 2f64.powi(32)) as u64, (1.0 / (1.0 - p)) as f32);
         out.iter_mut().for_each(|value| *value = if u64::from(self.0.next_u32()) < limit { 0.0 } else { kept });
@@ -69,7 +71,7 @@ mod tests {
 
     #[test]
     fn first_numbers_never_change() {
-        // Golden: results in papers depend on these staying as they are.
+        // Golden values: results in papers depend on them, so they must not change.
         let mut stream = Stream::new("golden", 7, 0);
         assert_eq!((stream.below(1000), stream.below(1000), stream.below(1000)), (GOLDEN.0, GOLDEN.1, GOLDEN.2));
     }
@@ -80,7 +82,7 @@ mod tests {
         let mut stream = Stream::new("test", 0, 0);
         let mut counts = [0; 5];
         (0..50_000).for_each(|_| counts[stream.below(5) as usize] += 1);
-        // 10,000 expected each, standard deviation 89.
+        // Expected: 10,000 each, with standard deviation 89.
         assert!(counts.iter().all(|&c| (9_600..10_400).contains(&c)), "{counts:?}");
         let mut items: Vec<u32> = (0..100).collect();
         stream.shuffle(&mut items);

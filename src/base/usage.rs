@@ -1,6 +1,6 @@
-//! Mistakes of the caller.
+//! Errors in how the program is called.
 
-/// A mistake in flags or environment. Exit code 2.
+/// An error in flags or environment variables. Exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}\n  hint: {hint}")]
 pub struct UsageError {

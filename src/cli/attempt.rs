@@ -1,8 +1,8 @@
-//! How often the pod of a Kubernetes index was killed without saving anything.
+//! Counts how often the pod of a Kubernetes index was killed without saving anything.
 //!
-//! Kubernetes counts all failed pods of an index. So kills (137) are ignored by the Job's policy
-//! and counted here, by the next pod, as long as nothing has been saved since the last one. An
-//! error of a pod that has saved something ends as an interruption (75).
+//! Kubernetes counts all failed pods of an index. The Job's policy therefore ignores kills (exit
+//! code 137). The next pod counts them, as long as nothing has been saved since the last kill. If a
+//! pod fails after it has saved something, it exits as interrupted (75).
 
 use std::path::PathBuf;
 
@@ -13,24 +13,24 @@ use crate::base::hex::hex;
 use crate::base::stderr::print_error;
 use crate::store::{remove, write_atomic, Folder, Records};
 
-/// Kills without progress after which an index is given up.
+/// Number of kills without progress after which the shard is not started again.
 const MOST: usize = 3;
 
-/// One attempt at a shard; ends when it is dropped.
+/// One attempt at a shard. It ends when this value is dropped.
 pub struct Attempt {
     folder: Folder,
     writer: String,
-    /// A file that exists while the shard runs. The next attempt finds it where this one was
-    /// killed.
+    /// A file that exists while the shard runs. If the shard is killed, the file remains and the
+    /// next attempt finds it.
     alive: PathBuf,
     at_start: String,
 }
 
 impl Attempt {
-    /// None where this is no pod of an Indexed Job.
+    /// None if this process is not a pod of an Indexed Job.
     ///
     /// # Errors
-    /// It has died too often without saving anything, or the folder cannot be written.
+    /// The shard was killed too often without saving anything, or the folder cannot be written.
     pub fn begin(folder: &Folder, writer: &str) -> Result<Option<Attempt>> {
         if std::env::var_os("JOB_COMPLETION_INDEX").is_none() {
             return Ok(None);
@@ -45,7 +45,7 @@ impl Attempt {
             let idle = lines.lines().rev().take_while(|line| **line == *now).count();
             if idle >= MOST {
                 remove(&alive)?;
-                remove(&deaths)?; // a start by hand counts from 0
+                remove(&deaths)?; // a manual restart counts from 0
                 bail!("{writer} was killed {idle} times since it last saved a result, a model or a snapshot\n  hint: does it need more memory? see `kubectl describe pod`");
             }
             print_error(&format!("{writer} was killed before; going on from what it saved"));
@@ -54,7 +54,7 @@ impl Attempt {
         Ok(Some(Attempt { folder: folder.clone(), writer: writer.into(), alive, at_start: now }))
     }
 
-    /// Whether something was saved in this attempt.
+    /// Whether anything was saved in this attempt.
     pub fn has_progressed(&self) -> bool {
         kept(&self.folder, &self.writer).is_ok_and(|now| now != self.at_start)
     }
@@ -62,11 +62,11 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let _ = remove(&self.alive); // if it stays, this end counts as a kill
+        let _ = remove(&self.alive); // if the file remains, this exit counts as a kill
     }
 }
 
-/// The final results of a shard, and a digest of its models and snapshots.
+/// The number of a shard's final results, and a digest of its models and snapshots.
 fn kept(folder: &Folder, writer: &str) -> Result<String> {
     let mut saved = Sha256::new();
     for path in folder.all_saved(writer) {

@@ -1,4 +1,4 @@
-//! `bench`: how fast this machine trains a study, and what stands between that and the hardware.
+//! `bench`: measures how fast this machine trains a study, and what limits the speed.
 
 use std::path::PathBuf;
 
@@ -18,31 +18,33 @@ Examples:
   transfergrid bench experiments/mnist.yaml --packs 1,4,16,64 --json
   transfergrid bench experiments/cifar10.yaml --device cuda:0 --set precision=bf16";
 
-/// Measure training: images a second, pack size, where the time goes, distance to the hardware's floor. Trains for some seconds, keeps no results
+/// Measure training speed: images per second, pack size, where the time goes, and the distance to
+/// the hardware's limit. Trains for a few seconds and keeps no results
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BenchArgs {
     #[command(flatten)]
     study: StudyArgs,
-    /// auto (CUDA where there is any), cpu, cuda:N, or several: cuda:0,cuda:1
+    /// auto (CUDA if available), cpu, cuda:N, or several: cuda:0,cuda:1
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Packs trained at a time [default: one per core on CPU, one per device on CUDA]
+    /// Packs trained in parallel [default: one per core on CPU, one per device on CUDA]
     #[arg(long, value_name = "N", value_parser = super::sweep::at_least_one)]
     workers: Option<usize>,
-    /// Models in one graph [default: 1 on CPU; on CUDA as many as is fastest, measured]
+    /// Models in one graph [default: 1 on CPU; on CUDA the fastest number, measured first]
     #[arg(long, value_name = "K", value_parser = super::sweep::at_least_one)]
     pack: Option<usize>,
     /// Other pack sizes to try
     #[arg(long, value_name = "K,K…", value_delimiter = ',', value_parser = super::sweep::at_least_one)]
     packs: Vec<usize>,
-    /// Seconds of training for each number
+    /// Seconds of training for each measurement
     #[arg(long, default_value_t = 3.0, value_name = "S", value_parser = some_seconds)]
     seconds: f64,
-    /// The study's folder, for what is measured of the device once (calibration.json), is in this one
+    /// Folder that contains the study's folder, in which measurements of the device
+    /// (calibration.json) are kept
     #[arg(long, default_value = "logs", value_name = "FOLDER")]
     out: PathBuf,
-    /// Look for data sets here first
+    /// Search for data sets in this folder first
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Print JSON
@@ -117,7 +119,7 @@ fn section(t: &BatchingBenchmark) -> String {
     out
 }
 
-/// `12.3 k`, `4.56 M`.
+/// A number with an SI prefix, for example `12.3 k` or `4.56 M`.
 fn si(x: f64) -> String {
     for (unit, name) in [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")] {
         if x >= unit {

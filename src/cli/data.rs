@@ -1,4 +1,4 @@
-//! `data`: what data sets are here, bring them, check them.
+//! `data`: lists, downloads and verifies data sets.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -28,27 +28,27 @@ Examples:
 pub struct DataArgs {
     #[command(subcommand)]
     command: DataCommand,
-    /// Look (and download) here before TRANSFERGRID_DATA and data/
+    /// Search (and download to) this folder before TRANSFERGRID_DATA and data/
     #[arg(long, value_name = "FOLDER", global = true)]
     data: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum DataCommand {
-    /// Which data sets there are, and where they were found
+    /// List the data sets and where they were found
     List,
-    /// Download data sets; goes on where an earlier download broke off
+    /// Download data sets; resumes an interrupted download
     Fetch {
         /// digits, mnist, cifar10, cifar100 (also brings cifar100-coarse), newsgroups
         #[arg(required = true)]
         names: Vec<String>,
-        /// Ask this server first; the file's name is appended
+        /// Try this server first; the file's name is appended
         #[arg(long, value_name = "URL")]
         mirror: Option<String>,
     },
     /// Compare files with the published checksums
     Verify {
-        /// All that are here, unless named
+        /// Data sets to verify [default: all that were found]
         names: Vec<String>,
     },
 }
@@ -91,7 +91,8 @@ impl DataArgs {
                     } else if verify(name, &roots).is_ok_and(|found| found == Verification::Right) {
                         print(&format!("{}: already here and right\n", name.as_str()));
                     } else {
-                        // What fails does not keep the others away; the last failure is the program's.
+                        // A failed download does not stop the others. Earlier errors are printed;
+                        // the last one is returned.
                         if let Err(error) = sources.iter().try_for_each(|source| fetch_one(source, &folder)) {
                             failed.replace(error).into_iter().for_each(|earlier| print_error(&format!("error: {earlier:#}")));
                         }
@@ -136,7 +137,7 @@ impl DataArgs {
     }
 }
 
-/// All of a few names; of many the first three and the last.
+/// All names if there are few; otherwise the first three and the last.
 fn some(names: &[&str]) -> String {
     match names {
         [a, b, c, .., last] if names.len() > 10 => format!("{a} {b} {c} … {last} ({})", names.len()),
@@ -148,7 +149,7 @@ fn fetch_one(source: &Download, folder: &std::path::Path) -> Result<()> {
     let name = source.path.display().to_string();
     let bar = std::io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::no_length();
-        // The template is a constant; were it wrong, indicatif's own style would show.
+        // The template is a constant. If it were invalid, indicatif's default style would be used.
         if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
             bar.set_style(style);
         }

@@ -1,4 +1,4 @@
-//! `doctor`: what this machine and this build can do.
+//! `doctor`: shows what this machine and this build support.
 
 use std::path::PathBuf;
 
@@ -16,10 +16,10 @@ use crate::store::{commit, free_bytes, program};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  transfergrid doctor --json")]
 pub struct DoctorArgs {
-    /// Look for data sets here first
+    /// Search for data sets in this folder first
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// The folder of results whose disk is looked at
+    /// Results folder whose disk is checked
     #[arg(long, default_value = "logs", value_name = "FOLDER")]
     out: PathBuf,
     /// Print JSON

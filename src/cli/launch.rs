@@ -1,4 +1,5 @@
-//! `launch`: writes what a scheduler needs to run a study in shards, and submits it.
+//! `launch`: writes the scripts or manifests that a scheduler needs to run a study in shards, and
+//! submits Slurm jobs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ Examples:
 
 docs/cluster.md walks through both.";
 
-/// How long `scontrol` may take to answer.
+/// Longest time to wait for an answer of `scontrol`.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// Run a study in shards on a cluster: a Slurm job array, or a Kubernetes Indexed Job
@@ -42,28 +43,28 @@ pub struct LaunchArgs {
 enum Scheduler {
     Slurm(Box<SlurmArgs>),
     Kubernetes(Box<KubernetesArgs>),
-    /// Print the template of the Slurm script, to be changed and given to --template
+    /// Print the template of the Slurm script, to be edited and passed to --template
     Template,
 }
 
-/// What both ask.
+/// Arguments of both schedulers.
 #[derive(Debug, Args)]
 struct Common {
     #[command(flatten)]
     study: StudyArgs,
-    /// Parts of the study; each is a task of its own
+    /// Number of parts of the study; each part is a separate task
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     shards: u32,
-    /// Passed on to `sweep`: cpu, cuda:0, … [default: all GPUs that are asked for, else auto]
+    /// Passed to `sweep`: cpu, cuda:0, … [default: all requested GPUs, else auto]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// Passed on to `sweep`
+    /// Passed to `sweep`
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
-    /// Passed on to `sweep`
+    /// Passed to `sweep`
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
-    /// One more word for `sweep`; may be repeated
+    /// Another argument for `sweep`; may be repeated
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     sweep_arg: Vec<String>,
 }
@@ -77,13 +78,15 @@ struct Common {
 struct SlurmArgs {
     #[command(flatten)]
     common: Common,
-    /// Time limit of a task, as sbatch takes it; what is not done by then goes on in the next round
+    /// Time limit of a task, in sbatch's format; unfinished work continues in the next run of the
+    /// task
     #[arg(long, value_name = "TIME", value_parser = slurm::limit)]
     time: String,
-    /// Results go to a folder of the study's name in this one; all nodes must see it
+    /// Results are written to a subfolder with the study's name; all nodes must be able to access
+    /// it
     #[arg(long, default_value = "logs", value_name = "FOLDER")]
     out: PathBuf,
-    /// Look for data sets here
+    /// Search for data sets in this folder
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     #[arg(long, help = "As of sbatch")]
@@ -103,25 +106,25 @@ struct SlurmArgs {
     /// Any other option of sbatch, e.g. --sbatch=--exclusive; may be repeated
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     sbatch: Vec<String>,
-    /// Tasks at a time
+    /// Tasks that run in parallel
     #[arg(long, alias = "at-a-time", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_parallel: Option<u32>,
-    /// Seconds before the time limit at which tasks are told to save and stop
+    /// Seconds before the time limit at which tasks are signalled to save and stop
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=3600))]
     notice: u64,
-    /// Run the program in a container of --image
+    /// Run the program in a container made from --image
     #[arg(long, value_enum, default_value_t = container::ContainerRuntime::None, value_name = "ENGINE")]
     container: container::ContainerRuntime,
-    /// The image: a name, file or folder, as the container engine wants it
+    /// The image: a name, file or folder, in the format of the container engine
     #[arg(long)]
     image: Option<String>,
-    /// The program on the nodes [default: this one]
+    /// Path of the program on the nodes [default: this program]
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
-    /// A script with {{names}} in place of the built-in one (`launch template` prints that)
+    /// A script with {{names}} to use in place of the built-in one (`launch template` prints that)
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
-    /// Write the scripts, submit nothing
+    /// Write the scripts, but submit nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -135,39 +138,39 @@ struct SlurmArgs {
 struct KubernetesArgs {
     #[command(flatten)]
     common: Common,
-    /// The image, where the cluster's nodes find it
+    /// The image, under a name that the cluster's nodes can pull
     #[arg(long, value_parser = kubernetes::image)]
     image: String,
-    /// A PersistentVolumeClaim that all pods can write (ReadWriteMany)
+    /// A PersistentVolumeClaim that all pods can write to (ReadWriteMany)
     #[arg(long, value_name = "NAME", value_parser = kubernetes::object)]
     pvc: String,
     #[arg(long, value_name = "NAME", value_parser = kubernetes::object, help = "The namespace [default: kubectl's]")]
     namespace: Option<String>,
-    /// Cores of a pod
+    /// CPU cores per pod
     #[arg(long, default_value = "4", value_parser = kubernetes::quantity, value_name = "QUANTITY")]
     cpu: String,
-    /// Memory of a pod
+    /// Memory per pod
     #[arg(long, default_value = "16Gi", value_parser = kubernetes::quantity, value_name = "QUANTITY")]
     memory: String,
-    /// GPUs of a pod (nvidia.com/gpu)
+    /// GPUs per pod (nvidia.com/gpu)
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=64))]
     gpus: u32,
-    /// Pods at a time [default: all]
+    /// Pods that run in parallel [default: all]
     #[arg(long, alias = "at-a-time", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_parallel: Option<u32>,
-    /// User and group of the pods, who must be able to write the volume
+    /// User and group ID of the pods; this user must be able to write to the volume
     #[arg(long, default_value_t = 1000, value_name = "UID", value_parser = clap::value_parser!(i64).range(1..=4_294_967_294))]
     user: i64,
     /// KEY=VALUE:EFFECT or KEY:EFFECT; may be repeated
     #[arg(long, value_name = "TAINT", value_parser = kubernetes::toleration)]
     toleration: Vec<Toleration>,
-    /// KEY=VALUE of the nodes; may be repeated
+    /// KEY=VALUE of the nodes to run on; may be repeated
     #[arg(long, value_name = "LABEL")]
     node_selector: Vec<String>,
-    /// How often a shard is tried again after failures that may pass
+    /// How often a shard is restarted after failures that may be temporary
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=100))]
     backoff: i32,
-    /// A YAML file that is laid over the Job: maps merged, lists of named things by name
+    /// A YAML file to merge into the Job: maps are merged, lists of named items by name
     #[arg(long, value_name = "FILE")]
     overlay: Option<PathBuf>,
 }
@@ -186,7 +189,8 @@ impl LaunchArgs {
 }
 
 impl Common {
-    /// The study, checked as a sweep would; says where its division is unwise.
+    /// Loads the study with the checks of a sweep. Warns if its division into shards is
+    /// inefficient.
     fn load(&self) -> Result<Study> {
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
@@ -207,7 +211,8 @@ impl Common {
         Ok(study)
     }
 
-    /// More words for `sweep`, of a task with so many GPUs: it uses them all, and does not make do with the CPU where a node's are out of order.
+    /// Further arguments for `sweep`, for a task with `gpus` GPUs. The task uses all of them. It
+    /// does not fall back to the CPU if the GPUs of a node do not work.
     fn more(&self, gpus: u32) -> Vec<String> {
         let mut more = vec![];
         let all = || (0..gpus).map(|gpu| format!("cuda:{gpu}")).collect::<Vec<_>>().join(",");
@@ -248,7 +253,8 @@ impl SlurmArgs {
             }
         }
         let container = self.container(&out, &data)?;
-        // The tasks run this version of the study, whatever becomes of its file before the last of them has ended.
+        // The tasks run this version of the study, even if its file changes before the last task
+        // has ended.
         let yaml = study.to_yaml();
         let file = format!("study-{}.yaml", &hash(&yaml)[..8]);
         let inside = container.engine != container::ContainerRuntime::None;
@@ -260,7 +266,7 @@ impl SlurmArgs {
             data: data.map(|data| if inside { container::DATA.into() } else { data }),
             more: self.common.more(self.gres.as_deref().map_or(0, slurm::gpus)),
         };
-        SweepArgs::check_shard(&task.sweep()[1..])?; // better here than in every task's log
+        SweepArgs::check_shard(&task.sweep()[1..])?; // an error here is easier to find than in every task's log
         let template = match &self.template {
             Some(path) => text_of(path, "`transfergrid launch template` prints a template that works")?,
             None => slurm::TEMPLATE.into(),
@@ -328,19 +334,20 @@ impl SlurmArgs {
             (_, Some(image)) => image.clone(),
             (_, None) => return Err(usage("--container needs --image", "e.g. --image transfergrid.sif")),
         };
-        // SAFETY: these calls cannot fail and touch no memory.
+        // SAFETY: these calls cannot fail and access no memory.
         let user = unsafe { (libc::getuid(), libc::getgid()) };
         let cuda = self.common.device.as_deref().is_some_and(|device| device.starts_with("cuda"));
         let gpu = cuda || self.gres.as_deref().is_some_and(|gres| slurm::gpus(gres) > 0);
         Ok(Container { engine: self.container, image, logs: out.into(), data: data.clone(), gpu, user })
     }
 
-    /// None where there is no Slurm to ask, or it does not answer.
+    /// The cluster's MaxArraySize. None if Slurm is not available or does not answer.
     fn max_array_size(&self) -> Option<usize> {
         let mut asked = Command::new("scontrol");
         asked.args(["show", "config"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = asked.spawn().ok()?;
-        // Without a configuration it looks for one in the network, for a minute and more.
+        // Without a configuration, `scontrol` searches the network for one, which can take more
+        // than a minute.
         let deadline = Instant::now() + ANSWER;
         while child.try_wait().ok()?.is_none() {
             if Instant::now() > deadline {
@@ -351,12 +358,12 @@ impl SlurmArgs {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let output = child.wait_with_output().ok()?; // a few kilobytes: they fit into the pipe
+        let output = child.wait_with_output().ok()?; // a few kilobytes, which fit into the pipe's buffer
         slurm::max_array_size(&String::from_utf8_lossy(&output.stdout))
     }
 }
 
-/// Submits; gives the job's number.
+/// Submits a job and returns its ID.
 fn sbatch(args: &[&str]) -> Result<String> {
     let output = match Command::new("sbatch").arg("--parsable").args(args).output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -376,7 +383,7 @@ fn sbatch(args: &[&str]) -> Result<String> {
         return Err(usage(format!("sbatch refused the job: {words}"), "the script is kept; --dry-run shows it without submitting"));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.trim().split(';').next().unwrap_or_default().to_string()) // `number;cluster`
+    Ok(text.trim().split(';').next().unwrap_or_default().to_string()) // the format is `ID;cluster`
 }
 
 fn text_of(path: &Path, hint: &str) -> Result<String> {

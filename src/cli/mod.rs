@@ -63,12 +63,12 @@ enum Command {
     Completions(schema::CompletionsArgs),
 }
 
-/// A study and what the command line lays over it.
+/// A study and the overrides from the command line.
 #[derive(Debug, Clone, Args)]
 struct StudyArgs {
     /// The study's YAML file
     study: PathBuf,
-    /// Lay one of the study's presets over it, e.g. `small`
+    /// Apply one of the study's presets, e.g. `small`
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Use the seeds 0 … N−1
@@ -95,7 +95,8 @@ fn number_of_seeds(text: &str) -> Result<u64, String> {
     })
 }
 
-/// A setting without `--set` before it, such as `source.lr=0.1`: the word.
+/// Returns an argument that looks like a setting without `--set` before it, for example
+/// `source.lr=0.1`.
 fn bare_setting(words: &[String]) -> Option<&String> {
     let is_setting = |word: &str| {
         let key = word.split_once('=').map_or("", |(key, _)| key);
@@ -107,7 +108,7 @@ fn bare_setting(words: &[String]) -> Option<&String> {
         .find(|word| is_setting(word) && !std::path::Path::new(word.as_str()).exists())
 }
 
-/// Parses the command line and runs what it names; gives the exit code.
+/// Parses the command line, runs the subcommand and returns the exit code.
 pub fn run() -> Result<u8> {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let takes_settings = words.get(1).is_some_and(|command| ["plan", "sweep", "bench", "theory"].contains(&command.as_str()));
@@ -129,7 +130,8 @@ pub fn run() -> Result<u8> {
     }
 }
 
-/// 2 for what the caller can mend (study, flags, data, environment), 75 where another process goes on with the work, 1 for the rest.
+/// 2 for errors that the user can correct (study, flags, data, environment), 75 if another process
+/// continues the work, and 1 for all others.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(|cause| cause.is::<LeaseLost>()) {
         return 75;
@@ -147,7 +149,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Prints to stdout; a reader that has gone (`| head`) is no error, a full disk is.
+/// Prints to stdout. A closed pipe (`| head`) is not an error; a full disk is.
 fn print(text: &str) {
     use std::io::Write;
     let mut stdout = std::io::stdout();
@@ -160,12 +162,12 @@ fn print(text: &str) {
     }
 }
 
-/// A folder holds the results of one study; another one of the same name needs a folder of its own.
-/// A study is the same as long as it shares a stage (a ridge study: a case, apart from its draws)
-/// with the one in the folder. `results`: the keys with results, read only where the two share
-/// none.
+/// Returns an error if the folder holds the results of another study. Another study with the same
+/// name needs its own folder. Two studies count as the same if they share a stage. For a ridge
+/// study they must share a case, apart from its draws and its seed. `results` returns the keys with
+/// results; it is called only if the two studies share no stage.
 fn refuse_other_study(folder: &Folder, study: &Study, results: impl FnOnce() -> Result<HashSet<String>>) -> Result<()> {
-    // All shards of a study start with the same one.
+    // All shards of a study start with the same study file.
     if std::fs::read_to_string(folder.study()).is_ok_and(|text| text == study.to_yaml()) {
         return Ok(());
     }
@@ -180,7 +182,7 @@ fn refuse_other_study(folder: &Folder, study: &Study, results: impl FnOnce() -> 
                 .collect()
         }
     };
-    // A study file that can no longer be read has nothing to compare with.
+    // A study file that can no longer be read cannot be compared.
     let Ok(old) = Study::load(&folder.study(), &Overrides { set, ..Overrides::default() }) else { return Ok(()) };
     if !stage_keys(&old)?.is_disjoint(&stage_keys(study)?) {
         return Ok(());
@@ -208,7 +210,7 @@ fn stage_keys(study: &Study) -> Result<HashSet<String>> {
     })
 }
 
-/// A folder holds results of one kind.
+/// Returns an error if the folder holds results of the other kind of study.
 fn refuse_other_kind(folder: &Folder, kind: StudyKind) -> Result<()> {
     match Study::load(&folder.study(), &Overrides::default()) {
         Ok(study) if study.kind != kind => Err(usage(
@@ -219,7 +221,7 @@ fn refuse_other_kind(folder: &Folder, kind: StudyKind) -> Result<()> {
     }
 }
 
-/// `3 h 20 min`, `45 min`, `12 s`.
+/// A duration as text, for example `3.3 h`, `45 min` or `12 s`.
 fn duration(seconds: f64) -> String {
     match seconds {
         s if s >= 172_800.0 => format!("{:.1} days", s / 86_400.0),
@@ -229,7 +231,7 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// `12.3 MB`.
+/// A size as text, for example `12.3 MB`.
 fn bytes(n: f64) -> String {
     match n {
         n if n >= 1e9 => format!("{:.1} GB", n / 1e9),

@@ -1,4 +1,4 @@
-//! `plan`: what a study would run; nothing runs.
+//! `plan`: shows what a study would run, and runs nothing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -21,22 +21,22 @@ Examples:
   transfergrid plan experiments/cifar10.yaml --preset small --json
   transfergrid plan my.yaml --set 'lambda1=[0, 0.01, 0.1]' --seeds 3";
 
-/// Show what a study would run: axes, cells, stages, packs, time and disk. Nothing runs
+/// Show what a study would run: axes, cells, stages, packs, time and disk space. Runs nothing
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PlanArgs {
     #[command(flatten)]
     study: StudyArgs,
-    /// Show how even N shards would be
+    /// Show how evenly N shards would divide the work
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     shards: Option<u32>,
-    /// Show how far the study is, in its folder under --out
+    /// Show the progress of the study in its folder under --out
     #[arg(long)]
     status: bool,
-    /// Where results are
+    /// Folder that contains the study's results
     #[arg(long, default_value = "logs", value_name = "FOLDER", requires = "status")]
     out: PathBuf,
-    /// Look for data sets here first
+    /// Search for data sets in this folder first
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Print JSON
@@ -121,7 +121,7 @@ impl PlanArgs {
         Ok(0)
     }
 
-    /// A ridge study has cases and draws instead of cells and stages.
+    /// Shows a ridge study, which has cases and draws instead of cells and stages.
     fn ridge(&self, study: &Study) -> Result<u8> {
         let cases = cases(study)?;
         let designs: HashSet<&str> = cases.iter().map(|case| case.design.as_str()).collect();
@@ -144,10 +144,10 @@ impl PlanArgs {
     }
 }
 
-/// Where each data set of a plan lies, if it is here.
+/// The path of each data set of a plan, if it is available.
 ///
 /// # Errors
-/// One that is here and is not the published one.
+/// An available data set differs from the published one.
 fn found_data(plan: &Plan, roots: &Roots) -> Result<Vec<(DataName, Option<String>)>> {
     let place = |name: DataName| -> Result<_> {
         let found = find(name, roots);
@@ -159,10 +159,10 @@ fn found_data(plan: &Plan, roots: &Roots) -> Result<Vec<(DataName, Option<String
     plan.data().into_iter().map(place).collect()
 }
 
-/// How a study falls into shards.
+/// The division of a study into shards.
 struct Shares {
     stages: Vec<usize>,
-    /// On one CPU core.
+    /// Seconds on one CPU core.
     seconds: Vec<f64>,
 }
 
@@ -201,7 +201,7 @@ impl Shares {
     }
 }
 
-/// Name, description and axes.
+/// Name, description and axes of a study.
 fn opening(study: &Study) -> String {
     let mut out = study.name.clone();
     if let Some(text) = &study.description {

@@ -1,4 +1,4 @@
-//! `report`: the answer from a study's folder, or from several side by side.
+//! `report`: shows the answer from a study's folder, or from several folders side by side.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -27,30 +27,33 @@ Examples:
   transfergrid report logs/mnist logs/cifar10         each, and side by side in logs/comparison
   transfergrid report logs/*                          all studies there; what is no study is left out";
 
-/// Print the answer of a study, and write its tables, figures and page; also while it runs
+/// Print the answer of a study and write its tables, figures and page; also works while the study
+/// runs
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
-    /// Folders of studies, e.g. logs/cifar10; several are compared
+    /// Folders of studies, e.g. logs/cifar10; several folders are compared
     #[arg(required = true, value_name = "FOLDER")]
     folders: Vec<PathBuf>,
-    /// What is printed: words, summary.json, or the table for a paper
+    /// What to print: text, summary.json, or the table for a paper
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Write again whenever there are new results, until the study is complete; the page in a browser follows
+    /// Update the report whenever there are new results, until the study is complete; the page
+    /// reloads in the browser
     #[arg(long)]
     watch: bool,
-    /// Seconds between two looks for new results
+    /// Seconds between two checks for new results
     #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=3600))]
     every: u64,
-    /// Put results of values that are no longer in the study into results.csv and results.parquet
-    /// too
+    /// Also write results of values that are no longer in the study to results.csv and
+    /// results.parquet
     #[arg(long)]
     all: bool,
-    /// Where the report goes [default: the study's report/], or of several folders the comparison [default: `comparison` beside the first]
+    /// Folder for the report [default: the study's report/] or for the comparison [default:
+    /// `comparison` beside the first folder]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -62,21 +65,21 @@ enum Format {
     Latex,
 }
 
-/// A study's folder, read.
+/// The contents of a study's folder.
 enum Opened {
     Network(Box<(Study, Plan, Records)>),
     Ridge(Box<(Study, Vec<RidgeRecord>)>),
 }
 
-/// What one report came to.
+/// The result of making one report.
 struct Made {
-    /// In the format that was asked for.
+    /// In the requested format.
     text: String,
-    /// Or why they could not be written.
+    /// Paths of the files, or the error that prevented writing them.
     files: Result<Vec<PathBuf>>,
     entry: StudyEntry,
     complete: bool,
-    /// Results it is made of.
+    /// Number of results in the report.
     results: usize,
 }
 
@@ -97,8 +100,8 @@ impl ReportArgs {
         self.all(&folders)
     }
 
-    /// Of several paths, such as `logs/*`, those that are no study's folder are passed over: a
-    /// comparison, say, or a file.
+    /// If there are several paths, such as `logs/*`, skips those that are not folders of a study,
+    /// for example a comparison or a file.
     fn leave_out_what_is_no_study(&mut self) -> Result<()> {
         let is_study = |path: &PathBuf| Folder(path.clone()).study().is_file();
         if self.folders.len() < 2 || !self.folders.iter().any(is_study) {
@@ -116,8 +119,8 @@ impl ReportArgs {
         Ok(())
     }
 
-    /// Makes and shows every report, and the comparison. A folder that cannot be read does not keep
-    /// the others away; its error comes last.
+    /// Makes and prints every report and the comparison. If a folder cannot be read, the others are
+    /// still reported; the error is returned at the end.
     fn all(&self, folders: &[Folder]) -> Result<u8> {
         let (mut made, mut failed) = (vec![], None);
         for folder in folders {
@@ -127,7 +130,7 @@ impl ReportArgs {
             }
         }
         self.show(&made);
-        // What could not be written is told after what could be said.
+        // Errors of writing are reported after the text that could be printed.
         let mut problem = made.iter_mut().find_map(|one| std::mem::replace(&mut one.files, Ok(vec![])).err());
         if made.len() > 1 {
             match self.compare(made.into_iter().map(|one| one.entry).collect()) {
@@ -141,7 +144,7 @@ impl ReportArgs {
         failed.or(problem).map_or(Ok(0), Err)
     }
 
-    /// The comparison must not go where a study or its report is.
+    /// Returns an error if the comparison would overwrite a study or its report.
     fn refuse_taken(&self, folders: &[Folder]) -> Result<()> {
         let out = self.out();
         let taken = folders.len() > 1 && folders.iter().any(|folder| same(&folder.report(), &out)) || Folder(out.clone()).study().exists();
@@ -151,7 +154,7 @@ impl ReportArgs {
         }
     }
 
-    /// Where the comparison goes, or a single folder's report.
+    /// The folder of the comparison, or of a single folder's report.
     fn out(&self) -> PathBuf {
         let usual = || match self.folders.as_slice() {
             [one] => Folder(one.clone()).report(),
@@ -173,14 +176,15 @@ impl ReportArgs {
         }
     }
 
-    /// Writes the comparison; gives its first sentence and its files.
+    /// Writes the comparison and returns its first sentence and its files.
     fn compare(&self, mut entries: Vec<StudyEntry>) -> Result<String> {
         distinguish_names(&mut entries);
         let files = write_comparison(&entries, &self.out())?;
         Ok(format!("{}\n{}", first_sentence(&entries), paths(&files)))
     }
 
-    /// Makes one folder's report and writes it. `refresh`: for a page that is watched.
+    /// Makes one folder's report and writes it. `refresh` is the reload interval of the page with
+    /// --watch.
     fn one(&self, folder: &Folder, refresh: Option<u64>) -> Result<Made> {
         let several = self.folders.len() > 1;
         let out = self.out();
@@ -197,7 +201,7 @@ impl ReportArgs {
                 let (study, plan, records) = *opened;
                 records.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
                 let analysis = analyse(&study, &plan, &records);
-                // What failed is tried again by the next sweep, which `busy` waits for.
+                // The next sweep retries failed stages. `busy` is true while a sweep runs.
                 let complete = !busy && is_settled(&plan, &records);
                 let text = match self.format {
                     Format::Text => statement(&analysis) + "\n",
@@ -229,7 +233,8 @@ impl ReportArgs {
         }
     }
 
-    /// Until every study is complete or a signal comes: looks for new results, writes the reports that have some.
+    /// Checks for new results and updates the reports, until every study is complete or a signal
+    /// arrives.
     fn follow(&self, folders: &[Folder]) -> Result<u8> {
         let stop = stop_flag()?;
         let mut marks: Vec<Mark> = vec![];
@@ -243,7 +248,8 @@ impl ReportArgs {
                 }
                 let one = match self.one(folder, Some(self.every)) {
                     Ok(one) => one,
-                    // A folder that was readable once is so again, e.g. after `sweep --fresh`.
+                    // A folder that was readable before may become readable again, for example
+                    // after `sweep --fresh`.
                     Err(error) if made.len() > i => {
                         print_error(&format!("warning: {error:#}; looking again in {} s", self.every));
                         continue;
@@ -255,7 +261,9 @@ impl ReportArgs {
                     Err(error) => format!("warning: {error:#}"),
                 };
                 print_error(&format!("{}: {} results; {}\n  {page}", one.entry.name, one.results, one.entry.headline));
-                // From before the reading, so that what changed meanwhile, e.g. a sweep that ended, is seen in the next round. Only the page is this round's own.
+                // The mark is from before reading. A change during the reading, such as the end of
+                // a sweep, is thus noticed in the next round. Only the page's time is from after
+                // it, because this round has written the page.
                 let mark = Mark { page: Mark::of(folder).page, ..before };
                 news = true;
                 if i < made.len() {
@@ -270,18 +278,20 @@ impl ReportArgs {
                 self.compare(made.iter().map(|one| one.entry.clone()).collect())?;
             }
             if complete || !wait(&stop, Duration::from_secs(self.every)) {
-                // Once more, so that pages which nobody writes any more are not loaded again and again.
+                // Writes all pages once more without automatic reload, because they are no longer
+                // updated.
                 return self.all(folders);
             }
         }
     }
 }
 
-/// What tells that a report is out of date: more records, another study, or a page that someone else has written.
+/// The state that shows whether a report is out of date: more records, another study, or a page
+/// written by another process.
 #[derive(PartialEq)]
 struct Mark {
     records: u64,
-    /// Someone sweeps.
+    /// Whether a sweep is running in the folder.
     busy: bool,
     study: Option<SystemTime>,
     page: Option<SystemTime>,
@@ -299,7 +309,7 @@ impl Mark {
     }
 }
 
-/// Whether every stage has ended somehow; a target whose source failed is never run.
+/// Whether every stage has ended in some way. A target whose source failed never runs.
 pub fn is_settled(plan: &Plan, records: &Records) -> bool {
     let failed = |stage: &Stage| records.by_key.get(&stage.key).is_some_and(|record| record.status == Status::Failed);
     let settled =
@@ -307,12 +317,12 @@ pub fn is_settled(plan: &Plan, records: &Records) -> bool {
     plan.stages.iter().all(settled)
 }
 
-/// Whether someone works in a folder.
+/// Whether a process is working in a folder.
 fn is_busy(folder: &Folder) -> bool {
     occupants(folder).iter().any(|occupant| occupant.works)
 }
 
-/// False where the wait was ended by a signal.
+/// Waits for `time`. False if a signal ended the wait.
 fn wait(stop: &AtomicBool, time: Duration) -> bool {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -343,7 +353,7 @@ fn open(folder: &Folder) -> Result<Opened> {
     })
 }
 
-/// The results that the folder has of stages which are not in the plan.
+/// Results in the folder of stages that are not in the plan.
 fn withdrawn(folder: &Folder, plan: &Plan) -> Result<Vec<FullRecord>> {
     let keys: HashSet<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).collect();
     full_records(folder, |key| !keys.contains(key))

@@ -1,4 +1,4 @@
-//! `schema` and `completions`: for editors and shells.
+//! `schema` and `completions`: support for editors and shells.
 
 use anyhow::Result;
 use clap::{Args, CommandFactory};
@@ -15,7 +15,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SchemaArgs {
-    /// Print the reference for people instead
+    /// Print the reference as Markdown instead
     #[arg(long)]
     markdown: bool,
 }

@@ -1,4 +1,5 @@
-//! `--shard`: which part of a study this process runs, said or read from the scheduler's environment.
+//! `--shard`: the part of a study that this process runs, given explicitly or read from the
+//! scheduler's environment.
 
 use std::str::FromStr;
 
@@ -7,11 +8,12 @@ use anyhow::Result;
 use crate::base::usage::usage;
 use crate::plan::Shard;
 
-/// What was typed.
+/// The argument as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardArg {
     Fixed(Shard),
-    /// The index from the environment, the number of shards from there too if it is not given.
+    /// The index is read from the environment. The number of shards is also read from there if it
+    /// is not given.
     Auto(Option<usize>),
 }
 
@@ -31,7 +33,7 @@ impl FromStr for ShardArg {
 }
 
 impl ShardArg {
-    /// Reads what is missing through `environment`.
+    /// Reads the missing numbers through `environment`.
     pub fn resolve(self, environment: impl Fn(&str) -> Option<String>) -> Result<Shard> {
         let count = match self {
             ShardArg::Fixed(shard) => return Ok(shard),
@@ -58,7 +60,8 @@ impl ShardArg {
             None if slurm.is_some() => {
                 let [count, min, max] = ["COUNT", "MIN", "MAX"].map(|part| number(&format!("SLURM_ARRAY_TASK_{part}")));
                 let (count, min, max) = (count?, min?, max?);
-                // A part of an array, sent again, has other numbers: its count is not the number of shards.
+                // If a part of an array is submitted again, its index range differs: its count is
+                // not the number of shards.
                 match (count, min, max) {
                     (Some(count), Some(0), Some(max)) if max + 1 == count => count,
                     _ => return Err(usage(

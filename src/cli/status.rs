@@ -1,4 +1,4 @@
-//! `status`: how far a study's folder is.
+//! `status`: shows the progress of a study in its folder.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::plan::{KeyVersion, Plan};
 use crate::run::{shard_statuses, ShardStatus, StageCounts};
 use crate::store::{Folder, Records};
 
-/// Show how many stages of a study are done, running, failed and missing; also while it runs
+/// Show how many stages of a study are done, running, failed and missing; also works while it runs
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  transfergrid status logs/cifar10\n\nOf a study that is swept in shards, each is listed with the process that works on it."
@@ -28,7 +28,7 @@ pub struct StatusArgs {
     json: bool,
 }
 
-/// The study of a folder that `sweep` or `theory run` made.
+/// The study of a folder that `sweep` or `theory run` created.
 pub fn study(folder: &Folder) -> Result<Study> {
     if !folder.study().is_file() {
         return Err(usage(
@@ -39,8 +39,8 @@ pub fn study(folder: &Folder) -> Result<Study> {
     Ok(Study::load(&folder.study(), &Overrides::default())?)
 }
 
-/// The plan of a folder's study. Where none of its stages has a result but stages under older keys
-/// have, the plan under those keys.
+/// The plan of a folder's study. If none of its stages has a result, but stages under older keys
+/// have, it is the plan with those keys.
 pub fn plan(study: &Study, folder: &Folder) -> Result<Plan> {
     let has_results = |plan: &Plan| -> Result<bool> {
         let keys: HashSet<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).collect();
@@ -72,7 +72,7 @@ impl StatusArgs {
     }
 }
 
-/// Prints how far a plan is, in its folder.
+/// Prints the progress of a plan in its folder.
 pub fn show(name: &str, plan: &Plan, folder: &Folder, as_json: bool) -> Result<()> {
     let (shard_statuses, warnings) = shard_statuses(plan, folder)?;
     warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
@@ -97,7 +97,7 @@ fn json(shard_statuses: &[ShardStatus]) -> String {
     format!("{json:#}\n")
 }
 
-/// A line for the study, and where it is swept in shards one for each.
+/// One line for the study and, if it is swept in shards, one line per shard.
 fn text(name: &str, shard_statuses: &[ShardStatus]) -> String {
     let mut out = format!("{name}: {}\n", words(&whole(shard_statuses)));
     for share in shard_statuses {

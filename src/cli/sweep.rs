@@ -1,4 +1,4 @@
-//! `sweep`: runs a study, goes on where it stopped, ends with the answer.
+//! `sweep`: runs a study, resumes where it stopped, and prints the answer at the end.
 
 use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
@@ -35,73 +35,76 @@ Examples:
 The same command again goes on where it stopped: finished stages are kept, whatever else changed in the study.
 Ctrl-C (or SIGTERM, SIGUSR1, SIGUSR2) finishes the current step, saves and exits with 75; a second Ctrl-C quits at once.";
 
-/// Run a study: train what is not done yet, and print the answer
+/// Run a study: train the unfinished stages and print the answer
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SweepArgs {
     #[command(flatten)]
     study: StudyArgs,
-    /// auto (CUDA where there is any), cpu, cuda:N, or several: cuda:0,cuda:1
+    /// auto (CUDA if available), cpu, cuda:N, or several: cuda:0,cuda:1
     #[arg(long, visible_alias = "devices", default_value = "auto")]
     device: String,
-    /// Packs trained at a time [default: one per core on CPU, one per device on CUDA]
+    /// Packs trained in parallel [default: one per core on CPU, one per device on CUDA]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     workers: Option<usize>,
-    /// Models trained in one graph, at most [default: 1 on CPU; on CUDA as many as is fastest, measured]
+    /// Largest number of models trained in one graph [default: 1 on CPU; on CUDA the fastest
+    /// number, measured first]
     #[arg(long, value_name = "K", value_parser = at_least_one)]
     pack: Option<usize>,
-    /// Run one part of the study: I/N with I from 0, or auto/N: I from SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX
+    /// Run one part of the study: I/N with I starting at 0, or auto/N: I from SLURM_ARRAY_TASK_ID
+    /// or JOB_COMPLETION_INDEX
     #[arg(long, value_name = "I/N")]
     shard: Option<ShardArg>,
-    /// Try packs that fail so many times more
+    /// How often a failed pack is retried
     #[arg(long, default_value_t = 0, value_name = "N")]
     retries: usize,
     /// Stop at the first failure
     #[arg(long)]
     fail_fast: bool,
-    /// Run only what failed before, and what waits for it; the exit code is of these
+    /// Run only stages that failed before and stages that depend on them; the exit code refers to
+    /// these
     #[arg(long, conflicts_with = "fresh")]
     only_failed: bool,
-    /// Seconds between two checkpoints of a pack in training
+    /// Seconds between two checkpoints of a pack during training
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     checkpoint_every: u64,
-    /// Results go to a folder of the study's name in this one
+    /// Results are written to a subfolder of this folder with the study's name
     #[arg(long, default_value = "logs", value_name = "FOLDER")]
     out: PathBuf,
-    /// Look for data sets here first
+    /// Search for data sets in this folder first
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Discard this study's earlier results (asks first)
     #[arg(long)]
     fresh: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
-    /// No progress; only the answer and problems
+    /// Show no progress; print only the answer and problems
     #[arg(long, short)]
     quiet: bool,
-    /// torch trains; mock makes numbers up, to try a study's orchestration
+    /// torch trains; mock generates made-up numbers, to test a study's orchestration
     #[arg(long, value_enum, default_value_t = EngineName::Torch)]
     engine: EngineName,
-    /// Milliseconds of a mock epoch
+    /// Milliseconds per mock epoch
     #[arg(long, default_value_t = 0, hide = true)]
     mock_ms: u64,
-    /// Share of mock stages that fail
+    /// Fraction of mock stages that fail
     #[arg(long, default_value_t = 0.0, hide = true)]
     mock_fail: f64,
-    /// Share of mock stages that diverge
+    /// Fraction of mock stages that diverge
     #[arg(long, default_value_t = 0.0, hide = true)]
     mock_diverge: f64,
     /// Models that fit into the mock device's memory
     #[arg(long, default_value_t = 4096, hide = true)]
     mock_memory: usize,
-    /// Share of mock packs that fail the first time
+    /// Fraction of mock packs that fail on the first attempt
     #[arg(long, default_value_t = 0.0, hide = true)]
     mock_flaky: f64,
-    /// Share of mock stages that lose their device
+    /// Fraction of mock stages that lose their device
     #[arg(long, default_value_t = 0.0, hide = true)]
     mock_deadly: f64,
-    /// A mock worker whose device is lost
+    /// Index of a mock worker that loses its device
     #[arg(long, hide = true)]
     mock_lost: Option<usize>,
 }
@@ -119,24 +122,26 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Of what failed or diverged, the first few are told at the end.
+/// Number of failed or diverged stages whose errors are printed at the end.
 const ERRORS_TOLD: usize = 5;
 
-/// No file takes so long to be written.
+/// Age at which a partially written file counts as abandoned. Writing a file never takes this long.
 const OLD: Duration = Duration::from_secs(3600);
 
-/// Below this much free space a sweep does not start.
+/// Bytes of free space that a sweep keeps in reserve beyond its own need. It does not start with
+/// less.
 const LEAST_FREE: f64 = 64e6;
 
 impl SweepArgs {
-    /// Whether a shard would take these words, without the subcommand itself.
+    /// Checks whether a shard would accept these arguments. They do not include the subcommand
+    /// itself.
     ///
     /// # Errors
-    /// A [`crate::base::usage::UsageError`], as the sweep itself would give.
+    /// A [`crate::base::usage::UsageError`], the same as from the sweep itself.
     pub fn check_shard(words: &[String]) -> Result<()> {
         let command = SweepArgs::augment_args(clap::Command::new("sweep").no_binary_name(true));
         let args = command.try_get_matches_from(words).and_then(|matches| SweepArgs::from_arg_matches(&matches)).map_err(|error| {
-            let text = error.to_string(); // for --help the help itself
+            let text = error.to_string(); // for --help this is the help text
             let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
             usage(format!("`sweep` would refuse its arguments: {what}"), "`transfergrid sweep --help` lists them")
         })?;
@@ -162,9 +167,9 @@ impl SweepArgs {
     pub fn run(self) -> Result<u8> {
         self.refuse_fresh_shard()?;
         if self.fresh && !self.yes {
-            self.ask()?; // before signals are caught: Ctrl-C is an answer, too
+            self.ask()?; // before signals are caught, so that Ctrl-C can also answer the question
         }
-        let stop = stop_flag()?; // early: before this, while the program loads, a signal ends it on the spot
+        let stop = stop_flag()?; // as early as possible: until here a signal ends the program immediately
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
         let shard = self
@@ -182,9 +187,9 @@ impl SweepArgs {
                 "give a folder; results go to one of the study's name in it",
             ));
         }
-        // Before the data are read: that may be what it is killed for.
+        // Before the data are read, because reading them may be what gets the pod killed.
         let attempt = if shard.is_some() { Attempt::begin(&folder, &writer)? } else { None };
-        // Everything that can be refused is refused before anything is discarded.
+        // All checks that can refuse the sweep run before anything is discarded.
         let engine = engine::open(&self.choice(), &plan, &search_path(self.data.as_deref()), folder.calibration())?;
         refuse_other_kind(&folder, StudyKind::Network)?;
         folder.create()?;
@@ -194,11 +199,11 @@ impl SweepArgs {
             return Ok(75);
         };
         if shard.is_none() {
-            folder.remove_parts(Duration::ZERO); // nobody else works here
+            folder.remove_parts(Duration::ZERO); // no other process works in this folder
         }
         let mut part = StageSelection::of(&plan, shard);
         let keys: HashSet<&str> = part.stages(&plan).map(|(_, stage)| stage.key.as_str()).collect();
-        // With --fresh as if there were none.
+        // With --fresh, earlier results are ignored.
         let records = if self.fresh { Records::default() } else { Records::read_some(&folder, |key| keys.contains(key))? };
         if !self.fresh {
             refuse_mixed_engines(&folder, engine.name())?;
@@ -243,7 +248,8 @@ impl SweepArgs {
             snapshot_every: Duration::from_secs(self.checkpoint_every),
         };
         let tally = match sweep(&order, records, &stop, &mut watch) {
-            // The index of a Job has only so many failures, whatever was done between them.
+            // A Job allows each index only a limited number of failures, regardless of the work
+            // done between them.
             Err(error) if exit_code(&error) == 1 && attempt.as_ref().is_some_and(Attempt::has_progressed) => {
                 print_error(&format!("error: {error:#}\nwhat was trained is saved; the index starts anew"));
                 return Ok(75);
@@ -274,7 +280,7 @@ impl SweepArgs {
         let left = part.stages(plan).map(|(_, stage)| stage).filter(|stage| !records.is_final(&stage.key));
         let need = CostEstimate::over(left).disk_bytes;
         match free_bytes(&self.out) {
-            // Not a mistake of the caller: it may pass, and then the same command works.
+            // Not a usage error: the same command works once there is enough space.
             Some(free) if (free as f64) < need + LEAST_FREE => bail!(
                 "{} has {} free; what is left of this study needs about {}, and {} are kept free\n  hint: free some space, or choose another disk with --out",
                 self.out.display(),
@@ -286,7 +292,7 @@ impl SweepArgs {
         }
     }
 
-    /// Whether to discard what --fresh would.
+    /// Asks the user to confirm what --fresh would discard.
     fn ask(&self) -> Result<()> {
         let folder = Folder(self.out.join(&self.study.load()?.name));
         let n = Records::read(&folder).map_or(0, |records| records.by_key.len());
@@ -299,7 +305,7 @@ impl SweepArgs {
                 "add --yes to do so without a question",
             ));
         }
-        let _ = write!(std::io::stderr(), "Discard {n} finished stages in {}? [y/N] ", folder.0.display()); // unseen, it is not answered
+        let _ = write!(std::io::stderr(), "Discard {n} finished stages in {}? [y/N] ", folder.0.display()); // errors are ignored: a user who does not see the question does not confirm it
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).context("no answer could be read")?;
         match ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
@@ -309,7 +315,8 @@ impl SweepArgs {
     }
 }
 
-/// Made-up and real numbers never share a folder.
+/// Returns an error if the folder's results come from another engine. Made-up and real numbers must
+/// never share a folder.
 fn refuse_mixed_engines(folder: &Folder, engine: &str) -> Result<()> {
     match Records::engines(folder)?.into_iter().find(|other| other != engine) {
         Some(other) => Err(usage(
@@ -320,14 +327,15 @@ fn refuse_mixed_engines(folder: &Folder, engine: &str) -> Result<()> {
     }
 }
 
-/// What becomes of results that an earlier version of this program left in the folder.
+/// The warning about results in the folder from an earlier version of this program. None if there
+/// are none.
 fn of_older_keys(study: &Study, plan: &Plan, records: &Records, folder: &Folder) -> Result<Option<String>> {
     if !records.by_key.is_empty() || folder.record_bytes() == 0 {
         return Ok(None);
     }
     let old = Plan::with_keys(study, KeyVersion::Two)?;
     let known = Records::statuses(folder)?.0;
-    // One is enough: grids had other digits then, so that not all of its keys can be made again.
+    // One known key is enough. Grids had other digits then, so not all old keys can be reproduced.
     if !old.stages.iter().any(|stage| known.contains_key(&stage.key)) {
         return Ok(None);
     }
@@ -343,13 +351,14 @@ fn of_older_keys(study: &Study, plan: &Plan, records: &Records, folder: &Folder)
     }))
 }
 
-/// Leaves in a part what failed, and what waits for that.
+/// Reduces a selection to the failed stages and the stages that depend on them.
 fn keep_failed(part: &mut StageSelection, plan: &Plan, records: &Records) {
     let failed = |index: usize| records.by_key.get(&plan.stages[index].key).is_some_and(|record| record.status == Status::Failed);
     for (index, stage) in plan.stages.iter().enumerate() {
         part.chosen[index] &= failed(index) || (!records.is_final(&stage.key) && stage.source.is_some_and(failed));
     }
-    // A target that failed and whose source has no result (its record was damaged, say) needs that first.
+    // If a failed target's source has no result, for example because its record was damaged, the
+    // source has to run first.
     for (index, stage) in plan.stages.iter().enumerate().filter(|(_, stage)| stage.source.is_some()) {
         let source = stage.source.filter(|&source| part.chosen[index] && !records.is_final(&plan.stages[source].key));
         source.into_iter().for_each(|source| part.chosen[source] = true);
@@ -391,7 +400,8 @@ fn opening(
     text
 }
 
-/// The report, and the exit code. A shard tells of itself; the one that ends last tells of the study.
+/// Writes the report and returns the exit code. A shard reports its own part; the last shard to end
+/// reports the study.
 fn close(
     (study, plan, part): (&Study, &Plan, &StageSelection),
     folder: &Folder,
@@ -399,14 +409,15 @@ fn close(
     lease: Lease,
     watch: &mut Watch,
 ) -> Result<u8> {
-    // First: of two shards that end together at least one finds that all others have ended.
+    // The lease is released first. Of two shards that end together, at least one then finds that
+    // all others have ended.
     drop(lease);
     let alone = part.shard.is_none_or(|shard| others_ended(folder, shard));
     let keys: HashSet<&str> = part.stages(plan).map(|(_, stage)| stage.key.as_str()).collect();
     let records = Records::read_some(folder, |key| alone || keys.contains(key))?;
     let tells = part.shard.is_none() || (alone && is_settled(plan, &records));
     if part.shard.is_some() && tells {
-        folder.remove_parts(OLD); // another shard may have been started again by now, and be writing
+        folder.remove_parts(OLD); // another shard may have been restarted in the meantime and be writing files
     }
     watch.finish(tells.then_some(&records));
     let analysis = tells.then(|| analyse(study, plan, &records));
@@ -450,7 +461,7 @@ fn close(
             folder.0.display()
         )),
     }
-    // The answer stands even where its files cannot be written.
+    // The answer is printed even if its files could not be written.
     files.transpose()?.into_iter().flatten().for_each(|file| print(&format!("{}\n", file.display())));
     tell_errors();
     let sound = match (&analysis, part.shard) {
@@ -460,7 +471,8 @@ fn close(
     Ok(if sound { 0 } else { 3 })
 }
 
-/// Whether all other shards have been worked on, and no one works on them now: then this one may be the last.
+/// Whether all other shards have been started and none is running now. This shard may then be the
+/// last.
 fn others_ended(folder: &Folder, shard: Shard) -> bool {
     let others: HashSet<Shard> = occupants(folder)
         .into_iter()

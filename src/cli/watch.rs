@@ -1,4 +1,4 @@
-//! Shows a sweep while it runs: the progress line, TensorBoard, and the report's summary in both.
+//! Displays a running sweep: the progress line, TensorBoard, and the report's summary in both.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -14,13 +14,15 @@ use crate::run::Watcher;
 use crate::store::{histories, Folder, Record, Records, Status};
 use crate::track::{Board, ProgressDisplay, Summary, RUN_LIMIT};
 
-/// How often the summary is computed anew, at most; where that takes long, a twentieth of the time is spent on it.
+/// Shortest time between two computations of the summary. If the computation is slow, it takes at
+/// most a twentieth of the time.
 const SUMMARY_EVERY: Duration = Duration::from_secs(20);
 const SUMMARY_SHARE: u32 = 20;
-/// How often TensorBoard hears how busy the workers are.
+/// Time between two updates of the workers' utilisation in TensorBoard.
 const PULSE_EVERY: Duration = Duration::from_secs(5);
 
-/// Stages of which the first shard reads all records to show a summary while others work.
+/// Largest number of stages for which the first shard reads all records to show a summary while the
+/// others run.
 const SHARED_LIMIT: usize = 20_000;
 
 pub struct Watch<'a> {
@@ -30,12 +32,12 @@ pub struct Watch<'a> {
     shard: Option<Shard>,
     board: Board,
     progress: ProgressDisplay,
-    /// The from-scratch twins of each target stage, by the target's key.
+    /// The keys of the from-scratch stages of each target stage, by the target's key.
     twins: HashMap<&'a str, Vec<&'a str>>,
     summarised: Instant,
-    /// How long it took.
+    /// Duration of the last summary.
     summary_took: Duration,
-    /// When TensorBoard last heard how the sweep itself fares.
+    /// Time of the last update of the sweep's utilisation in TensorBoard.
     utilisation: Instant,
     changed: bool,
 }
@@ -72,14 +74,14 @@ impl<'a> Watch<'a> {
         watch
     }
 
-    /// TensorBoard shows what the report does: runs of what left the study are gone, and finished
-    /// stages that came back have theirs again.
+    /// Makes TensorBoard show the same stages as the report. Runs of stages that left the study
+    /// have been removed. Finished stages that are part of the study again get their runs back.
     fn reconcile(&mut self, part: &StageSelection, records: &Records) {
         if self.board.withdrawn > 0 {
             self.say(&format!("TensorBoard: {} runs of what is no longer in the study are withdrawn", self.board.withdrawn));
         }
         if !self.board.has_every_stage() {
-            return; // the best cells are written at the end
+            return; // here the runs of the best cells are written at the end
         }
         let lacks = |stage: &Stage| {
             records.by_key.get(&stage.key).is_some_and(|record| record.status == Status::Done) && !self.board.has_run(stage)
@@ -117,7 +119,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// A target's test accuracy above its best twin's; the twin that validation prefers.
+    /// A target's test accuracy minus that of training from scratch, with the λ that is best by
+    /// validation.
     fn gain(&self, key: &str, records: &Records) -> Option<f64> {
         let metric = |key: &str, name: &str| records.by_key.get(key)?.metrics.get(name).copied();
         let twins = self.twins.get(key)?.iter().filter_map(|twin| Some((metric(twin, "val_acc")?, metric(twin, "test_acc")?)));
@@ -153,8 +156,9 @@ impl<'a> Watch<'a> {
         self.tell(warning);
     }
 
-    /// The last summary; the runs of the best cells where the study was too large for a run each. `all`: every record of the study, where this
-    /// process is the one to tell of them.
+    /// Writes the last summary. If the study is too large for one run per stage, it also writes the
+    /// runs of the best cells. `all` holds every record of the study, if this process reports for
+    /// the whole study.
     pub fn finish(&mut self, all: Option<&Records>) {
         self.progress.finish();
         let warning = self.board.utilisation(&self.progress.utilisation());
@@ -171,7 +175,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// While the sweep runs. Of shards the first one tells, of all, unless they are too many to be read every time.
+    /// Updates the summary while the sweep runs. With shards, the first shard does so for the whole
+    /// study, unless the records are too many to be read each time.
     fn follow(&mut self, records: &Records) {
         match self.shard {
             None => self.summarise(records),
@@ -183,7 +188,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The target stages of the ten cells with the best validation accuracy, with their sources, in plan order.
+    /// The target stages of the ten cells with the best mean validation accuracy, with their source
+    /// stages, in plan order.
     fn best_stages(&self, records: &Records) -> Vec<usize> {
         let mut cells: HashMap<String, (Vec<f64>, Vec<usize>)> = HashMap::new();
         for (index, stage) in self.plan.stages.iter().enumerate().filter(|(_, stage)| stage.kind == StageKind::Target) {
@@ -203,7 +209,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Mean and spread over the seeds at hand: the 5% and 95% points of the seeds themselves, cheap enough to follow a sweep.
+/// Mean and spread over the available seeds. The spread is given by the 5% and 95% percentiles of
+/// the seeds, which are cheap enough to compute during a sweep.
 fn scalars(prefix: &str, setting: &Setting, summary: &mut Summary) {
     let mut add = |tag: String, cell: &CellResults, metric: &str| {
         let seeds: Vec<usize> = (0..cell.by_seed.len()).filter(|&seed| cell.by_seed[seed].is_some()).collect();

@@ -1,4 +1,4 @@
-//! Axes: settings that were given several values, as a list or as `{log: …}` / `{linear: …}`.
+//! Axes: settings that have several values, given as a list or as `{log: …}` / `{linear: …}`.
 
 use std::collections::HashSet;
 
@@ -15,15 +15,15 @@ use crate::base::numbers::{number, significant};
 pub struct Axis {
     /// The setting's key path, e.g. `lambda0` or `source.lr`.
     pub path: String,
-    /// Its values in the order given, none twice.
+    /// Its values in the order given. Only a zipped axis may repeat a value.
     pub values: Vec<Value>,
 }
 
-/// Values of one axis, at most.
+/// Maximum number of values of one axis.
 const MOST_VALUES: usize = 100_000;
 
-/// All axes of a tree, in the order in which the reference lists the settings. Values of a `zipped` axis may repeat: it is their
-/// combination with the others' that tells cells apart.
+/// All axes of a tree, in the order in which the reference lists the settings. Values of a `zipped`
+/// axis may repeat, because its combination with the others distinguishes cells.
 pub fn find(settings: &SchemaNode, tree: &Value, layers: &Layers, zipped: &[&String]) -> Result<Vec<Axis>, StudyError> {
     let mut axes = vec![];
     for (path, node) in settings.leaves() {
@@ -39,7 +39,7 @@ pub fn find(settings: &SchemaNode, tree: &Value, layers: &Layers, zipped: &[&Str
             if values.len() > MOST_VALUES {
                 return Err(layers.error(&path, format!("{} values are more than the {MOST_VALUES} allowed", values.len())));
             }
-            // Values look alike only where they are the same.
+            // Values look the same only where they are the same.
             let mut seen = HashSet::new();
             let twice = values.iter().enumerate().find(|(_, value)| !seen.insert(show(value)));
             if let Some((i, _)) = twice.filter(|_| !zipped.iter().any(|name| **name == path.to_string())) {
@@ -116,15 +116,15 @@ fn grid(map: &Mapping) -> Result<Vec<Value>, String> {
     };
     let rounded = |digits: usize| (0..points).map(|i| significant(exact(i), digits)).collect::<Vec<f64>>();
     let distinct = |values: &Vec<f64>| values.windows(2).all(|pair| pair[0] != pair[1]);
-    // More digits only where six would make neighbours equal.
+    // Use more digits only where six would make neighbours equal.
     let values = [GRID_DIGITS, 9, 12].into_iter().map(rounded).find(distinct).unwrap_or_else(|| (0..points).map(exact).collect());
     Ok(values.into_iter().map(whole_or_real).collect())
 }
 
-/// Significant digits of the points of a grid: what is printed is what is used.
+/// Significant digits of the points of a grid, so that the value used is the value printed.
 const GRID_DIGITS: usize = 6;
 
-/// Whole numbers stay whole, for settings that count something.
+/// Keeps whole numbers whole, for settings that count something.
 fn whole_or_real(value: f64) -> Value {
     match value.fract() == 0.0 && value.abs() < 1e15 {
         true => Value::from(value as i64),
@@ -132,19 +132,19 @@ fn whole_or_real(value: f64) -> Value {
     }
 }
 
-/// 2⁵³: all whole numbers below it are reals.
+/// 2⁵³: all whole numbers below it are exact as f64.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A value as it can be typed into a study file: `0.001`, `[64, 64]`, `cosine`. Reading it as YAML
-/// gives the value again, so different values never look alike (whole numbers and reals of the same
-/// size are one value).
+/// gives the value again, so different values never look the same. A whole number and a real of the
+/// same size are one value.
 pub fn show(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
         Value::Bool(b) => b.to_string(),
         Value::Number(n) => match n.as_f64() {
             Some(real) if !real.is_finite() => format!("{real}").to_lowercase().replace("inf", ".inf").replace("nan", ".nan"),
-            // As reals are written, so that one number has one form.
+            // Written as reals are, so that one number has one form.
             Some(real) if !(n.is_u64() || n.is_i64()) || real.abs() < MOST_EXACT => number(real),
             _ => n.to_string(),
         },
@@ -158,10 +158,10 @@ pub fn show(value: &Value) -> String {
     }
 }
 
-/// The word for `null` in tables: what reads them would take "null" for a missing value.
+/// The word for `null` in tables. Programs that read tables would take "null" for a missing value.
 pub const UNSET: &str = "unset";
 
-/// A value in a table or a list of hyperparameters: as [`show`] has it, but for `null`.
+/// A value in a table or a list of hyperparameters: as in [`show`], except for `null`.
 pub fn table_word(value: &Value) -> String {
     if value.is_null() {
         UNSET.into()
@@ -170,7 +170,7 @@ pub fn table_word(value: &Value) -> String {
     }
 }
 
-/// A text, between quotes where it would be read as something else without.
+/// A text, in quotes where it would be read as something else without them.
 fn show_text(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_-./*+".contains(c);
     let starts = text.starts_with(|c: char| c.is_alphabetic() || c == '_');

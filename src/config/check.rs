@@ -1,11 +1,11 @@
-//! What types cannot say: ranges, and settings that must fit each other.
+//! Checks that types cannot express: ranges, and settings that must be compatible.
 
 use super::error::{cut, nearest};
 use super::layers::Path;
 use super::network::*;
 use crate::base::numbers::{number, round_down};
 
-/// A problem in the settings of one cell, before it is known which line caused it.
+/// A problem in the settings of one cell, before the line that caused it is located.
 #[derive(Debug)]
 pub struct SettingError {
     pub path: Path,
@@ -24,7 +24,7 @@ impl SettingError {
     }
 }
 
-/// Words for what serde found wrong with a value's type.
+/// Turns serde's message about a value's type into plain words.
 pub fn of_type(path: Path, message: &str) -> SettingError {
     if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         return SettingError {
@@ -40,7 +40,7 @@ pub fn of_type(path: Path, message: &str) -> SettingError {
     }
     let of_a_type = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     if let Some((found, expected)) = of_a_type.and_then(|rest| rest.rsplit_once(", expected ")) {
-        // `expected` is serde's, `found` may be the user's.
+        // `expected` comes from serde, `found` may come from the user.
         let expected = expected_words(expected);
         let hint = hint_for(&path, found, &expected);
         return SettingError { path, what: format!("expected {expected}, found {}", found_words(found)), hint };
@@ -50,7 +50,7 @@ pub fn of_type(path: Path, message: &str) -> SettingError {
         m if m.starts_with("data did not match any variant of untagged enum Seeds") => {
             "expected a number of seeds, or a list of whole numbers".into()
         }
-        // Words of our own.
+        // Messages of this crate.
         other => other.replace("duplicate field", "twice the key"),
     };
     SettingError { path, what, hint: None }
@@ -80,7 +80,7 @@ fn expected_words(expected: &str) -> String {
         "a boolean" => "true or false".into(),
         "a sequence" => "a list".into(),
         "a Value::Tagged enum" => "one of the words in docs/study.md".into(),
-        // serde names the Rust type; the reader knows sections.
+        // serde names the Rust type, which users call a section.
         other if other.starts_with("struct ") => {
             format!("a section of keys{}", other["struct ".len()..].trim_start_matches(char::is_alphanumeric))
         }
@@ -88,7 +88,7 @@ fn expected_words(expected: &str) -> String {
     }
 }
 
-/// For what people type where a number, a truth value or null is meant.
+/// Hints for common inputs where a number, a truth value or null is expected.
 fn hint_for(path: &Path, found: &str, expected: &str) -> Option<String> {
     let several = "several values are a list, [1e-4, 1e-3], or a grid, {log: {from: 1e-5, to: 1e-1, points: 9}}";
     let text = found.strip_prefix("string ").map(|text| text.trim_matches('"').trim().to_lowercase());
@@ -159,7 +159,7 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
 }
 
 fn penalty(path: impl AsRef<str>, value: f64, may_be_infinite: bool) -> Result<(), SettingError> {
-    // `>=` rather than `!is_negative`: NaN must not pass.
+    // `>=` rather than `!is_negative`, to reject NaN.
     if value >= 0.0 && (value.is_finite() || may_be_infinite) {
         return Ok(());
     }
@@ -195,8 +195,9 @@ fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result
     Err(setting_error(path, what).hint("set `penalty.step: proximal` (stable for every λ), or lower lr or λ"))
 }
 
-/// Both tasks draw a class's images in the same order, validation first: for a class that both have, different numbers would make one
-/// task validate on what the other trained on.
+/// Rejects different numbers of validation images for a class that both tasks have. Both tasks draw
+/// a class's images in the same order, validation first. With different numbers, one task would
+/// validate on images that the other trained on.
 fn shared_classes(cell: &Network) -> Result<(), SettingError> {
     let (source, target) = (cell.source.labels(cell.data), cell.target.labels(cell.data));
     let shared = target.into_iter().find(|label| source.contains(label));
@@ -241,7 +242,7 @@ fn transfer(cell: &Network) -> Result<(), SettingError> {
     Ok(())
 }
 
-/// Images that the source trains on are left to it: there must be enough for both.
+/// Checks that enough images are left for the target, which may not use those of the source.
 fn disjoint(cell: &Network) -> Result<(), SettingError> {
     if cell.source.disjoint_from_source {
         return Err(setting_error("source.disjoint_from_source", "only the target keeps apart from the source")
@@ -282,7 +283,8 @@ fn text(text: &Text, data: DataName) -> Result<(), SettingError> {
     }
 }
 
-/// BatchNorm over a hidden layer, or over a single pixel, has no variance to divide by in a batch of one image.
+/// Rejects a last batch of one image with BatchNorm over a hidden layer or over a single pixel.
+/// Such a batch has no variance to divide by.
 fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), SettingError> {
     let n: usize = phase.training_images(cell.data).iter().sum();
     // ResNet-18 halves its images three times.

@@ -1,10 +1,10 @@
-//! What the types of a ridge study cannot say.
+//! Checks of a ridge study that its types cannot express.
 
 use super::check::{setting_error, SettingError};
 use super::ridge::{CovarianceKind, CovarianceSpec, Ridge, SamplerName};
 use crate::base::numbers::number;
 
-/// Above this a full covariance's eigenvectors take minutes and gigabytes.
+/// For larger p, the eigenvectors of a full covariance take minutes and gigabytes.
 const MOST_FULL: usize = 4000;
 
 /// Checks one cell.
@@ -77,7 +77,7 @@ pub fn cell(cell: &Ridge) -> Result<(), SettingError> {
     Ok(())
 }
 
-/// Beyond 1e100 squares overflow.
+/// Rejects values whose squares could overflow, beyond 1e100.
 fn size(path: &str, value: f64) -> Result<(), SettingError> {
     match (-1e100..=1e100).contains(&value) {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! What a bad study file says: where, what is wrong, what to do.
+//! Errors of study files: where, what is wrong, and what to do.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -16,7 +16,7 @@ pub struct StudyError {
     pub what: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// It could not be read for a reason that may pass: [`storage_failed`].
+    /// Whether the file could not be read for a reason that may be temporary: [`storage_failed`].
     pub may_pass: bool,
 }
 
@@ -49,8 +49,9 @@ impl fmt::Display for StudyError {
     }
 }
 
-/// Whether an error of reading speaks of the storage (a file server that is away, a failing disk, too many open files) and not of the file, so that
-/// trying again, on another machine perhaps, may help. Looks into errors that wrap one of the system, as those of archives do.
+/// Whether a read error comes from the storage and not from the file: a file server that is
+/// unavailable, a failing disk, or too many open files. Then another attempt, perhaps on another
+/// machine, may succeed. Also looks into errors that wrap a system error, as those of archives do.
 pub fn storage_failed(error: &io::Error) -> bool {
     let of_the_file = [
         ErrorKind::NotFound,
@@ -63,7 +64,8 @@ pub fn storage_failed(error: &io::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
         cause = match current.downcast_ref::<io::Error>() {
-            // Those of the system have a number; others are of what was read, such as an archive that ends early.
+            // System errors have a number. Others come from the content, such as an archive that
+            // ends early.
             Some(error) if error.raw_os_error().is_some() => return !of_the_file.contains(&error.kind()),
             Some(error) => error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static)),
             None => current.source(),
@@ -72,8 +74,9 @@ pub fn storage_failed(error: &io::Error) -> bool {
     false
 }
 
-/// "did you mean": the known name nearest to what was written, if one is near. Not where it would
-/// be another thing: `resnet50` is no misspelt `resnet56`, `kmnist` no `mnist`.
+/// "did you mean": the known name nearest to what was written, if one is near. A name of something
+/// else is not suggested: `resnet50` is not a misspelt `resnet56`, and `kmnist` is not a misspelt
+/// `mnist`.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if written.len() > 100 {
         return None;
@@ -90,7 +93,8 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     known
         .into_iter()
         .filter(|name| !is_other(name))
-        // Jaro–Winkler for typos and shortened names; Damerau–Levenshtein for swapped letters in short ones.
+        // Jaro–Winkler for typos and shortened names; Damerau–Levenshtein for swapped letters in
+        // short ones.
         .map(|name| {
             let same = f64::from(u8::from(plain(name) == own));
             (strsim::jaro_winkler(written, name).max(0.1 + strsim::normalized_damerau_levenshtein(written, name)).max(2.0 * same), name)
@@ -100,10 +104,10 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .map(|(_, name)| name)
 }
 
-/// Letters of a name or value that a message shows.
+/// Maximum number of characters of a name or value that a message shows.
 const MOST_SHOWN: usize = 80;
 
-/// A name or value in a message, cut where it is long: nobody reads megabytes.
+/// A name or value in a message, cut where it is long.
 pub fn cut(text: &str) -> String {
     match text.char_indices().nth(MOST_SHOWN) {
         None => text.into(),

@@ -1,4 +1,4 @@
-//! A study's files on disk: read, with the ones they extend, into layers.
+//! Reads a study's file, and the files that it extends, into layers.
 
 use std::path::{Path as FilePath, PathBuf};
 
@@ -9,7 +9,7 @@ use super::error::cut;
 use super::layers::{Layer, Layers, Path};
 use super::{old_names, storage_failed, StudyError};
 
-/// The files of a study, bases first, and the presets found on the way.
+/// The files of a study, bases first, and the presets in them.
 #[derive(Default)]
 pub struct ReadFiles {
     pub layers: Layers,
@@ -18,7 +18,7 @@ pub struct ReadFiles {
 }
 
 impl ReadFiles {
-    /// Reads a file, and those that it extends before it.
+    /// Reads a file, after the files that it extends.
     pub fn file(&mut self, file: &FilePath) -> Result<(), StudyError> {
         let origin = file.display().to_string();
         let real = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
@@ -38,7 +38,7 @@ impl ReadFiles {
         })?;
         let text =
             String::from_utf8(bytes).map_err(|_| StudyError::new(&origin, "", "the file is not UTF-8 text").hint("is it a YAML study?"))?;
-        let text = text.trim_start_matches('\u{feff}').to_string(); // the mark that some editors put first
+        let text = text.trim_start_matches('\u{feff}').to_string(); // the byte-order mark that some editors write first
         let tree = parse(&origin, &text)?;
         let Value::Mapping(mut map) = tree else {
             return Err(StudyError::new(origin, "", "a study is a map of keys to values").hint("see docs/study.md"));
@@ -87,12 +87,12 @@ impl ReadFiles {
     }
 }
 
-/// Keys at the top of a file that only hold what anchors name: `.defaults`, `x-common`.
+/// Whether a key at the top of a file only holds anchors: `.defaults`, `x-common`.
 fn holds_anchors(key: &Value) -> bool {
     key.as_str().is_some_and(|key| key.starts_with('.') || key.starts_with("x-"))
 }
 
-/// YAML as values, merge keys (`<<`) applied, with the place of what is wrong.
+/// Parses YAML and applies merge keys (`<<`). Errors have the place of the fault.
 pub fn parse(origin: &str, text: &str) -> Result<Value, StudyError> {
     let mut value: Value = serde_yaml::from_str(text).map_err(|error| explained(origin, text, &error))?;
     value.apply_merge().map_err(|error| {
@@ -121,7 +121,7 @@ fn explained(origin: &str, text: &str, error: &serde_yaml::Error) -> StudyError 
     StudyError { place: second(text, key, place).or(place), ..invalid }.hint("keep one of the two")
 }
 
-/// Where a key stands for the second time in the map that begins at `from`.
+/// The place of the second occurrence of a key in the map that begins at `from`.
 fn second(text: &str, key: &str, from: Option<(usize, usize)>) -> Option<(usize, usize)> {
     let start = from.map_or(0, |(line, _)| line - 1);
     let indent = |line: &str| line.len() - line.trim_start().len();

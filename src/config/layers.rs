@@ -1,4 +1,5 @@
-//! A study as layers (base files, the file, a preset, flags), merged; every key remembers which layer gave it.
+//! A study as layers (base files, the file itself, a preset, flags), and their merge. For every
+//! key, the layer that set it can be found.
 
 use saphyr::{LoadableYamlNode, MarkedYaml, YamlData};
 use serde_yaml::{Mapping, Value};
@@ -18,7 +19,7 @@ pub enum Seg {
 pub struct Path(pub Vec<Seg>);
 
 impl Path {
-    /// From the dotted form, e.g. `source.lr`.
+    /// Parses the dotted form, e.g. `source.lr`.
     pub fn parse(dotted: &str) -> Path {
         Path(dotted.split('.').filter(|part| !part.is_empty()).map(|part| Seg::Key(part.into())).collect())
     }
@@ -51,7 +52,7 @@ impl Path {
         })
     }
 
-    /// Puts `value` at this path of keys, making the maps on the way.
+    /// Sets `value` at this path of keys. Missing maps are created.
     pub fn set(&self, tree: &mut Value, value: Value) {
         let mut node = tree;
         for seg in &self.0 {
@@ -79,24 +80,24 @@ impl std::fmt::Display for Path {
     }
 }
 
-/// A tree of settings and where it was written.
+/// A tree of settings and its origin.
 #[derive(Debug, Clone)]
 pub struct Layer {
     /// File path, or the flag as typed.
     pub origin: String,
     /// The file's text; none for flags.
     pub text: Option<String>,
-    /// Where in the file the tree stands, e.g. `presets.small`.
+    /// Path of the tree in the file, e.g. `presets.small`.
     pub at: Path,
     pub tree: Value,
 }
 
-/// Layers from the deepest base to the last flag; later ones win.
+/// Layers from the deepest base to the last flag. Later layers override earlier ones.
 #[derive(Debug, Clone, Default)]
 pub struct Layers(pub Vec<Layer>);
 
 impl Layers {
-    /// One tree: maps merged key by key, everything else replaced.
+    /// Merges all layers into one tree. Maps are merged key by key; everything else is replaced.
     pub fn merged(&self) -> Value {
         let mut all = Value::Mapping(Mapping::new());
         for layer in &self.0 {
@@ -105,7 +106,8 @@ impl Layers {
         all
     }
 
-    /// An error about `path`, placed where the winning layer wrote it (or, for a missing key, where its parent stands).
+    /// An error about `path`, located where the last layer that sets it does so. A missing key is
+    /// located at its nearest parent that is set.
     pub fn error(&self, path: &Path, what: impl Into<String>) -> StudyError {
         let mut at = path.clone();
         loop {
@@ -142,17 +144,19 @@ fn merge(into: &mut Value, from: &Value) {
     }
 }
 
-/// `{log: …}` or `{linear: …}`: a value, not a section.
+/// Whether a map is a grid, `{log: …}` or `{linear: …}`: one value, not a section.
 pub fn is_grid(map: &Mapping) -> bool {
     map.contains_key("log") || map.contains_key("linear")
 }
 
-/// A map that is one value: replaced as a whole, not merged key by key. A grid, or a covariance of a ridge study.
+/// Whether a map is one value, that is, a grid or a covariance of a ridge study. Such a map is
+/// replaced as a whole and not merged key by key.
 pub fn is_value(map: &Mapping) -> bool {
     is_grid(map) || ["power", "ar1", "spiked", "file"].iter().any(|key| map.contains_key(key))
 }
 
-/// Line and column (from 1) of the node at `path`; the key's place where the node is a map's value.
+/// Line and column (from 1) of the node at `path`. For a value in a map, this is the place of its
+/// key.
 fn locate(text: &str, path: &Path) -> Option<(usize, usize)> {
     let documents = MarkedYaml::load_from_str(text).ok()?;
     let mut node = documents.first()?;

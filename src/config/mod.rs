@@ -1,5 +1,6 @@
-//! A study: from YAML to typed, checked settings. What was typed (layers of files, presets and flags) is kept apart from
-//! what was resolved ([`Study`]), so that every error can point at the line that caused it.
+//! A study: from YAML to typed, checked settings. The input (layers of files, presets and flags) is
+//! kept apart from the resolved [`Study`], so that every error can point at the line that caused
+//! it.
 
 mod axes;
 mod check;
@@ -34,10 +35,10 @@ pub use schema::setting_paths;
 pub use schema::{json_schema, Question, Selection, StudyKind};
 use schema::{Header, StudySchema};
 
-/// Beyond this a study is a slip of the keyboard.
+/// A study with more cells than this is taken for a typing mistake.
 const MOST_CELLS: f64 = 1e6;
 
-/// What the command line lays over a study file; later fields win.
+/// Overrides of a study file from the command line. Later fields override earlier ones.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// `--preset NAME`
@@ -48,7 +49,7 @@ pub struct Overrides {
     pub set: Vec<String>,
 }
 
-/// A resolved study: settings with their axes, seeds, and how to choose.
+/// A resolved study: settings with their axes, seeds, and the metric that selects optima.
 #[derive(Debug, Clone)]
 pub struct Study {
     pub name: String,
@@ -56,15 +57,15 @@ pub struct Study {
     pub kind: StudyKind,
     pub selection: Selection,
     pub regularizer: Regularizer,
-    /// Estimate the alignment of the tasks too.
+    /// Whether to estimate the alignment of the tasks.
     pub alignment: bool,
     pub question: Option<Question>,
-    /// Distinct, in the order given. A ridge study has none of its own: its seed is a setting.
+    /// Distinct, in the order given. Empty for a ridge study, whose seed is a setting.
     pub seeds: Vec<u64>,
     pub axes: Vec<Axis>,
     /// Axes that advance together, as indices into `axes`; every axis is in exactly one group.
     groups: Vec<Vec<usize>>,
-    /// The settings, axes as plain lists.
+    /// The settings, with axes as plain lists.
     settings: Value,
     layers: Layers,
 }
@@ -169,13 +170,14 @@ impl Study {
         Ok(study)
     }
 
-    /// Every value of every axis by itself (so that an error names the value), then every combination.
+    /// Checks every value of every axis by itself (so that an error names the value), then every
+    /// combination.
     fn check(&self) -> Result<(), StudyError> {
         for group in &self.groups {
             for v in 0..self.axes[group[0]].values.len() {
                 let mut at = vec![0; self.axes.len()];
                 group.iter().for_each(|&axis| at[axis] = v);
-                // Of zipped axes it is not known which one is to blame.
+                // With zipped axes it is unknown which one is at fault.
                 let value = (group.len() == 1).then_some((group[0], v));
                 self.check_at(&at).map_err(|setting_error| self.blame(setting_error, value))?;
             }
@@ -193,7 +195,8 @@ impl Study {
         }
     }
 
-    /// All combinations of axis values, as an index into each axis's values; the last group varies fastest.
+    /// All combinations of axis values, as an index into each axis's values. The last group varies
+    /// fastest.
     pub fn combinations(&self) -> Vec<Vec<usize>> {
         let mut all = vec![vec![0; self.axes.len()]];
         for group in &self.groups {
@@ -229,7 +232,7 @@ impl Study {
         self.groups.iter().any(|group| group.contains(&a) && group.contains(&b))
     }
 
-    /// A mistake that only came to light after loading, at the line of the setting.
+    /// An error found after loading, located at the line of the setting.
     pub fn error_at(&self, path: &str, what: impl Into<String>) -> StudyError {
         self.layers.error(&Path::parse(path), what)
     }
@@ -258,7 +261,7 @@ impl Study {
         Ok(cell)
     }
 
-    /// Points a problem at the line that caused it, at the very value where it is known which.
+    /// Locates a problem at the line that caused it, and at the exact value if that is known.
     fn blame(&self, setting_error: check::SettingError, value: Option<(usize, usize)>) -> StudyError {
         let mut path = setting_error.path.clone();
         if let Some((a, v)) = value {
@@ -274,7 +277,8 @@ impl Study {
         error
     }
 
-    /// The resolved study as YAML: one file without presets, bases or grids that gives this study again.
+    /// The resolved study as YAML: one file without presets, bases or grids that reproduces this
+    /// study.
     pub fn to_yaml(&self) -> String {
         let mut map = Mapping::new();
         map.insert("name".into(), self.name.clone().into());
@@ -313,7 +317,7 @@ impl Study {
     }
 }
 
-/// Deserialises a tree of settings, with the key path of what does not fit.
+/// Deserialises a tree of settings. An error has the key path of the value that does not fit.
 fn from_tree<T: for<'de> Deserialize<'de>>(tree: &Value) -> Result<T, check::SettingError> {
     serde_path_to_error::deserialize(tree).map_err(|error| {
         let mut path = Path::default();
@@ -336,7 +340,8 @@ fn typed<T: for<'de> Deserialize<'de>>(tree: &Value, layers: &Layers) -> Result<
     })
 }
 
-/// The kind of study, which says what keys it may have. The rest of the header is read when its keys are known to be right.
+/// The kind of study, which determines the keys that it may have. The rest of the header is read
+/// after its keys have been checked.
 fn kind(layers: &Layers) -> Result<StudyKind, StudyError> {
     let path = Path::parse("kind");
     match path.get(&layers.merged()) {

@@ -1,4 +1,4 @@
-//! Keys of earlier releases: still read, never written.
+//! Keys of earlier releases. They are still read, but never written.
 
 use serde_yaml::{Mapping, Value};
 
@@ -8,8 +8,8 @@ use super::layers::{Path, Seg};
 const NAMES: [(&str, &str); 3] =
     [("strength", "regularizer"), ("source.apart", "source.disjoint_from_source"), ("target.apart", "target.disjoint_from_source")];
 
-/// Moves values that stand under an old name to the new one. A key that is given under both names
-/// keeps the old one, which the check of unknown keys then reports.
+/// Moves values from an old name to the new one. If a key is given under both names, the old one
+/// stays, and the check of unknown keys reports it.
 pub fn rename(tree: &mut Value) {
     for (old, new) in NAMES.map(|(old, new)| (Path::parse(old), Path::parse(new))) {
         if new.get(tree).is_none() {
@@ -18,7 +18,7 @@ pub fn rename(tree: &mut Value) {
             }
         }
     }
-    // Axes that are named as values.
+    // `zip` has names of axes as values.
     for group in tree.get_mut("zip").and_then(Value::as_sequence_mut).into_iter().flatten() {
         for name in group.as_sequence_mut().into_iter().flatten() {
             if let Some((_, new)) = NAMES.iter().find(|(old, _)| name.as_str() == Some(old)) {
@@ -28,7 +28,7 @@ pub fn rename(tree: &mut Value) {
     }
 }
 
-/// Takes the value at a path of keys out of a tree.
+/// Removes the value at a path of keys from a tree and returns it.
 fn take(tree: &mut Value, path: &Path) -> Option<Value> {
     let (Seg::Key(last), parents) = path.0.split_last()? else { return None };
     let parent = parents.iter().try_fold(tree, |node, seg| match seg {
@@ -38,7 +38,7 @@ fn take(tree: &mut Value, path: &Path) -> Option<Value> {
     parent.as_mapping_mut().and_then(|map: &mut Mapping| map.shift_remove(last.as_str()))
 }
 
-/// A path as an earlier release spelt it, to find it in the text of a file.
+/// A path as an earlier release spelt it, for locating it in the text of a file.
 pub fn old_spelling(path: &Path) -> Option<Path> {
     let rest_of = |prefix: &Path| path.0.strip_prefix(prefix.0.as_slice()).map(<[Seg]>::to_vec);
     NAMES.iter().find_map(|(old, new)| Some(Path::parse(old).join(&Path(rest_of(&Path::parse(new))?))))

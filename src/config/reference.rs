@@ -1,4 +1,5 @@
-//! docs/study.md from the settings' doc comments; a test fails when the file has drifted.
+//! Generates docs/study.md from the settings' doc comments. A test fails if the file is out of
+//! date.
 
 use serde_json::Value as Json;
 
@@ -84,7 +85,7 @@ fn sections(node: &SchemaNode, prefix: &str) -> String {
     out
 }
 
-/// A ridge study's tasks have two keys: both tables are short.
+/// Whether a section has few keys. A ridge study's tasks have two, so both tables are printed.
 fn child_is_short(node: &SchemaNode) -> bool {
     matches!(&node.what, NodeContent::Section(children, _) if children.len() < 4)
 }

@@ -1,4 +1,4 @@
-//! Which axis says how strongly the source is regularised.
+//! The axis that regularises the source.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,10 @@ use super::StudyError;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Regularizer {
-    /// An axis of the study with numbers, e.g. `source.epochs` (early stopping), `source.dropout`, `source.label_smoothing` or `source.lr`.
+    /// An axis of the study with numeric values, e.g. `source.epochs` (early stopping),
+    /// `source.dropout`, `source.label_smoothing` or `source.lr`.
     pub axis: String,
-    /// Which end of it regularises more.
+    /// The end of the axis that regularises more.
     pub stronger: StrongerEnd,
 }
 
@@ -33,13 +34,13 @@ impl Default for Regularizer {
 }
 
 impl Regularizer {
-    /// What λ₀ stands for, where it is not λ₀.
+    /// The axis that is used in place of λ₀, if any.
     pub fn stands_for(&self) -> Option<&str> {
         (self.axis != "lambda0").then_some(self.axis.as_str())
     }
 }
 
-/// Checks that the axis in place of λ₀ is one of the source, with numbers.
+/// Checks that the axis in place of λ₀ is an axis of the source with numeric values.
 pub fn check(regularizer: &Regularizer, axes: &[Axis], zip: &[Vec<String>], layers: &Layers) -> Result<(), StudyError> {
     let error = |what: String| layers.error(&Path::parse("regularizer.axis"), what);
     let Some(path) = regularizer.stands_for() else {

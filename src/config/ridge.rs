@@ -1,4 +1,5 @@
-//! The settings of one cell of a ridge study. Their doc comments are the reference (docs/study.md).
+//! The settings of one cell of a ridge study. Their doc comments become the reference
+//! (docs/study.md).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,19 +7,21 @@ use serde_yaml::Value;
 
 use super::error::cut;
 
-/// One cell of a ridge study: a linear source task and a linear target task, and how to regularise each.
+/// One cell of a ridge study: a linear source task and a linear target task, and how each is
+/// regularised.
 ///
-/// Source: y₀ = X₀w₀ + ε₀ with ‖w₀‖ = 1, X₀ of n₀ rows N(0, Σ₀), ε₀ ~ N(0, σ₀²I). Target: the same with index 1 and w₁ = ρ·w₀ + orthogonal·u,
-/// u a unit vector orthogonal to w₀. λ is not divided by n; risks are E‖β̂ − w‖²_Σ (docs/theory.md).
+/// Source: y₀ = X₀w₀ + ε₀ with ‖w₀‖ = 1, where X₀ has n₀ rows N(0, Σ₀) and ε₀ ~ N(0, σ₀²I). Target:
+/// the same with index 1 and w₁ = ρ·w₀ + orthogonal·u, where u is a unit vector orthogonal to w₀. λ
+/// is not divided by n; risks are E‖β̂ − w‖²_Σ (docs/theory.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ridge {
     /// Dimension; 1 to 100000, and at most 4000 where a covariance is a full matrix.
     pub p: usize,
-    /// Rows of the source; this or `gamma`.
+    /// Rows of the source; give this or `gamma`.
     #[serde(default)]
     pub n0: Option<usize>,
-    /// γ = p/n₀ > 0, in place of `n0` (n₀ is p/γ rounded).
+    /// γ = p/n₀ > 0, in place of `n0` (n₀ is p/γ, rounded).
     #[serde(default)]
     pub gamma: Option<f64>,
     /// Rows of the target.
@@ -28,10 +31,12 @@ pub struct Ridge {
     /// Length of the part of w₁ that is orthogonal to w₀; ≥ 0.
     #[serde(default)]
     pub orthogonal: f64,
-    /// Direction of w₀: `random`, `uniform` (1,…,1)/√p, or the `top` or `bottom` eigenvector of Σ₀ (its largest entry is positive).
+    /// Direction of w₀: `random`, `uniform` (1,…,1)/√p, or the `top` or `bottom` eigenvector of Σ₀
+    /// (its sign makes its largest entry positive).
     #[serde(default = "random")]
     pub w0: Direction,
-    /// Direction of the orthogonal part: `random`, `uniform`, or the `top` or `bottom` eigenvector of Σ₁, each made orthogonal to w₀.
+    /// Direction of the orthogonal part: `random`, `uniform`, or the `top` or `bottom` eigenvector
+    /// of Σ₁, each made orthogonal to w₀.
     #[serde(default = "random")]
     pub u: Direction,
     /// The source's noise and covariance.
@@ -40,13 +45,16 @@ pub struct Ridge {
     pub target: Task,
     /// λ₀ of the source; ≥ 0.
     pub lambda0: f64,
-    /// λ₁ of L2-SP on the target (and of the from-scratch ridge); ≥ 0, `.inf`: the source estimate as it is.
+    /// λ₁ of L2-SP on the target (and of the from-scratch ridge); ≥ 0. `.inf` uses the source
+    /// estimate as it is.
     pub lambda1: f64,
-    /// Several targets of one source, each a map that overrides `rho`, `orthogonal`, `n1`, `noise`, `covariance` or `lambda1`, with a
-    /// `name` of its own and a `weight` (1); null: one target.
+    /// Several targets of one source; null: one target. Each is a map with its own `name` and a
+    /// `weight` (default 1). It may override `rho`, `orthogonal`, `n1`, `noise`, `covariance` or
+    /// `lambda1`.
     #[serde(default)]
     pub targets: Option<Vec<Target>>,
-    /// What one λ₀ for several targets minimises: the `weighted` risk, the `max-risk`, or the `max-regret` (risk above each one's best).
+    /// What one λ₀ for several targets minimises: the `weighted` risk, the `max-risk`, or the
+    /// `max-regret` (a target's risk minus its smallest risk).
     #[serde(default)]
     pub objective: Objective,
     /// Draws of the Monte Carlo simulation; at least 2.
@@ -55,7 +63,8 @@ pub struct Ridge {
     /// Seed of the draws and of random directions.
     #[serde(default)]
     pub seed: u64,
-    /// `direct`, `rao-blackwell` (exact average over the noise), `chi` (identity covariances only; never forms X), or `auto`: the last that applies.
+    /// `direct`, `rao-blackwell` (exact average over the noise), `chi` (identity covariances only;
+    /// never forms X), or `auto`: the last of these that applies.
     #[serde(default)]
     pub sampler: SamplerName,
 }
@@ -74,8 +83,10 @@ fn draws() -> usize {
 pub struct Task {
     /// Noise variance σ²; 0 to 1e9 (‖w₀‖ = 1, so it is σ²/‖w₀‖²).
     pub noise: f64,
-    /// `identity`, `{power: a}` (eigenvalues ∝ i^−a on the diagonal), `{ar1: r}` (Σᵢⱼ = r^|i−j|), `{spiked: {count: k, strength: s}}` (k eigenvalues
-    /// s times the others) or `{file: S.npy}` (or .csv without a header; relative to the working directory); scaled to mean eigenvalue 1 unless `normalise: false` stands beside it.
+    /// `identity`, `{power: a}` (eigenvalues ∝ i^−a on the diagonal), `{ar1: r}` (Σᵢⱼ = r^|i−j|),
+    /// `{spiked: {count: k, strength: s}}` (k eigenvalues s times the others) or `{file: S.npy}`
+    /// (or .csv without a header; relative to the working directory). Scaled to mean eigenvalue 1
+    /// unless `normalise: false` is given beside it.
     #[serde(default)]
     pub covariance: CovarianceSpec,
 }
@@ -100,7 +111,7 @@ pub enum Objective {
     MaxRegret,
 }
 
-/// How to simulate.
+/// The sampler of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SamplerName {
@@ -111,11 +122,11 @@ pub enum SamplerName {
     Chi,
 }
 
-/// One of several targets: what is not given is the study's.
+/// One of several targets. A setting that is not given is that of the study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// For figures and tables.
+    /// Name in figures and tables.
     pub name: String,
     /// Relative weight; > 0.
     #[serde(default = "one")]
@@ -144,7 +155,7 @@ fn one() -> f64 {
 #[schemars(with = "CovarianceForm")]
 pub struct CovarianceSpec {
     pub kind: CovarianceKind,
-    /// Scale to mean eigenvalue 1.
+    /// Keep the eigenvalues as given; otherwise they are scaled to mean eigenvalue 1.
     pub keep_scale: bool,
 }
 
@@ -164,7 +175,7 @@ pub enum CovarianceKind {
 /// The forms of a covariance, for the schema.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-#[allow(dead_code)] // its shape is all that is used
+#[allow(dead_code)] // only its schema is used
 enum CovarianceForm {
     Name(Identity),
     Map(CovarianceMap),
@@ -253,7 +264,7 @@ impl From<CovarianceSpec> for Value {
 }
 
 impl Ridge {
-    /// n₀, given or from γ.
+    /// n₀, as given or from γ.
     pub fn rows(&self) -> usize {
         match (self.n0, self.gamma) {
             (Some(n0), _) => n0,

@@ -1,4 +1,5 @@
-//! The shape of a study file, derived from the settings' types: for unknown keys, for axes, for editors and for the reference.
+//! The schema of a study file, derived from the settings' types. It is used to find unknown keys
+//! and axes, by editors and for the reference.
 
 use std::collections::BTreeMap;
 
@@ -18,43 +19,50 @@ use super::StudyError;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// The study's name: the folder of its results under `--out`. Letters, digits, `-`, `_` and `.`.
+    /// The study's name, which is also the folder of its results under `--out`. Letters, digits,
+    /// `-`, `_` and `.`.
     pub name: String,
-    /// What it shows, in a sentence or two.
+    /// What the study shows, in a sentence or two.
     #[serde(default)]
     pub description: Option<String>,
-    /// `network`: source and target networks, run by `sweep`. `ridge`: linear tasks with exact theory, run by `theory run`.
+    /// `network`: source and target networks, run by `sweep`. `ridge`: linear tasks with exact
+    /// theory, run by `theory run`.
     #[serde(default)]
     pub kind: StudyKind,
-    /// Another study file (relative to this one) whose keys hold where this file is silent.
+    /// Base study file that supplies defaults (path relative to this file).
     #[serde(default)]
     pub extends: Option<String>,
-    /// Named sets of keys that `--preset NAME` lays over the study.
+    /// Named sets of keys; `--preset NAME` applies one of them on top of the study.
     #[serde(default)]
     pub presets: BTreeMap<String, SchemaDefinitions>,
-    /// A number n for the seeds 0 … n−1, or a list of seeds. Results are averaged over seeds, and compared within them.
+    /// A number n for the seeds 0 … n−1, or a list of seeds. Results are averaged over seeds, and
+    /// compared within seeds.
     #[serde(default)]
     pub seeds: Seeds,
-    /// Groups of axes that advance together instead of being crossed, e.g. `[[source.lr, source.epochs]]`.
+    /// Groups of axes that advance together instead of being crossed, e.g.
+    /// `[[source.lr, source.epochs]]`.
     #[serde(default)]
     pub zip: Vec<Vec<String>>,
-    /// What optima are chosen by, on validation images: `accuracy` or `loss`. Both are reported.
+    /// Metric that selects optima on validation images: `accuracy` or `loss`. Both are reported.
     #[serde(default)]
     pub selection: Selection,
-    /// Which axis says how strongly the source was regularised, if not λ₀: it takes λ₀'s part in the answer, the figures and the tables.
+    /// The axis that regularises the source, if not λ₀. It is reported in place of λ₀ in the
+    /// answer, the figures and the tables.
     #[serde(default)]
     pub regularizer: Regularizer,
-    /// Estimate how aligned source and target are, once for each pair of tasks, network and seed: ρ̂ of ridge solutions on the features of an untrained network.
+    /// Estimate how aligned source and target are, once for each pair of tasks, network and seed:
+    /// ρ̂ of ridge solutions on the features of an untrained network.
     #[serde(default)]
     pub alignment: bool,
-    /// What the study asks, for its figures and its claims. `reversal`: λ₀*/λ_S* against ρ. `source-noise`: R_S − R_TL against σ₀². `target-size`:
-    /// R_S − R_TL against n₁. `scaling`: simulation against prediction as p grows. `cost`: what λ_S* in place of λ₀* costs, against ρ.
-    /// `targets`: one λ₀ for several targets. null: predicted and simulated risks alone.
+    /// What the study asks, for its figures and its claims. `reversal`: λ₀*/λ_S* against ρ.
+    /// `source-noise`: R_S − R_TL against σ₀². `target-size`: R_S − R_TL against n₁. `scaling`:
+    /// simulation against prediction as p grows. `cost`: the cost of λ_S* in place of λ₀*, against
+    /// ρ. `targets`: one λ₀ for several targets. null: predicted and simulated risks alone.
     #[serde(default)]
     pub question: Option<Question>,
 }
 
-/// A tree checked elsewhere.
+/// A tree that is checked elsewhere.
 pub type SchemaDefinitions = BTreeMap<String, Json>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -86,21 +94,22 @@ impl StudyKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Question {
-    /// λ₀*/λ_S* against ρ: stronger below 1, weaker above, and where it crosses 1.
+    /// λ₀*/λ_S* against ρ: stronger regularisation for ρ < 1, weaker for ρ > 1, and where the ratio
+    /// crosses 1.
     Reversal,
-    /// R_S − R_TL against σ₀²: more source noise, less help.
+    /// R_S − R_TL against σ₀²: more source noise, less benefit.
     SourceNoise,
-    /// R_S − R_TL against n₁: whether the decision depends on the target.
+    /// R_S − R_TL against n₁: whether the decision to transfer depends on the target's size.
     TargetSize,
     /// Simulation against its deterministic equivalent as p grows.
     Scaling,
-    /// What λ_S* in place of λ₀* costs, against ρ.
+    /// The cost of λ_S* in place of λ₀*, against ρ.
     Cost,
     /// One λ₀ for several targets.
     Targets,
 }
 
-/// The metric that optima are chosen by.
+/// The metric that selects optima.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Selection {
@@ -109,7 +118,7 @@ pub enum Selection {
     Loss,
 }
 
-/// How many seeds, or which.
+/// The number of seeds, or a list of seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Seeds {
@@ -124,7 +133,7 @@ impl Default for Seeds {
 }
 
 impl Seeds {
-    /// How many, without making the list.
+    /// The number of seeds, without building the list.
     pub fn len(&self) -> u64 {
         match self {
             Seeds::Count(n) => *n,
@@ -140,12 +149,12 @@ impl Seeds {
     }
 }
 
-/// The schema of one of the two halves of a study, subschemas inlined.
+/// The schema of the header or of the settings, with subschemas inlined.
 fn schema_of<T: JsonSchema>() -> Json {
     SchemaSettings::default().with(|s| s.inline_subschemas = true).into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// What may stand under a key.
+/// What is allowed under a key.
 #[derive(Debug, Clone)]
 pub struct SchemaNode {
     pub doc: String,
@@ -157,7 +166,7 @@ pub struct SchemaNode {
 #[derive(Debug, Clone)]
 pub enum NodeContent {
     Section(BTreeMap<String, SchemaNode>, Vec<String>),
-    /// `is_list`: the setting itself is a list, so that an axis of it is a list of lists.
+    /// `is_list`: the setting itself is a list, so an axis of it is a list of lists.
     Setting {
         is_list: bool,
         schema: Json,
@@ -221,13 +230,13 @@ impl SchemaNode {
     }
 }
 
-/// The key path of every setting of a network's cell.
+/// The key path of every setting of a network study's cell.
 #[cfg(test)]
 pub fn setting_paths() -> Vec<String> {
     StudySchema::new(StudyKind::Network).settings.leaves().into_iter().map(|(path, _)| path.to_string()).collect()
 }
 
-/// Refuses keys that no study has, with the nearest one that studies do have.
+/// Rejects unknown keys, and suggests the nearest known key.
 pub fn check_keys(shape: &StudySchema, layer: &Layer) -> Result<(), StudyError> {
     let Value::Mapping(map) = &layer.tree else {
         return Err(error_in(layer, &Path::default(), "a study is a map of keys to values"));
@@ -275,7 +284,7 @@ fn check_map(
     Ok(())
 }
 
-/// What other programs, or studies of the other kind, call what is meant.
+/// A hint for keys that other programs, or studies of the other kind, use for the same thing.
 fn known_elsewhere(key: &str, path: &Path, shape: &StudySchema) -> Option<String> {
     let plain = key.to_lowercase().replace(['-', '_'], "");
     let section =
@@ -300,7 +309,7 @@ fn known_elsewhere(key: &str, path: &Path, shape: &StudySchema) -> Option<String
     Some(hint)
 }
 
-/// Where in a study a key of this name does stand.
+/// The path at which a study has a key of this name.
 fn elsewhere(key: &str, shape: &StudySchema) -> Option<String> {
     shape.settings.leaves().into_iter().map(|(path, _)| path.to_string()).find(|path| path.rsplit('.').next() == Some(key))
 }
@@ -309,13 +318,14 @@ fn error_in(layer: &Layer, path: &Path, what: impl Into<String>) -> StudyError {
     super::layers::Layers(vec![layer.clone()]).error(path, what)
 }
 
-/// `a`, `b` or `c`.
+/// The names in backticks, with commas between them: `a`, `b`, `c`.
 pub fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
 }
 
-/// The JSON schema of a study file, for editors: every setting may also be a list of values or a grid.
+/// The JSON schema of a study file, for editors. Every setting may also be a list of values or a
+/// grid.
 pub fn json_schema() -> Json {
     let [network, ridge] = [StudyKind::Network, StudyKind::Ridge].map(schema_of_kind);
     let is_ridge = json!({"properties": {"kind": {"const": "ridge"}}, "required": ["kind"]});
@@ -336,7 +346,7 @@ fn schema_of_kind(kind: StudyKind) -> Json {
         StudyKind::Ridge => schema_of::<Ridge>(),
     };
     with_axes(&mut settings);
-    let required = ["name"]; // the rest may come from the file that `extends` names
+    let required = ["name"]; // the rest may come from the base file named in `extends`
     if let (Some(Json::Object(into)), Some(Json::Object(from))) = (schema.get_mut("properties"), settings.get_mut("properties")) {
         into.retain(|key, _| !kind.foreign().contains(&key.as_str()));
         into.append(from);
@@ -345,7 +355,7 @@ fn schema_of_kind(kind: StudyKind) -> Json {
             json!({"type": "object", "description": "Named sets of keys that `--preset NAME` lays over the study."}),
         );
     }
-    // Holders of anchors.
+    // Keys that only hold anchors.
     schema["patternProperties"] = json!({"^(x-|\\.)": {}});
     schema["required"] = json!(required);
     schema["title"] = json!(format!("{} study", kind.as_str()));

@@ -1,4 +1,5 @@
-//! CIFAR-10 and CIFAR-100 in their binary versions: a folder of batches, or the archive as downloaded.
+//! CIFAR-10 and CIFAR-100 in their binary versions, from a folder of batches or from the downloaded
+//! archive.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,14 +11,15 @@ use super::{DataError, Examples};
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 
-/// How one of the data sets lies on disk: records of some label bytes, then the red, green and blue planes.
+/// The file format of one of the data sets. Each record has some label bytes, then the red, green
+/// and blue planes.
 struct FileFormat {
     name: &'static str,
     train: &'static [&'static str],
     test: &'static str,
-    /// Records in a training and in the test batch.
+    /// Number of records in a training batch and in the test batch.
     records: [usize; 2],
-    /// Bytes before the pixels, and which of them is the label.
+    /// Number of bytes before the pixels, and the index of the label among them.
     label_bytes: usize,
     label: usize,
     classes: u8,
@@ -48,7 +50,8 @@ pub fn read_cifar10(path: &Path) -> Result<(Examples, Examples), DataError> {
     CIFAR10.read(path)
 }
 
-/// Reads both batches from `cifar-100-binary/` or `cifar-100-binary.tar.gz`, with the 20 coarse or the 100 fine labels.
+/// Reads both batches from `cifar-100-binary/` or `cifar-100-binary.tar.gz`, with the 20 coarse or
+/// the 100 fine labels.
 pub fn read_cifar100(path: &Path, coarse: bool) -> Result<(Examples, Examples), DataError> {
     if coarse { CIFAR100_COARSE } else { CIFAR100 }.read(path)
 }
@@ -64,7 +67,7 @@ impl FileFormat {
             false => self.read_archive(path)?,
         };
         let mut half = |names: &[&str], records: usize| {
-            // All there and whole, before memory is taken for them.
+            // All files are checked before memory for the images is allocated.
             let mut files = vec![];
             for name in names {
                 let file = path.join(name);
@@ -85,7 +88,7 @@ impl FileFormat {
         self.train.iter().copied().chain([self.test]).collect()
     }
 
-    /// One more byte than the largest batch has, so that an oversized file shows.
+    /// The size of the largest batch plus one byte, so that an oversized file is detected.
     fn limit(&self) -> u64 {
         (self.records[0].max(self.records[1]) * self.record() + 1) as u64
     }
@@ -95,7 +98,7 @@ impl FileFormat {
         for name in self.files() {
             let path = folder.join(name);
             let file = match File::open(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue, // what is missing is told together
+                Err(error) if error.kind() == ErrorKind::NotFound => continue, // missing files are reported later
                 opened => opened.map_err(|error| DataError::read(&path, &error))?,
             };
             let mut bytes = vec![];
@@ -143,7 +146,7 @@ impl FileFormat {
         }
     }
 
-    /// The planes' pixels, channels innermost.
+    /// Appends the pixels of the planes, with the channels as the last dimension, and the labels.
     fn decode(&self, bytes: &[u8], pixels: &mut Vec<u8>, labels: &mut Vec<u8>) {
         for record in bytes.chunks_exact(self.record()) {
             labels.push(record[self.label]);

@@ -1,4 +1,4 @@
-//! The 8×8 digits (UCI, as scikit-learn ships them), built into the program; see data/README.md.
+//! The 8×8 digits (UCI, in scikit-learn's version), embedded in the program; see data/README.md.
 
 use std::io::Read;
 
@@ -7,14 +7,14 @@ use super::Examples;
 const PACKED: &[u8] = include_bytes!("../../data/digits.bin.gz");
 const TEST_PER_CLASS: usize = 60;
 
-/// A label and 64 pixels for each image.
+/// The unpacked data: a label and 64 pixels for each image.
 pub fn unpacked() -> Vec<u8> {
     let mut bytes = vec![];
     flate2::read::GzDecoder::new(PACKED).read_to_end(&mut bytes).expect("the embedded digits are a gzip file; a test reads them");
     bytes
 }
 
-/// Training and test images; the last 60 of each class, in file order, are the test set.
+/// Training and test images. The test set is the last 60 images of each class in file order.
 pub fn read() -> (Examples, Examples) {
     let bytes = unpacked();
     let mut left = [0usize; 10];

@@ -1,4 +1,5 @@
-//! Downloads: from the official places and their mirrors, resumed where they broke off, checked, and put in place whole.
+//! Downloads data sets from the official servers and their mirrors. An interrupted download is
+//! resumed. A file is checked before it gets its final name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -11,16 +12,16 @@ use crate::config::network::DataName;
 /// A file to download.
 #[derive(Debug, Clone)]
 pub struct Download {
-    /// Where it goes, below the data folder.
+    /// Path of the file inside the data folder.
     pub path: PathBuf,
-    /// Bases to try in turn; the file's name is appended.
+    /// Base URLs, tried in this order. The file's name is appended.
     pub bases: Vec<String>,
-    /// Of the file as downloaded.
+    /// Checksum of the downloaded file.
     pub checksum: Checksum,
 }
 
 impl Download {
-    /// The files of a data set. `mirror` is asked before the official places.
+    /// The files of a data set. `mirror` is tried before the official servers.
     pub fn of(name: DataName, mirror: Option<&str>) -> Vec<Download> {
         let (folder, bases, files): (&str, &[&str], &[(&str, Checksum)]) = match name {
             DataName::Digits => ("", &[], &[]),
@@ -64,7 +65,8 @@ impl Download {
     }
 }
 
-/// Brings one file into `folder`; `progress` hears (bytes so far, bytes in all if known). True where it was there already.
+/// Downloads one file into `folder`. `progress` is called with the bytes so far and the total, if
+/// known. Returns true if the file was already there.
 pub fn fetch(source: &Download, folder: &Path, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<bool, DataError> {
     let target = folder.join(&source.path);
     let check = |path: &Path| File::open(path).and_then(|file| source.checksum.compare(file));
@@ -77,7 +79,8 @@ pub fn fetch(source: &Download, folder: &Path, progress: &mut dyn FnMut(u64, Opt
     }
     let mut failures = vec![];
     for url in source.urls() {
-        // A second try from the start, in case the first one resumed a part that was broken.
+        // The second attempt starts from the beginning, because the first one may have resumed a
+        // damaged part.
         for attempt in 0..2 {
             match download(&url, &part, progress) {
                 Ok(()) => {}
@@ -114,13 +117,13 @@ fn local(path: &Path, error: std::io::Error) -> DataError {
 }
 
 enum Failed {
-    /// Another server may do.
+    /// Another server may succeed.
     Remote(String),
-    /// No server will help.
+    /// No other server can succeed.
     Local(std::io::Error),
 }
 
-/// Downloads to `part`, going on where an earlier try ended if the server can.
+/// Downloads to `part`. Resumes an earlier attempt if the server supports it.
 fn download(url: &str, part: &Path, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), Failed> {
     let have = fs::metadata(part).map_or(0, |meta| meta.len());
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -138,7 +141,7 @@ fn download(url: &str, part: &Path, progress: &mut dyn FnMut(u64, Option<u64>)) 
     let resumed = match status {
         200 => false,
         206 => true,
-        416 => return Ok(()), // nothing left to send; the checksum decides
+        416 => return Ok(()), // no bytes are left to send; the checksum is verified next
         other => return Err(Failed::Remote(format!("HTTP status {other}"))),
     };
     let length = response.headers().get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());

@@ -1,4 +1,4 @@
-//! MNIST in its IDX format, gzipped or not.
+//! MNIST in its IDX format, plain or gzipped.
 
 use std::fs::File;
 use std::io::Read;
@@ -21,7 +21,8 @@ pub fn read_mnist(folder: &Path) -> Result<(Examples, Examples), DataError> {
     Ok((half("train", 60_000)?, half("t10k", 10_000)?))
 }
 
-/// Where a file may be: plain or gzipped, and in the spelling with a dot that some mirrors use.
+/// Possible paths of a file: plain or gzipped, and in the spelling with a dot that some mirrors
+/// use.
 pub fn spellings(folder: &Path, name: &str) -> Vec<PathBuf> {
     let dotted = name.replacen("-idx", ".idx", 1);
     [name.to_string(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")].map(|candidate| folder.join(candidate)).to_vec()
@@ -33,12 +34,13 @@ fn file(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
     found.ok_or_else(|| DataError::file(&folder.join(name), "this file is missing (plain or .gz)"))
 }
 
-/// The bytes of an IDX file of unsigned bytes with exactly this shape.
+/// The content of an IDX file of unsigned bytes, which must have exactly this shape.
 pub fn read_idx(path: &Path, shape: &[usize]) -> Result<Vec<u8>, DataError> {
     let file = File::open(path).map_err(|error| DataError::read(path, &error))?;
     let wanted: usize = shape.iter().product();
     let header = 4 + 4 * shape.len();
-    // One byte more than expected shows an oversized file without reading all of it.
+    // With a limit of one byte more than expected, an oversized file is detected without reading
+    // all of it.
     let limit = (header + wanted + 1) as u64;
     let mut bytes = Vec::with_capacity(header + wanted + 1);
     let read = match path.extension().is_some_and(|e| e == "gz") {

@@ -1,4 +1,4 @@
-//! Where data sets are looked for: `--data`, then `TRANSFERGRID_DATA`, then `data/`.
+//! Searches for data sets in `--data`, then in `TRANSFERGRID_DATA`, then in `data/`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,17 +6,17 @@ use super::DataError;
 use crate::config::network::DataName;
 use crate::config::storage_failed;
 
-/// Folders to look in, best first.
+/// Folders to search, in the order of priority.
 #[derive(Debug, Clone)]
 pub struct Roots(pub Vec<PathBuf>);
 
-/// The folders that hold data, in the order in which they are asked.
+/// The folders that may contain data, in the order in which they are searched.
 pub fn search_path(flag: Option<&Path>) -> Roots {
     let from_env = std::env::var_os("TRANSFERGRID_DATA").filter(|value| !value.is_empty()).map(PathBuf::from);
     Roots(flag.map(Path::to_path_buf).into_iter().chain(from_env).chain([PathBuf::from("data")]).collect())
 }
 
-/// What a data set's folder or archive may be called, below a root.
+/// Possible names of a data set's folder or archive inside a root folder.
 fn names(name: DataName) -> &'static [&'static str] {
     match name {
         DataName::Digits => &[],
@@ -27,7 +27,8 @@ fn names(name: DataName) -> &'static [&'static str] {
     }
 }
 
-/// The first folder or archive of that name; also one that the storage does not let us see, so that reading it says why.
+/// The first existing folder or archive with one of the data set's names. A path that the storage
+/// cannot check is also returned, so that reading it reports the error.
 pub fn find(name: DataName, roots: &Roots) -> Option<PathBuf> {
     let is_there = |path: &PathBuf| path.try_exists().unwrap_or_else(|error| storage_failed(&error));
     roots.0.iter().flat_map(|root| names(name).iter().map(move |n| root.join(n))).find(is_there)

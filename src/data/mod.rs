@@ -1,5 +1,6 @@
-//! Data sets as arrays in memory: images as bytes, documents as counted words, a training file to learn and validate on, and a held-out test set
-//! that only a model that no longer learns can open.
+//! Data sets as arrays in memory. Images are bytes and documents are word counts. Training and
+//! validation data come from the training file. The test set is only accessible with a model whose
+//! training has ended.
 
 mod cifar;
 mod digits;
@@ -28,13 +29,13 @@ pub use split::{normalisation, task_labels, test_rows, training_labels, Normalis
 pub use verify::{check, verify, Checksum, Verification};
 pub use words::{Corpus, Vectoriser};
 
-/// What is wrong with data on disk, and what to do. Exit code 2.
+/// An error in the data on disk, with a hint about what to do. Exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}\n  hint: {hint}")]
 pub struct DataError {
     pub what: String,
     pub hint: String,
-    /// It could not be read for a reason that may pass: [`storage_failed`].
+    /// Whether the reason for a failed read may be temporary: [`storage_failed`].
     pub may_pass: bool,
 }
 
@@ -43,12 +44,12 @@ impl DataError {
         DataError { what: what.into(), hint: hint.into(), may_pass: false }
     }
 
-    /// A file or folder that could not be read.
+    /// A file or folder could not be read.
     fn read(path: &Path, error: &io::Error) -> DataError {
         DataError::unreadable(path, "cannot be read", error)
     }
 
-    /// An archive that could not be read.
+    /// An archive could not be read.
     fn archive(path: &Path, error: &io::Error) -> DataError {
         DataError::unreadable(path, "not a readable .tar.gz", error)
     }
@@ -61,7 +62,7 @@ impl DataError {
         }
     }
 
-    /// A file that is not what it should be.
+    /// The content of a file is wrong.
     fn file(path: &Path, what: impl std::fmt::Display) -> DataError {
         DataError::new(
             format!("{}: {what}", path.display()),
@@ -79,7 +80,7 @@ pub struct Examples {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
-    /// Row i is image i, height × width × channels, channels innermost.
+    /// Row i is image i: height × width × channels, with the channels as the last dimension.
     Images(Array2<u8>),
     Documents(Corpus),
 }
@@ -87,12 +88,12 @@ pub enum Content {
 impl Examples {
     fn images(pixels: Vec<u8>, labels: Vec<u8>, width: usize) -> Examples {
         let n = labels.len();
-        // Readers check their sizes before they come here.
+        // The readers have already checked the sizes.
         let pixels = Array2::from_shape_vec((n, width), pixels).expect("readers hand over n × width bytes");
         Examples { content: Content::Images(pixels), labels }
     }
 
-    /// All pixels, image after image; none of documents.
+    /// The pixels of all images, one image after another. Empty for documents.
     pub fn pixels(&self) -> &[u8] {
         match &self.content {
             Content::Images(pixels) => pixels.as_slice().unwrap_or_default(),
@@ -100,7 +101,7 @@ impl Examples {
         }
     }
 
-    /// The documents' words; none of images.
+    /// The words of the documents. None for images.
     pub fn corpus(&self) -> Option<&Corpus> {
         match &self.content {
             Content::Images(_) => None,
@@ -117,15 +118,16 @@ impl Examples {
     }
 }
 
-/// What no longer learns, and so may see test data. `train::Trained` is the only such thing.
+/// A model whose training has ended, so that it may be evaluated on test data. The only
+/// implementation is `train::Trained`.
 pub trait NoLongerLearns {}
 
-/// Test images, out of reach of anything that still learns.
+/// Test examples. They are not accessible during training.
 #[derive(Debug, Clone)]
 pub struct HeldOut(Examples);
 
 impl HeldOut {
-    /// The test images, for the final evaluation.
+    /// The test examples, for the final evaluation.
     pub fn open(&self, _proof: &impl NoLongerLearns) -> &Examples {
         &self.0
     }
@@ -135,14 +137,15 @@ impl HeldOut {
 #[derive(Debug, Clone)]
 pub struct Dataset {
     pub name: DataName,
-    /// The training file: training and validation images are drawn from it.
+    /// The training file, from which training and validation images are drawn.
     pub train: Examples,
     pub test: HeldOut,
 }
 
 impl Dataset {
-    /// Reads a data set from the first of `roots` that has it, and compares it with its published
-    /// checksums. `strip`: documents without headers, footers and quoted lines.
+    /// Reads a data set from the first of `roots` that contains it, and checks it against its
+    /// published checksums. With `strip`, headers, footers and quoted lines of documents are
+    /// removed.
     pub fn load(name: DataName, strip: bool, roots: &Roots) -> Result<Dataset, DataError> {
         let (train, test) = match name {
             DataName::Digits => digits::read(),
@@ -152,12 +155,12 @@ impl Dataset {
             DataName::Cifar100Coarse => cifar::read_cifar100(&locate::require(name, roots)?, true)?,
             DataName::Newsgroups => newsgroups::read_newsgroups(&locate::require(name, roots)?, strip)?,
         };
-        check(name, roots)?; // after the readers, which say more exactly what a damaged file lacks
+        check(name, roots)?; // follows the readers, whose errors for damaged files are more precise
         Ok(Dataset { name, train, test: HeldOut(test) })
     }
 }
 
-/// Where a data set was found, if it was.
+/// The path of a data set. None if it was not found.
 pub fn find(name: DataName, roots: &Roots) -> Option<PathBuf> {
     locate::find(name, roots)
 }
@@ -175,7 +178,7 @@ mod tests {
     fn is_told_in(name: &str, read: impl Fn(&Path) -> DataError) {
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join(name);
-        // The beginning of this file gives an input/output error, as a failing disk does.
+        // Reading the start of this file gives an input/output error, as a failing disk does.
         std::os::unix::fs::symlink("/proc/self/mem", &archive).unwrap();
         let failed = read(&archive);
         assert!(failed.may_pass && failed.what.contains("Input/output error"), "{failed}");

@@ -1,4 +1,4 @@
-//! 20 Newsgroups, the bydate version: its two folders, or the archive as downloaded.
+//! 20 Newsgroups, version bydate, from its two folders or from the downloaded archive.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,10 +12,10 @@ use crate::config::network::DataName;
 pub const HALVES: [&str; 2] = ["20news-bydate-train", "20news-bydate-test"];
 const DOCUMENTS: [usize; 2] = [11_314, 7_532];
 
-/// The bytes of each document, by group and number.
+/// The bytes of each document, by group and document number.
 pub type SplitDocuments = BTreeMap<(String, u32), Vec<u8>>;
 
-/// Both halves as they lie on disk.
+/// The unchanged documents of the training half and the test half.
 pub fn read_files(path: &Path) -> Result<[SplitDocuments; 2], DataError> {
     let halves = match path.is_dir() {
         true => from_folder(path)?,
@@ -29,20 +29,21 @@ pub fn read_files(path: &Path) -> Result<[SplitDocuments; 2], DataError> {
     Ok(halves)
 }
 
-/// Training and test documents. `strip`: without headers, footers and quoted lines.
+/// Training and test documents. With `strip`, headers, footers and quoted lines are removed.
 pub fn read_newsgroups(path: &Path, strip: bool) -> Result<(Examples, Examples), DataError> {
     let halves = read_files(path)?;
     let names = DataName::Newsgroups.class_names();
-    let label = |group: &str| names.iter().position(|name| *name == group).unwrap_or_default() as u8; // `place` let no other group in
+    let label = |group: &str| names.iter().position(|name| *name == group).unwrap_or_default() as u8; // `place` accepts only known groups
     let labels = halves.each_ref().map(|half| half.keys().map(|(group, _)| label(group)).collect::<Vec<u8>>());
-    // Latin-1: each byte is the character of its number.
+    // In Latin-1, each byte is the code of its character.
     let texts = halves.map(|half| half.into_values().map(|bytes| bytes.iter().map(|&b| char::from(b)).collect()).collect());
     let [train, test] = count(texts, strip);
     let [of_train, of_test] = labels;
     Ok((Examples { content: Content::Documents(train), labels: of_train }, Examples { content: Content::Documents(test), labels: of_test }))
 }
 
-/// Half, group and number of a document's path; none for what is no document of a known group.
+/// Half, group and number of a document, from its path. None if the path is not a document of a
+/// known group.
 fn place(path: &Path) -> Option<(usize, (String, u32))> {
     let mut parts = path.components().rev().map(|part| part.as_os_str().to_string_lossy().into_owned());
     let (number, group, half) = (parts.next()?, parts.next()?, parts.next()?);

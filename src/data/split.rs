@@ -1,4 +1,5 @@
-//! A task's images: which rows of the training file train and validate, which rows of the test file test.
+//! The examples of a task: rows of the training file for training and validation, and rows of the
+//! test file for testing.
 
 use std::sync::Arc;
 
@@ -9,27 +10,30 @@ use crate::config::Network;
 use super::words::Vectoriser;
 use super::Examples;
 
-/// Rows of the training file.
+/// Rows of the training file for training and for validation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
-    /// Sorted; the order of training is drawn per epoch.
+    /// Sorted. The order of training is drawn again for each epoch.
     pub train: Vec<usize>,
     pub validation: Vec<usize>,
 }
 
 impl Split {
-    /// Draws a task's images with the seed, the same number from each class.
+    /// Draws a task's images at random from the seed, with the same number from each class.
     ///
-    /// Each class is shuffled by itself; validation takes its first images and training the next ones, so that a larger
-    /// `per_class` or `total` keeps the smaller one's training images and the validation images stay the same. `leave` says how
-    /// many of a class's training images are another task's: they are passed over.
-    /// The configuration has been checked: every class has enough.
+    /// Each class is shuffled separately. Validation takes the first images and training the next
+    /// ones. So a larger `per_class` or `total` keeps the training images of a smaller one, and the
+    /// validation images stay the same.
+    ///
+    /// `leave` returns how many of a class's training images belong to another task. These are
+    /// skipped. The configuration has already been checked: every class has enough images.
     pub fn draw(examples: &Examples, data: DataName, phase: &Phase, seed: u64, leave: &dyn Fn(usize) -> usize) -> Split {
         let takes_all = phase.per_class.is_none() && phase.total.is_none();
         let mut split = Split { train: vec![], validation: vec![] };
         for (label, n) in phase.labels(data).into_iter().zip(phase.training_images(data)) {
             let mut rows: Vec<usize> = (0..examples.len()).filter(|&row| usize::from(examples.labels[row]) == label).collect();
-            // By label, not by position: a class's images do not depend on the task's other classes.
+            // The stream depends on the label, not on its position. So a class's images do not
+            // depend on the other classes of the task.
             Stream::new("split", seed, label as u64).shuffle(&mut rows);
             let (validation, pool) = rows.split_at(phase.validation_per_class.min(rows.len()));
             let pool = &pool[leave(label).min(pool.len())..];
@@ -42,12 +46,13 @@ impl Split {
         split
     }
 
-    /// The source's images.
+    /// The images of the source task.
     pub fn of_source(examples: &Examples, settings: &Network, seed: u64) -> Split {
         Split::draw(examples, settings.data, &settings.source, seed, &|_| 0)
     }
 
-    /// The target's images, with `phase` for the target's own training or its twin's.
+    /// The images of the target task. `phase` is the phase of the target stage or of training from
+    /// scratch.
     pub fn of_target(examples: &Examples, settings: &Network, phase: &Phase, seed: u64) -> Split {
         let taken: Vec<(usize, usize)> = match phase.disjoint_from_source {
             true => settings.source.labels(settings.data).into_iter().zip(settings.source.training_images(settings.data)).collect(),
@@ -58,7 +63,8 @@ impl Split {
     }
 }
 
-/// The outputs that a task's training images are taught: their own, but for `label_noise` of them, drawn with the seed, that of another class.
+/// The outputs for training on these images. A share `label_noise` of them, drawn with the seed, is
+/// replaced by the output of another class.
 pub fn training_labels(examples: &Examples, data: DataName, phase: &Phase, task: &str, rows: &[usize], seed: u64) -> Vec<i64> {
     let (labels, classes) = (task_labels(data, phase), phase.labels(data).len());
     let mut stream = Stream::new(&format!("label-noise/{task}"), seed, 0);
@@ -78,7 +84,7 @@ pub fn test_rows(test: &Examples, data: DataName, phase: &Phase) -> Vec<usize> {
     (0..test.len()).filter(|&row| labels[usize::from(test.labels[row])] >= 0).collect()
 }
 
-/// The task's output for each label of the data set; −1 for labels outside the task.
+/// The task's output for each label of the data set, or −1 for labels outside the task.
 pub fn task_labels(data: DataName, phase: &Phase) -> [i64; 256] {
     let mut outputs = [-1; 256];
     for (output, label) in phase.labels(data).into_iter().enumerate() {
@@ -87,7 +93,8 @@ pub fn task_labels(data: DataName, phase: &Phase) -> [i64; 256] {
     outputs
 }
 
-/// How raw examples become a model's inputs; taken from the source task's training examples.
+/// Transforms raw examples into inputs of a model. It is fitted on the training examples of the
+/// source task.
 #[derive(Debug, Clone)]
 pub enum Preparation {
     Pixels(Normalisation),
@@ -95,7 +102,8 @@ pub enum Preparation {
 }
 
 impl Preparation {
-    /// Of a study's settings and a seed.
+    /// The preparation for a study's settings and a seed. With `text.fit: union`, it is also fitted
+    /// on the target task's training examples.
     pub fn of(examples: &Examples, settings: &Network, seed: u64) -> Preparation {
         let mut rows = Split::of_source(examples, settings, seed).train;
         match examples.corpus() {
@@ -119,7 +127,8 @@ pub struct Normalisation {
     pub sd: Vec<f64>,
 }
 
-/// Statistics over all pixels of these rows; exact, in integers. A constant channel gets sd 1.
+/// Mean and standard deviation over all pixels of these rows. The sums are exact, because they are
+/// integers. A constant channel gets a standard deviation of 1.
 pub fn normalisation(examples: &Examples, rows: &[usize], channels: usize) -> Normalisation {
     let (pixels, width) = (examples.pixels(), examples.pixels().len() / examples.len().max(1));
     let mut sums = vec![(0u64, 0u64); channels];

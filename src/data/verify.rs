@@ -1,4 +1,4 @@
-//! Checksums against the ones that the data sets' authors published.
+//! Verifies data sets against the checksums that their authors published.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,12 +14,12 @@ use super::DataError;
 use crate::base::hex::hex;
 use crate::config::network::DataName;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, PartialEq)]
 pub enum Verification {
     /// Every byte is as published.
     Right,
-    /// Built into the program.
+    /// Embedded in the program.
     BuiltIn,
     NotFound,
     Wrong(String),
@@ -33,7 +33,7 @@ pub enum Checksum {
 }
 
 impl Checksum {
-    /// Whether a reader's content has it; else the words that say so.
+    /// Compares the checksum of a reader's content. The inner error describes the difference.
     pub fn compare(self, reader: impl Read) -> io::Result<Result<(), String>> {
         let (name, found, published) = match self {
             Checksum::Md5(published) => ("md5", digest::<Md5>(reader)?, published),
@@ -60,14 +60,14 @@ const CIFAR10: [(&str, &str); 6] = [
 ];
 const CIFAR100: [(&str, &str); 2] = [("train.bin", "6172c7755cfe09b2fe270c85cebc1b15"), ("test.bin", "4499cfba6c016c1be1438163640a0898")];
 pub const CIFAR100_ARCHIVE: Checksum = Checksum::Md5("03b5dce01913d631647c71ecec9e9cb8");
-/// As scikit-learn has it.
+/// Value from scikit-learn.
 pub const NEWSGROUPS_ARCHIVE: Checksum = Checksum::Sha256("8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610");
 pub const CIFAR10_ARCHIVE: Checksum = Checksum::Md5("c32a1d4ab5d03f1284b67883e8d87530");
 
-/// Checks a data set, wherever it was found.
+/// Checks a data set at the path where it was found.
 ///
 /// # Errors
-/// A file that could not be read.
+/// A file could not be read.
 pub fn verify(name: DataName, roots: &Roots) -> Result<Verification, DataError> {
     let Some(place) = find(name, roots) else {
         return Ok(if name == DataName::Digits { Verification::BuiltIn } else { Verification::NotFound });
@@ -92,7 +92,7 @@ pub fn verify(name: DataName, roots: &Roots) -> Result<Verification, DataError> 
     Ok(Verification::Right)
 }
 
-/// An archive is right if it is the published one, or if its files are.
+/// An archive is correct if it is the published one, or if all its files are the published ones.
 fn verify_archive(path: &Path, published: Checksum, files: &[(&str, &'static str)]) -> Result<Verification, DataError> {
     let read = |error: io::Error| DataError::archive(path, &error);
     if compare(path, published).map_err(read)?.is_ok() {
@@ -119,11 +119,11 @@ fn in_folder(folder: &Path, files: &[(&'static str, &'static str)]) -> Vec<(Vec<
     files.iter().map(|(file, of)| (vec![folder.join(file)], Checksum::Md5(of))).collect()
 }
 
-/// Refuses a data set whose content is not the published one: its digest is part of every stage's
-/// key.
+/// Fails if a data set's content is not the published one, because its digest is part of every
+/// stage's key.
 ///
 /// # Errors
-/// What differs, or that the data set is not here.
+/// The content differs, or the data set was not found.
 pub fn check(name: DataName, roots: &Roots) -> Result<(), DataError> {
     match verify(name, roots)? {
         Verification::Right | Verification::BuiltIn => Ok(()),
@@ -135,7 +135,8 @@ pub fn check(name: DataName, roots: &Roots) -> Result<(), DataError> {
     }
 }
 
-/// The archive and the folders have the same documents, and are checked by them.
+/// The archive and the folders contain the same documents, so both are checked by the digest of the
+/// documents.
 fn verify_newsgroups(place: &Path) -> Result<Verification, DataError> {
     let found = newsgroups_digest(&read_files(place)?);
     Ok(match found == DataName::Newsgroups.digest() {
@@ -147,9 +148,11 @@ fn verify_newsgroups(place: &Path) -> Result<Verification, DataError> {
     })
 }
 
-/// SHA-256 over all documents, training before test, by group and number: `half/group/number
-/// length`, a line break, the bytes. Nobody published a checksum of them; the expected one is of a
-/// copy that was cross-checked with others.
+/// SHA-256 over all documents, training before test, ordered by group and number. For each
+/// document, `half/group/number length`, a line break and the bytes are hashed.
+///
+/// No checksum of the documents has been published. The expected value is from a copy that was
+/// compared with other copies.
 fn newsgroups_digest(halves: &[SplitDocuments; 2]) -> String {
     let mut hasher = Sha256::new();
     for (half, name) in halves.iter().zip(HALVES) {
@@ -161,7 +164,8 @@ fn newsgroups_digest(halves: &[SplitDocuments; 2]) -> String {
     hex(hasher.finalize())
 }
 
-/// A file's content; an IDX file in .gz is unpacked first, since only its content is published reliably.
+/// Compares the checksum of a file's content. A gzipped IDX file is unpacked first, since only the
+/// checksum of its content is published reliably.
 fn compare(path: &Path, published: Checksum) -> io::Result<Result<(), String>> {
     let file = File::open(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -171,7 +175,7 @@ fn compare(path: &Path, published: Checksum) -> io::Result<Result<(), String>> {
     }
 }
 
-/// In hex.
+/// The digest in hex.
 fn digest<D: Digest>(mut reader: impl Read) -> io::Result<String> {
     let mut hasher = D::new();
     let mut buffer = vec![0; 1 << 16];

@@ -1,4 +1,4 @@
-//! Documents as counted words, and TF-IDF features of them as scikit-learn computes them.
+//! Documents as word counts, and their TF-IDF features as in scikit-learn.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,16 +6,17 @@ use std::sync::Arc;
 use crate::base::threads;
 use crate::config::network::Text;
 
-/// Documents as counts of words.
+/// Documents as word counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Corpus {
-    /// All words of the training and test documents together, in alphabetical order.
+    /// All words of the training and test documents, in alphabetical order.
     pub words: Arc<Vec<String>>,
-    /// For each document its words (indices into `words`, ascending) and how often they occur.
+    /// For each document, its words as ascending indices into `words`, with their counts.
     pub documents: Vec<Vec<(u32, u32)>>,
 }
 
-/// Counts the words of several sets of texts, over one list of words. `strip`: without headers, footers and quoted lines.
+/// Counts the words of several sets of texts with one common word list. With `strip`, headers,
+/// footers and quoted lines are removed.
 pub fn count<const N: usize>(texts: [Vec<String>; N], strip: bool) -> [Corpus; N] {
     let tokens = |text: &String| {
         let text = if strip { without_quotes(without_footer(without_header(text))) } else { text.clone() };
@@ -39,7 +40,8 @@ pub fn count<const N: usize>(texts: [Vec<String>; N], strip: bool) -> [Corpus; N
     })
 }
 
-/// Runs of at least two letters, digits or underscores, in lower case.
+/// The words of a text in lower case. A word is a run of at least two letters, digits or
+/// underscores.
 fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     let lower = text.to_lowercase();
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -47,17 +49,18 @@ fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     all.into_iter()
 }
 
-/// What Python's `str.strip` takes off.
+/// Whether Python's `str.strip` removes this character.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// What comes after the first empty line.
+/// The text after the first empty line.
 fn without_header(text: &str) -> &str {
     text.split_once("\n\n").map_or("", |(_, body)| body)
 }
 
-/// Without what comes after the last line that is empty or made of dashes.
+/// Removes the last line that is empty or consists of dashes, and everything after it. The text is
+/// unchanged if there is no such line, or if it is the first one.
 fn without_footer(text: &str) -> String {
     let lines: Vec<&str> = text.trim_matches(is_space).split('\n').collect();
     let rule = |line: &&str| line.trim_matches(is_space).trim_matches('-').is_empty();
@@ -67,7 +70,7 @@ fn without_footer(text: &str) -> String {
     }
 }
 
-/// Without quoted lines and those that introduce them.
+/// Removes quoted lines and the lines that introduce them.
 fn without_quotes(text: String) -> String {
     let introduces = ["writes in", "writes:", "wrote:", "says:", "said:"];
     let starts = ["In article", "Quoted from", "|", ">"];
@@ -75,20 +78,21 @@ fn without_quotes(text: String) -> String {
     text.split('\n').filter(own).collect::<Vec<_>>().join("\n")
 }
 
-/// A vocabulary with its idf, fitted on some documents.
+/// A vocabulary with its idf values, fitted on some documents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vectoriser {
-    /// Column and idf of each of the corpus's words; none outside the vocabulary.
+    /// Column and idf of each word of the corpus. None for words outside the vocabulary.
     columns: Vec<Option<(usize, f64)>>,
-    /// Words in the vocabulary.
+    /// Number of words in the vocabulary.
     pub vocabulary: usize,
-    /// Columns of a row, at least as many.
+    /// Number of columns in a row. It is at least `vocabulary`.
     pub features: usize,
 }
 
 impl Vectoriser {
-    /// Fits on these rows of a corpus: words in at least `min_df` documents, of these the `features` most frequent (of equally frequent ones
-    /// the first in the alphabet), columns in alphabetical order.
+    /// Fits on these rows of a corpus. Words must occur in at least `min_df` documents. Of these,
+    /// the `features` most frequent are kept; among equally frequent words, the first in
+    /// alphabetical order. The columns are in alphabetical order.
     pub fn fit(corpus: &Corpus, rows: &[usize], text: &Text) -> Vectoriser {
         let mut documents = vec![0usize; corpus.words.len()];
         let mut occurrences = vec![0usize; corpus.words.len()];
@@ -110,12 +114,12 @@ impl Vectoriser {
         Vectoriser { columns, vocabulary: kept.len(), features: text.features }
     }
 
-    /// The vocabulary, as indices into the corpus's words, in the order of the columns.
+    /// The vocabulary as indices into the corpus's words, in the order of the columns.
     pub fn words(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.columns.len()).filter(|&word| self.columns[word].is_some())
     }
 
-    /// A document's columns that are not 0: count times idf, of length 1 together.
+    /// The nonzero columns of a document: count times idf, scaled to Euclidean length 1.
     pub fn row(&self, document: &[(u32, u32)]) -> Vec<(usize, f64)> {
         let known = document.iter().filter_map(|&(word, n)| self.columns[word as usize].map(|(column, idf)| (column, f64::from(n) * idf)));
         let mut row: Vec<(usize, f64)> = known.collect();
@@ -124,7 +128,7 @@ impl Vectoriser {
         row
     }
 
-    /// Rows of a corpus as dense features, one after another.
+    /// Rows of a corpus as dense features, one row after another.
     pub fn dense(&self, corpus: &Corpus, rows: &[usize]) -> Vec<f32> {
         let mut out = vec![0.0; rows.len() * self.features];
         out.chunks_mut(self.features.max(1)).zip(rows).for_each(|(out, &row)| {
@@ -161,7 +165,7 @@ mod tests {
         let [corpus] = count([texts], false);
         assert_eq!(*corpus.words, ["apple", "fig", "pear", "plum"]);
         let text = Text { features: 2, min_df: 1, ..Text::default() };
-        // Fitted on the first two: pear occurs twice, apple twice, plum once.
+        // Fitted on the first two documents: pear and apple occur twice, plum once.
         let fitted = Vectoriser::fit(&corpus, &[0, 1], &text);
         assert_eq!(fitted.vocabulary, 2);
         let (apple, pear) = (2.0 * ((3.0f64 / 2.0).ln() + 1.0), (3.0f64 / 3.0).ln() + 1.0);

@@ -1,8 +1,9 @@
-//! How a program is run in a container: the image's own folders, `/app/logs` and `/app/data`, are mounted, nothing else is written.
+//! Runs the program in a container. The image's folders `/app/logs` and `/app/data` are mounted.
+//! Nothing else is written.
 
 use clap::ValueEnum;
 
-/// What runs the image on a cluster's node.
+/// The program that runs the image on a cluster node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ContainerRuntime {
     /// The program itself, from a file system that all nodes see
@@ -14,31 +15,32 @@ pub enum ContainerRuntime {
     Charliecloud,
 }
 
-/// Where the image keeps results and data sets.
+/// The image's folders for results and data sets.
 pub const LOGS: &str = "/app/logs";
 pub const DATA: &str = "/app/data";
 
-/// What the scheduler tells the program.
+/// The environment variable with which the scheduler gives the program its task number.
 const ENVIRONMENT: &str = "SLURM_ARRAY_TASK_ID";
-/// What a Docker engine, which lives outside of the job, is told of the job's GPUs: the job's script fills it in.
+/// Placeholder for the job's GPUs, which the job's script replaces. A Docker engine runs outside
+/// the job and needs them as an option.
 pub const GPUS: &str = "$GPUS";
 
 /// A container on a node.
 #[derive(Debug, Clone)]
 pub struct Container {
     pub engine: ContainerRuntime,
-    /// Name, file or folder of the image; without a container the program's own path.
+    /// Name, file or folder of the image. Without a container, the path of the program.
     pub image: String,
-    /// The host's folders.
+    /// Folders on the host.
     pub logs: String,
     pub data: Option<String>,
     pub gpu: bool,
-    /// User and group that own what is written.
+    /// User and group that own the written files.
     pub user: (u32, u32),
 }
 
 impl Container {
-    /// The words of a command that runs the program with these arguments.
+    /// The words of a command that runs the program in the container with these arguments.
     pub fn wrap(&self, args: &[String]) -> Vec<String> {
         let mut mounts = vec![(self.logs.as_str(), LOGS, true)];
         mounts.extend(self.data.as_deref().map(|data| (data, DATA, false)));
@@ -47,7 +49,7 @@ impl Container {
         let mut command = match self.engine {
             ContainerRuntime::None => vec![self.image.clone()],
             ContainerRuntime::Apptainer => {
-                let mut command = words("apptainer exec --no-home --pwd /app"); // it hands the environment on
+                let mut command = words("apptainer exec --no-home --pwd /app"); // it passes the environment on
                 command.extend(self.gpu.then(|| "--nv".into()));
                 mounts.iter().for_each(|(from, to, w)| command.extend(["--bind".into(), format!("{from}:{to}{}", access(*w))]));
                 command.extend([self.image.clone(), "transfergrid".into()]);
@@ -56,13 +58,14 @@ impl Container {
             ContainerRuntime::Docker | ContainerRuntime::Podman => {
                 let docker = self.engine == ContainerRuntime::Docker;
                 let mut command = words(if docker { "docker run" } else { "podman run" });
-                // Without root, users inside are others than outside; root's podman knows no such option.
+                // Without root, user numbers inside the container differ from those outside. Podman
+                // does not accept this option as root.
                 command.extend((!docker && self.user.0 != 0).then(|| "--userns=keep-id".into()));
                 command.extend(words("--rm --read-only --network none"));
                 command.extend(["--user".into(), format!("{}:{}", self.user.0, self.user.1)]);
                 let gpu = if docker { ["--gpus", GPUS] } else { ["--device", "nvidia.com/gpu=all"] };
                 command.extend(gpu.iter().filter(|_| self.gpu).map(|word| word.to_string()));
-                let seen = (self.gpu && !docker).then_some("CUDA_VISIBLE_DEVICES"); // Docker's devices are numbered anew
+                let seen = (self.gpu && !docker).then_some("CUDA_VISIBLE_DEVICES"); // Docker renumbers devices
                 [ENVIRONMENT].into_iter().chain(seen).for_each(|name| command.extend(["--env".into(), name.into()]));
                 mounts.iter().for_each(|(from, to, w)| command.extend(["--volume".into(), format!("{from}:{to}{}", access(*w))]));
                 command.push(self.image.clone());

@@ -1,4 +1,5 @@
-//! A Kubernetes Indexed Job (batch/v1), built from the API's own types, and the ConfigMap that carries the study.
+//! A Kubernetes Indexed Job (batch/v1) and the ConfigMap that contains the study. Both are built
+//! from the API's own types.
 
 use std::collections::BTreeMap;
 
@@ -18,27 +19,28 @@ use super::container::{DATA, LOGS};
 use super::LaunchSpec;
 use crate::plan::hash;
 
-/// What the job asks for.
+/// The resources and options that the job requests.
 #[derive(Debug, Clone, Default)]
 pub struct KubernetesRequest {
     pub image: String,
-    /// A volume that all pods may write; results go to `logs` in it, data sets are looked for in `data`.
+    /// Name of a volume claim that all pods can write to. Results go to its folder `logs`, and data
+    /// sets are read from its folder `data`.
     pub pvc: String,
     pub namespace: Option<String>,
     pub cpu: String,
     pub memory: String,
     pub gpus: u32,
-    /// Pods at a time.
+    /// Number of pods that run at the same time.
     pub parallelism: usize,
-    /// User and group of the pods.
+    /// Number of the user and the group of the pods.
     pub user: i64,
     pub tolerations: Vec<Toleration>,
     pub node_selector: BTreeMap<String, String>,
-    /// How often a shard is tried again after failures that may pass.
+    /// How often a shard is retried after failures that may be temporary.
     pub backoff: i32,
 }
 
-/// Where the study is mounted.
+/// Folder where the study is mounted.
 const STUDY: &str = "/app/study";
 pub const STUDY_FILE: &str = "/app/study/study.yaml";
 const VOLUME: &str = "work";
@@ -46,7 +48,8 @@ const VOLUME: &str = "work";
 /// Seconds that a pod has to save its work.
 const GRACE: i64 = 60;
 
-/// The manifest: ConfigMap and Job, as two YAML documents. `overlay`: a Job that is laid over this one.
+/// The manifest: ConfigMap and Job, as two YAML documents. `overlay` is a Job that is merged into
+/// this one.
 pub fn manifest(task: &LaunchSpec, study: &str, request: &KubernetesRequest, overlay: Option<&str>) -> Result<String> {
     let name = name(&task.name)?;
     let labels = BTreeMap::from([
@@ -59,7 +62,8 @@ pub fn manifest(task: &LaunchSpec, study: &str, request: &KubernetesRequest, ove
         labels: Some(labels.clone()),
         ..ObjectMeta::default()
     };
-    // Another version of the study gets another name: pods of an earlier job keep theirs.
+    // Each version of the study has its own ConfigMap name, because pods of an earlier job still
+    // use theirs.
     let config_name = format!("{name}-{}", &hash(&study)[..8]);
     let config = ConfigMap {
         metadata: ObjectMeta { name: Some(config_name.clone()), ..meta.clone() },
@@ -93,7 +97,8 @@ fn job_spec(task: &LaunchSpec, request: &KubernetesRequest, config: &str, labels
     }
 }
 
-/// What an exit code of the program means to the job; all others count against the index's tries.
+/// What the program's exit codes mean for the job. All other codes count towards the index's
+/// backoff limit.
 fn failure_policy() -> PodFailurePolicy {
     let codes = |action: &str, values: Vec<i32>| PodFailurePolicyRule {
         action: action.into(),
@@ -104,10 +109,11 @@ fn failure_policy() -> PodFailurePolicy {
     PodFailurePolicy {
         rules: vec![
             PodFailurePolicyRule { action: "Ignore".into(), on_pod_conditions: Some(vec![disrupted]), ..Default::default() },
-            // Interrupted and saved; killed, which the next pod counts (cli/attempt.rs), and gives
-            // up where nothing is saved any more.
+            // 75: interrupted and saved. 137: killed. The next pod counts kills (cli/attempt.rs)
+            // and gives up if nothing was saved in between.
             codes("Ignore", vec![75, 137]),
-            // A mistake in the study, the data or the flags; cells that failed or diverged: once more gives the same.
+            // 2: a mistake in the study, the data or the flags. 3: cells that failed or diverged.
+            // Running again would give the same.
             codes("FailIndex", vec![2, 3]),
         ],
     }
@@ -181,8 +187,9 @@ fn pod(task: &LaunchSpec, request: &KubernetesRequest, config: &str) -> PodSpec 
     }
 }
 
-/// A name that Kubernetes takes (RFC 1123), with room for the pods' own endings. Where that is not the study's own, a few digits of its hash keep
-/// two studies apart.
+/// A valid Kubernetes name (RFC 1123), with room for the suffixes of pod names. If the study's name
+/// must be changed for that, digits of its hash are appended. This keeps the names of different
+/// studies different.
 pub fn name(study: &str) -> Result<String> {
     let plain: String = study.to_lowercase().chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }).collect();
     let short: String = plain.trim_matches('-').chars().take(MOST_LETTERS).collect();
@@ -194,10 +201,10 @@ pub fn name(study: &str) -> Result<String> {
     Ok(format!("transfergrid-{short}{ending}"))
 }
 
-/// Of a study's name, in a Job's.
+/// Maximum length of the study's name in the name of the Job.
 const MOST_LETTERS: usize = 30;
 
-/// `key=value:Effect`, `key:Effect`, or `:Effect` for every taint of that effect.
+/// Parses `key=value:Effect`, `key:Effect`, or `:Effect` for every taint of that effect.
 pub fn toleration(text: &str) -> Result<Toleration, String> {
     let wrong = || "KEY=VALUE:EFFECT or KEY:EFFECT, with the effect NoSchedule, PreferNoSchedule or NoExecute".to_string();
     let (taint, effect) = text.rsplit_once(':').ok_or_else(wrong)?;
@@ -214,7 +221,7 @@ pub fn toleration(text: &str) -> Result<Toleration, String> {
     })
 }
 
-/// A name of a namespace or a claim (RFC 1123).
+/// Checks the name of a namespace or a claim (RFC 1123).
 pub fn object(text: &str) -> Result<String, String> {
     let plain = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.');
     let ends = text.starts_with(['-', '.']) || text.ends_with(['-', '.']);
@@ -223,13 +230,13 @@ pub fn object(text: &str) -> Result<String, String> {
         .ok_or_else(|| "at most 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends".into())
 }
 
-/// An image's reference.
+/// Checks an image reference.
 pub fn image(text: &str) -> Result<String, String> {
     let sound = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     sound.then(|| text.to_string()).ok_or_else(|| "e.g. registry.example/transfergrid:0.1.0".into())
 }
 
-/// A quantity as Kubernetes writes them: `4`, `500m`, `16Gi`.
+/// Checks a quantity in Kubernetes notation: `4`, `500m`, `16Gi`.
 pub fn quantity(text: &str) -> Result<String, String> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let units = ["", "m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi"];
@@ -237,13 +244,14 @@ pub fn quantity(text: &str) -> Result<String, String> {
     known.then(|| text.to_string()).ok_or_else(|| "a number with a unit of Kubernetes, e.g. 4, 500m, 16Gi".into())
 }
 
-/// Lays a caller's Job over ours: maps are merged, lists of named things by name (mounts also by their path), other values replaced.
+/// Merges the caller's Job into this one. Maps are merged key by key. Lists of named items are
+/// merged by name, and mounts also by path. Other values are replaced.
 fn overlaid(job: &Job, text: &str) -> Result<Job> {
     let over: Value = serde_yaml::from_str(text).context("it is not YAML")?;
     let mut merged = serde_yaml::to_value(job)?;
     merge(&mut merged, over);
     let job: Job = serde_yaml::from_value(merged.clone()).context("laid over the job it gives no batch/v1 Job")?;
-    // The types pass over what they do not know.
+    // The API types ignore unknown fields, so they are looked for here.
     match unknown(&merged, &serde_yaml::to_value(&job)?, "") {
         Some(path) => bail!("`{path}` is not a field of a batch/v1 Job"),
         None => Ok(job),
@@ -262,7 +270,7 @@ fn merge(base: &mut Value, over: Value) {
         }
         (Value::Sequence(base), Value::Sequence(over)) if !over.is_empty() && over.iter().all(|item| item["name"].is_string()) => {
             for item in over {
-                // One volume may be mounted at several places.
+                // A volume may be mounted at several paths.
                 let same = |known: &&mut Value| known["name"] == item["name"] && known["mountPath"] == item["mountPath"];
                 match base.iter_mut().find(same) {
                     Some(known) => merge(known, item),
@@ -274,7 +282,7 @@ fn merge(base: &mut Value, over: Value) {
     }
 }
 
-/// The first key of `all` that `known` has not.
+/// The path of the first key in `all` that is missing in `known`.
 fn unknown(all: &Value, known: &Value, at: &str) -> Option<String> {
     match (all, known) {
         (Value::Mapping(all), Value::Mapping(known)) => all.iter().find_map(|(key, value)| {
@@ -291,7 +299,8 @@ fn unknown(all: &Value, known: &Value, at: &str) -> Option<String> {
     }
 }
 
-/// What the API's schema does not say, and a cluster would refuse or misunderstand; an overlay may have broken it.
+/// Checks what the API's schema does not express and a cluster would refuse or misinterpret. An
+/// overlay may have broken it.
 fn check(job: &Job, task: &LaunchSpec) -> Result<()> {
     let spec = job.spec.as_ref().context("the job has no spec")?;
     let pod = spec.template.spec.as_ref().context("the job's template has no spec")?;
@@ -376,7 +385,7 @@ mod tests {
         assert_eq!(name("cifar10-small").unwrap(), "transfergrid-cifar10-small");
         assert!(name("CIFAR_10 (small)").unwrap().starts_with("transfergrid-cifar-10--small-"));
         assert!(name("---").is_err() && name(&"a".repeat(100)).unwrap().len() <= 50);
-        // Studies that are shortened or spelt alike are kept apart.
+        // Shortened names and names that become equal in spelling stay different.
         assert_ne!(name("a_b").unwrap(), name("a-b").unwrap());
         assert_ne!(name(&("a".repeat(60) + "1")).unwrap(), name(&("a".repeat(60) + "2")).unwrap());
         assert!(toleration("nvidia.com/gpu:NoSchedule").is_ok_and(|t| t.operator.as_deref() == Some("Exists")));

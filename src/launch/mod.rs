@@ -1,30 +1,32 @@
-//! What schedulers are told: a Slurm job array, a Kubernetes Indexed Job. Pure: text from settings; cli/launch.rs writes and submits it.
+//! The input for schedulers: a Slurm job array or a Kubernetes Indexed Job. This module only makes
+//! text from settings; cli/launch.rs writes and submits it.
 //!
-//! Every task runs the same command, `sweep … --shard auto/N`; the scheduler's own task number says which shard. The rest of the contract is exit
-//! codes: 75 means run it again, 2 that running it again is useless.
+//! Every task runs the same command, `sweep … --shard auto/N`. The task number that the scheduler
+//! assigns selects the shard. Exit codes are the other part of the contract. 75 means that the task
+//! must run again. 2 and 3 mean that running it again gives the same result.
 
 pub mod container;
 pub mod kubernetes;
 pub mod slurm;
 
-/// What each task runs, and where: without the container, if any.
+/// The command of each task, without the container.
 #[derive(Debug, Clone)]
 pub struct LaunchSpec {
     /// The study's name.
     pub name: String,
     pub shards: usize,
-    /// The study's file, as the task sees it.
+    /// Path of the study's file inside the task.
     pub study: String,
-    /// The folder of results, as the task sees it.
+    /// Folder of results inside the task.
     pub out: String,
-    /// The folder of data sets, as the task sees it.
+    /// Folder of data sets inside the task.
     pub data: Option<String>,
-    /// More arguments of `sweep`.
+    /// Further arguments of `sweep`.
     pub more: Vec<String>,
 }
 
 impl LaunchSpec {
-    /// Arguments of the program.
+    /// Arguments of the program for a task.
     pub fn sweep(&self) -> Vec<String> {
         let mut args = vec!["sweep".into(), self.study.clone(), "--shard".into(), format!("auto/{}", self.shards)];
         args.extend(["--out".into(), self.out.clone()]);

@@ -1,29 +1,30 @@
-//! A Slurm job array: its script from a template with `{{names}}`, and the job that reports when all tasks have ended.
+//! A Slurm job array: its script, made from a template with `{{names}}`, and the job that writes
+//! the report after all tasks have ended.
 
 use anyhow::Result;
 
 use super::container::GPUS;
 use super::LaunchSpec;
 
-/// The template that is used where the caller has none.
+/// The default template.
 pub const TEMPLATE: &str = include_str!("slurm.sh");
 
-/// What the job asks Slurm for.
+/// The resources and options that the job requests.
 #[derive(Debug, Clone, Default)]
 pub struct SlurmRequest {
-    /// `HH:MM:SS` or another of Slurm's forms.
+    /// `HH:MM:SS` or another form that Slurm accepts.
     pub time: String,
-    /// Tasks at a time.
+    /// Maximum number of tasks that run at the same time.
     pub max_parallel: Option<usize>,
-    /// (option, value) of sbatch, in the order in which they are written.
+    /// Options of sbatch as (option, value), in the order in which they are written.
     pub options: Vec<(String, String)>,
-    /// Whole options of sbatch, e.g. `--exclusive`.
+    /// Options of sbatch that are written unchanged, e.g. `--exclusive`.
     pub more: Vec<String>,
-    /// Seconds between the notice and the time limit.
+    /// Seconds between the signal and the time limit.
     pub notice: u64,
 }
 
-/// A template that cannot be filled.
+/// An error in a template.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum TemplateError {
     #[error("line {line}: {{{{{name}}}}} is not known; there are {known}")]
@@ -34,7 +35,8 @@ pub enum TemplateError {
     Late { line: usize, command: usize },
 }
 
-/// The script of the array. `command`: the words that each task runs; `folder`: where its logs go.
+/// The script of the array. `command` has the words of the command that each task runs. `folder` is
+/// the folder for its logs.
 pub fn script(
     template: &str,
     task: &LaunchSpec,
@@ -57,7 +59,8 @@ pub fn script(
     fill(template, &values)
 }
 
-/// The script of the job that reports; it depends on the array. Its memory and cores are the cluster's defaults.
+/// The script of the job that writes the report. This job depends on the array. Its memory and
+/// cores are the cluster's defaults.
 pub fn report_script(task: &LaunchSpec, command: &[String], request: &SlurmRequest, folder: &str) -> String {
     let kept = ["partition", "account", "qos"];
     let options = request.options.iter().filter(|(name, _)| kept.contains(&name.as_str())).cloned().collect();
@@ -70,7 +73,7 @@ pub fn report_script(task: &LaunchSpec, command: &[String], request: &SlurmReque
     )
 }
 
-/// What `squeue` shows.
+/// The job name that `squeue` shows.
 pub fn job_name(study: &str) -> String {
     format!("tg-{study}")
 }
@@ -82,7 +85,9 @@ fn directives(request: &SlurmRequest) -> String {
     all.map(|option| format!("#SBATCH {}\n", directive(&option))).collect::<String>().trim_end().to_string()
 }
 
-/// An option as sbatch reads it in a script: `--name=value` with blanks or # between quotes. Two words, or what has quotes already, as it is.
+/// An option in the form that sbatch reads in a script: `--name=value`, with quotes around a value
+/// that contains blanks or `#`. An option of two words, or one that already has quotes, is kept
+/// unchanged.
 fn directive(option: &str) -> String {
     let bare = |text: &str| !text.contains(['\'', '"', '\\']);
     match option.split_once('=') {
@@ -93,7 +98,8 @@ fn directive(option: &str) -> String {
     }
 }
 
-/// GPUs that `--gres` asks for: `gpu`, `gpu:2`, `gpu:a100:2`, among others behind commas. Of slices (MIG: `gpu:1g.10gb:2`) a process sees one only.
+/// Number of GPUs that `--gres` requests: `gpu`, `gpu:2`, `gpu:a100:2`, also among other resources
+/// after commas. MIG slices (`gpu:1g.10gb:2`) count as one, because a process can use only one.
 pub fn gpus(gres: &str) -> u32 {
     let of_one = |one: &str| {
         let mut parts = one.split(':');
@@ -103,14 +109,14 @@ pub fn gpus(gres: &str) -> u32 {
     gres.split(',').filter_map(of_one).sum()
 }
 
-/// Words for a shell; [`GPUS`] is left for it to fill in.
+/// The words of a command, quoted for a shell. The shell itself replaces [`GPUS`].
 pub fn quoted(words: &[String]) -> String {
     let quote = |word: &String| if word == GPUS { format!("\"{GPUS}\"") } else { plain(word) };
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
 fn plain(word: &str) -> String {
-    // An error is a NUL, which no argument of a program can have.
+    // The only error is a NUL byte, which no program argument can contain.
     shlex::try_quote(word).map_or_else(|_| "''".into(), |word| word.into_owned())
 }
 
@@ -151,7 +157,8 @@ fn fill(template: &str, values: &[(&str, String)]) -> Result<String, TemplateErr
     Ok(out)
 }
 
-/// Seconds of a time limit: `minutes`, `minutes:seconds`, `hours:minutes:seconds`; none of Slurm's other forms, which are longer.
+/// Seconds of a time limit: `minutes`, `minutes:seconds`, `hours:minutes:seconds`. None for Slurm's
+/// other forms, which give days.
 pub fn seconds(time: &str) -> Option<u64> {
     let parts: Vec<u64> = time.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
     match parts[..] {
@@ -162,14 +169,16 @@ pub fn seconds(time: &str) -> Option<u64> {
     }
 }
 
-/// A time limit as sbatch takes it: one of [`seconds`], or `days-hours`, `days-hours:minutes`, `days-hours:minutes:seconds`.
+/// Checks a time limit for sbatch: a form of [`seconds`], or `days-hours`, `days-hours:minutes`,
+/// `days-hours:minutes:seconds`.
 pub fn limit(text: &str) -> Result<String, String> {
     let of_days = |(days, rest): (&str, &str)| days.parse::<u64>().is_ok() && seconds(rest).is_some();
     let known = seconds(text).is_some() || text.split_once('-').is_some_and(of_days);
     known.then(|| text.to_string()).ok_or_else(|| "minutes, hours:minutes:seconds or days-hours:minutes:seconds, e.g. 2:00:00".into())
 }
 
-/// Slurm's `MaxArraySize` from `scontrol show config`: task numbers are below it.
+/// Slurm's `MaxArraySize` from the output of `scontrol show config`. Task numbers are smaller than
+/// this value.
 pub fn max_array_size(config: &str) -> Option<usize> {
     let line = config.lines().find(|line| line.trim_start().starts_with("MaxArraySize"))?;
     line.split('=').nth(1)?.trim().parse().ok()

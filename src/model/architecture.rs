@@ -1,4 +1,5 @@
-//! The networks a study can name, over K replicas: blocks as the plan has them, with parameters and a forward pass.
+//! The networks that a study can use, for K replicas: the plan's blocks, with parameters and a
+//! forward pass.
 
 use tch::{Device, Kind, Tensor};
 
@@ -8,18 +9,18 @@ use super::layout::{Init, Layout, Parameter, ParameterKind, Role};
 use crate::config::network::{Model, Norm};
 use crate::plan::{blocks, Block, Convolution};
 
-/// An architecture for given inputs and a given number of classes; it holds no weights.
+/// An architecture for given inputs and a given number of classes. It holds no weights.
 #[derive(Debug, Clone)]
 pub struct Architecture {
     blocks: Vec<Block>,
     norm: Norm,
     groups: i64,
     pub layout: Layout,
-    /// Of each convolution, in order.
+    /// The strategy of each convolution, in order.
     pub strategies: Vec<Strategy>,
 }
 
-/// Running mean and variance of each BatchNorm layer, [K·C] each; empty without BatchNorm.
+/// Running mean and variance of each BatchNorm layer, each [K·C]. Empty without BatchNorm.
 #[derive(Debug)]
 pub struct Buffers(pub Vec<(Tensor, Tensor)>);
 
@@ -29,10 +30,12 @@ impl Buffers {
     }
 }
 
-/// Dropout's masks: for the layer of this number, a tensor of this size with 0 where an input is dropped and 1/(1 − p) elsewhere.
+/// Dropout masks. For a layer's number and a size, returns a tensor of that size: 0 where an input
+/// is dropped, 1/(1 − p) elsewhere.
 pub type Masks<'a> = &'a dyn Fn(usize, &[i64]) -> Tensor;
 
-/// The parameters of one map, its bias and norm where it has them.
+/// The parameters of one linear or convolution layer, with its bias and normalisation if it has
+/// them.
 struct MapParameters<'a> {
     weight: &'a Tensor,
     bias: Option<&'a Tensor>,
@@ -98,22 +101,24 @@ impl Architecture {
         self.blocks.iter().flat_map(Block::convolutions).collect()
     }
 
-    /// Running statistics of K models before any batch: mean 0, variance 1.
+    /// Running statistics of K models before the first batch: mean 0, variance 1.
     pub fn fresh_buffers(&self, k: i64, kind: Kind, device: Device) -> Buffers {
         let scales = self.layout.parameters.iter().filter(|p| self.norm == Norm::Batch && p.name.ends_with("norm.scale"));
         let fresh = |n: i64| (Tensor::zeros([k * n], (kind, device)), Tensor::ones([k * n], (kind, device)));
         Buffers(scales.map(|p| fresh(p.count())).collect())
     }
 
-    /// Logits [K, B, classes] of inputs [K, B, H, W, C] under the parameters (see [`Layout::views`]), in their precision. The inputs' precision is that of the
-    /// matrix products, convolutions and activations; normalisation layers and biases are computed in the parameters'. `masks`: with dropout.
+    /// Logits [K, B, classes] for inputs [K, B, H, W, C], in the precision of the parameters (see
+    /// [`Layout::views`]). Matrix products, convolutions and activations are computed in the
+    /// inputs' precision. Normalisation layers are computed in the parameters' precision. With
+    /// `masks`, dropout is applied.
     pub fn forward(&self, parameters: &[Tensor], inputs: &Tensor, buffers: &Buffers, mode: Mode, masks: Option<Masks>) -> Tensor {
         let (x, mut pass) = self.start(parameters, inputs, buffers, mode, masks);
         let y = self.blocks.iter().fold(x, |x, block| pass.block(block, x));
         y.to_kind(parameters[0].kind())
     }
 
-    /// What the head gets, [K, B, features], in evaluation.
+    /// The head's inputs in evaluation mode, [K, B, features].
     pub fn features(&self, parameters: &[Tensor], inputs: &Tensor, buffers: &Buffers) -> Tensor {
         let (x, mut pass) = self.start(parameters, inputs, buffers, Mode::Evaluate, None);
         let backbone = &self.blocks[..self.blocks.len() - 1];
@@ -151,7 +156,7 @@ impl Architecture {
     }
 }
 
-/// One forward pass: what the blocks take their parameters from, in order.
+/// One forward pass: the iterators from which blocks take their parameters, in order.
 struct ForwardPass<'a> {
     architecture: &'a Architecture,
     k: i64,
@@ -160,7 +165,7 @@ struct ForwardPass<'a> {
     strategies: std::slice::Iter<'a, Strategy>,
     mode: Mode,
     masks: Option<Masks<'a>>,
-    /// Fully connected layers so far.
+    /// Number of fully connected layers so far.
     layer: usize,
 }
 
@@ -196,7 +201,7 @@ impl<'a> ForwardPass<'a> {
         linear(x, map.weight, &map.bias.map_or_else(none, Tensor::shallow_clone), relu)
     }
 
-    /// Images as features.
+    /// Flattens images to features.
     fn flat(&self, x: Tensor) -> Tensor {
         match x.dim() {
             4 => split_replicas(&x.flatten(1, -1), self.k),
@@ -204,7 +209,8 @@ impl<'a> ForwardPass<'a> {
         }
     }
 
-    /// What a fully connected layer gets: flat, and with dropout unless it is the network's first layer.
+    /// The input of a fully connected layer: flattened, and with dropout unless it is the network's
+    /// first layer.
     fn input(&mut self, x: Tensor, is_first: bool) -> Tensor {
         let x = self.flat(x);
         self.layer += 1;
@@ -220,7 +226,8 @@ impl<'a> ForwardPass<'a> {
             Block::Pooled(shape) => {
                 let map = self.map(block);
                 let y = self.convolve(&x, &map, shape);
-                // Pooling commutes with what grows monotonically: bias and ReLU act on a quarter of the pixels.
+                // Max-pooling commutes with monotonically increasing functions. So bias and ReLU
+                // are applied after it, to a quarter of the pixels.
                 match (map.bias, map.scale_shift) {
                     (Some(bias), None) => pool_bias_relu(&y, &bias.reshape([-1])),
                     (bias, _) => {

@@ -1,6 +1,7 @@
-//! Operations that have a faster way on CPU than libtorch's own: a kernel of ours in one pass over memory, or faer's matrix
-//! product (libtorch's float32 one is MKL's, which on AMD processors leaves half the speed). Elsewhere (CUDA, float64) they are
-//! composed of libtorch's operations, which is also what the tests hold them against.
+//! Operations that are faster on CPU than libtorch's own. They use our own kernels in one pass over
+//! memory, or faer's matrix product: libtorch's float32 product is MKL's, which runs at half speed
+//! on AMD processors. Elsewhere (CUDA, float64) they are composed of libtorch's operations. The
+//! tests compare the kernels with these.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -9,12 +10,13 @@ use tch::{Device, Kind, Tensor};
 use super::kernels::{self, Bf16, Element, Images};
 use super::native::{no_grad, scope, slice, slice_mut, with_gradient, Plain};
 
-/// Whether a tensor is one that the kernels take.
+/// Whether the CPU kernels support a tensor.
 fn on_cpu(x: &Tensor, kinds: &[Kind]) -> bool {
     x.device() == Device::Cpu && kinds.contains(&x.kind())
 }
 
-/// 2×2 max-pooling (stride 2), then bias, then ReLU: `x` [B, C, H, W], `bias` of C in float32 → [B, C, H/2, W/2], of `x`'s kind.
+/// 2×2 max-pooling (stride 2), then bias, then ReLU: `x` [B, C, H, W], `bias` of C in float32 → [B,
+/// C, H/2, W/2], of `x`'s kind.
 pub fn pool_bias_relu(x: &Tensor, bias: &Tensor) -> Tensor {
     match x.kind() {
         Kind::Float if x.device() == Device::Cpu && x.numel() > 0 => scope(c"pool_bias_relu", || pool_with::<f32>(x, bias)),
@@ -31,7 +33,7 @@ fn pool_with<T: Element + Plain + 'static>(x: &Tensor, bias: &Tensor) -> Tensor 
     let options = (x.kind(), Device::Cpu);
     let [n, h, w, c] = [small.count, small.height, small.width, small.channels].map(|n| n as i64);
     let (out, which) = no_grad(|| {
-        // Channels innermost: for a channels-last tensor this copies nothing.
+        // Channels innermost: a channels-last tensor is not copied.
         let (pixels, bias) = (x.permute([0, 2, 3, 1]).contiguous(), bias.contiguous());
         let mut out = Tensor::empty([n, h, w, c], options);
         let mut which = vec![0u8; small.floats()];
@@ -47,7 +49,8 @@ fn pool_with<T: Element + Plain + 'static>(x: &Tensor, bias: &Tensor) -> Tensor 
     })
 }
 
-/// Affine map, with ReLU if wanted: `x` [K, B, I], `weight` [K, O, I], `bias` [K, O] → [K, B, O].
+/// Affine map, with ReLU if `relu` is set: `x` [K, B, I], `weight` [K, O, I], `bias` [K, O] → [K,
+/// B, O].
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Tensor {
     if on_cpu(x, &[Kind::Float]) && weight.kind() == Kind::Float && x.numel() > 0 {
         return scope(c"linear", || linear_with_faer(x, weight, bias, relu));
@@ -85,7 +88,7 @@ fn linear_with_faer(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> T
         let mut of_x = Tensor::empty(if wants_x { [k as i64, b as i64, i as i64] } else { [0; 3] }, options);
         let mut of_weight = Tensor::empty([k as i64, o as i64, i as i64], options);
         let mut of_bias = Tensor::empty([k as i64, o as i64], options);
-        // Those written to are new; θ does not change before its gradient is there.
+        // The tensors written to are new. θ does not change before its gradient has been computed.
         let (xs, ws, ys) = (slice::<f32>(&x_kept), slice::<f32>(&weight_kept), slice::<f32>(&y_kept));
         let (gs, dxs) = (slice_mut::<f32>(&mut gradient), slice_mut::<f32>(&mut of_x));
         let (dws, dbs) = (slice_mut::<f32>(&mut of_weight), slice_mut::<f32>(&mut of_bias));
@@ -122,8 +125,8 @@ fn rows_mut(values: &mut [f32], rows: usize, columns: usize) -> MatMut<'_, f32> 
     MatMut::from_row_major_slice_mut(values, rows, columns)
 }
 
-/// Cross-entropy of each image in nats, [K, B], from logits [K, B, classes] and outputs [K, B]. `smoothing` ε: against 1 − ε on the output plus ε
-/// spread evenly over all classes.
+/// Cross-entropy of each image in nats, [K, B], from logits [K, B, classes] and outputs [K, B].
+/// With `smoothing` ε, the target is 1 − ε on the output plus ε spread evenly over all classes.
 pub fn cross_entropy(logits: &Tensor, outputs: &Tensor, smoothing: f64) -> Tensor {
     if !on_cpu(logits, &[Kind::Float]) || logits.numel() == 0 {
         let log = logits.log_softmax(-1, logits.kind());
@@ -155,7 +158,7 @@ fn cross_entropy_in_one_pass(logits: &Tensor, outputs: &Tensor, smoothing: f32) 
     })
 }
 
-/// Half the squared distance of each image's outputs to its class's one-hot vector, [K, B].
+/// Half the squared distance of each image's outputs from the one-hot vector of its class, [K, B].
 pub fn squared_error(outputs: &Tensor, classes: &Tensor) -> Tensor {
     let wanted = classes.one_hot(outputs.size()[2]).to_kind(outputs.kind());
     (outputs - wanted).square().sum_dim_intlist([2i64].as_slice(), false, outputs.kind()) * 0.5

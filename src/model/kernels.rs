@@ -1,10 +1,11 @@
-//! The loops that training on CPU spends its time in beside matrix products and convolutions, each one pass over memory where
-//! libtorch makes several. On slices, without tensors; compiled for AVX2 and AVX-512 too and chosen at run time. No loop
-//! contracts or reorders a sum, so all of them give the same bits on every x86 machine.
+//! The loops that take most of the training time on CPU, besides matrix products and convolutions.
+//! Each is one pass over memory where libtorch makes several. They work on slices, without tensors.
+//! They are also compiled for AVX2 and AVX-512, and the version is chosen at run time. No loop
+//! contracts or reorders a sum, so all versions give the same bits on every x86 machine.
 
 use multiversion::multiversion;
 
-/// A float as it lies in memory: float32, or the upper half of one.
+/// A float as stored in memory: float32, or its upper 16 bits.
 pub trait Element: Copy + Default + Send + Sync {
     fn get(self) -> f32;
     /// Rounded to nearest, ties to even.
@@ -38,7 +39,7 @@ impl Element for Bf16 {
     fn of(value: f32) -> Bf16 {
         let bits = value.to_bits();
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-        // Adding could carry a NaN over into zero.
+        // The rounding addition could overflow a NaN to zero.
         Bf16(if value.is_nan() { 0x7fc0 } else { rounded as u16 })
     }
 }
@@ -57,16 +58,17 @@ impl Images {
         self.count * self.height * self.width * self.channels
     }
 
-    /// After 2×2 pooling.
+    /// The size after 2×2 pooling.
     pub fn pooled(&self) -> Images {
         Images { height: self.height / 2, width: self.width / 2, ..*self }
     }
 }
 
-/// No pixel of the four passes: ReLU cut the sum off.
+/// Value of `which` if the output is 0 because of ReLU: none of the four pixels gets a gradient.
 const CUT: u8 = 4;
 
-/// 2×2 max-pooling, bias and ReLU in one pass; `which` says which of the four pixels each output is. NaN passes.
+/// 2×2 max-pooling, bias and ReLU in one pass. `which` says from which of the four pixels each
+/// output comes. NaN is propagated.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn pool_bias_relu<T: Element>(x: &[T], shape: Images, bias: &[f32], out: &mut [T], which: &mut [u8]) {
     let (c, row) = (shape.channels, shape.width * shape.channels);
@@ -83,7 +85,8 @@ pub fn pool_bias_relu<T: Element>(x: &[T], shape: Images, bias: &[f32], out: &mu
     }
 }
 
-/// One output pixel. A function of its own, since only of its arguments does the compiler know that they do not overlap.
+/// Computes one output pixel. It is a separate function because the compiler only assumes of
+/// function arguments that they do not overlap.
 #[inline(always)]
 fn pool_pixel<T: Element>(upper: &[T], lower: &[T], bias: &[f32], out: &mut [T], which: &mut [u8]) {
     let c = out.len();
@@ -102,7 +105,8 @@ fn pool_pixel<T: Element>(upper: &[T], lower: &[T], bias: &[f32], out: &mut [T],
     }
 }
 
-/// The gradients of [`pool_bias_relu`]: of `x` (every element is written) and, added to, of the bias.
+/// The gradients of [`pool_bias_relu`]. That of `x` is written in full; that of the bias is added
+/// to `of_bias`.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn pool_bias_relu_backward<T: Element>(gradient: &[T], which: &[u8], shape: Images, of_x: &mut [T], of_bias: &mut [f32]) {
     let (c, row) = (shape.channels, shape.width * shape.channels);
@@ -140,7 +144,7 @@ fn pool_pixel_backward<T: Element>(gradient: &[T], which: &[u8], upper: &mut [T]
     }
 }
 
-/// Adds the bias to each row of `y`, with ReLU if wanted. NaN passes.
+/// Adds the bias to each row of `y`, with ReLU if `relu` is set. NaN is propagated.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn bias_relu(y: &mut [f32], bias: &[f32], relu: bool) {
     for row in y.chunks_exact_mut(bias.len()) {
@@ -151,7 +155,8 @@ pub fn bias_relu(y: &mut [f32], bias: &[f32], relu: bool) {
     }
 }
 
-/// The gradient before [`bias_relu`], in place of the one after it, and, added to, that of the bias. `y` is its result.
+/// The gradients of [`bias_relu`], whose result is `y`. `gradient` is replaced by the gradient of
+/// its input; the bias's gradient is added to `of_bias`.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn bias_relu_backward(gradient: &mut [f32], y: &[f32], of_bias: &mut [f32], relu: bool) {
     let n = of_bias.len();
@@ -163,12 +168,13 @@ pub fn bias_relu_backward(gradient: &mut [f32], y: &[f32], of_bias: &mut [f32], 
     }
 }
 
-/// Cross-entropy of each row of logits, in nats, with label smoothing ε; `softmax` gets the probabilities.
+/// Cross-entropy of each row of logits, in nats, with label smoothing ε. The probabilities are
+/// written to `softmax`.
 pub fn cross_entropy(logits: &[f32], outputs: &[i64], smoothing: f32, softmax: &mut [f32], loss: &mut [f32]) {
     let classes = logits.len() / outputs.len().max(1);
     for (((row, p), &output), loss) in logits.chunks_exact(classes).zip(softmax.chunks_exact_mut(classes)).zip(outputs).zip(loss.iter_mut())
     {
-        // A NaN anywhere makes the sum, and so the loss, NaN.
+        // A NaN anywhere makes the sum NaN, and so the loss.
         let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let mut sum = 0.0;
         for (p, x) in p.iter_mut().zip(row) {
@@ -185,7 +191,8 @@ pub fn cross_entropy(logits: &[f32], outputs: &[i64], smoothing: f32, softmax: &
     }
 }
 
-/// Its gradient: (softmax − target) times that of each row's loss, in place of the softmax.
+/// The gradient of [`cross_entropy`]: (softmax − target) times the gradient of each row's loss. It
+/// replaces the softmax.
 pub fn cross_entropy_backward(softmax: &mut [f32], outputs: &[i64], smoothing: f32, gradient: impl Fn(usize) -> f32) {
     let classes = softmax.len() / outputs.len().max(1);
     for (i, (p, &output)) in softmax.chunks_exact_mut(classes).zip(outputs).enumerate() {
@@ -198,7 +205,8 @@ pub fn cross_entropy_backward(softmax: &mut [f32], outputs: &[i64], smoothing: f
     }
 }
 
-/// How one line of an image's bytes becomes floats, scale·byte + shift: one of each for each byte of the line.
+/// Converts one line of an image's bytes to floats: scale·byte + shift, with one scale and shift
+/// for each byte of the line.
 #[derive(Debug, Clone)]
 pub struct Normalise {
     scale: Vec<f32>,
@@ -206,7 +214,7 @@ pub struct Normalise {
 }
 
 impl Normalise {
-    /// Of each channel's scale and shift.
+    /// Repeats each channel's scale and shift over a line.
     pub fn new(scale: &[f32], shift: &[f32], width: usize) -> Normalise {
         Normalise { scale: scale.repeat(width), shift: shift.repeat(width) }
     }
@@ -221,7 +229,7 @@ impl Normalise {
     }
 }
 
-/// Images as they are.
+/// Gathers images without augmentation.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn gather<T: Element>(pixels: &[u8], rows: &[i64], image: Images, normalise: &Normalise, out: &mut [T]) {
     let (size, line) = (image.floats(), image.width * image.channels);
@@ -233,7 +241,8 @@ pub fn gather<T: Element>(pixels: &[u8], rows: &[i64], image: Images, normalise:
     }
 }
 
-/// Images mirrored and shifted; `draws` holds flip (0 or 1) and the shifts down and right for each. What comes in is 0, the mean.
+/// Gathers images mirrored and shifted. `draws` holds, for each image, flip (0 or 1) and the shifts
+/// of the visible window, down and right. Pixels outside the image become 0, which is the mean.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 pub fn gather_augmented<T: Element>(pixels: &[u8], rows: &[i64], draws: &[i64], image: Images, normalise: &Normalise, out: &mut [T]) {
     let (size, line, c) = (image.floats(), image.width * image.channels, image.channels);

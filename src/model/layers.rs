@@ -1,9 +1,11 @@
-//! Layers over K replicas at once. Images are [B, K·C, H, W] in channels-last memory, features [K, B, F].
+//! Layers over K replicas at once. Images are [B, K·C, H, W] in channels-last memory, features [K,
+//! B, F].
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Whether BatchNorm uses (and updates its running statistics from) the batch, or uses the running statistics.
+/// BatchNorm's mode. `Train` uses the batch's statistics and updates the running statistics;
+/// `Evaluate` uses the running statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     Train,
@@ -14,15 +16,16 @@ pub const NORM_EPS: f64 = 1e-5;
 /// Weight of the newest batch in BatchNorm's running statistics.
 const NORM_MOMENTUM: f64 = 0.1;
 
-/// How K replicas' convolutions are computed; all give the same up to rounding.
+/// How K replicas' convolutions are computed. All strategies give the same result up to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// One convolution with K groups.
     Grouped,
-    /// The windows laid out as rows, then one batched matrix product.
+    /// The windows are laid out as rows, followed by one batched matrix product.
     Unfolded,
-    /// A convolution for each replica. On CPU the only one in use: as fast as any, and each replica gets the bits that it gets alone.
+    /// One convolution per replica. On CPU only this strategy is used: no other is faster, and each
+    /// replica gets the same bits as when it is trained alone.
     Alone,
 }
 
@@ -38,7 +41,8 @@ impl Strategy {
     }
 }
 
-/// Square convolution with zero padding of half the kernel: `x` [B, K·I, H, W], `weight` [K, O, I, k, k] → [B, K·O, H/stride, W/stride].
+/// Square convolution with zero padding of half the kernel: `x` [B, K·I, H, W], `weight` [K, O, I,
+/// k, k] → [B, K·O, H/stride, W/stride].
 pub fn convolution(x: &Tensor, weight: &Tensor, stride: i64, strategy: Strategy) -> Tensor {
     let size = weight.size();
     let (k, o, i, side, kind) = (size[0], size[1], size[2], size[3], x.kind());
@@ -71,8 +75,8 @@ pub fn convolution(x: &Tensor, weight: &Tensor, stride: i64, strategy: Strategy)
     }
 }
 
-/// A shortcut without parameters: every `stride`-th pixel, and as many channels of zeros as each replica lacks of `channels`.
-/// [B, K·C, H, W] → [B, K·channels, H/stride, W/stride].
+/// A shortcut without parameters: takes every `stride`-th pixel and pads each replica with zero
+/// channels to `channels`. [B, K·C, H, W] → [B, K·channels, H/stride, W/stride].
 pub fn subsample(x: &Tensor, k: i64, stride: i64, channels: i64) -> Tensor {
     let own = x.size()[1] / k;
     if stride == 1 && own == channels {
@@ -102,7 +106,8 @@ pub fn pool(x: &Tensor) -> Tensor {
     x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
 }
 
-/// BatchNorm over channels that belong to one replica each: `x` [B, K·C, …], `scale` and `shift` [K, C], running statistics [K·C].
+/// BatchNorm, where each channel belongs to one replica: `x` [B, K·C, …], `scale` and `shift` [K,
+/// C], running statistics [K·C].
 pub fn batch_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, running: &(Tensor, Tensor), mode: Mode) -> Tensor {
     let training = mode == Mode::Train;
     let y = x.to_kind(scale.kind()).batch_norm(

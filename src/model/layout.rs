@@ -1,18 +1,19 @@
-//! Which columns of θ are which parameter, how each starts, and who is penalised.
+//! Which columns of θ belong to which parameter, how each parameter is initialised, and which are
+//! penalised.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::base::stream::Stream;
 use crate::config::network::PenaltyRules;
 
-/// Backbone or head: the head is what a target with `head: fresh` draws anew.
+/// Backbone or head. A target with `head: fresh` initialises the head anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Backbone,
     Head,
 }
 
-/// How a parameter starts.
+/// How a parameter is initialised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// Uniform in ±1/√fan_in, for weights and biases alike, as PyTorch's Conv2d and Linear do.
@@ -20,7 +21,7 @@ pub enum Init {
     Constant(f64),
 }
 
-/// What a parameter is, for the penalty's rules.
+/// The kind of a parameter, for the penalty's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterKind {
     Weight,
@@ -58,7 +59,8 @@ impl Layout {
         self.parameters.iter().map(Parameter::count).sum()
     }
 
-    /// Initial θ [K, P], each replica's row drawn from its own seed. `task` names the head's stream: source and target heads differ.
+    /// Initial θ [K, P]; each replica's row is drawn from its own seed. `task` names the random
+    /// stream of the head, so source and target heads differ.
     pub fn initial(&self, seeds: &[u64], task: &str, kind: Kind, device: Device) -> Tensor {
         let mut values: Vec<f64> = Vec::with_capacity(seeds.len() * self.total() as usize);
         for &seed in seeds {
@@ -78,14 +80,14 @@ impl Layout {
         Tensor::from_slice(&values).reshape([seeds.len() as i64, self.total()]).to_kind(kind).to_device(device)
     }
 
-    /// A row [1, P] of 1 where `selected` holds and 0 elsewhere.
+    /// A row [1, P] that is 1 where `selected` is true and 0 elsewhere.
     pub fn mask(&self, kind: Kind, device: Device, selected: impl Fn(&Parameter) -> bool) -> Tensor {
         let values: Vec<f32> =
             self.parameters.iter().flat_map(|p| std::iter::repeat_n(if selected(p) { 1.0 } else { 0.0 }, p.count() as usize)).collect();
         Tensor::from_slice(&values).reshape([1, self.total()]).to_kind(kind).to_device(device)
     }
 
-    /// Whether the study's rules let a penalty act on this parameter.
+    /// Whether the study's rules penalise this parameter.
     pub fn penalised(rules: &PenaltyRules, parameter: &Parameter) -> bool {
         match parameter.shape {
             ParameterKind::Weight => true,
@@ -102,8 +104,8 @@ impl Layout {
         parts.iter().zip(&self.parameters).map(|(part, p)| part.reshape([&[k], p.size.as_slice()].concat())).collect()
     }
 
-    /// The same as what gradients are taken for: each parameter's then comes by itself, and nothing is put together first. `frozen`: for the
-    /// head alone.
+    /// The same views as leaves of the graph, so that each parameter gets its own gradient and no
+    /// gradients are concatenated. With `frozen`, only the head requires gradients.
     pub fn leaves(&self, theta: &Tensor, frozen: bool) -> Vec<Tensor> {
         let wanted = self.parameters.iter().map(|p| !frozen || p.role == Role::Head);
         self.views(&theta.detach()).into_iter().zip(wanted).map(|(view, wanted)| view.set_requires_grad(wanted)).collect()

@@ -1,8 +1,9 @@
-//! Networks whose every parameter has a leading replica dimension: K models of one architecture in one graph.
-//! A single model is K = 1.
+//! Networks in which every parameter has a leading replica dimension: K models of one architecture
+//! in one graph. A single model is K = 1.
 //!
-//! All parameters of a pack are one tensor θ of shape [K, P], so that the optimiser step is a handful of operations
-//! whatever the architecture; [`Layout`] says which of the P columns are what.
+//! All parameters of a pack are one tensor θ of shape [K, P]. So the optimiser step is a handful of
+//! operations for any architecture. [`Layout`] says which of the P columns belong to which
+//! parameter.
 
 mod architecture;
 mod fused;

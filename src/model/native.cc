@@ -1,4 +1,5 @@
-// What tch 0.24 does not reach of libtorch, and no more: operations whose gradient is written in Rust, TF32's switches, the allocator's cache, profiles.
+// The parts of libtorch that tch 0.24 does not expose and that are needed here: operations whose
+// gradient is written in Rust, the TF32 switches, the allocator's cache, and profiles.
 #include <ATen/Context.h>
 #include <ATen/record_function.h>
 #include <c10/core/CachingDeviceAllocator.h>
@@ -16,8 +17,9 @@ using torch::autograd::Node;
 using torch::autograd::variable_list;
 
 extern "C" {
-/// Gives the gradient of each input (null: none) for the output's gradient; null if all went well, else what went wrong. Tensors and words stay the
-/// closure's.
+/// Computes the gradient of each input (null: none) from the output's gradient. Returns null on
+/// success, otherwise the error message. The closure keeps ownership of the tensors and of the
+/// message.
 typedef const char* (*Backward)(void* closure, const at::Tensor* gradient, const at::Tensor** results);
 typedef void (*Release)(void* closure);
 }
@@ -56,8 +58,8 @@ struct RustNode : Node {
   Release release;
 };
 
-/// Runs what may throw: null if all went well, else the words, which live until this thread's next
-/// call. No exception may cross into Rust.
+/// Runs code that may throw. Returns null on success, otherwise the message, which is valid until
+/// this thread's next call. No exception may cross into Rust.
 template <class Work>
 const char* guarded(Work&& work) noexcept {
   thread_local std::string words;
@@ -80,8 +82,9 @@ const char* guarded(Work&& work) noexcept {
 
 extern "C" {
 
-/// The output with a history: `backward` gives its gradients. Takes over the closure, also where it
-/// fails; keeps the label, which has to live for ever.
+/// Returns the output with a history in which `backward` computes its gradients. Takes ownership of
+/// the closure, even on failure. Keeps a pointer to the label, which must stay valid for the whole
+/// process.
 const char* transfergrid_with_gradient(
     const char* label, const at::Tensor* const* inputs, size_t n, const at::Tensor* output, void* closure, Backward backward, Release release,
     at::Tensor** recorded) {
@@ -109,17 +112,17 @@ const char* transfergrid_allow_tf32(bool allowed) {
   });
 }
 
-/// Gives the device what CUDA's allocator keeps for later.
+/// Returns the memory that CUDA's allocator has cached to the device.
 void transfergrid_release_memory() {
   try {
     at::getDeviceAllocator(at::kCUDA)->emptyCache();
   } catch (...) {
-    // There is no CUDA, or its device is lost: whoever uses it next is told so.
+    // There is no CUDA device, or it is lost: its next use returns an error.
   }
 }
 }
 
-// --- a profile of what one thread asks for
+// --- profile of the operations that one thread calls
 
 namespace {
 
@@ -132,7 +135,7 @@ struct Total {
   int64_t calls = 0, nanoseconds = 0;
 };
 thread_local std::vector<Frame> frames;
-// The callbacks go along with the backward pass, which for CUDA runs on a thread of libtorch's.
+// The callbacks also apply to the backward pass, which on CUDA runs on one of libtorch's threads.
 std::mutex totals_lock;
 std::unordered_map<std::string, Total> totals;
 thread_local at::CallbackHandle profiling = at::INVALID_CALLBACK_HANDLE;
@@ -160,7 +163,8 @@ void leave(const at::RecordFunction&, at::ObserverContext*) {
 
 extern "C" {
 
-/// From here on this thread's operations, and those of its backward passes, are counted and timed. One profile at a time.
+/// Starts counting and timing this thread's operations, and those of its backward passes. One
+/// profile at a time.
 const char* transfergrid_profile_start() {
   return guarded([] {
     TORCH_CHECK(profiling == at::INVALID_CALLBACK_HANDLE, "a profile runs on this thread already");
@@ -174,8 +178,8 @@ const char* transfergrid_profile_start() {
   });
 }
 
-/// Ends the profile; `see`, if any, gets each operation's name, calls and own nanoseconds (without
-/// operations called from it).
+/// Ends the profile. Calls `see`, if not null, with each operation's name, calls and own
+/// nanoseconds (without operations called from it).
 const char* transfergrid_profile_stop(void* closure, void (*see)(void*, const char*, int64_t, int64_t)) {
   return guarded([&] {
     if (profiling != at::INVALID_CALLBACK_HANDLE) at::removeCallback(profiling);
@@ -190,7 +194,8 @@ const char* transfergrid_profile_stop(void* closure, void (*see)(void*, const ch
   });
 }
 
-/// An operation of ours in profiles; null where none runs. `transfergrid_leave` ends it.
+/// Begins an operation of ours in profiles; the scope stays null if no profile is running.
+/// `transfergrid_leave` ends it.
 const char* transfergrid_enter(const char* name, at::RecordFunction** scope) {
   return guarded([&] {
     if (!at::hasCallbacks()) return;

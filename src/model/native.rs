@@ -1,4 +1,4 @@
-//! What tch does not reach of libtorch, through the few lines of `native.cc`.
+//! The parts of libtorch that tch does not expose, through the functions of `native.cc`.
 
 use std::ffi::{c_char, c_void, CStr, CString};
 
@@ -31,11 +31,11 @@ extern "C" {
 
 type See = extern "C" fn(*mut c_void, *const c_char, i64, i64);
 
-/// Panics with libtorch's words where a function of `native.cc` gave some: as tch's plain methods
-/// do, and caught as theirs are.
+/// Panics with libtorch's message if a function of `native.cc` returned one. tch's plain methods
+/// panic in the same way, and both are caught alike.
 ///
 /// # Safety
-/// Null, or a text that lives until this thread's next call into `native.cc`.
+/// `words` is null, or a text that stays valid until this thread's next call into `native.cc`.
 unsafe fn check(words: *const c_char) {
     if !words.is_null() {
         panic!("{}", plain(&CStr::from_ptr(words).to_string_lossy()));
@@ -44,18 +44,19 @@ unsafe fn check(words: *const c_char) {
 
 type Closure = Box<dyn FnOnce(Tensor) -> Vec<Option<Tensor>> + Send>;
 
-/// A gradient waiting to be asked for, then what it gave.
+/// A gradient's closure until it is called, then its results.
 struct Waiting {
     closure: Option<Closure>,
-    /// Gradients that libtorch has room for.
+    /// Number of gradients that libtorch has room for.
     inputs: usize,
     results: Vec<Option<Tensor>>,
-    /// Why it gave none.
+    /// The error message, if the closure failed.
     trouble: CString,
 }
 
-/// `output` as a function of `inputs` with a gradient written in Rust: `backward` gets the output's gradient and gives each
-/// input's. It is called at most once, on the thread that runs the backward pass. `label` is for profiles.
+/// Returns `output` as a function of `inputs` with a gradient written in Rust. `backward` gets the
+/// output's gradient and returns each input's. It is called at most once, on the thread that runs
+/// the backward pass. `label` is the operation's name in profiles.
 pub fn with_gradient(
     label: &'static CStr,
     inputs: &[&Tensor],
@@ -69,29 +70,32 @@ pub fn with_gradient(
     let waiting =
         Box::new(Waiting { closure: Some(Box::new(backward)), inputs: inputs.len(), results: vec![], trouble: CString::default() });
     let mut result = std::ptr::null_mut();
-    // SAFETY: the pointers are of live tensors; libtorch gets the closure for its own and gives it back to `release` once.
+    // SAFETY: the pointers are of live tensors. libtorch takes ownership of the closure and passes
+    // it to `release` exactly once.
     unsafe {
         let waiting = Box::into_raw(waiting).cast();
         let n = pointers.len();
         check(transfergrid_with_gradient(label.as_ptr(), pointers.as_ptr(), n, output.as_ptr(), waiting, call, release, &raw mut result));
     }
-    // SAFETY: a fresh tensor, ours alone.
+    // SAFETY: a new tensor that only we own.
     unsafe { Tensor::from_ptr(result) }
 }
 
 extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut *const C_tensor) -> *const c_char {
     // SAFETY: the box that `with_gradient` made, used by one thread at a time.
     let waiting = unsafe { &mut *closure.cast::<Waiting>() };
-    // A panic must not cross into C++. Its words do: they may say that the device's memory is full.
+    // A panic must not cross into C++. Its message is passed on: it may say that the device's
+    // memory is full.
     let outcome = catch_panic(|| {
-        // SAFETY: the gradient lives through the call.
+        // SAFETY: the gradient stays valid during the call.
         let gradient = unsafe { Tensor::clone_from_ptr(gradient) };
         let backward = waiting.closure.take().expect("an operation's gradient is asked for once");
         waiting.results = no_grad(|| backward(gradient));
         assert_eq!(waiting.results.len(), waiting.inputs, "an operation gives a gradient, or none, for each of its inputs");
         for (i, result) in waiting.results.iter().enumerate() {
             if let Some(tensor) = result {
-                // SAFETY: libtorch has room for one pointer an input, and reads them before it releases the closure.
+                // SAFETY: libtorch has room for one pointer per input, and reads them before it
+                // releases the closure.
                 unsafe { *results.add(i) = tensor.as_ptr() };
             }
         }
@@ -102,21 +106,22 @@ extern "C" fn call(closure: *mut c_void, gradient: *mut C_tensor, results: *mut 
 }
 
 extern "C" fn release(closure: *mut c_void) {
-    // SAFETY: the box that `with_gradient` made; called once.
+    // SAFETY: the box that `with_gradient` made; this function is called once.
     let waiting = unsafe { Box::from_raw(closure.cast::<Waiting>()) };
     let _ = catch_panic(|| drop(waiting)); // a panic must not cross into C++
 }
 
-/// Whether CUDA's float32 matrix products and convolutions may round their inputs to TF32's ten bits. Of the whole process.
+/// Sets whether CUDA's float32 matrix products and convolutions may round their inputs to TF32's
+/// ten bits. Applies to the whole process.
 pub fn allow_tf32(allowed: bool) {
     // SAFETY: sets two flags.
     unsafe { check(transfergrid_allow_tf32(allowed)) }
 }
 
-/// Gives back to the GPU what libtorch keeps of tensors that are no more. cuBLAS, cuDNN and other processes cannot have their memory from what it keeps.
-/// Does nothing where there is no GPU.
+/// Returns the memory of dropped tensors, which libtorch caches, to the GPU. cuBLAS, cuDNN and
+/// other processes cannot use cached memory. Does nothing without a GPU.
 pub fn release_memory() {
-    // SAFETY: catches its own errors.
+    // SAFETY: it catches its own errors.
     unsafe { transfergrid_release_memory() }
 }
 
@@ -125,47 +130,50 @@ pub fn scope<T>(name: &'static CStr, work: impl FnOnce() -> T) -> T {
     struct Scope(*mut c_void);
     impl Drop for Scope {
         fn drop(&mut self) {
-            // SAFETY: what `transfergrid_enter` gave, given back once, in the reverse order; null is allowed.
+            // SAFETY: a value from `transfergrid_enter`, returned once and in reverse order; null
+            // is allowed.
             unsafe { transfergrid_leave(self.0) }
         }
     }
     let mut scope = Scope(std::ptr::null_mut());
-    // SAFETY: a name that lives for ever.
+    // SAFETY: the name is valid for the whole process.
     unsafe { check(transfergrid_enter(name.as_ptr(), &raw mut scope.0)) };
     work()
 }
 
-/// What one operation took while it was watched.
+/// The calls and time of one operation during a profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profiled {
     pub name: String,
     pub calls: usize,
-    /// Its own, without operations called from it. On CUDA the host's time: kernels run later.
+    /// Own time, without operations called from it. On CUDA this is the host's time: kernels run
+    /// later.
     pub seconds: f64,
 }
 
-/// Ends a profile, also where what is profiled panics. Of the thread that began it.
+/// Ends a profile, also if the profiled code panics. It stays on the thread that began the profile.
 struct Profiling(std::marker::PhantomData<*const ()>);
 
 impl Drop for Profiling {
     fn drop(&mut self) {
-        // SAFETY: nothing is given back to.
+        // SAFETY: without a callback nothing is written.
         let _ = unsafe { transfergrid_profile_stop(std::ptr::null_mut(), None) };
     }
 }
 
-/// Runs `work` and tells which operations its time went to, the longest first. Profiles wait for
-/// each other; there is none inside another.
+/// Runs `work` and returns which operations its time was spent in, the longest first. Profiles wait
+/// for each other and cannot be nested.
 pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Vec<Profiled>) {
     extern "C" fn see(closure: *mut c_void, name: *const c_char, calls: i64, nanoseconds: i64) {
-        // SAFETY: the vector below, and a NUL-terminated name that lives through the call.
+        // SAFETY: the vector below, and a NUL-terminated name that stays valid during the call.
         let (all, name) = unsafe { (&mut *closure.cast::<Vec<Profiled>>(), CStr::from_ptr(name)) };
         let of = || Profiled { name: name.to_string_lossy().into_owned(), calls: calls as usize, seconds: nanoseconds as f64 * 1e-9 };
         let _ = catch_panic(|| all.push(of())); // a panic must not cross into C++
     }
     static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // SAFETY: starts and stops in pairs on this thread, one profile at a time; `see` gets the vector that lives here.
+    // SAFETY: starts and stops come in pairs on this thread, one profile at a time. `see` gets the
+    // vector below, which outlives the call.
     unsafe { check(transfergrid_profile_start()) };
     let profiling = Profiling(std::marker::PhantomData);
     let result = work();
@@ -177,7 +185,7 @@ pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Vec<Profiled>) {
     (result, all)
 }
 
-/// A type of element, with libtorch's name for it.
+/// An element type, with libtorch's name for it.
 pub trait Plain: Copy + sealed::Sealed {
     const KIND: Kind;
 }
@@ -196,10 +204,11 @@ macro_rules! plain {
 }
 plain!(u8 => Uint8, i64 => Int64, f32 => Float, f64 => Double, Bf16 => BFloat16);
 
-/// Where a tensor's elements lie; none where it has none (its pointer may be null then).
+/// The address and number of a tensor's elements. None if it has none, since its pointer may be
+/// null then.
 ///
 /// # Panics
-/// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
+/// The element type is not `T`'s, the device is not the CPU, or the elements are not contiguous.
 fn elements<T: Plain>(x: &Tensor) -> Option<(*mut T, usize)> {
     let (device, kind) = (x.device(), x.kind());
     assert!(device == Device::Cpu && kind == T::KIND, "a tensor of {kind:?} on {device:?}, where {:?} on the CPU is read", T::KIND);
@@ -212,30 +221,31 @@ fn elements<T: Plain>(x: &Tensor) -> Option<(*mut T, usize)> {
     Some((pointer, n))
 }
 
-/// A contiguous CPU tensor's elements. Nothing may write to the tensor, or to another one of the
-/// same memory, while they are borrowed.
+/// A contiguous CPU tensor's elements. While they are borrowed, nothing may write to the tensor or
+/// to another tensor with the same memory.
 ///
 /// # Panics
-/// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
+/// The element type is not `T`'s, the device is not the CPU, or the elements are not contiguous.
 pub(crate) fn slice<T: Plain>(x: &Tensor) -> &[T] {
-    // SAFETY: so many elements of this kind, contiguous and aligned, of a tensor that outlives the
-    // borrow.
+    // SAFETY: the tensor has this many elements of this type, contiguous and aligned, and outlives
+    // the borrow.
     elements(x).map_or(&[], |(pointer, n)| unsafe { std::slice::from_raw_parts(pointer, n) })
 }
 
-/// The same, to write to. No other tensor of the same memory (a view, a shallow clone) may be read
-/// or written while they are borrowed: libtorch does not say who shares memory, so this stays
-/// within the crate, and its callers write to tensors that they have just made or own alone.
+/// The same, for writing. While the elements are borrowed, no other tensor with the same memory (a
+/// view, a shallow clone) may be read or written. libtorch does not report which tensors share
+/// memory, so this function is not public outside the crate. Its callers write only to tensors that
+/// they have just made or that only they own.
 ///
 /// # Panics
-/// Another kind than `T`'s, another device than the CPU, or elements that are not contiguous.
+/// The element type is not `T`'s, the device is not the CPU, or the elements are not contiguous.
 pub(crate) fn slice_mut<T: Plain>(x: &mut Tensor) -> &mut [T] {
     // SAFETY: as above, and the tensor is borrowed exclusively.
     elements(x).map_or(&mut [], |(pointer, n)| unsafe { std::slice::from_raw_parts_mut(pointer, n) })
 }
 
-/// Runs `work` without recording gradients. Unlike tch's function of this name it is over also
-/// where `work` panics.
+/// Runs `work` without recording gradients. Unlike tch's function of this name, it restores the
+/// previous mode even if `work` panics.
 pub fn no_grad<T>(work: impl FnOnce() -> T) -> T {
     let _guard = tch::no_grad_guard();
     work()

@@ -1,10 +1,12 @@
-//! What a study's model is made of: its blocks with their sizes, without libtorch. The planner counts them, `model::Architecture` computes them.
+//! The structure of a study's model: its blocks with their sizes, without libtorch. The planner
+//! counts their operations; `model::Architecture` computes them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::network::{Model, ModelKind};
 
-/// A square convolution of `height` × `width` images; zero padding of half the kernel.
+/// A convolution with a square kernel over images of `height` × `width`. The zero padding is half
+/// the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Convolution {
     pub inputs: i64,
@@ -16,28 +18,31 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// Height and width of what comes out.
+    /// Height and width of the output.
     pub fn output(&self) -> [i64; 2] {
         [self.height, self.width].map(|side| (side - 1) / self.stride + 1)
     }
 }
 
-/// A fully connected map.
+/// A fully connected layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear {
     pub inputs: i64,
     pub outputs: i64,
 }
 
-/// One step of a network.
+/// One block of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Block {
     /// 3×3 convolution, norm, ReLU, 2×2 max-pooling.
     Pooled(Convolution),
-    /// 3×3 convolution without bias, norm, ReLU: how a ResNet begins.
+    /// 3×3 convolution without bias, norm, ReLU: the first block of a ResNet.
     Stem(Convolution),
-    /// Two 3×3 convolutions without bias, each with norm, ReLU after the first and after the sum with the shortcut: a 1×1 convolution with
-    /// norm where there is one, else every other pixel and channels of zeros where sizes differ (He et al.'s option A).
+    /// Two 3×3 convolutions without bias, each followed by norm. ReLU follows the first norm and
+    /// the sum with the shortcut.
+    ///
+    /// The shortcut is a 1×1 convolution with norm if there is one. Otherwise, where the sizes
+    /// differ, it takes every other pixel and adds channels of zeros (option A of He et al.).
     Residual {
         first: Convolution,
         second: Convolution,
@@ -45,9 +50,10 @@ pub enum Block {
     },
     /// The mean over all pixels.
     GlobalPool,
-    /// A map without bias and without ReLU: on TF-IDF weights, a weighted sum of embeddings.
+    /// A linear map without bias and without ReLU. On TF-IDF weights, it is a weighted sum of
+    /// embeddings.
     Embedding(Linear),
-    /// Map, norm, ReLU.
+    /// Linear map, norm, ReLU.
     Hidden(Linear),
     Head(Linear),
 }
@@ -61,18 +67,18 @@ impl Block {
         }
     }
 
-    /// Whether its maps have a bias.
+    /// Whether the block's linear maps have a bias.
     pub fn has_bias(&self) -> bool {
         !matches!(self, Block::Stem(_) | Block::Residual { .. } | Block::Embedding(_))
     }
 
-    /// Whether its maps are followed by the model's norm.
+    /// Whether the block's linear maps are followed by the model's norm.
     pub fn has_norm(&self) -> bool {
         !matches!(self, Block::GlobalPool | Block::Embedding(_) | Block::Head(_))
     }
 }
 
-/// A model's blocks for an input of height, width and channels; the last is the head.
+/// The blocks of a model for an input of height, width and channels. The last block is the head.
 pub fn blocks(model: &Model, input: [usize; 3], classes: usize) -> Vec<Block> {
     let [mut height, mut width, mut features] = input.map(|n| n as i64);
     let mut blocks = vec![];

@@ -1,4 +1,5 @@
-//! A ridge study as cases: one for each combination of the axes other than λ₀ and λ₁, which form a grid inside a case.
+//! The cases of a ridge study. There is one case for each combination of the axes other than λ₀ and
+//! λ₁. Within a case, λ₀ and λ₁ form a grid.
 
 use serde_yaml::Value;
 
@@ -6,28 +7,30 @@ use super::label::label;
 use super::stage::hash;
 use crate::config::{Ridge, Study, StudyError};
 
-/// Part of every case's key: raise it when the same settings give other numbers.
+/// Part of every case's key. Must be raised when the same settings give different numbers.
 const RESULTS_VERSION: u32 = 1;
 
-/// One problem with its grid of penalties.
+/// One ridge problem with its grid of penalties.
 #[derive(Debug, Clone)]
 pub struct Case {
     /// (key path, value) of the study's axes other than λ₀ and λ₁.
     pub axes: Vec<(String, Value)>,
-    /// λ₀ and λ₁ here are the first of the grid.
+    /// Settings of the case, with the first λ₀ and λ₁ of the grid.
     pub settings: Ridge,
-    /// Distinct, ascending.
+    /// Distinct values in ascending order.
     pub lambda0: Vec<f64>,
     pub lambda1: Vec<f64>,
-    /// The (λ₀, λ₁) that the study asks for, as indices into the two: all of them unless axes are zipped.
+    /// The pairs (λ₀, λ₁) that the study asks for, as indices into `lambda0` and `lambda1`. These
+    /// are all pairs unless axes are zipped.
     pub cells: Vec<(usize, usize)>,
     /// Hash of everything that determines the result.
     pub key: String,
-    /// Hash of everything but w₁: cases that share it share their draws.
+    /// Hash of everything except `rho` and `orthogonal`, which set w₁. Cases with the same hash
+    /// share their draws.
     pub design: String,
 }
 
-/// All cases of a ridge study, in the order of its axes.
+/// All cases of a ridge study, in the order of the study's axes.
 pub fn cases(study: &Study) -> Result<Vec<Case>, StudyError> {
     let is_lambda = |path: &str| path == "lambda0" || path == "lambda1";
     let mut cases: Vec<(Case, Vec<(f64, f64)>)> = vec![];
@@ -61,7 +64,7 @@ fn finish(mut case: Case, pairs: &[(f64, f64)]) -> Case {
     };
     case.lambda0 = distinct(pairs.iter().map(|p| p.0).collect());
     case.lambda1 = distinct(pairs.iter().map(|p| p.1).collect());
-    let at = |all: &[f64], value: f64| all.iter().position(|v| *v == value).unwrap_or(0); // it is one of them
+    let at = |all: &[f64], value: f64| all.iter().position(|v| *v == value).unwrap_or(0); // it is always found
     case.cells = pairs.iter().map(|p| (at(&case.lambda0, p.0), at(&case.lambda1, p.1))).collect();
     let mut settings = case.settings.clone();
     (settings.lambda0, settings.lambda1) = (0.0, 0.0);
@@ -72,7 +75,7 @@ fn finish(mut case: Case, pairs: &[(f64, f64)]) -> Case {
 }
 
 impl Case {
-    /// For folders and figures: `rho=0.8,gamma=2`.
+    /// Name for folders and figures: `rho=0.8,gamma=2`.
     pub fn label(&self) -> String {
         label(&self.axes)
     }

@@ -1,28 +1,30 @@
-//! What a stage costs, counted and not measured: parameters, images, floating-point operations, bytes on disk.
+//! The cost of a stage, counted rather than measured: parameters, images, floating-point
+//! operations, bytes on disk.
 
 use crate::config::network::{Model, Norm, Precision};
 
 use super::blocks::{blocks, Block};
 use super::{Plan, Stage, StageKind};
 
-/// Parameters of a network for an input of this height, width and channels and a number of classes.
+/// Number of parameters of a network. `input` is height, width and channels.
 pub fn parameters(model: &Model, input: [usize; 3], classes: usize) -> usize {
     let per_norm = if model.norm == Norm::None { 0 } else { 2 };
     let of = |map: &LinearMap| map.outputs * (map.inputs + usize::from(map.has_bias) + if map.has_norm { per_norm } else { 0 });
     maps(model, input, classes).iter().map(of).sum()
 }
 
-/// Floating-point operations of one forward pass over one image (a multiply-add counts two; only linear maps are counted).
+/// Floating-point operations of one forward pass over one image. Only linear maps are counted, with
+/// two operations for each multiply-add.
 pub fn forward_flops(model: &Model, input: [usize; 3], classes: usize) -> f64 {
     maps(model, input, classes).iter().map(LinearMap::flops).sum()
 }
 
 struct LinearMap {
-    /// That go into one output.
+    /// Number of inputs of one output.
     inputs: usize,
     outputs: usize,
     positions: usize,
-    /// Floats of one image that go in.
+    /// Number of input floats per image.
     floats: usize,
     has_bias: bool,
     has_norm: bool,
@@ -52,19 +54,22 @@ fn maps(model: &Model, input: [usize; 3], classes: usize) -> Vec<LinearMap> {
     all
 }
 
-/// What one stage costs.
+/// The cost of one stage.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Cost {
-    /// Training images times epochs.
+    /// Number of training images times number of epochs.
     pub images: f64,
-    /// Forward and backward passes of training, and the forward passes of validation and test.
+    /// Operations of the forward and backward passes of training, and of the forward passes of
+    /// validation and test.
     pub flops: f64,
-    /// Optimiser steps and validations: each costs time of its own, however small the network.
+    /// Number of optimiser steps and validations. Each has a fixed cost in time, even for a small
+    /// network.
     pub steps: f64,
 }
 
 impl Cost {
-    /// An alignment counts as nothing: one forward pass over a few hundred images.
+    /// The cost of a stage. An alignment stage counts as zero: it is one forward pass over a few
+    /// hundred images.
     pub fn of(stage: &Stage) -> Cost {
         if stage.kind == StageKind::Alignment {
             return Cost::default();
@@ -75,26 +80,32 @@ impl Cost {
         let validation = (phase.validation_per_class * classes) as f64;
         let forward = forward_flops(&stage.settings.model, stage.settings.input(), classes);
         let epochs = phase.epochs as f64;
-        // Backward costs two forwards.
+        // A backward pass costs as much as two forward passes.
         let test = phase.test_images(data).iter().sum::<usize>() as f64;
         let steps = epochs * ((n / phase.batch_size as f64).ceil() + 1.0);
         Cost { images: n * epochs, flops: forward * (epochs * (3.0 * n + validation) + test), steps }
     }
 
-    /// Seconds on one CPU core, roughly.
+    /// Approximate seconds on one CPU core.
     pub fn cpu_seconds(&self) -> f64 {
         self.flops / CPU_FLOPS_PER_CORE + self.steps * CPU_SECONDS_PER_STEP
     }
 }
 
-/// What one image costs in a training step at the least: what `bench` compares with.
+/// The least cost of one image in a training step. `bench` compares measurements with it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepCost {
-    /// Matrix products of the forward pass, and of the gradients of weights and of inputs (of all layers but the first).
+    /// Operations of the matrix products: the forward pass, the gradients of the weights, and the
+    /// gradients of the inputs. The first layer needs no gradient of its input.
     pub flops_per_image: f64,
-    /// Each layer's input and output once in the forward pass; in the backward pass input, gradient of the output and (but for the
-    /// first) gradient of the input; the image as bytes; the image's share of reading the weights twice, writing and reading their gradient
-    /// and updating weights and velocity. Activations in the study's precision.
+    /// Bytes that are read and written. Activations have the study's precision. Counted are:
+    ///
+    /// - forward pass: each layer's input and output once
+    /// - backward pass: each layer's input, the gradient of its output and the gradient of its
+    ///   input (not for the first layer)
+    /// - the image as it is stored
+    /// - the image's share of the batch's work on weights: reading the weights twice, writing and
+    ///   reading their gradient, and updating weights and velocity
     pub bytes_per_image: f64,
 }
 
@@ -104,7 +115,7 @@ impl StepCost {
         let (input, classes) = (settings.input(), phase.labels(settings.data).len());
         let element = if settings.precision == Precision::Bf16 { 2.0 } else { 4.0 };
         let batch = phase.batch_size.min(phase.training_images(settings.data).iter().sum()).max(1);
-        // A pixel is a byte, a text's feature a float.
+        // A pixel is stored as a byte, a feature of a text as a float.
         let stored = if settings.data.is_text() { 4.0 } else { 1.0 };
         let (mut flops, mut bytes, mut first) = (0.0, stored * input.iter().product::<usize>() as f64, true);
         for layer in maps(&settings.model, input, classes) {
@@ -119,13 +130,14 @@ impl StepCost {
     }
 }
 
-/// What a plan costs in all.
+/// The total cost of a plan.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostEstimate {
     pub images: f64,
     pub flops: f64,
     pub steps: f64,
-    /// Source models kept, and about a kilobyte for each record and event file.
+    /// Bytes of the source models, plus about one kilobyte for each record and each event file,
+    /// plus 150 bytes for each epoch.
     pub disk_bytes: f64,
 }
 
@@ -134,7 +146,7 @@ impl CostEstimate {
         CostEstimate::over(&plan.stages)
     }
 
-    /// The same for some of a plan's stages.
+    /// The cost of some of a plan's stages.
     pub fn over<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> CostEstimate {
         let mut sum = CostEstimate { images: 0.0, flops: 0.0, steps: 0.0, disk_bytes: 0.0 };
         for stage in stages {
@@ -151,14 +163,16 @@ impl CostEstimate {
         sum
     }
 
-    /// Seconds on CPU cores that sustain `flops_per_core`.
+    /// Seconds on `cores` CPU cores that each sustain [`CPU_FLOPS_PER_CORE`].
     pub fn cpu_seconds(&self, cores: usize) -> f64 {
         Cost { images: self.images, flops: self.flops, steps: self.steps }.cpu_seconds() / cores as f64
     }
 }
 
-/// Sustained by the shipped ConvNet on one core of a 2025 server CPU (benches/results); a laptop's is of this order.
+/// Operations per second that the included ConvNet sustains on one core of a 2025 server CPU
+/// (benches/results). A laptop's value is of the same order.
 pub const CPU_FLOPS_PER_CORE: f64 = 80e9;
 
-/// What a step of a tiny network costs on the same core: the operators' own overhead.
+/// Seconds per step of a very small network on the same core. This is the overhead of the
+/// operators.
 const CPU_SECONDS_PER_STEP: f64 = 4e-4;

@@ -1,16 +1,19 @@
-//! Names of combinations of axis values, for folders, TensorBoard and figures.
+//! Names of combinations of axis values, used for folders, TensorBoard and figures.
 
 use serde_yaml::Value;
 
 use super::stage::hash;
 use crate::config::show;
 
-/// Letters of a name that are kept whole; file systems end at 255 bytes.
+/// Length in bytes up to which a name is kept unchanged. File systems allow 255 bytes.
 const LONGEST: usize = 150;
 
-/// `rho=0.8,gamma=2`; empty without axes. Different values have different names: what a folder
-/// cannot be called (or is too long) is left out, and a hash of the whole stands at the end
-/// instead.
+/// A label such as `rho=0.8,gamma=2`. It is empty if there are no axes. Different values have
+/// different labels.
+///
+/// If the label is too long or has characters that are unsuitable for a folder name, it is cleaned
+/// and shortened: such characters are removed or replaced by `_`. A hash of the full label is then
+/// appended.
 pub fn label(axes: &[(String, Value)]) -> String {
     let whole = axes.iter().map(|(path, value)| format!("{path}={}", show(value))).collect::<Vec<_>>().join(",");
     let safe = |c: char| c.is_ascii_alphanumeric() || ".,=-_+".contains(c);

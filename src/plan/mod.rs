@@ -1,5 +1,6 @@
-//! A study's axes become cells, cells become stages, equal stages become one, and stages of one shape become packs.
-//! No I/O, and the same study always gives the same plan.
+//! Turns a study into a plan. The axes define cells, and each cell has stages. Equal stages are
+//! merged, and stages of one shape form packs. There is no I/O, and the same study always gives the
+//! same plan.
 
 mod blocks;
 mod cases;
@@ -24,7 +25,7 @@ pub use shards::{Shard, StageSelection};
 pub use stage::{hash, KeyVersion, Stage, StageKind};
 use stage::{CombinationSettings, StageTemplate};
 
-/// One combination of axis values and a seed; its stages as indices into [`Plan::stages`].
+/// One combination of axis values and a seed. Its stages are indices into [`Plan::stages`].
 #[derive(Debug, Clone)]
 pub struct Cell {
     /// (key path, value) for every axis of the study.
@@ -32,28 +33,30 @@ pub struct Cell {
     pub seed: u64,
     pub source: usize,
     pub target: usize,
-    /// One for each of `scratch.lambdas`.
+    /// One stage for each of `scratch.lambdas`.
     pub scratch: Vec<usize>,
-    /// Where the study asks for it.
+    /// Only if the study asks for it.
     pub alignment: Option<usize>,
 }
 
-/// All that a study asks for.
+/// All cells and stages of a study.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub cells: Vec<Cell>,
-    /// Every stage once; a stage's source comes before it.
+    /// Every stage once. A stage's source comes before the stage.
     pub stages: Vec<Stage>,
 }
 
 impl Plan {
+    /// Makes the plan of a study with the current key version.
+    ///
     /// # Errors
-    /// A ridge study, which has cases instead.
+    /// The study is a ridge study, which has cases instead of cells.
     pub fn new(study: &Study) -> Result<Plan, StudyError> {
         Plan::with_keys(study, KeyVersion::default())
     }
 
-    /// The same under the keys of a version.
+    /// The same, with stage keys of a given version.
     pub fn with_keys(study: &Study, version: KeyVersion) -> Result<Plan, StudyError> {
         if study.kind == StudyKind::Ridge {
             return Err(StudyError::new(&study.name, "kind", "this is a ridge study, not one of networks")
@@ -84,17 +87,18 @@ impl Plan {
         Ok(Plan { cells, stages: stages.all })
     }
 
-    /// The data sets of all stages.
+    /// The data sets that the stages use.
     pub fn data(&self) -> BTreeSet<DataName> {
         self.stages.iter().map(|stage| stage.settings.data).collect()
     }
 
-    /// How many stages of a kind.
+    /// The number of stages of a kind.
     pub fn count(&self, kind: StageKind) -> usize {
         self.stages.iter().filter(|stage| stage.kind == kind).count()
     }
 
-    /// Splits stages into packs of at most `size` that can be trained in one graph: of one shape, in plan order.
+    /// Splits stages into packs of at most `size` stages. The stages of a pack have the same shape,
+    /// so they can be trained in one graph. The order is that of the plan.
     pub fn packs(&self, stages: &[usize], size: usize) -> Vec<Vec<usize>> {
         let mut open: HashMap<&str, usize> = HashMap::new();
         let mut packs: Vec<Vec<usize>> = vec![];
@@ -112,7 +116,7 @@ impl Plan {
     }
 }
 
-/// Stages by content key, in the order of their first appearance.
+/// Distinct stages by content key, in the order of their first appearance.
 #[derive(Default)]
 struct Unique {
     all: Vec<Stage>,

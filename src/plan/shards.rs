@@ -1,8 +1,10 @@
-//! Which part of a plan each of n processes runs.
+//! Divides a plan among n processes.
 //!
-//! A source stage and all its targets stay together, so that no source is trained twice and no shard waits for another. Twins and
-//! alignments go wherever there is room. The split is a function of the plan alone (not of what is done, or by whom): every process finds
-//! the same one by itself.
+//! A source stage and all its target stages are in the same shard. So no source is trained twice,
+//! and no shard waits for another. From-scratch stages and alignment stages can be in any shard.
+//!
+//! The division depends only on the plan, not on which stages are done or which process did them.
+//! So every process computes the same division by itself.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -18,7 +20,7 @@ pub struct Shard {
     pub count: usize,
 }
 
-/// More processes than this at one study are a mistake.
+/// More processes than this for one study are a mistake.
 pub const MOST_SHARDS: usize = 100_000;
 
 impl Shard {
@@ -33,12 +35,12 @@ impl Shard {
 }
 
 impl Shard {
-    /// What its records and its lease are called.
+    /// Name of the shard's records and lease.
     pub fn writer(&self) -> String {
         format!("shard-{}-of-{}", self.index, self.count)
     }
 
-    /// The shard of a writer's name.
+    /// The shard with this writer name.
     pub fn of_writer(name: &str) -> Option<Shard> {
         let (index, count) = name.strip_prefix("shard-")?.split_once("-of-")?;
         Shard::new(index.parse().ok()?, count.parse().ok()?).ok()
@@ -64,9 +66,9 @@ impl FromStr for Shard {
 /// The stages of a plan that one process runs.
 #[derive(Debug, Clone)]
 pub struct StageSelection {
-    /// For each stage of the plan, whether it is among them.
+    /// For each stage of the plan, whether it is selected.
     pub chosen: Vec<bool>,
-    /// None: not a shard of the plan but all of it, or what failed in it.
+    /// None if the selection is not a shard: the whole plan, or the stages that failed.
     pub shard: Option<Shard>,
 }
 
@@ -88,24 +90,27 @@ impl StageSelection {
     }
 }
 
-/// Stages that must be run by one process.
+/// Stages that must run in the same process.
 struct Family {
     stages: Vec<usize>,
-    /// Microseconds on one CPU core, counted and not measured.
+    /// Microseconds on one CPU core, counted rather than measured.
     cost: u64,
-    /// Of the content key of its first stage.
+    /// Hash from the content key of the family's first stage.
     hash: u64,
 }
 
-/// A stage costs this at the least: its record, its data, its share of the start.
+/// Minimum cost of a stage: its record, its data and its share of the start-up time.
 const LEAST_MICROSECONDS: u64 = 2000;
 
 impl Plan {
-    /// The shard of each stage, of `count`.
+    /// The shard of each stage, if the plan is divided into `count` shards.
     ///
-    /// Families are taken from the most costly down; each goes to the shard that it likes best (rendezvous hashing: by a hash of its key
-    /// and the shard's number) of those where it fits under the load that greedy balancing would reach. So the shards are about as even
-    /// as greedy balancing makes them, and a study that gains seeds or values leaves most families where they were.
+    /// Families are assigned in the order of decreasing cost. The largest load that greedy
+    /// balancing would reach is the limit. Among the shards where the family fits under this limit,
+    /// rendezvous hashing selects one, by a hash of the family's key and the shard's number.
+    ///
+    /// So the shards are about as balanced as with greedy balancing. If seeds or values are added
+    /// to a study, most families stay in their shards.
     pub fn shards(&self, count: usize) -> Vec<usize> {
         let mut families = self.families();
         families.sort_by_key(|family| (Reverse(family.cost), family.hash));
@@ -140,7 +145,7 @@ impl Plan {
     }
 }
 
-/// The largest load when every family goes to the least loaded shard.
+/// The largest load if every family goes to the shard with the smallest load.
 fn greedy_limit(families: &[Family], count: usize) -> u64 {
     let mut loads: BinaryHeap<Reverse<u64>> = (0..count).map(|_| Reverse(0)).collect();
     let mut largest = 0;
@@ -153,7 +158,7 @@ fn greedy_limit(families: &[Family], count: usize) -> u64 {
     largest
 }
 
-/// SplitMix64's finaliser.
+/// The finaliser of SplitMix64.
 fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,4 +1,4 @@
-//! A stage: one training whose result its content key determines.
+//! A stage: one training whose content key determines its result.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::base::hex::hex;
 use crate::config::network::{FitOn, Phase};
 use crate::config::Network;
 
-/// How keys are made. Raised whenever the same settings start to give other numbers, so that older
-/// results are not taken for new ones.
+/// The version of the stage keys. It is raised when the same settings give different numbers, so
+/// that older results are not used as new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeyVersion {
-    /// Named the data set. Read, never written.
+    /// Hashes the name of the data set. These keys are read but never written.
     Two,
     /// Hashes the digest of the data set's content.
     #[default]
@@ -48,9 +48,11 @@ impl StageKind {
         }
     }
 
-    /// Whether a stage of this kind hashes a setting into its key, apart from its own λ. The one
-    /// table of what determines a result: keys are made by it, and labels and rows of results
-    /// follow it ([`StageKind::depends_on`]).
+    /// Whether the key of a stage of this kind hashes a setting. The stage's own λ is handled
+    /// separately.
+    ///
+    /// This is the only table of what determines a result. Keys are made from it, and labels and
+    /// result rows follow it through [`StageKind::depends_on`].
     fn hashes(self, settings: &Network, path: &str) -> bool {
         let starts = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}.")));
         let images = |task: &str| {
@@ -59,9 +61,9 @@ impl StageKind {
                 .any(|key| path == format!("{task}.{key}"))
         };
         let text = settings.data.is_text();
-        // The words of both tasks may make the features of each.
+        // With `text.fit: union`, the words of both tasks determine the features.
         let united = text && settings.text.fit == FitOn::Union && images("target");
-        // The source's images give the input's normalisation.
+        // The normalisation of the inputs comes from the source images.
         let input = starts(&["data", "model", "precision"]) || (text && starts(&["text"])) || images("source") || united;
         match self {
             StageKind::Source => input || starts(&["penalty", "source"]),
@@ -78,8 +80,8 @@ impl StageKind {
         }
     }
 
-    /// Whether a setting shapes a stage of this kind, by its own key or by that of the source stage
-    /// which it starts from.
+    /// Whether a setting affects a stage of this kind, through the stage's own key or through the
+    /// key of its source stage.
     pub fn depends_on(self, settings: &Network, path: &str) -> bool {
         match self {
             StageKind::Source => path == "lambda0" || self.hashes(settings, path),
@@ -95,48 +97,50 @@ pub struct Stage {
     pub kind: StageKind,
     /// Hash of everything that determines the result.
     pub key: String,
-    /// Hash of everything that stages of one pack must share: all but λ and the seed.
+    /// Hash of everything that the stages of one pack must share: all but λ, the seed and the
+    /// source model.
     pub shape: Arc<str>,
     pub seed: u64,
     pub settings: Arc<Network>,
-    /// λ₀ of a source stage, λ₁ of a target stage, the twin's own λ of a scratch stage.
+    /// λ₀ of a source stage, λ₁ of a target stage, or the from-scratch λ of a scratch stage.
     pub lambda: f64,
-    /// The source stage that a target stage starts from, as an index into the plan's stages.
+    /// The source stage of a target stage, as an index into the plan's stages.
     pub source: Option<usize>,
-    /// The values of the study's axes that shape this stage; a scratch stage's λ stands under `lambda1`.
+    /// The values of the study's axes that affect this stage. For a scratch stage, `lambda1` holds
+    /// its own λ.
     pub axes: Arc<[(String, Value)]>,
 }
 
 const DISJOINT: &str = "target.disjoint_from_source";
 const DISJOINT_IN_KEYS: &str = "target.apart";
 
-/// The settings of one combination of the axes with their leaves, which all stages of the
-/// combination share.
+/// The settings of one combination of the axes, with their leaves. All stages of the combination
+/// share them.
 #[derive(Debug, Clone)]
 pub struct CombinationSettings {
     pub network: Arc<Network>,
-    /// (key path, value) of every setting; those at their defaults may be left out.
+    /// (key path, value) of every setting. Settings at their defaults may be missing.
     leaves: Vec<(String, Value)>,
 }
 
 impl CombinationSettings {
     pub fn new(network: Network) -> CombinationSettings {
         let mut leaves = vec![];
-        // Serialising plain structs into memory cannot fail; without leaves keys would be equal,
-        // which the tests would see.
+        // Serialising plain structs into memory cannot fail. Without leaves all keys would be
+        // equal, which the tests would detect.
         flatten(String::new(), serde_yaml::to_value(&network).unwrap_or_default(), &mut leaves);
-        // Classes as their labels, however they were named.
+        // Classes are stored as their labels, even if the study gives names.
         for (path, phase) in [("source.classes", &network.source), ("target.classes", &network.target)] {
             let labels: Vec<Value> = phase.labels(network.data).into_iter().map(Value::from).collect();
             leaves.iter_mut().filter(|(leaf, _)| leaf == path).for_each(|(_, value)| *value = Value::Sequence(labels.clone()));
         }
-        // Keys of stages are made with the name that this setting had in the first release.
+        // Stage keys use the name that this setting had in the first release.
         leaves.iter_mut().filter(|(leaf, _)| leaf == DISJOINT).for_each(|(leaf, _)| *leaf = DISJOINT_IN_KEYS.into());
         CombinationSettings { network: Arc::new(network), leaves }
     }
 }
 
-/// The leaves of a tree of settings. Lists are leaves.
+/// Collects the leaves of a tree of settings. A list is a leaf.
 fn flatten(path: String, value: Value, leaves: &mut Vec<(String, Value)>) {
     match value {
         Value::Mapping(map) => {
@@ -149,17 +153,18 @@ fn flatten(path: String, value: Value, leaves: &mut Vec<(String, Value)>) {
     }
 }
 
-/// What determines a stage's result but for λ, the seed and the source model, in the order that is hashed.
+/// What determines a stage's result apart from λ, the seed and the source model. The order of the
+/// fields is the order of hashing.
 #[derive(Serialize)]
 struct KeyContent<'a> {
     version: u32,
     kind: StageKind,
-    /// Of the data set's content.
+    /// Digest of the data set's content.
     digest: &'a str,
     settings: Vec<(&'a str, &'a Value)>,
 }
 
-/// The rest; its lines follow those of the content.
+/// The rest of what determines the result. Its lines are hashed after those of the content.
 #[derive(Serialize)]
 struct KeyTail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,12 +172,13 @@ struct KeyTail<'a> {
     own: (f64, u64),
 }
 
-/// Stages of one kind in one combination of the axes: they differ in the seed alone. A study may have a million stages, and their settings are
-/// written out and hashed once for each combination.
+/// The stages of one kind in one combination of the axes. They have the same λ and differ only in
+/// the seed. A study may have a million stages, so the settings are serialised and hashed only once
+/// for each combination.
 #[derive(Debug)]
 pub struct StageTemplate {
     stage: Stage,
-    /// Over the content.
+    /// The state after hashing the content.
     hasher: Sha256,
 }
 
@@ -201,7 +207,8 @@ impl StageTemplate {
         StageTemplate { stage, hasher }
     }
 
-    /// One of the stages. `source` is the index and key of the source stage that a target stage starts from.
+    /// The stage of one seed. `source` is the index and key of the source stage that a target stage
+    /// starts from.
     pub fn stage(&self, seed: u64, source: Option<(usize, &str)>) -> Stage {
         let own = KeyTail { source: source.map(|(_, key)| key), own: (self.stage.lambda, seed) };
         let key = short(self.hasher.clone().chain_update(yaml(&own)));
@@ -210,7 +217,8 @@ impl StageTemplate {
 }
 
 impl Stage {
-    /// The task and training of this stage; the twin's own learning rate and epochs filled in.
+    /// The task and training settings of this stage. A scratch stage's own learning rate and epochs
+    /// are filled in.
     pub fn phase(&self) -> Phase {
         match self.kind {
             StageKind::Source => self.settings.source.clone(),
@@ -226,31 +234,32 @@ impl Stage {
         }
     }
 
-    /// Names what its inputs are prepared by (normalisation, or vocabulary): equal for stages that share it.
+    /// Hash of everything that determines the preparation of the inputs (normalisation or
+    /// vocabulary). Stages with the same hash share the preparation.
     pub fn preparation(&self) -> String {
         let (settings, text) = (&self.settings, self.settings.data.is_text().then_some(&self.settings.text));
         let united = text.filter(|text| text.fit == FitOn::Union).map(|_| images(&settings.target));
         hash(&(settings.data, images(&settings.source), text, united, self.seed))
     }
 
-    /// A folder name for people: `lambda0=0.001,lambda1=0.01,seed=3`.
+    /// A readable folder name: `lambda0=0.001,lambda1=0.01,seed=3`.
     pub fn label(&self) -> String {
         format!("{},seed={}", self.cell_label(), self.seed).trim_start_matches(',').to_string()
     }
 
-    /// The label without the seed; empty in a study without axes.
+    /// The label without the seed. It is empty in a study without axes.
     pub fn cell_label(&self) -> String {
         label(&self.axes)
     }
 }
 
-/// A task with nothing of how one trains: its images.
+/// The images of a task, without its training settings.
 fn images(phase: &Phase) -> Phase {
     let Phase { per_class, total, validation_per_class, disjoint_from_source, .. } = *phase;
     Phase { per_class, total, validation_per_class, disjoint_from_source, ..Phase::new(phase.classes.clone(), 1, 1.0) }
 }
 
-/// A task without how, and on how much of it, one trains.
+/// A task, without its training settings and numbers of training images.
 pub(super) fn task_alone(phase: &Phase) -> Phase {
     let Phase { validation_per_class, label_noise, .. } = *phase;
     Phase { validation_per_class, label_noise, ..Phase::new(phase.classes.clone(), 1, 1.0) }
@@ -261,9 +270,10 @@ pub fn hash(content: &impl Serialize) -> String {
     short(Sha256::new().chain_update(yaml(content)))
 }
 
-/// YAML, since λ₁ may be infinite and JSON has no word for that.
+/// Serialises as YAML, because λ₁ may be infinite and JSON has no infinity.
 pub(super) fn yaml(content: &impl Serialize) -> String {
-    // Serialising plain structs into memory cannot fail; an empty text would only make equal keys, which the tests would see.
+    // Serialising plain structs into memory cannot fail. An empty text would make keys equal, which
+    // the tests would detect.
     serde_yaml::to_string(content).unwrap_or_default()
 }
 
@@ -294,8 +304,8 @@ source: {classes: [0, 1, 2], per_class: 20, validation_per_class: 10, epochs: 4,
 target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, lr: 0.1}
 ";
 
-    /// Another value for a leaf. What the study check would refuse is allowed: keys are made of
-    /// whatever is there.
+    /// Other values for a leaf. They may be values that the study check would refuse, because keys
+    /// are made from any value.
     fn another(path: &str, value: Option<&Value>) -> Vec<Value> {
         let words = |words: &[&str]| words.iter().map(|word| Value::from(*word)).collect();
         match path.rsplit('.').next().unwrap() {
@@ -316,7 +326,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
                 Some(Value::Bool(b)) => vec![Value::from(!b)],
                 Some(Value::Number(n)) if n.is_f64() => vec![Value::from(n.as_f64().unwrap() * 0.5 + 0.25)],
                 Some(Value::Number(n)) => vec![Value::from(n.as_u64().unwrap() + 1)],
-                // Left out at its default, or null.
+                // Missing because it is at its default, or null.
                 _ => vec![Value::from(1), Value::from(0.125), Value::from(true)],
             },
         }
@@ -328,7 +338,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
         serde_yaml::from_value(tree).ok()
     }
 
-    /// The keys of all kinds.
+    /// The keys of a stage of each kind.
     fn keys(network: &Network) -> BTreeMap<StageKind, String> {
         let settings = CombinationSettings::new(network.clone());
         let of = |kind, lambda, source: Option<&str>| {
@@ -359,7 +369,8 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
                 for other in others.filter(|other| *other != base) {
                     let after = keys(&other);
                     for kind in StageKind::ALL {
-                        // A setting that turns another one on or off is judged where it is on.
+                        // A setting may turn another one on or off. It then counts as labelled if
+                        // it is in the label either before or after the change.
                         let labelled = kind.depends_on(&base, &path) || kind.depends_on(&other, &path);
                         assert_eq!(before[&kind] != after[&kind], labelled, "{path} and the {} stage", kind.as_str());
                     }

@@ -1,5 +1,5 @@
-//! The keys of results version 2, which named the data but did not hash it: for reading folders
-//! that were trained then.
+//! The keys of results version 2, which hashed the name of the data set but not its content. They
+//! are used to read folders that were trained with that version.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::stage::{task_alone, yaml, StageKind};
 use crate::config::network::{Class, DataName, FitOn, HeadRule, Model, PenaltyRules, Phase, Precision, Text, Transfer};
 use crate::config::Network;
 
-/// A task's images: what the input's normalisation, or the vocabulary, is taken from.
+/// A task's images, which determine the normalisation of the inputs or the vocabulary.
 #[derive(Serialize)]
 struct Version2Images<'a> {
     classes: &'a [Class],
@@ -28,8 +28,8 @@ impl<'a> Version2Images<'a> {
     }
 }
 
-/// What determined a stage's result but for λ, the seed and the source model, in the order that was
-/// hashed.
+/// What determined a stage's result apart from λ, the seed and the source model. The order of the
+/// fields is the order of hashing.
 #[derive(Serialize)]
 struct Version2Content<'a> {
     version: u32,
@@ -43,14 +43,15 @@ struct Version2Content<'a> {
     text: Option<&'a Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     united: Option<Version2Images<'a>>,
-    /// The other task of an alignment, and whether both have the same outputs.
+    /// For an alignment stage, the target task and the head rule, which says whether both tasks
+    /// have the same outputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pair: Option<(Phase, HeadRule)>,
     phase: &'a Phase,
     transfer: Option<&'a Transfer>,
 }
 
-/// The hash of version 2 over a stage's content. `phase`: the stage's own.
+/// The version 2 hash of a stage's content. `phase` is the stage's own phase.
 pub fn hasher(kind: StageKind, settings: &Arc<Network>, phase: &Phase) -> Sha256 {
     use sha2::Digest;
     let aligns = kind == StageKind::Alignment;
@@ -69,6 +70,6 @@ pub fn hasher(kind: StageKind, settings: &Arc<Network>, phase: &Phase) -> Sha256
         phase,
         transfer: (kind == StageKind::Target).then_some(&settings.transfer),
     };
-    // The key was called so then.
+    // In version 2, this setting was called `apart`.
     Sha256::new().chain_update(yaml(&content).replace("disjoint_from_source: true", "apart: true"))
 }

@@ -1,8 +1,8 @@
-//! From records to the answer: where the source-optimal and the transfer-optimal λ₀ lie, how far apart
-//! they are, how sure that is, and what using the wrong one costs.
+//! Computes the answer from records: the source-optimal and the transfer-optimal λ₀, their ratio,
+//! its uncertainty, and the cost of the wrong choice.
 //!
-//! `analysis` turns records into numbers. `render` turns an analysis into text and named bytes. `write`
-//! writes those.
+//! `analysis` computes numbers from records. `render` converts an analysis to text and named bytes.
+//! `write` writes these to files.
 
 pub mod analysis;
 pub mod render;
@@ -19,8 +19,8 @@ use analysis::{StudyAnalysis, StudyEntry};
 use render::ridge::RidgeReport;
 pub use write::ReportTarget;
 
-/// Renders and writes the report of a study of networks; returns the paths of its files. `others`:
-/// results of stages that are no longer in the study, to be listed too.
+/// Renders and writes the report of a study of networks, and returns the paths of its files.
+/// `others` are results of stages that are no longer in the study; they are added to the tables.
 pub fn write_network(
     analysis: &StudyAnalysis,
     study: &Study,
@@ -34,8 +34,8 @@ pub fn write_network(
     write::write_study(&files, &target.out, &render::FIGURE_NAMES)
 }
 
-/// Analyses a ridge study, and writes its report. The files' paths, or why they could not be written,
-/// stand beside the report, which is there in any case.
+/// Analyses a ridge study and writes its report. The report is returned even if its files cannot be
+/// written. The second value holds the paths of the files, or the error.
 pub fn write_ridge(
     study: &Study,
     cases: &[Case],
@@ -48,7 +48,7 @@ pub fn write_ridge(
     Ok((report, written))
 }
 
-/// Renders and writes the comparison of several studies; returns the paths of its files.
+/// Renders and writes the comparison of several studies, and returns the paths of its files.
 pub fn write_comparison(entries: &[StudyEntry], out: &std::path::Path) -> Result<Vec<PathBuf>> {
     let files = render::comparison_files(entries)?;
     write::write_comparison(&files, out, &render::COMPARISON_FILES)

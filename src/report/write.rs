@@ -7,24 +7,24 @@ use anyhow::Result;
 use super::render::{link, Provenance, RenderedFile};
 use crate::store::{remove, remove_other_figures, write_atomic, Folder, Manifest};
 
-/// Where a report goes.
+/// The destination of a report.
 #[derive(Debug, Clone)]
 pub struct ReportTarget<'a> {
     /// The study's folder.
     pub folder: &'a Folder,
-    /// The folder that the files go to.
+    /// The folder to which the files are written.
     pub out: PathBuf,
-    /// Seconds after which a browser that shows the page loads it again.
+    /// Number of seconds after which a browser that shows the page reloads it.
     pub refresh: Option<u64>,
 }
 
 impl ReportTarget<'_> {
-    /// The study's own `report/`.
+    /// The study's own folder `report/`.
     pub fn of(folder: &Folder) -> ReportTarget<'_> {
         ReportTarget { folder, out: folder.report(), refresh: None }
     }
 
-    /// What the page says of where the report comes from.
+    /// The provenance section of the page.
     pub fn provenance(&self) -> Provenance {
         Provenance {
             manifest: Manifest::read(self.folder),
@@ -35,7 +35,7 @@ impl ReportTarget<'_> {
     }
 }
 
-/// Writes files to a folder; returns their paths.
+/// Writes files to a folder and returns their paths.
 pub fn write(files: &[RenderedFile], out: &Path) -> Result<Vec<PathBuf>> {
     let mut written = vec![];
     for file in files {
@@ -46,14 +46,14 @@ pub fn write(files: &[RenderedFile], out: &Path) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// Writes a study's report. Figures of these names that an earlier report left are removed.
+/// Writes a study's report. Figures with these names from an earlier report are removed.
 pub fn write_study(files: &[RenderedFile], out: &Path, figure_names: &[&str]) -> Result<Vec<PathBuf>> {
     let written = write(files, out)?;
     remove_other_figures(out, figure_names, &written)?;
     Ok(written)
 }
 
-/// Writes a comparison. Files of these names that an earlier comparison left are removed.
+/// Writes a comparison. Files with these names from an earlier comparison are removed.
 pub fn write_comparison(files: &[RenderedFile], out: &Path, names: &[&str]) -> Result<Vec<PathBuf>> {
     let written = write(files, out)?;
     names.iter().filter(|name| !files.iter().any(|file| file.name == **name)).try_for_each(|name| remove(&out.join(name)))?;

@@ -1,4 +1,5 @@
-//! Writes checkpoints beside training, in the order in which they come: source models, snapshots of unfinished packs.
+//! Writes checkpoints in the background while training continues: source models, and snapshots of
+//! unfinished packs. They are written in the order in which they are sent.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,19 +10,20 @@ use anyhow::Result;
 use super::worker::{FinishedPack, Message};
 use crate::store::{write_hint, Checkpoint, Folder, Lease};
 
-/// Something to write, or to remove.
+/// A file to write or to remove.
 pub enum WriteJob {
-    /// The models of a finished pack; the sweep hears when they are on disk.
+    /// The models of a finished pack. [`Message::ModelsSaved`] is sent when they are on disk.
     Models(FinishedPack),
     Snapshot(PathBuf, Checkpoint),
-    /// A snapshot that is no longer needed. Here, so that one still waiting to be written cannot outlive it.
+    /// Removes a snapshot that is no longer needed. The removal goes through this queue, so that a
+    /// snapshot queued before it is not written after it.
     Forget(PathBuf),
 }
 
-/// Stands before the number of models in a list of what was saved; no snapshot is called so.
+/// The key of the number of models in the list of saved files. No snapshot has this name.
 const MODELS: &str = "models";
 
-/// Works until nobody can send tasks any more.
+/// Runs until all senders of jobs are dropped.
 pub fn keep(keys: &dyn Fn(usize) -> String, folder: &Folder, lease: &Lease, jobs: &Receiver<WriteJob>, out: &Sender<Message>) {
     let _guard = PanicGuard(out);
     let mut saved = SavedList::read(folder.saved(lease.records()));
@@ -44,7 +46,8 @@ pub fn keep(keys: &dyn Fn(usize) -> String, folder: &Folder, lease: &Lease, jobs
         if is_ours {
             saved.write();
         }
-        // A send fails only when the sweep has given up listening; then there is nobody left to tell.
+        // Sending fails only when the coordinator no longer receives; then the result is not
+        // needed.
         match done {
             Ok(None) => {}
             Ok(Some(message)) => _ = out.send(message),
@@ -64,8 +67,8 @@ fn write_models(keys: &dyn Fn(usize) -> String, folder: &Folder, finished: &mut 
     Ok(())
 }
 
-/// What this writer has saved: how many models, and the snapshots of packs in training, with the
-/// digests of their content. The same state saved again is no progress.
+/// What this writer has saved: the number of models, and the snapshots of packs in training with
+/// the digests of their content. Saving the same state again does not count as progress.
 struct SavedList {
     path: PathBuf,
     models: usize,
@@ -99,7 +102,8 @@ impl SavedList {
     }
 }
 
-/// A keeper that panics (a mistake of ours) ends the sweep; else it would wait for models that nobody writes.
+/// Ends the sweep if the writer panics, which would be a bug. Otherwise the sweep would wait for
+/// models that are never written.
 struct PanicGuard<'a>(&'a Sender<Message>);
 
 impl Drop for PanicGuard<'_> {

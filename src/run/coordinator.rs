@@ -1,4 +1,5 @@
-//! The sweep's own thread: hears the workers and the keeper, settles what they have finished, tells who watches.
+//! The sweep's main thread: receives messages from the workers and the checkpoint writer, writes
+//! the records of finished packs, and reports to the observer.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{self, SyncSender};
@@ -14,30 +15,30 @@ use super::worker::{self, FinishedPack, Message};
 use super::SweepOptions;
 use crate::store::{self, Checkpoint, CrashLog, Status};
 
-/// A pack in whose hands so many workers died is to blame after all.
+/// A pack that has crashed this many workers is marked failed.
 pub const MAX_CRASHES: usize = 2;
 
-/// Hears the workers and the keeper, and settles what they have finished.
+/// Receives messages from the workers and the checkpoint writer, and handles finished packs.
 pub struct Coordinator<'a, 'b> {
     options: &'a SweepOptions<'a>,
     shared: &'a worker::Shared<'a>,
     pub sink: &'a mut RecordSink<'b>,
-    /// Dropped when nothing more will have to be written; the keeper then goes home too.
+    /// Dropped when nothing is left to write; the checkpoint writer then exits.
     checkpoint_writer: Option<SyncSender<WriteJob>>,
     workers: usize,
-    /// Workers that have not gone home.
+    /// Workers that have not exited.
     active_workers: usize,
     /// Packs whose models are being written.
     unsaved_packs: usize,
-    /// Packs of targets whose sources have no record yet.
+    /// Finished packs of targets whose sources have no record yet.
     waiting_for_sources: Vec<FinishedPack>,
     running: Vec<Vec<usize>>,
-    /// How often each stage was tried in vain.
+    /// Failed attempts of each stage.
     attempts: HashMap<usize, usize>,
     crash_log: CrashLog,
-    /// Why the last worker died.
+    /// The reason of the last worker crash.
     pub last_crash: Option<String>,
-    /// A failure ended the sweep, as [`SweepOptions::fail_fast`] wants it.
+    /// Whether a failure ended the sweep because of [`SweepOptions::fail_fast`].
     pub gave_up: bool,
     /// Seconds that workers have trained since `ticked`.
     busy: f64,
@@ -79,10 +80,10 @@ impl<'a, 'b> Coordinator<'a, 'b> {
         }
     }
 
-    /// Until all have gone home.
+    /// Runs until all workers and the checkpoint writer have exited.
     pub fn run_until_done(&mut self, messages: &mpsc::Receiver<Message>) -> Result<()> {
         loop {
-            // Messages that have come together share one wait for the disk.
+            // Records are synced to disk once for all messages that are already waiting.
             let message = match messages.try_recv() {
                 Ok(message) => Ok(message),
                 Err(_) => {
@@ -118,7 +119,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
             Message::ModelsSaved(finished) => {
                 self.unsaved_packs -= 1;
                 self.record_outcomes(finished)?;
-                // Targets that were faster than the disk.
+                // Targets that finished before their source's models were on disk.
                 let (known, waiting_for_sources) =
                     std::mem::take(&mut self.waiting_for_sources).into_iter().partition(|pack| self.sources_recorded(pack));
                 self.waiting_for_sources = waiting_for_sources;
@@ -144,7 +145,8 @@ impl<'a, 'b> Coordinator<'a, 'b> {
         Ok(())
     }
 
-    /// A worker has died. Its pack goes back to the end of the queue, unless others have died of it before.
+    /// Handles a worker's crash. Its pack is requeued at the end of the queue, or marked failed if
+    /// it has now crashed [`MAX_CRASHES`] workers.
     fn worker_crashed(&mut self, worker: usize, pack: Vec<usize>, why: String) -> Result<()> {
         self.running.retain(|running| *running != pack);
         let mut crash_log = 0;
@@ -158,7 +160,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
             (_, n) if n < MAX_CRASHES => "its pack goes back to the queue, to its end",
             _ => "its pack counts as failed, as others have died of it",
         };
-        // It is about to say that it has left.
+        // The crashed worker is still counted: its message that it exits comes next.
         let others = match self.active_workers - 1 {
             0 => "no worker is left".into(),
             1 => "1 other worker goes on".into(),
@@ -175,7 +177,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
         Ok(())
     }
 
-    /// What a pack is called in messages.
+    /// A pack's name in messages.
     fn name(&self, pack: &[usize]) -> String {
         let stage = |index: usize| &self.sink.plan.stages[index];
         match pack {
@@ -187,12 +189,12 @@ impl<'a, 'b> Coordinator<'a, 'b> {
         }
     }
 
-    /// Whether a pack that failed was put back, to be tried once more.
+    /// Requeues a failed pack if it may be retried; returns whether it was handled here.
     fn put_back_for_retry(&mut self, finished: &FinishedPack) -> Result<bool> {
         let Some(error) = finished.ends.iter().filter(|end| end.status == Status::Failed).find_map(|end| end.error.as_deref()) else {
             return Ok(false);
         };
-        // Packs are halved until the guilty one is alone; only then tries are counted.
+        // Packs are halved until the failing stage is alone. Attempts are counted only then.
         let several = finished.pack.len() > 1;
         let attempts =
             finished.pack.iter().map(|index| self.attempts.get(index).copied().unwrap_or(0)).max().unwrap_or(0) + usize::from(!several);
@@ -200,7 +202,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
             return Ok(false);
         }
         if self.shared.is_stopped() {
-            self.shared.pack_done(); // for the next sweep
+            self.shared.pack_done(); // left for the next sweep
             return Ok(true);
         }
         let first = error.lines().next().unwrap_or_default();
@@ -218,7 +220,8 @@ impl<'a, 'b> Coordinator<'a, 'b> {
         Ok(true)
     }
 
-    /// A pack has been trained. Its models go to the keeper; where the engine still has them, its targets need not wait for that.
+    /// Handles a trained pack. Its models are sent to the checkpoint writer. If the engine still
+    /// holds them, the pack's targets may start before they are on disk.
     fn ended(&mut self, mut finished: FinishedPack) -> Result<()> {
         self.keep_targets_of_retrained(&mut finished)?;
         if self.put_back_for_retry(&finished)? {
@@ -239,8 +242,8 @@ impl<'a, 'b> Coordinator<'a, 'b> {
         self.send(WriteJob::Models(finished))
     }
 
-    /// A source that is trained again for its model and diverges this time (on another device, perhaps) has failed: its record says done, so its targets
-    /// are not lost for good.
+    /// Marks a retrained source as failed if it diverges this time, for example on another device.
+    /// Its record still says done, and its targets can be trained later.
     fn keep_targets_of_retrained(&mut self, finished: &mut FinishedPack) -> Result<()> {
         let (plan, records) = (self.sink.plan, &self.sink.records.by_key);
         let is_done = |index: usize| records.get(&plan.stages[index].key).is_some_and(|record| record.status == Status::Done);
@@ -250,17 +253,18 @@ impl<'a, 'b> Coordinator<'a, 'b> {
             return Ok(());
         }
         spared.into_iter().for_each(|end| end.status = Status::Failed);
-        self.remove_snapshot(&finished.pack, f64::INFINITY) // the snapshot has diverged too: the next time it is trained from its start
+        self.remove_snapshot(&finished.pack, f64::INFINITY) // the snapshot has diverged too, so the next attempt starts from epoch 1
     }
 
-    /// A target's record never stands without its source's.
+    /// Whether all sources of a pack have a final record. A target's record is never written before
+    /// its source's.
     fn sources_recorded(&self, finished: &FinishedPack) -> bool {
         let plan = self.sink.plan;
         let mut sources = finished.pack.iter().filter_map(|&index| plan.stages[index].source);
         sources.all(|source| self.sink.records.is_final(&plan.stages[source].key))
     }
 
-    /// A pack's models, if any, are on disk: the records follow.
+    /// Writes a pack's records. Its models, if any, are already on disk.
     fn record_outcomes(&mut self, mut finished: FinishedPack) -> Result<()> {
         let size = finished.pack.len();
         for (&index, end) in finished.pack.iter().zip(&finished.ends) {
@@ -276,7 +280,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
             finished.pack.iter().try_for_each(|&index| self.crash_log.forget(&self.sink.plan.stages[index].key))?;
             self.remove_snapshot(&finished.pack, finished.seconds)?;
         } else if self.options.fail_fast {
-            // A failed pack keeps its snapshot: the next sweep goes on from there.
+            // A failed pack keeps its snapshot, and the next sweep resumes from it.
             self.gave_up = true;
             self.shared.stop();
         }
@@ -284,7 +288,8 @@ impl<'a, 'b> Coordinator<'a, 'b> {
         Ok(())
     }
 
-    /// Targets of what is done may start; those of what diverged are lost.
+    /// Lets the targets of done sources start. The targets of diverged sources are collected in
+    /// `lost`.
     fn release_targets(&mut self, finished: &mut FinishedPack) {
         let ended: Vec<(usize, bool)> =
             finished.pack.iter().zip(&finished.ends).map(|(&index, end)| (index, end.status == Status::Done)).collect();
@@ -294,18 +299,19 @@ impl<'a, 'b> Coordinator<'a, 'b> {
         finished.released = true;
     }
 
-    /// Removes a pack's snapshot, if it was trained for long enough to have one or an earlier sweep left one.
+    /// Removes a pack's snapshot. A snapshot may exist if the pack was trained for long enough to
+    /// have one, or if an earlier sweep left one.
     fn remove_snapshot(&mut self, pack: &[usize], seconds: f64) -> Result<()> {
         let path = self.sink.folder.unfinished(&worker::pack_key(self.sink.plan, pack));
         if seconds >= self.options.snapshot_every.as_secs_f64() || Checkpoint::exists(&path) {
-            self.sink.writer.sync()?; // the records first
+            self.sink.writer.sync()?; // the records must be on disk first
             self.send(WriteJob::Forget(path))?;
         }
         Ok(())
     }
 
     fn send(&self, task: WriteJob) -> Result<()> {
-        // The keeper goes home last, unless it panicked.
+        // Fails only if the checkpoint writer has panicked; otherwise it exits last.
         self.checkpoint_writer
             .as_ref()
             .and_then(|checkpoint_writer| checkpoint_writer.send(task).ok())
@@ -333,7 +339,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
     }
 }
 
-/// Counts one more; gives how many it is now.
+/// Adds one to a stage's count and returns the new count.
 fn count(counts: &mut HashMap<usize, usize>, index: usize) -> usize {
     let count = counts.entry(index).or_default();
     *count += 1;

@@ -1,6 +1,7 @@
-//! Walks a plan: what is done is skipped, the rest goes to the engine pack by pack, and every result becomes a record.
+//! Runs a plan. Finished stages are skipped, the others are trained pack by pack, and every result
+//! is written as a record.
 //!
-//! Workers train; the calling thread alone writes records and talks to whoever watches.
+//! Workers train. Only the calling thread writes records and reports to the observer.
 
 mod checkpoint_writer;
 mod coordinator;
@@ -36,37 +37,41 @@ use worker::Worker;
 pub use shard_status::{shard_statuses, ShardStatus, StageCounts};
 pub use signals::stop_flag;
 
-/// Who hears of a sweep while it runs.
+/// Receives the events of a sweep while it runs.
 pub trait Watcher {
-    /// A stage was handed to a worker.
+    /// A stage was given to a worker.
     fn started(&mut self, stage: &Stage);
-    /// A stage finished an epoch: trained just now, or by an earlier sweep from whose snapshot it goes on.
+    /// A stage finished an epoch. `trained` is false if an earlier sweep trained the epoch and this
+    /// one resumes from its snapshot.
     fn epoch(&mut self, stage: &Stage, epoch: &Epoch, trained: bool);
     /// A stage ended, and its record is on disk.
     fn ended(&mut self, stage: &Stage, record: &Record, records: &Records);
-    /// Called at least a few times a second, with the share of workers that were training since the last call.
+    /// Called at least a few times a second. `busy` is the share of workers that have been training
+    /// since the last call.
     fn tick(&mut self, records: &Records, busy: f64);
-    /// The sweep was asked to stop: what is at hand finishes its step and is saved.
+    /// The sweep was asked to stop: running packs finish their step and are saved.
     fn stopping(&mut self);
-    /// Finished stages that are trained again, since their models are gone.
+    /// Finished stages that are trained again because their models are missing.
     fn retry(&mut self, stages: &[&Stage]);
-    /// Something to tell, once.
+    /// A warning, to be printed once.
     fn warn(&mut self, message: &str);
 }
 
-/// What is to be run, and how.
+/// What to run, and how.
 pub struct SweepOptions<'a> {
     pub plan: &'a Plan,
-    /// The stages that are this process's. A source stage that is wanted by one of its targets and has no result must be one of them.
+    /// The stages that this process runs. If one of its targets needs a source that has no result,
+    /// that source must be included.
     pub part: &'a StageSelection,
     pub folder: &'a Folder,
     pub lease: &'a Lease,
     pub engine: &'a dyn Engine,
-    /// How often a pack that failed is tried again.
+    /// How often a failed stage is tried again. A larger pack is halved first, which does not
+    /// count.
     pub retries: usize,
     /// Whether the first failure ends the sweep.
     pub fail_fast: bool,
-    /// Between two snapshots of a running pack.
+    /// Time between two snapshots of a running pack.
     pub snapshot_every: Duration,
 }
 
@@ -75,35 +80,37 @@ impl SweepOptions<'_> {
         self.part.stages(self.plan)
     }
 
-    /// The file that tells which stages are in work.
+    /// The file that lists the running stages.
     fn running(&self) -> PathBuf {
         self.folder.running(self.lease.records())
     }
 }
 
-/// How a sweep went; numbers of the chosen stages.
+/// How a sweep ended; counts of the selected stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SweepSummary {
-    /// Stages whose record was there already.
+    /// Stages that already had a record.
     pub reused: usize,
     pub done: usize,
     pub diverged: usize,
     pub failed: usize,
-    /// Stages that were not run: stopped before, or their source failed.
+    /// Stages that were not run: the sweep stopped before, or their source failed.
     pub missing: usize,
     /// A signal ended the sweep.
     pub interrupted: bool,
-    /// A failure ended the sweep, as [`SweepOptions::fail_fast`] wants it.
+    /// Whether a failure ended the sweep because of [`SweepOptions::fail_fast`].
     pub gave_up: bool,
 }
 
-/// Checkpoints that may wait for the disk; with more, training waits.
+/// Checkpoints that may wait to be written. If there are more, training waits.
 const WRITES_WAITING: usize = 64;
 
-/// Sweeps the chosen stages of a plan, of which `records` has what is there, and of their sources. `stop` set means: finish the current step, write snapshots, return.
+/// Runs the selected stages of a plan and their sources. `records` has the results that exist
+/// already. When `stop` is set, running packs finish their step, snapshots are written, and the
+/// function returns.
 ///
 /// # Errors
-/// The store fails, another process has taken over the lease, or every worker has died.
+/// The store fails, another process has taken over the lease, or every worker has crashed.
 pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool>, watcher: &mut dyn Watcher) -> Result<SweepSummary> {
     let SweepOptions { plan, folder, engine, .. } = *options;
     records.warnings.iter().for_each(|warning| watcher.warn(warning));
@@ -111,7 +118,8 @@ pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool
     let mut summary =
         SweepSummary { reused: options.stages().filter(|(_, stage)| records.is_final(&stage.key)).count(), ..SweepSummary::default() };
 
-    // A finished source whose targets are not all done must still have its model; else it is trained once more.
+    // A finished source whose targets are not all done must still have its model. If the model is
+    // missing, the source is trained again.
     let mut retry = HashSet::new();
     let wanted: BTreeSet<usize> =
         options.stages().filter(|(_, stage)| !records.is_final(&stage.key)).filter_map(|(_, stage)| stage.source).collect();
@@ -138,7 +146,7 @@ pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool
         watcher.retry(&retry.iter().map(|&index| &plan.stages[index]).collect::<Vec<_>>());
     }
 
-    // Sources that diverged take their targets with them. What is not chosen is nobody's business here.
+    // Targets of diverged sources count as diverged. Stages outside the selection are ignored.
     let finished = |index: usize| (!options.part.chosen[index] || records.is_final(&plan.stages[index].key)) && !retry.contains(&index);
     let crash_log = CrashLog::read(folder)?;
     let suspects =
@@ -161,10 +169,10 @@ pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool
     let shared = worker::Shared::new(plan, queue, stop.clone(), folder.clone(), options.snapshot_every);
     let key = |index: usize| plan.stages[index].key.clone();
     let result = std::thread::scope(|scope| {
-        // However this thread leaves, by an error or a panic: the workers stop, and what they still
-        // send is not needed.
+        // If this thread returns an error or panics, the workers stop. What they still send is not
+        // needed.
         let leaving = StopOnDrop(stop);
-        // First: without it no worker could hand anything over.
+        // The checkpoint writer starts first: without it no worker could hand over its models.
         let out = sender.clone();
         let keep = move || checkpoint_writer::keep(&key, folder, options.lease, &to_write, &out);
         let keep = move || _ = catch_unwind(AssertUnwindSafe(keep));
@@ -174,10 +182,11 @@ pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool
         for number in 0..wanted {
             let (out, checkpoint_writer, shared) = (sender.clone(), jobs.clone(), &shared);
             let work = move || {
-                // Made here and not before: it reports its end when it is dropped, and a thread
-                // that was refused has none.
+                // Created on the new thread and not before: a worker sends a message when it is
+                // dropped. A worker whose thread could not be started must not send it.
                 let worker = Worker { number, plan, engine, shared, out, checkpoint_writer, pack: Cell::default() };
-                // A worker that panics says so when it is dropped; that is enough.
+                // A worker that panics sends a message when it is dropped, so the panic needs no
+                // further handling.
                 _ = catch_unwind(AssertUnwindSafe(move || worker.work()));
             };
             match std::thread::Builder::new().spawn_scoped(scope, work) {
@@ -190,17 +199,17 @@ pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool
                 }
             }
         }
-        drop(sender); // the workers and the keeper have theirs
+        drop(sender); // the workers and the checkpoint writer have their own senders
         let mut coordinator = Coordinator::new(options, &shared, &mut sink, jobs, workers, crash_log);
         let result = coordinator.run_until_done(&messages).and_then(|()| coordinator.sink.writer.sync());
         if result.is_ok() {
             std::mem::forget(leaving);
         } else {
-            let _ = coordinator.sink.writer.sync(); // records before the error are worth keeping; the error itself is told
+            let _ = coordinator.sink.writer.sync(); // keep the records written so far; the earlier error is returned
         }
         result.map(|()| (coordinator.last_crash.take(), coordinator.gave_up))
     });
-    let _ = store::remove(&options.running()); // `status` looks at its age as well
+    let _ = store::remove(&options.running()); // a failure is ignored: `status` also checks the file's age
     let (last_crash, gave_up) = result?;
     summary.missing = options.stages().filter(|(_, stage)| !records.is_final(&stage.key)).count().saturating_sub(summary.failed);
     summary.gave_up = gave_up && summary.missing > 0;
@@ -222,7 +231,7 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// How many replicas a pack of each shape that is still to be trained may have.
+/// The largest number of replicas in a pack, for each shape that is still to be trained.
 fn pack_sizes(plan: &Plan, engine: &dyn Engine, finished: impl Fn(usize) -> bool) -> HashMap<Arc<str>, usize> {
     let mut shapes: BTreeMap<&Arc<str>, (usize, usize)> = BTreeMap::new();
     for (index, stage) in plan.stages.iter().enumerate().filter(|(index, _)| !finished(*index)) {

@@ -1,4 +1,5 @@
-//! Which packs can start now, and in which order: so that a sweep does not end on one long stage.
+//! Which packs can start now, and in which order. The order avoids that a sweep ends with one long
+//! stage.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -6,33 +7,37 @@ use std::sync::Arc;
 
 use crate::plan::{Cost, Plan, StageKind};
 
-/// Sources and twins before targets (sources open the way for them, twins are what they are compared with), then the most costly
-/// (in operations), then the first in the plan.
+/// Sources and from-scratch stages come before targets: targets need sources, and from-scratch
+/// stages are what targets are compared with. Then come the stages with the most operations, then
+/// the first in the plan.
 type Rank = (bool, u64, Reverse<usize>);
 
 /// Stages that still have to run.
 #[derive(Debug)]
 pub struct Queue {
     workers: usize,
-    /// Replicas in a pack at most, by shape.
+    /// Maximal number of replicas in a pack, by shape.
     sizes: HashMap<Arc<str>, usize>,
-    /// Stages that can start, by shape: a pack is taken from one shape.
+    /// Stages that can start, by shape. All stages of a pack have the same shape.
     ready: HashMap<Arc<str>, BTreeSet<usize>>,
-    /// Packs that an earlier run left unfinished, or that are tried again; they go first, as they are.
+    /// Packs that an earlier sweep left unfinished, and packs that are retried. They start first
+    /// and keep their composition.
     unfinished: Vec<Vec<usize>>,
-    /// In how many workers' deaths a stage was at hand; such stages go last, the least suspect first.
+    /// How many workers each stage has crashed. Such stages start last, those with the fewest
+    /// crashes first.
     crash_log: HashMap<usize, usize>,
     quarantined: Vec<Vec<usize>>,
-    /// Targets that wait, by their source.
+    /// Targets that wait for their source, by source.
     waiting: BTreeMap<usize, BTreeSet<usize>>,
-    /// How many wait, by shape.
+    /// Number of waiting targets, by shape.
     coming: HashMap<Arc<str>, usize>,
-    /// Packs in work.
+    /// Number of running packs.
     working: usize,
 }
 
 impl Queue {
-    /// `sizes` has the largest pack of each shape, `crash_log` how many workers died with a stage in hand, `finished` says which stages need not run.
+    /// `sizes` has the largest pack of each shape, and `crash_log` the number of workers that each
+    /// stage has crashed. `finished` returns whether a stage need not run.
     pub fn new(
         plan: &Plan,
         workers: usize,
@@ -70,13 +75,13 @@ impl Queue {
         self.ready.entry(plan.stages[index].shape.clone()).or_default().insert(index);
     }
 
-    /// Ready stages whose source `reason` speaks against, with its words.
+    /// Ready stages for whose source `reason` returns a text, with that text.
     pub fn blocked(&self, plan: &Plan, reason: impl Fn(usize) -> Option<String>) -> Vec<(usize, String)> {
         let ready: BTreeSet<usize> = self.ready.values().flatten().chain(self.quarantined.iter().flatten()).copied().collect();
         ready.into_iter().filter_map(|index| plan.stages[index].source.and_then(&reason).map(|why| (index, why))).collect()
     }
 
-    /// Takes a ready stage out; whether it was there.
+    /// Removes a ready stage; returns whether it was ready.
     pub fn drop_stage(&mut self, plan: &Plan, index: usize) -> bool {
         let quarantined = self.quarantined.iter().position(|pack| *pack == [index]);
         quarantined.map(|at| self.quarantined.remove(at)).is_some()
@@ -88,7 +93,7 @@ impl Queue {
             || self.quarantined.iter().any(|pack| *pack == [index])
     }
 
-    /// Puts an unfinished pack together again, if all its stages are ready; whether it was.
+    /// Puts an unfinished pack together again if all its stages are ready; returns whether it did.
     pub fn resume(&mut self, plan: &Plan, pack: Vec<usize>) -> bool {
         let ready = !pack.is_empty() && pack.iter().all(|&index| self.is_ready(plan, index));
         if ready {
@@ -101,7 +106,7 @@ impl Queue {
         ready
     }
 
-    /// The next pack.
+    /// The next pack to run.
     pub fn take(&mut self, plan: &Plan) -> Option<Vec<usize>> {
         let pack = self.unfinished.pop().or_else(|| self.best(plan)).or_else(|| {
             let least = (0..self.quarantined.len()).min_by_key(|&at| self.crash_count(&self.quarantined[at]))?;
@@ -111,7 +116,7 @@ impl Queue {
         Some(pack)
     }
 
-    /// A pack of the ready stages of the highest rank.
+    /// A pack of the ready stages with the highest rank.
     fn best(&mut self, plan: &Plan) -> Option<Vec<usize>> {
         let rank = |stages: &BTreeSet<usize>| -> Option<Rank> {
             let first = &plan.stages[*stages.first()?];
@@ -119,7 +124,8 @@ impl Queue {
         };
         let (shape, stages) = self.ready.iter_mut().max_by_key(|(_, stages)| rank(stages))?;
         let size = self.sizes.get(shape).copied().unwrap_or(1);
-        // While more are coming a full pack loses nothing; the last ones are shared evenly.
+        // While more targets of this shape are still waiting, a pack takes as many stages as it
+        // can. The last stages are shared evenly among the workers.
         let more = self.coming.get(shape).is_some_and(|&coming| coming > 0);
         let count = if more { size } else { share(stages.len(), size, self.workers) };
         let pack: Vec<usize> = stages.iter().copied().take(count).collect();
@@ -127,12 +133,13 @@ impl Queue {
         (!pack.is_empty()).then_some(pack)
     }
 
-    /// The deaths of workers that a pack's stages have seen.
+    /// The largest number of worker crashes among a pack's stages.
     fn crash_count(&self, pack: &[usize]) -> usize {
         pack.iter().filter_map(|index| self.crash_log.get(index)).copied().max().unwrap_or(0)
     }
 
-    /// A pack that was too large for the device: its stages are ready again, and packs of their shape have half the size. Gives that.
+    /// Requeues a pack that was too large for the device's memory. Packs of its shape get at most
+    /// half its size, which is returned.
     pub fn split(&mut self, plan: &Plan, pack: &[usize]) -> usize {
         let size = pack.len().div_ceil(2);
         pack.iter().for_each(|&index| self.add(plan, index));
@@ -141,23 +148,25 @@ impl Queue {
         *known
     }
 
-    /// A pack is to be tried again, first of all, in halves.
+    /// Requeues a failed pack, at the front and in halves.
     pub fn retry(&mut self, pack: &[usize]) {
         self.unfinished.extend(pack.chunks(pack.len().div_ceil(2).max(1)).map(<[usize]>::to_vec));
     }
 
-    /// A worker died of a pack, or with it: it is tried again as it was, when nothing else is left.
+    /// Requeues a pack whose worker crashed. It is tried again unchanged, after all other ready
+    /// stages.
     pub fn quarantine(&mut self, pack: &[usize]) {
         pack.iter().for_each(|&index| *self.crash_log.entry(index).or_default() += 1);
         self.quarantined.push(pack.to_vec());
     }
 
-    /// A pack has left its worker.
+    /// A pack is no longer running.
     pub fn pack_done(&mut self) {
         self.working -= 1;
     }
 
-    /// Nothing is ready but packs in whose hands so many workers died.
+    /// Whether no pack is running and the only ready packs have crashed at least `crash_log`
+    /// workers.
     pub fn only_crashing_left(&self, crash_log: usize) -> bool {
         self.unfinished.is_empty()
             && self.working == 0
@@ -165,12 +174,13 @@ impl Queue {
             && self.quarantined.iter().all(|pack| self.crash_count(pack) >= crash_log)
     }
 
-    /// Nothing is ready, and nothing that could make something ready is in work.
+    /// Whether nothing is ready, and no running pack could make other stages ready.
     pub fn is_over(&self) -> bool {
         self.quarantined.is_empty() && self.only_crashing_left(0)
     }
 
-    /// A stage has ended. Its targets become ready if it is done; else they are lost, and returned.
+    /// Handles the end of a stage. If it is done, its targets become ready. Otherwise they are
+    /// lost, and are returned.
     pub fn finish(&mut self, plan: &Plan, index: usize, done: bool) -> Vec<usize> {
         let targets: Vec<usize> = self.waiting.remove(&index).into_iter().flatten().collect();
         for &target in &targets {
@@ -186,8 +196,9 @@ impl Queue {
     }
 }
 
-/// How many of `ready` stages the next pack takes: as few packs as their size allows, a whole number of rounds of all workers, and all
-/// of them about equally large, so that no worker waits for another's last pack.
+/// How many of the `ready` stages the next pack takes. The packs are as few as their maximal size
+/// allows, fill a whole number of rounds of all workers, and have about equal sizes. So no worker
+/// waits for another's last pack.
 fn share(ready: usize, size: usize, workers: usize) -> usize {
     let rounds = ready.div_ceil(size.max(1) * workers.max(1));
     ready.div_ceil((rounds * workers.max(1)).max(1)).max(1)

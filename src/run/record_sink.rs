@@ -1,4 +1,4 @@
-//! How a stage ends: its record.
+//! Writes the record of a finished stage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{axis_json, SweepSummary, Watcher};
 use crate::plan::{Plan, Stage};
 use crate::store::{self, Folder, Record, Records, Status, Writer, RECORD_VERSION};
 
-/// Everything that a stage's end touches.
+/// Everything that is updated when a stage ends.
 pub struct RecordSink<'a> {
     pub plan: &'a Plan,
     pub folder: &'a Folder,
@@ -23,11 +23,11 @@ pub struct RecordSink<'a> {
 }
 
 impl RecordSink<'_> {
-    /// Makes a stage's end a record, and tells it.
+    /// Writes the record of a stage and reports it to the observer.
     pub fn write(&mut self, index: usize, end: &StageOutcome, seconds: f64, pack: usize) -> Result<()> {
         let stage = &self.plan.stages[index];
         if self.records.is_final(&stage.key) {
-            // A source trained again for its model: its record stands.
+            // A source that was trained again for its model keeps its first record.
             if end.status == Status::Failed {
                 let why = end.error.as_deref().unwrap_or_default();
                 self.watcher
@@ -78,7 +78,7 @@ fn record(plan: &Plan, stage: &Stage, end: &StageOutcome, engine: &dyn Engine, s
     })
 }
 
-/// How a target ends whose source diverged.
+/// The outcome of a target whose source diverged.
 pub fn after_divergence(error: &str) -> StageOutcome {
     StageOutcome {
         status: Status::Diverged,

@@ -1,4 +1,4 @@
-//! Packs that an earlier sweep left unfinished.
+//! Restores packs that an earlier sweep left unfinished.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,16 +9,16 @@ use super::queue::Queue;
 use super::SweepOptions;
 use crate::store::Checkpoint;
 
-/// What a snapshot is of.
+/// The pack that a snapshot was taken of.
 enum Pack {
     /// Stages of the plan, by index.
     Known(Vec<usize>),
     OfAnotherStudy,
 }
 
-/// Puts packs that were interrupted together again as they were, since their snapshot holds them
-/// together. Where the whole study is swept, snapshots of packs that are done, or cannot be read,
-/// are removed; shards leave each other's alone.
+/// Puts interrupted packs together again unchanged, because their snapshot holds all their stages.
+/// A sweep of the whole study removes snapshots of finished packs and unreadable snapshots. Shards
+/// do not touch each other's snapshots.
 pub fn resume_packs(options: &SweepOptions, queue: &mut Queue) -> Result<Vec<String>> {
     let (plan, whole) = (options.plan, options.part.is_whole());
     let mut warnings = vec![];
@@ -36,14 +36,15 @@ pub fn resume_packs(options: &SweepOptions, queue: &mut Queue) -> Result<Vec<Str
     for file in keys.iter().map(|key| options.folder.unfinished(key)) {
         let mut pack = Checkpoint::text(&file).and_then(|text| stages(&text));
         if pack.is_none() && whole {
-            // It may be damaged, and the one before it sound. A shard leaves to its neighbours what may be theirs.
+            // The newest snapshot may be damaged while the previous one is intact. A shard does not
+            // check this, because the snapshot may be another shard's.
             let sound = Checkpoint::newest(&file, &mut |warning| warnings.push(warning.into()))?;
             pack = sound.and_then(|snapshot| stages(&snapshot.text));
         }
         let goes_on = match pack {
             Some(Pack::Known(pack)) => queue.resume(plan, pack),
             Some(Pack::OfAnotherStudy) => {
-                others += 1; // a subset of the study is swept, say
+                others += 1; // for example if a subset of the study is swept
                 true
             }
             None => false,

@@ -1,4 +1,4 @@
-//! What has become of a plan, as far as its folder tells.
+//! The status of a plan's stages, from the files in the study's folder.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,30 +9,31 @@ use serde_json::Value as Json;
 use crate::plan::{Plan, Shard};
 use crate::store::{occupants, Folder, Occupant, Records, Status};
 
-/// Numbers of stages by what has become of them.
+/// Number of stages by status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct StageCounts {
-    /// Diverged stages count as done: they are final.
+    /// Includes diverged stages: they are final.
     pub done: usize,
-    /// Of those done.
+    /// How many of the done stages diverged.
     pub diverged: usize,
     pub running: usize,
     pub failed: usize,
     pub missing: usize,
 }
 
-/// What one process has, or had, to do.
+/// The status of one process's part of a study.
 #[derive(Debug, Clone)]
 pub struct ShardStatus {
     /// None: the whole study.
     pub shard: Option<Shard>,
     pub progress: StageCounts,
-    /// The process that works on it, or did last; none where none has yet.
+    /// The process that works on this part, or worked on it last; none if no process has yet.
     pub holder: Option<String>,
     pub works: bool,
 }
 
-/// What has become of a plan, by the shares of the division that was last worked under; with the records that could not be read.
+/// The status of each shard, for the division into shards that was used last. The second value has
+/// warnings about unreadable records.
 pub fn shard_statuses(plan: &Plan, folder: &Folder) -> Result<(Vec<ShardStatus>, Vec<String>)> {
     let (statuses, warnings) = Records::statuses(folder)?;
     let occupants = occupants(folder);
@@ -91,7 +92,8 @@ impl StageCounts {
     }
 }
 
-/// Keys of the stages that a process has in work. It says so twice a second; what is older than ten seconds comes from one that died.
+/// Keys of the stages that a process is training. A running process rewrites the file twice a
+/// second. A file older than ten seconds is ignored: its process has ended or crashed.
 fn running(folder: &Folder, occupant: &Occupant) -> Vec<String> {
     let read = || -> Option<Vec<String>> {
         let path = folder.running(&occupant.holder.as_ref()?.records);

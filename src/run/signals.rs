@@ -1,4 +1,5 @@
-//! SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 all mean: finish the step, write snapshots, exit 75. A second SIGINT quits at once.
+//! After SIGTERM, SIGINT, SIGUSR1 or SIGUSR2, the process finishes the current step, writes
+//! snapshots and exits with code 75. A second SIGINT exits immediately.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
@@ -7,11 +8,11 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 
-/// Set by the first signal.
+/// A flag that the first signal sets.
 pub fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let interrupted = Arc::new(AtomicBool::new(false));
-    // In this order: the second SIGINT finds the flag that the first one left.
+    // The order matters: only the second SIGINT may find the flag that the first one has set.
     flag::register_conditional_shutdown(SIGINT, 130, interrupted.clone()).context("cannot listen to SIGINT")?;
     flag::register(SIGINT, interrupted).context("cannot listen to SIGINT")?;
     for signal in [SIGTERM, SIGINT, SIGUSR1, SIGUSR2] {

@@ -1,4 +1,5 @@
-//! A worker: takes packs from the queue, gives them to the engine, sends what comes of them.
+//! A worker: takes packs from the queue, runs them on the engine, and sends the results to the
+//! coordinator.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,24 +18,25 @@ use crate::base::hex::hex;
 use crate::plan::{Plan, Stage};
 use crate::store::{Array, Checkpoint, Folder, Status};
 
-/// From a worker to the sweep.
+/// A message from a worker or the checkpoint writer to the coordinator.
 pub enum Message {
     Started(Vec<usize>),
-    /// Of a stage; whether it was trained just now.
+    /// An epoch of a stage; the flag is true if it was trained now, false if it was restored.
     Epoch(usize, Epoch, bool),
     PackFinished(FinishedPack),
-    /// The models of a finished pack are on disk (and no longer in its ends).
+    /// The models of a finished pack are on disk. They are no longer in its `ends`.
     ModelsSaved(FinishedPack),
-    /// Asked to stop, and did.
+    /// The pack stopped because a stop was requested.
     Stopped(Vec<usize>),
-    /// Too large for the device's memory.
+    /// The pack is too large for the device's memory.
     TooLarge(Vec<usize>),
-    /// A worker can go on no more, and why: its device is lost, or it panicked. Its pack is not to blame.
+    /// A worker crashed, and why: its device is lost, or it panicked. The pack need not be the
+    /// cause.
     WorkerCrashed(usize, Vec<usize>, String),
     Warning(String),
-    /// A worker has gone home.
+    /// A worker has exited.
     WorkerExited,
-    /// The store failed: nothing can go on.
+    /// The store failed, so the sweep cannot continue.
     StoreFailed(anyhow::Error),
 }
 
@@ -43,13 +45,13 @@ pub struct FinishedPack {
     pub pack: Vec<usize>,
     pub ends: Vec<StageOutcome>,
     pub seconds: f64,
-    /// Its targets need not wait for its models to be on disk: they may have started already.
+    /// Whether its targets were allowed to start before its models were on disk.
     pub released: bool,
-    /// Targets that are lost with it, and why.
+    /// Targets that are lost because their source diverged, with the reason.
     pub lost: Vec<(usize, String)>,
 }
 
-/// What workers share.
+/// State that all workers share.
 pub struct Shared<'a> {
     plan: &'a Plan,
     queue: Mutex<Queue>,
@@ -68,8 +70,8 @@ impl<'a> Shared<'a> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The models of a pack can be had: the targets of what is done may start, all at once so that they share packs. Gives, for
-    /// each stage, the targets that are lost with it.
+    /// Lets the targets of done sources start, since the models are available. They become ready
+    /// all at once, so that they can share packs. Returns the lost targets of each stage.
     pub fn finish(&self, ended: &[(usize, bool)]) -> Vec<Vec<usize>> {
         let mut queue = self.queue();
         let lost = ended.iter().map(|&(index, done)| queue.finish(self.plan, index, done)).collect();
@@ -78,17 +80,19 @@ impl<'a> Shared<'a> {
         lost
     }
 
-    /// A pack did not fit: it is put back, to be taken in smaller packs. Gives their size.
+    /// Requeues a pack that was too large for memory, to be taken in smaller packs. Returns their
+    /// size.
     pub fn split(&self, pack: &[usize]) -> usize {
         self.give_back(|queue| queue.split(self.plan, pack))
     }
 
-    /// A pack failed and is to be tried again: in halves, so that one guilty replica does not take the others with it again.
+    /// Requeues a failed pack in halves, so that one failing replica does not fail all others
+    /// again.
     pub fn retry(&self, pack: &[usize]) {
         self.give_back(|queue| queue.retry(pack));
     }
 
-    /// A pack in whose hands a worker died.
+    /// Requeues a pack whose worker crashed.
     pub fn quarantine(&self, pack: &[usize]) {
         self.give_back(|queue| queue.quarantine(pack));
     }
@@ -102,7 +106,7 @@ impl<'a> Shared<'a> {
         result
     }
 
-    /// Asks all to stop, as a signal does.
+    /// Asks all workers to stop, as a signal does.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
     }
@@ -111,18 +115,19 @@ impl<'a> Shared<'a> {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Whether something is left to be done that could be: not what so many workers have died of.
+    /// Whether stages are left that can run. Packs that have crashed at least `crash_log` workers
+    /// do not count.
     pub fn has_work(&self, crash_log: usize) -> bool {
         !self.queue().only_crashing_left(crash_log)
     }
 
-    /// A pack is wholly dealt with.
+    /// A pack is completely handled.
     pub fn pack_done(&self) {
         self.queue().pack_done();
         self.changed.notify_all();
     }
 
-    /// Waits for a pack; none when all is over or a stop was asked for.
+    /// Waits for a pack. Returns none when nothing is left to run or a stop was requested.
     fn next(&self) -> Option<Vec<usize>> {
         let mut queue = self.queue();
         loop {
@@ -132,7 +137,8 @@ impl<'a> Shared<'a> {
             if let Some(pack) = queue.take(self.plan) {
                 return Some(pack);
             }
-            // The time-out is for a stop by signal, which notifies nobody.
+            // The timeout is needed because a stop by signal does not notify the condition
+            // variable.
             queue = self
                 .changed
                 .wait_timeout(queue, Duration::from_millis(100))
@@ -141,7 +147,7 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// One of the engine's workers, with its lines to the sweep.
+/// One of the engine's workers, with its channels to the coordinator and the checkpoint writer.
 pub struct Worker<'a> {
     pub number: usize,
     pub plan: &'a Plan,
@@ -149,11 +155,12 @@ pub struct Worker<'a> {
     pub shared: &'a Shared<'a>,
     pub out: Sender<Message>,
     pub checkpoint_writer: SyncSender<WriteJob>,
-    /// In work.
+    /// The pack that the worker is running.
     pub pack: Cell<Option<Vec<usize>>>,
 }
 
-/// Says so, however the worker leaves; a worker that panicked (packs' panics are caught: a mistake of ours) gives its pack back.
+/// Reports that the worker exits, also after a panic. A worker that panicked returns its pack. This
+/// would be a bug, since panics inside packs are caught.
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -165,10 +172,10 @@ impl Drop for Worker<'_> {
 
 impl Worker<'_> {
     fn send(&self, message: Message) {
-        let _ = self.out.send(message); // fails only when the sweep has given up listening; then there is nobody left to tell
+        let _ = self.out.send(message); // fails only when the coordinator no longer receives
     }
 
-    /// Works until there is nothing left to do, or its device is lost.
+    /// Runs packs until nothing is left to do, or until the device is lost.
     pub fn work(self) {
         while let Some(pack) = self.shared.next() {
             self.send(Message::Started(pack.clone()));
@@ -197,7 +204,8 @@ impl Worker<'_> {
         }
     }
 
-    /// What came of it, and how long it was trained, with what earlier sweeps did of it. The outer error is the store's, the inner one the engine's.
+    /// Runs a pack. Returns the outcome and the seconds of training, including those of earlier
+    /// sweeps. The outer error is the store's, the inner one the engine's.
     fn run(&self, pack: &[usize]) -> (Result<Result<PackOutcome>>, f64) {
         let key = pack_key(self.plan, pack);
         let now = Instant::now();
@@ -213,7 +221,8 @@ impl Worker<'_> {
         let stages: Vec<Stage> = pack.iter().map(|&index| self.plan.stages[index].clone()).collect();
         let sources = stages.iter().map(|stage| stage.source.map(|source| self.plan.stages[source].key.clone())).collect();
         let job = Job { key: key.clone(), stages, sources };
-        // libtorch's errors arrive as panics from tch's plain methods. They, like any other panic, fail this pack only.
+        // libtorch's errors arrive as panics from tch's plain methods. Like any other panic, they
+        // fail only this pack.
         let outcome = catch_panic(|| self.engine.run(self.number, &job, &link));
         let outcome = match link.store_error.take() {
             Some(store_error) => Err(store_error),
@@ -227,20 +236,20 @@ pub fn failed(error: &str) -> StageOutcome {
     StageOutcome { status: Status::Failed, metrics: Default::default(), history: vec![], error: Some(error.into()), model: None }
 }
 
-/// Names a pack by its stages, so that its snapshot is found again.
+/// A pack's key, computed from its stages, so that a later sweep finds its snapshot.
 pub fn pack_key(plan: &Plan, pack: &[usize]) -> String {
     let mut hasher = Sha256::new();
     pack.iter().for_each(|&index| hasher.update(plan.stages[index].key.as_bytes()));
     hex(&hasher.finalize()[..10])
 }
 
-/// A pack's line to the sweep and to its own snapshot.
+/// Connects a pack with the coordinator and with its own snapshot.
 struct WorkerContext<'a> {
     worker: &'a Worker<'a>,
     pack: &'a [usize],
     key: &'a str,
     started: Instant,
-    /// Seconds that earlier sweeps trained it, as its snapshot has them.
+    /// Seconds that earlier sweeps trained it, from its snapshot.
     before: Cell<f64>,
     /// When it was last saved.
     last: Cell<Instant>,
@@ -266,7 +275,7 @@ impl PackContext for WorkerContext<'_> {
         let text = serde_json::json!({ "stages": keys, "seconds": self.seconds(), "state": snapshot.text }).to_string();
         let snapshot = Checkpoint { text, ..snapshot };
         let _ = self.worker.checkpoint_writer.send(WriteJob::Snapshot(self.worker.shared.folder.unfinished(self.key), snapshot));
-        // see `send`
+        // A failed send is ignored, as in `send`.
     }
 
     fn model(&self, source: &str) -> Result<Vec<Array>> {
@@ -292,7 +301,7 @@ impl WorkerContext<'_> {
         self.before.get() + self.started.elapsed().as_secs_f64()
     }
 
-    /// An error of the store is the sweep's: the pack is not to blame.
+    /// Stores an error of the store, which ends the sweep: the pack is not the cause.
     fn or_store_error<T>(&self, read: Result<T>) -> Result<T> {
         read.map_err(|error| {
             let text = format!("{error:#}");

@@ -1,4 +1,5 @@
-//! Checkpoints: named float arrays and a text, as safetensors, written whole, with a checksum.
+//! Checkpoints: named float arrays and a text, stored as safetensors with a checksum. Each file is
+//! written atomically.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,12 +22,12 @@ pub struct Array {
     pub values: Vec<f32>,
 }
 
-/// A checkpoint file whose content is not what was written.
+/// A checkpoint file whose content differs from what was written.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is damaged")]
 pub struct Damaged(String);
 
-/// What a checkpoint file holds.
+/// The content of a checkpoint file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Checkpoint {
     pub arrays: Vec<Array>,
@@ -35,7 +36,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes the file whole or not at all.
+    /// Writes the file atomically: either completely or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
         write_atomic(path, &self.pack()?)
     }
@@ -53,25 +54,27 @@ impl Checkpoint {
         safetensors::serialize(views, Some(meta)).context("a checkpoint could not be packed")
     }
 
-    /// Writes a file anew and keeps the one before it as `<name>.previous.safetensors`, in case the new one should be damaged.
+    /// Writes a new file and keeps the old one as `<name>.previous.safetensors`. The old file is
+    /// the fallback if the new one is damaged.
     pub fn write_next(&self, path: &Path) -> Result<()> {
         let renamed = || match std::fs::rename(path, previous(path)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
-        // The new one is on disk before the old one is moved.
+        // The new file is on disk before the old one is renamed.
         write_atomic_after(path, &self.pack()?, renamed)
     }
 
-    /// Whether there is one of the two.
+    /// Whether the file or its previous version exists.
     pub fn exists(path: &Path) -> bool {
         path.exists() || previous(path).exists()
     }
 
-    /// The newest of the two that [`Checkpoint::write_next`] keeps that is sound. What is damaged is set aside, and told.
+    /// The newest intact one of the two files that [`Checkpoint::write_next`] keeps. A damaged file
+    /// is renamed, with a warning.
     ///
     /// # Errors
-    /// A file that is there cannot be read.
+    /// An existing file cannot be read.
     pub fn newest(path: &Path, warn: &mut dyn FnMut(&str)) -> Result<Option<Checkpoint>> {
         let then = [(path.to_path_buf(), "the one before it is used, if there is one"), (previous(path), "its pack starts over")];
         for (path, then) in then {
@@ -82,8 +85,10 @@ impl Checkpoint {
         Ok(None)
     }
 
-    /// Reads a file; none where there is none, or a damaged one, which is set aside and told, with what comes of it. A file that cannot be read may
-    /// be sound: that is an error.
+    /// Reads a file. None if it does not exist or is damaged.
+    ///
+    /// A damaged file is renamed, with a warning that says what happens next (`then`). An
+    /// unreadable file may be intact, so it is an error.
     pub fn read_sound(path: &Path, then: &str, warn: &mut dyn FnMut(&str)) -> Result<Option<Checkpoint>> {
         match Checkpoint::read(path) {
             Err(error) if error.is::<Damaged>() => {
@@ -94,13 +99,14 @@ impl Checkpoint {
         }
     }
 
-    /// Removes both.
+    /// Removes the file and its previous version.
     pub fn forget(path: &Path) -> Result<()> {
         remove(path)?;
         remove(&previous(path))
     }
 
-    /// The text alone of the newest of the two, from the head of the file: cheap, and not checked. None where that cannot be read.
+    /// Only the text of the newest of the two files. It is read from the file's header, so the call
+    /// is cheap and the checksum is not verified. None if the header cannot be read.
     pub fn text(path: &Path) -> Option<String> {
         Checkpoint::text_of(path).or_else(|| Checkpoint::text_of(&previous(path)))
     }
@@ -118,10 +124,10 @@ impl Checkpoint {
         header.metadata().clone()?.remove("text")
     }
 
-    /// Reads a file; none where there is none.
+    /// Reads a file. None if it does not exist.
     ///
     /// # Errors
-    /// It is damaged, or cannot be read.
+    /// The file is damaged or cannot be read.
     pub fn read(path: &Path) -> Result<Option<Checkpoint>> {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -147,12 +153,14 @@ impl Checkpoint {
         }
     }
 
-    /// Of the arrays alone, which is what training changes: the text has times.
+    /// Digest of the arrays alone, because only they show training progress. The text contains
+    /// times, which always change.
     pub fn digest(&self) -> String {
         self.checksum_with("")[..16].to_string()
     }
 
-    /// Over names, shapes, values and text; independent of the order in the file.
+    /// Checksum over names, shapes, values and text. It does not depend on the order of arrays in
+    /// the file.
     fn checksum(&self) -> String {
         self.checksum_with(&self.text)
     }
@@ -174,7 +182,7 @@ fn previous(path: &Path) -> PathBuf {
     path.with_extension("previous.safetensors")
 }
 
-/// Renames a damaged file, for whoever wants to know; says so.
+/// Renames a damaged file, so that it can be examined later. Returns a phrase for the warning.
 fn set_aside(path: &Path) -> String {
     let aside = path.with_extension("damaged");
     match std::fs::rename(path, &aside) {
@@ -237,7 +245,8 @@ mod tests {
         std::fs::write(previous(&path), "damage").unwrap();
         assert_eq!((newest(), Checkpoint::text(&previous(&path))), (None, None));
         assert_eq!(warnings.len(), 2, "{warnings:?}");
-        // A folder in its place cannot be read: that says nothing of what was written.
+        // A folder at the file's path cannot be read. That does not mean that the checkpoint is
+        // damaged.
         std::fs::create_dir(&path).unwrap();
         let unread = Checkpoint::newest(&path, &mut |warning| panic!("{warning}")).unwrap_err();
         assert!(format!("{unread:#}").contains("cannot read") && path.exists(), "{unread:#}");

@@ -1,5 +1,9 @@
-//! In whose hands workers died. A device that is lost may have been lost by what it computed, so that comes last from then on, and counts as failed
-//! when it happens again: also where each death ends its process, and the next one goes on (one GPU, and a scheduler that tries again).
+//! Counts worker crashes per stage.
+//!
+//! A stage's own computation may cause the loss of a device. After its first crash, a stage
+//! therefore runs last, and after its second crash it is marked failed. The counts are stored on
+//! disk. They persist where each crash ends the process and the scheduler starts a new one, for
+//! example with a single GPU.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -10,7 +14,8 @@ use anyhow::{Context, Result};
 
 use super::{remove, Folder};
 
-/// How many workers died with each stage in hand: `checkpoints/<stage-key>.crash_log` has a line for each, with its reason.
+/// How many workers crashed while running each stage. The file `checkpoints/<stage-key>.deaths` has
+/// one line for each crash, with its reason.
 #[derive(Debug)]
 pub struct CrashLog {
     place: PathBuf,
@@ -19,7 +24,7 @@ pub struct CrashLog {
 
 impl CrashLog {
     /// # Errors
-    /// The folder of checkpoints cannot be read.
+    /// The checkpoint folder cannot be read.
     pub fn read(folder: &Folder) -> Result<CrashLog> {
         let place = folder.checkpoints();
         let entries = fs::read_dir(&place).with_context(|| format!("cannot read {}", place.display()))?;
@@ -33,10 +38,10 @@ impl CrashLog {
         self.counts.get(key).copied().unwrap_or(0)
     }
 
-    /// One more.
+    /// Counts one more crash of this stage.
     ///
     /// # Errors
-    /// A full disk.
+    /// The file cannot be written, for example because the disk is full.
     pub fn add(&mut self, key: &str, why: &str) -> Result<()> {
         let path = self.file(key);
         let line = format!("{}\n", why.lines().next().unwrap_or_default());
@@ -46,7 +51,8 @@ impl CrashLog {
         Ok(())
     }
 
-    /// It has ended well: it was not to blame.
+    /// Clears the count of a stage that has ended without failing. It did not cause its earlier
+    /// crashes.
     ///
     /// # Errors
     /// The file cannot be removed.

@@ -1,4 +1,4 @@
-//! What produced a study's folder: versions, commit, device, host, command.
+//! What produced a study's folder: versions, commit, device, host and command of each run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{write_atomic, Folder};
 
-/// `manifest.json`, of a shard `manifests/<shard>.json`: one entry for each time that it was started.
+/// The content of `manifest.json`, or of `manifests/<shard>.json` for a shard. It has one entry for
+/// each start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     pub runs: Vec<Run>,
@@ -32,7 +33,8 @@ pub struct Run {
 }
 
 impl Manifest {
-    /// All writers' runs, in the order of their starts; none where nothing is there. What is damaged is left out: it is for people.
+    /// The runs of all writers, ordered by start time. None if there are none. Damaged files are
+    /// skipped, because manifests only inform people.
     pub fn read(folder: &Folder) -> Option<Manifest> {
         let shards = fs::read_dir(folder.manifests()).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
         let files = [folder.0.join("manifest.json")].into_iter().chain(shards);
@@ -45,7 +47,7 @@ impl Manifest {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
-    /// Adds this run; shards do not share a file.
+    /// Adds this run. Each shard has its own file.
     pub fn add(folder: &Folder, shard: Option<&str>, engine: &str, device: &str, data: BTreeMap<String, String>) -> Result<()> {
         let path = shard.map_or(folder.0.join("manifest.json"), |shard| folder.manifests().join(format!("{shard}.json")));
         let mut manifest = Manifest::of(&path).unwrap_or(Manifest { runs: vec![] });
@@ -76,7 +78,7 @@ pub fn commit() -> &'static str {
 /// This machine's name.
 pub fn host() -> String {
     let mut buffer = [0u8; 256];
-    // SAFETY: the buffer is ours, and its length leaves room for the final NUL.
+    // SAFETY: the buffer is a local array, and the length passed leaves room for the final NUL.
     let ok = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) } == 0;
     let end = buffer.iter().position(|&b| b == 0).unwrap_or(0);
     if ok {

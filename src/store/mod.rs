@@ -1,14 +1,17 @@
-//! A study's folder. The only module that writes records, checkpoints and the files around them.
+//! The folder of a study. Only this module writes records, checkpoints and the files around them.
 //!
 //! ```text
 //! logs/<study>/
-//!   study.yaml  manifest.json           the resolved study; versions, commit, device, host, command of each run
-//!   manifests/<shard>.json              the same of shards
-//!   leases/<writer>/<n>                 who works as `<writer>`: `main`, or a shard
-//!   running/<writer>.json               the stages in work
-//!   records/<writer>.jsonl              one line per finished stage
-//!   checkpoints/<stage-key>.safetensors source models; pack-<key>.safetensors: unfinished packs; <stage-key>.deaths: of workers
-//!   tb/…  report/…                      written by track/ and report/ through [`write_atomic`]
+//!   study.yaml                           the resolved study
+//!   manifest.json                        versions, commit, device, host, command of each run
+//!   manifests/<shard>.json               the same for each shard
+//!   leases/<writer>/<n>                  which process is `<writer>`: `main`, or a shard
+//!   running/<writer>.json                the stages that are running
+//!   records/<writer>.jsonl               one line for each finished stage
+//!   checkpoints/<stage-key>.safetensors  source models
+//!   checkpoints/pack-<key>.safetensors   unfinished packs
+//!   checkpoints/<stage-key>.deaths       worker crashes
+//!   tb/…  report/…                       written by track/ and report/ through [`write_atomic`]
 //! ```
 
 mod checkpoint;
@@ -56,18 +59,18 @@ impl Folder {
         self.0.join("manifests")
     }
 
-    /// What a writer has in work: a hint for people.
+    /// The stages that a writer is running. This file only informs people.
     pub fn running(&self, writer: &str) -> PathBuf {
         self.0.join("running").join(format!("{writer}.json"))
     }
 
-    /// How many models a writer has saved, and a line for each snapshot of an unfinished pack: the
-    /// next attempt compares it with what was there before.
+    /// The number of models that a writer has saved, and one line for each snapshot of an
+    /// unfinished pack. The next attempt compares the file with its earlier content.
     pub fn saved(&self, writer: &str) -> PathBuf {
         self.0.join("running").join(format!("{writer}.saved"))
     }
 
-    /// The same, of all processes that have been this writer.
+    /// The same files, of all processes that have had this writer's name.
     pub fn all_saved(&self, writer: &str) -> Vec<PathBuf> {
         let own = |path: &PathBuf| path.extension().is_some_and(|end| end == "saved") && is_of_writer(path, writer);
         let files = fs::read_dir(self.0.join("running")).into_iter().flatten();
@@ -76,7 +79,7 @@ impl Folder {
         all
     }
 
-    /// Bytes of all records: more of them are news.
+    /// Size of all records in bytes. If it grows, there are new records.
     pub fn record_bytes(&self) -> u64 {
         let entries = fs::read_dir(self.records()).into_iter().flatten();
         entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).sum()
@@ -86,7 +89,7 @@ impl Folder {
         self.0.join("checkpoints")
     }
 
-    /// What was measured of the devices that this study was trained on.
+    /// Measurements of the devices on which this study was trained.
     pub fn calibration(&self) -> PathBuf {
         self.0.join("calibration.json")
     }
@@ -104,12 +107,12 @@ impl Folder {
         self.checkpoints().join(format!("{key}.safetensors"))
     }
 
-    /// Where an unfinished pack left off.
+    /// The snapshot of an unfinished pack.
     pub fn unfinished(&self, key: &str) -> PathBuf {
         self.checkpoints().join(format!("pack-{key}.safetensors"))
     }
 
-    /// Makes the folders.
+    /// Creates the folders.
     pub fn create(&self) -> Result<()> {
         for folder in [self.records(), self.checkpoints(), self.0.join("running")] {
             fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -117,7 +120,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes what processes that died in mid-write have left, if it is at least so old.
+    /// Removes partial files that are at least `age` old. Processes that were killed during a write
+    /// leave them.
     pub fn remove_parts(&self, age: Duration) {
         for folder in [self.0.clone(), self.checkpoints()] {
             let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
@@ -126,12 +130,12 @@ impl Folder {
                 written.is_ok_and(|written| written.elapsed().unwrap_or_default() >= age)
             };
             for path in entries.filter(|path| path.extension().is_some_and(|e| e == "part") && is_old(path)) {
-                let _ = fs::remove_file(path); // they are in nobody's way
+                let _ = fs::remove_file(path); // a leftover file does no harm
             }
         }
     }
 
-    /// Removes what a sweep of this study has written; nothing else.
+    /// Removes the results that a sweep of this study has written, and nothing else.
     pub fn clear(&self) -> Result<()> {
         remove(&self.0.join("manifest.json"))?;
         for folder in [self.records(), self.checkpoints(), self.tensorboard(), self.report(), self.manifests()] {
@@ -142,7 +146,7 @@ impl Folder {
                 _ => {}
             }
         }
-        // Lists of what was saved, and counts of kills: of results that are gone.
+        // Lists of saved models and counts of kills. They describe results that no longer exist.
         for path in fs::read_dir(self.0.join("running")).into_iter().flatten().filter_map(|file| Some(file.ok()?.path())) {
             if path.extension().is_some_and(|end| end == "saved" || end == "deaths") {
                 remove(&path)?;
@@ -152,29 +156,31 @@ impl Folder {
     }
 }
 
-/// Whether a file is a writer's. A process that takes a lease over from one that may still be
-/// running writes to `WRITER-2`, the next to `WRITER-3`.
+/// Whether a file belongs to a writer. A process that takes a lease over from a holder that may
+/// still be running writes to `WRITER-2`, the next one to `WRITER-3`.
 fn is_of_writer(path: &Path, writer: &str) -> bool {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let rest = name.strip_prefix(writer);
     rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| n.parse::<usize>().is_ok()))
 }
 
-/// A name that no other process has, on whatever machine. Host and process number would not do: all pods of one index have the same.
+/// A name that no other process has, on any machine. Host name and process number are not enough,
+/// because all pods of one index have the same.
 fn this_process() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
-        let random = RandomState::new().build_hasher().finish(); // keys from the system's entropy
+        let random = RandomState::new().build_hasher().finish(); // the keys are random
         format!("{}-{}-{random:016x}", manifest::host(), std::process::id())
     })
 }
 
-/// Writes a file whole or not at all: a neighbour, synced, then renamed over it.
+/// Writes a file atomically. The bytes go to a temporary file in the same folder, which is synced
+/// and then renamed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic_after(path, bytes, || Ok(()))
 }
 
-/// The same, with something to do between the writing and the renaming.
+/// The same, with an action between writing and renaming.
 fn write_atomic_after(path: &Path, bytes: &[u8], between: impl FnOnce() -> io::Result<()>) -> Result<()> {
     let write = || -> io::Result<()> {
         if let Some(folder) = path.parent() {
@@ -188,9 +194,10 @@ fn write_atomic_after(path: &Path, bytes: &[u8], between: impl FnOnce() -> io::R
             file.sync_all()
         });
         written.and_then(|()| between()).and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
-            let _ = fs::remove_file(&part); // the write's own error is the one to tell
+            let _ = fs::remove_file(&part); // the error of the write itself is returned
         })?;
-        // The new name is on disk only when the folder is; file systems that cannot sync a folder need no telling.
+        // The new name is on disk only after the folder is synced. Errors are ignored, because some
+        // file systems cannot sync a folder.
         if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
             let _ = folder.sync_all();
         }
@@ -199,7 +206,8 @@ fn write_atomic_after(path: &Path, bytes: &[u8], between: impl FnOnce() -> io::R
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Writes a file that only helps people along: whole or not at all, but not waited for, and a failure is no matter.
+/// Writes a file that is useful but not essential. It is written atomically but not synced, and
+/// errors are ignored.
 pub fn write_hint(path: &Path, bytes: &[u8]) {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.part", this_process()));
@@ -207,7 +215,7 @@ pub fn write_hint(path: &Path, bytes: &[u8]) {
     let _ = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
 }
 
-/// Removes a file if it is there.
+/// Removes a file if it exists.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).with_context(|| format!("cannot remove {}", path.display())),
@@ -215,8 +223,8 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes the figures of an earlier report that are not among those `written` now: a study that has changed may have fewer. Only files called
-/// as a report calls them: `figure2.svg`, `figure2-3.png`.
+/// Removes figures of an earlier report that are not in `written`. A changed study may have fewer
+/// figures. Only removes files with the names of report figures: `figure2.svg`, `figure2-3.png`.
 pub fn remove_other_figures(folder: &Path, names: &[&str], written: &[PathBuf]) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -231,13 +239,14 @@ pub fn remove_other_figures(folder: &Path, names: &[&str], written: &[PathBuf]) 
     Ok(())
 }
 
-/// Bytes free for this user where `path` is or will be.
+/// Free bytes available to this user on the file system of `path`. The path need not exist.
 pub fn free_bytes(path: &Path) -> Option<u64> {
     use std::os::unix::ffi::OsStrExt;
     let absolute = std::path::absolute(path).ok()?;
     let existing = absolute.ancestors().find(|p| p.exists())?;
     let name = std::ffi::CString::new(existing.as_os_str().as_bytes()).ok()?;
-    // SAFETY: `name` is a NUL-terminated path and `stat` a struct of the right type that statvfs fills on success.
+    // SAFETY: `name` is a NUL-terminated path, and `stat` is a struct of the right type. `statvfs`
+    // fills it on success.
     let stat = unsafe {
         let mut stat: libc::statvfs = std::mem::zeroed();
         (libc::statvfs(name.as_ptr(), &mut stat) == 0).then_some(stat)?

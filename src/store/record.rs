@@ -1,5 +1,7 @@
-//! Records: one line of JSON for each finished stage, appended whole and synced. Its last member, `check`, is the SHA-256 (first 16 digits) of all
-//! that stands before it, so that a damaged number is not taken for a result.
+//! Records: one line of JSON for each finished stage. Each line is appended whole and synced.
+//!
+//! The last member, `check`, is the SHA-256 of everything before it (first 16 hex digits). It
+//! prevents a damaged number from being used as a result.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -17,10 +19,10 @@ use super::{is_of_writer, Folder, Lease};
 use crate::base::hex::hex;
 use crate::plan::StageKind;
 
-/// The version this program writes. Newer ones are refused, older ones are read.
+/// The version that this program writes. Older versions can be read, newer ones are an error.
 pub const RECORD_VERSION: u32 = 2;
 
-/// Since this version every line ends with its checksum.
+/// From this version on, every line ends with its checksum.
 const SEALED_SINCE: u64 = 2;
 
 /// How a stage ended.
@@ -28,9 +30,10 @@ const SEALED_SINCE: u64 = 2;
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Done,
-    /// Its loss stopped being finite, or its source's did. Final: the same study gives the same.
+    /// The loss of this stage or of its source became infinite or NaN. This is final, because the
+    /// same study diverges again.
     Diverged,
-    /// It could not be run; the next sweep tries again.
+    /// The stage could not be run. The next sweep tries again.
     Failed,
 }
 
@@ -44,7 +47,8 @@ impl Status {
     }
 }
 
-/// The result of one stage. What is marked as *file only* is for whoever reads the file: there may be a million records, so this program keeps none of it.
+/// The result of one stage. Fields marked *file only* are written for readers of the file. This
+/// program does not keep them in memory, because there may be a million records.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     pub version: u32,
@@ -54,31 +58,32 @@ pub struct Record {
     #[serde(default)]
     pub source: Option<String>,
     pub seed: u64,
-    /// Values of the study's axes; infinity as "inf". File only.
+    /// Values of the study's axes, with infinity as "inf". File only.
     #[serde(skip_deserializing)]
     pub axes: BTreeMap<String, Json>,
     pub status: Status,
-    /// Empty unless done.
+    /// Empty unless the stage is done.
     pub metrics: Arc<BTreeMap<String, f64>>,
-    /// Why not done: what went wrong, at which epoch and step.
+    /// Why the stage is not done: what went wrong, at which epoch and step.
     #[serde(default)]
     pub error: Option<String>,
-    /// One entry an epoch. File only; [`histories`] reads those of some stages.
+    /// One entry for each epoch. File only; [`histories`] reads the entries of selected stages.
     #[serde(skip_deserializing)]
     pub history: Vec<Json>,
-    /// Everything that determined the result: the whole settings, λ written out. File only.
+    /// Everything that determined the result: all settings, with λ as a number. File only.
     #[serde(skip_deserializing)]
     pub settings: Json,
     /// Digest of the data set's content. File only.
     #[serde(skip_deserializing)]
     pub data: String,
-    /// Seconds for which its pack was trained, without those lost to kills: of `pack` stages together, so that one's share is `seconds / pack`.
+    /// Training time in seconds of the whole pack of `pack` stages, without time lost to kills. The
+    /// share of one stage is `seconds / pack`.
     pub seconds: f64,
     pub pack: usize,
     pub device: String,
     pub host: String,
     pub engine: String,
-    /// Of this program.
+    /// Name and version of this program.
     pub program: String,
     pub commit: String,
     /// Seconds since 1970.
@@ -86,32 +91,34 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record as it would be read again.
+    /// The record as it would be after writing and reading: without the *file only* fields.
     fn without_what_is_file_only(self) -> Record {
         Record { axes: BTreeMap::new(), history: vec![], settings: Json::Null, data: String::new(), ..self }
     }
 }
 
-/// A record that only a newer program can read.
+/// A record that only a newer version of this program can read.
 #[derive(Debug, thiserror::Error)]
 #[error("a record of version {0}, written by a newer transfergrid (this one reads up to {RECORD_VERSION}); use that one")]
 pub struct NewerRecord(u64);
 
-/// All records of a folder, by stage key. Where there are several of one stage, what is final counts, and of those the first; else the last.
+/// All records of a folder, by stage key. If a stage has several records, the first final one is
+/// used, or the last one if none is final.
 #[derive(Debug, Default)]
 pub struct Records {
     pub by_key: HashMap<String, Record>,
-    /// Lines that could not be read, with where and why.
+    /// Lines that could not be read, with their location and the reason.
     pub warnings: Vec<String>,
 }
 
 impl Records {
-    /// Reads every `records/*.jsonl`. A torn last line (a process died while writing it, or is writing it now) is ignored.
+    /// Reads every `records/*.jsonl`. An incomplete last line is ignored: its process was killed
+    /// during the write, or is still writing.
     pub fn read(folder: &Folder) -> Result<Records> {
         Records::read_some(folder, |_| true)
     }
 
-    /// Reads the records of some stages; of the others' lines only the checksums.
+    /// Reads the records of selected stages. For other lines, only the checksum is verified.
     pub fn read_some(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<Records> {
         let mut records = Records::default();
         let lines = read_lines(
@@ -124,7 +131,7 @@ impl Records {
         Ok(Records { warnings, ..records })
     }
 
-    /// How each stage ended, and nothing else of its record: a million of them are 100 MB.
+    /// Only the status of each stage. A million of them take 100 MB.
     pub fn statuses(folder: &Folder) -> Result<(HashMap<String, Status>, Vec<String>)> {
         #[derive(Deserialize)]
         struct BriefLine {
@@ -146,7 +153,7 @@ impl Records {
         Ok((statuses, warnings))
     }
 
-    /// Stages with a final result in a writer's own files.
+    /// The number of stages with a final result in a writer's own files.
     pub fn count_final(folder: &Folder, writer: &str) -> Result<usize> {
         let mut count = 0;
         for path in files(folder)? {
@@ -163,7 +170,7 @@ impl Records {
         Ok(count)
     }
 
-    /// Whether some stage that is `wanted` has a record; stops at the first.
+    /// Whether any stage that is `wanted` has a record. Stops at the first one.
     pub fn any(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<bool> {
         for path in files(folder)? {
             let cannot = || format!("cannot read {}", path.display());
@@ -179,33 +186,33 @@ impl Records {
         Ok(false)
     }
 
-    /// The engines that wrote records here, by the first line of each file.
+    /// The engines that wrote records here, taken from the first line of each file.
     pub fn engines(folder: &Folder) -> Result<BTreeSet<String>> {
         let mut engines = BTreeSet::new();
         for path in files(folder)? {
             let mut line = vec![];
             let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
             BufReader::new(file).read_until(b'\n', &mut line).with_context(|| format!("cannot read {}", path.display()))?;
-            let json: Json = serde_json::from_slice(&line).unwrap_or(Json::Null); // a torn or damaged line tells nothing
+            let json: Json = serde_json::from_slice(&line).unwrap_or(Json::Null); // an incomplete or damaged line is skipped
             engines.extend(json["engine"].as_str().map(str::to_string));
         }
         Ok(engines)
     }
 
-    /// Takes a record in, unless its stage has a final one.
+    /// Adds a record, unless its stage already has a final one.
     pub fn add(&mut self, record: Record) {
         if !self.is_final(&record.key) {
             self.by_key.insert(record.key.clone(), record.without_what_is_file_only());
         }
     }
 
-    /// Whether a stage need not run again.
+    /// Whether a stage has a final result and need not run again.
     pub fn is_final(&self, key: &str) -> bool {
         self.by_key.get(key).is_some_and(|record| record.status != Status::Failed)
     }
 }
 
-/// The epochs of some stages by stage key, an object for each epoch.
+/// The epochs of selected stages by stage key, as one JSON object for each epoch.
 pub fn histories(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<HashMap<String, Vec<Json>>> {
     #[derive(Deserialize)]
     struct HistoryLine {
@@ -239,7 +246,8 @@ pub struct FullRecord {
     pub settings: Json,
 }
 
-/// The final records of some stages, with all that they say, by kind and key: one for each.
+/// The final records of selected stages with settings and axes, one for each stage, ordered by kind
+/// and key.
 pub fn full_records(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<Vec<FullRecord>> {
     let mut all: BTreeMap<(StageKind, String), FullRecord> = BTreeMap::new();
     let add = |record: FullRecord| {
@@ -251,7 +259,7 @@ pub fn full_records(folder: &Folder, wanted: impl Fn(&str) -> bool) -> Result<Ve
     Ok(all.into_values().collect())
 }
 
-/// A record's key, found without reading the line; none where it is not at its usual place.
+/// A record's key, found without parsing the line. None if the key is not in its usual place.
 fn key_of(line: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(line.get(..200.min(line.len()))?).ok()?;
     let (_, rest) = text.split_once("\"key\":\"")?;
@@ -260,7 +268,7 @@ fn key_of(line: &[u8]) -> Option<&str> {
 
 const SEAL: &str = ",\"check\":\"";
 
-/// Closes a JSON object with its checksum.
+/// Ends a JSON object with its checksum.
 fn seal(mut line: Vec<u8>) -> Vec<u8> {
     let brace = line.pop();
     debug_assert_eq!(brace, Some(b'}'));
@@ -273,21 +281,22 @@ fn sum(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes)[..8])
 }
 
-/// Whether a line's checksum holds; none where it has none.
+/// Whether a line's checksum matches. None if the line has no checksum.
 fn sealed(line: &[u8]) -> Option<bool> {
     let at = line.len().checked_sub(SEAL.len() + 18)?;
     let (body, end) = line.split_at(at);
     (end.starts_with(SEAL.as_bytes()) && end.ends_with(b"\"}")).then(|| sum(body).as_bytes() == &end[SEAL.len()..SEAL.len() + 16])
 }
 
-/// Damaged lines of one file that are told one by one.
+/// Number of damaged lines per file that get a warning of their own.
 const MOST_TOLD: usize = 3;
 
-/// Reads the lines of every `records/*.jsonl` that are `wanted`, in the order of their names; gives warnings of those that cannot be read, with what
-/// `then` comes of it.
+/// Reads those lines of every `records/*.jsonl` that are `wanted`, with files ordered by name.
+/// Returns a warning for each line that cannot be read. `then` is the part of the warning that
+/// describes the consequence.
 ///
 /// # Errors
-/// A file cannot be read, or a newer program wrote a line.
+/// A file cannot be read, or a newer version of the program wrote a line.
 pub(super) fn read_lines<R: DeserializeOwned>(
     folder: &Folder,
     then: &str,
@@ -302,7 +311,7 @@ pub(super) fn read_lines<R: DeserializeOwned>(
             line.clear();
             reader.read_until(b'\n', &mut line).with_context(|| format!("cannot read {}", path.display()))?;
             if line.pop() != Some(b'\n') {
-                break; // the end, or a torn last line
+                break; // end of file, or an incomplete last line
             }
             if line.is_empty() || !wanted(&line) {
                 continue;
@@ -324,7 +333,7 @@ pub(super) fn read_lines<R: DeserializeOwned>(
     Ok(warnings)
 }
 
-/// Every `records/*.jsonl`, in the order of their names.
+/// Every `records/*.jsonl`, ordered by name.
 fn files(folder: &Folder) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder.records()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
@@ -336,7 +345,8 @@ fn files(folder: &Folder) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The outer error is a newer program's line, the inner one says what is wrong with a damaged one.
+/// Parses a line. The outer error is for a line of a newer version of the program. The inner error
+/// says what is wrong with a damaged line.
 fn parse<R: DeserializeOwned>(line: &[u8]) -> Result<Result<R, String>> {
     #[derive(Deserialize)]
     struct VersionLine {
@@ -359,7 +369,7 @@ fn parse<R: DeserializeOwned>(line: &[u8]) -> Result<Result<R, String>> {
     Ok(serde_json::from_slice(line).map_err(|error| error.to_string()))
 }
 
-/// Appends records to a lease's own file, for as long as the lease is held.
+/// Appends records to the records file of a lease, as long as the lease is held.
 #[derive(Debug)]
 pub struct Writer<'a> {
     lease: &'a Lease,
@@ -369,7 +379,8 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Opens `records/<name>.jsonl` of the lease; a torn last line is cut off first, and told.
+    /// Opens `records/<name>.jsonl` of the lease. An incomplete last line is cut off first, with a
+    /// warning.
     pub fn open(folder: &Folder, lease: &'a Lease, warn: &mut dyn FnMut(&str)) -> Result<Writer<'a>> {
         let path = folder.records().join(format!("{}.jsonl", lease.records()));
         let open = || -> std::io::Result<(File, bool)> {
@@ -391,10 +402,10 @@ impl<'a> Writer<'a> {
         Ok(Writer { lease, file, path, unsynced: false })
     }
 
-    /// Appends one record whole. [`Writer::sync`] waits until it is on disk.
+    /// Appends one whole record. [`Writer::sync`] waits until it is on disk.
     ///
     /// # Errors
-    /// [`super::LeaseLost`]; a full disk.
+    /// [`super::LeaseLost`]. The file cannot be written, for example because the disk is full.
     pub fn append(&mut self, record: &impl Serialize) -> Result<()> {
         self.lease.check()?;
         let line = seal(serde_json::to_vec(record).context("a record could not be written as JSON")?);
@@ -402,13 +413,15 @@ impl<'a> Writer<'a> {
         let written = self.file.write_all(&line);
         self.unsynced = true;
         if written.is_err() {
-            // Half a line must not stay in front of the next one. If this fails too, reading ignores the torn line.
+            // The next record must not follow half a line. If the truncation fails too, readers
+            // skip the incomplete line.
             let _ = self.file.set_len(before).and_then(|()| self.file.seek(SeekFrom::Start(before)).map(|_| ()));
         }
         written.with_context(|| format!("cannot write {}", self.path.display()))
     }
 
-    /// Waits until every record so far is on disk. One wait serves all records that came together.
+    /// Waits until all records written so far are on disk. One call serves several records that
+    /// were appended together.
     pub fn sync(&mut self) -> Result<()> {
         if std::mem::take(&mut self.unsynced) {
             self.file.sync_data().with_context(|| format!("cannot write {}", self.path.display()))?;

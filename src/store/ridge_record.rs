@@ -1,4 +1,4 @@
-//! The result of one case of a ridge study: predictions beside simulation.
+//! The result of one case of a ridge study: predictions and simulations.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::record::read_lines;
 use super::Folder;
 use crate::base::interval::Interval;
 
-/// A risk: predicted, and simulated with its standard error.
+/// A risk: its prediction, and its simulated value with standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Risk {
     pub predicted: f64,
@@ -18,28 +18,30 @@ pub struct Risk {
     pub error: f64,
 }
 
-/// An optimal penalty. `edge`: null inside, `zero` or `infinite` at a boundary; λ = ∞ is null.
+/// An optimal penalty. λ = ∞ is null. `edge` is null for an optimum inside the range, and `zero` or
+/// `infinite` for one at a boundary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptimumRecord {
     pub predicted: Option<f64>,
     pub edge: Option<String>,
     /// Other local minima of the prediction.
     pub others: Vec<f64>,
-    /// Of the simulated mean risk, on the grid interpolated; none where that is smallest at an end of the grid.
+    /// Minimum of the simulated mean risk, interpolated on the grid. None if the minimum is at an
+    /// end of the grid.
     pub simulated: Option<Interval>,
     pub simulated_edge: Option<String>,
 }
 
-/// What a target says at one λ₁.
+/// The results of a target at one λ₁.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AtLambda1 {
-    /// Infinity as "inf".
+    /// Infinity is stored as "inf".
     #[serde(with = "extended")]
     pub lambda1: f64,
     #[serde(with = "extended")]
     pub tau1: f64,
     pub scratch: Risk,
-    /// For each λ₀.
+    /// One entry for each λ₀.
     pub transfer: Vec<Risk>,
     /// R_S − R_TL for each λ₀.
     pub gain: Vec<Risk>,
@@ -47,7 +49,8 @@ pub struct AtLambda1 {
     /// λ₀*/λ_S*.
     pub ratio: Option<f64>,
     pub simulated_ratio: Option<Interval>,
-    /// The alignment at which λ₀* would equal λ_S*, all else the same; none where no alignment does that.
+    /// The alignment at which λ₀* would equal λ_S*, with all else unchanged. None if there is no
+    /// such alignment.
     pub crossing: Option<f64>,
     /// R_TL(λ_S*)/R_TL(λ₀*) − 1.
     pub cost: Option<f64>,
@@ -55,10 +58,10 @@ pub struct AtLambda1 {
     /// R_S − R_TL at λ_S* and at λ₀*.
     pub gain_at_source_optimal: f64,
     pub gain_at_transfer_optimal: f64,
-    /// The same, simulated at the simulated optima.
+    /// The same gains, simulated, at the simulated optima.
     pub simulated_gain_at_source_optimal: Option<Interval>,
     pub simulated_gain_at_transfer_optimal: Option<Interval>,
-    /// For each λ₀: the smallest ρ at which transfer helps, all else the same.
+    /// For each λ₀, the smallest ρ at which transfer helps, with all else unchanged.
     pub threshold: Vec<Option<f64>>,
 }
 
@@ -71,14 +74,14 @@ pub struct TargetRecord {
     pub at: Vec<AtLambda1>,
 }
 
-/// One λ₀ for all targets.
+/// One λ₀ that is shared by all targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CompromiseRecord {
     pub objective: String,
-    /// Whether this is the one the study asks for.
+    /// Whether the study asks for this objective.
     pub asked: bool,
     pub optimum: OptimumRecord,
-    /// For each target: its risk at the compromise above its best.
+    /// For each target, its risk at the compromise minus its smallest risk.
     pub regret: Vec<f64>,
     pub simulated_regret: Vec<Option<Interval>>,
 }
@@ -87,7 +90,7 @@ pub struct CompromiseRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RidgeRecord {
     pub version: u32,
-    /// `ridge`
+    /// Always `ridge`.
     pub kind: String,
     pub key: String,
     pub axes: BTreeMap<String, Json>,
@@ -96,16 +99,16 @@ pub struct RidgeRecord {
     pub n0: usize,
     pub lambda0: Vec<f64>,
     pub tau0: Vec<f64>,
-    /// Source risk for each λ₀.
+    /// Source risk, one entry for each λ₀.
     pub source: Vec<Risk>,
-    /// The standard deviation of one draw's source risk, for each λ₀.
+    /// Standard deviation of a single draw's source risk, one entry for each λ₀.
     pub source_spread: Vec<f64>,
     pub source_optimum: OptimumRecord,
     pub targets: Vec<TargetRecord>,
     pub compromises: Vec<CompromiseRecord>,
     pub draws: usize,
     pub sampler: String,
-    /// Seconds of this case's share of the draws.
+    /// This case's share of the time for the draws, in seconds.
     pub seconds: f64,
     pub threads: usize,
     pub host: String,
@@ -116,7 +119,8 @@ pub struct RidgeRecord {
 }
 
 impl RidgeRecord {
-    /// A risk that is no finite number: JSON has none, and such a record could not be read again.
+    /// Whether any risk is not finite. JSON has no such numbers, so the record could not be read
+    /// again.
     pub fn not_finite(&self) -> bool {
         let risks = |r: &Risk| [r.predicted, r.simulated, r.error];
         let at = self.targets.iter().flat_map(|t| &t.at);
@@ -126,7 +130,7 @@ impl RidgeRecord {
     }
 }
 
-/// Records of a ridge study by key, with what could not be read.
+/// The records of a ridge study by key, and warnings about lines that could not be read.
 pub fn read(folder: &Folder) -> Result<(BTreeMap<String, RidgeRecord>, Vec<String>)> {
     let mut records = BTreeMap::new();
     let warnings = read_lines(
@@ -140,7 +144,7 @@ pub fn read(folder: &Folder) -> Result<(BTreeMap<String, RidgeRecord>, Vec<Strin
     Ok((records, warnings))
 }
 
-/// Numbers that may be infinite, which JSON has no word for: "inf".
+/// Numbers that may be infinite. JSON has no infinity, so it is stored as "inf".
 mod extended {
     use serde::{Deserialize, Deserializer, Serializer};
 

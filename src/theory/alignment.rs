@@ -10,23 +10,24 @@ use super::TheoryError;
 use crate::base::interval::Interval;
 
 /// ρ̂ = ⟨β₀,β₁⟩/‖β₀‖² in the fit's units (summed over responses), bias-corrected, with Fieller's
-/// 95% interval. A bound that does not exist (β₀ is not told from 0) is infinite.
+/// 95% interval. The bounds are infinite where β₀ cannot be distinguished from 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Alignment {
     pub rho: Interval,
     pub method: AlignmentMethod,
 }
 
-/// What the data allow.
+/// The estimator, which depends on what the data allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlignmentMethod {
-    /// Both designs have full column rank and rows to spare: least-squares coefficients,
-    /// homoscedastic noise.
+    /// Both designs have full column rank and spare rows. Uses the least-squares coefficients of
+    /// both tasks and assumes homoscedastic noise.
     Coefficients,
-    /// Only the source has: the target's X₁ᵀy₁/n₁ with the source's covariance in place of its own.
+    /// Only the source has full column rank and spare rows. Uses X₁ᵀy₁/n₁ with the source's
+    /// covariance in place of the target's.
     SourceCovariance(Lack),
-    /// The source has not: ⟨Σ₀β₀, Σ₁β₁⟩/‖Σ₀β₀‖² from X₀ᵀy₀ and X₁ᵀy₁, which is ρ where features are
-    /// uncorrelated.
+    /// In all other cases: ⟨Σ₀β₀, Σ₁β₁⟩/‖Σ₀β₀‖² from X₀ᵀy₀ and X₁ᵀy₁, which equals ρ where features
+    /// are uncorrelated.
     Marginal { task: &'static str, lack: Lack },
 }
 
@@ -62,8 +63,8 @@ impl AlignmentMethod {
     }
 }
 
-/// Both designs in coordinates in which the source's covariance is the identity. None with fewer
-/// rows than that takes.
+/// Both designs in coordinates in which the source's covariance is the identity. None where the
+/// source has deficient rank or fewer than p + 3 rows (p + 4 with an intercept).
 pub fn whitened(source: &Loo, x0: &Array2<f64>, x1: &Array2<f64>, intercept: bool) -> Option<(Array2<f64>, Array2<f64>)> {
     let (n, p) = x0.dim();
     if source.s.len() < p || n < p + 3 + usize::from(intercept) {
@@ -98,14 +99,14 @@ fn least_squares(x: &Array2<f64>, y: &Array2<f64>, intercept: bool) -> Result<Re
     Ok(Ok(LeastSquares { beta, inverse, noise: product(e.t(), e.view()) / free as f64 }))
 }
 
-/// tr(Ω·AᵀMB): the covariance of ⟨A, E⟩ and ⟨B, E⟩ for errors E with rows' covariance M and
-/// columns' covariance Ω.
+/// tr(Ω·AᵀMB): the covariance of ⟨A, E⟩ and ⟨B, E⟩ for errors E with row covariance M and column
+/// covariance Ω.
 fn covariance(omega: &Array2<f64>, a: &Array2<f64>, m: &Array2<f64>, b: &Array2<f64>) -> f64 {
     (&product(a.t(), product(m.view(), b.view()).view()) * omega).sum()
 }
 
-/// `whitened`: the features are the source's whitened ones, in which X₁ᵀy₁/n₁ is the coefficient
-/// itself.
+/// Estimates the alignment. `whitened`: the features are whitened by the source's covariance, so
+/// X₁ᵀy₁/n₁ is the coefficient itself.
 pub fn alignment(
     x0: &Array2<f64>,
     y0: &Array2<f64>,
@@ -117,7 +118,7 @@ pub fn alignment(
     let (n0, n1, p) = (x0.nrows() as f64, x1.nrows() as f64, x0.ncols() as f64);
     let source = least_squares(x0, y0, intercept)?;
     let target = least_squares(x1, y1, intercept)?;
-    let lost = f64::from(u8::from(intercept)); // the degree of freedom that centring takes
+    let lost = f64::from(u8::from(intercept)); // the degree of freedom that centring uses
     let moment1 = product(x1.t(), y1.view()) / (n1 - lost);
     // xᵢᵀ A yᵢ for each row.
     let rows = |x: &Array2<f64>, a: &Array2<f64>, y: &Array2<f64>| (&product(x.view(), a.view()) * y).sum_axis(Axis(1));
@@ -134,12 +135,12 @@ pub fn alignment(
             ((top, bottom, var_top, var_bottom, between), n0.min(n1) - p - lost, AlignmentMethod::Coefficients)
         }
         (Ok(s), Err(lack)) if n0 > p + 2.0 + lost && n1 > 2.0 + lost => {
-            // P: (n − p − 1)(XᵀX)⁻¹ is unbiased for Σ⁻¹.
+            // P = (n − p − 1)(XᵀX)⁻¹ is unbiased for Σ⁻¹.
             let precision = if whitened { Array2::eye(x0.ncols()) } else { &s.inverse * (n0 - lost - p - 1.0) };
             let along = product(precision.view(), s.beta.view());
-            // ⟨β₀,β₁⟩ = a‖β₀‖² + ⟨Pβ̂₀, E x(y₁ − a·xᵀβ̂₀)⟩ + a·E δᵀPΣδ for any a, δ the noise of
-            // β̂₀ (which P knows); the slope of y₁ on xᵀβ̂₀ leaves the least noise in the middle
-            // term.
+            // ⟨β₀,β₁⟩ = a‖β₀‖² + ⟨Pβ̂₀, E x(y₁ − a·xᵀβ̂₀)⟩ + a·E δᵀPΣδ for any a. δ is the noise of
+            // β̂₀; P and δ both depend on X₀. With a the slope of y₁ on xᵀβ̂₀, the middle term has
+            // the least noise.
             let f = product(x1.view(), s.beta.view());
             let along_f = (&f * &f).sum();
             let a = if along_f > 0.0 { (&f * y1).sum() / along_f } else { 0.0 };
@@ -162,10 +163,10 @@ pub fn alignment(
                 (_, Err(lack)) => ("target", *lack),
                 _ => ("source", Lack::Rows),
             };
-            // z = x yᵀ: its mean is Σβ. The U-statistic over pairs of rows is unbiased for ‖Σ₀β₀‖².
+            // z = x yᵀ has mean Σβ. The U-statistic over pairs of rows is unbiased for ‖Σ₀β₀‖².
             let sum0 = product(x0.t(), y0.view());
             let own: Array1<f64> = x0.rows().into_iter().zip(y0.rows()).map(|(x, y)| x.dot(&x) * y.dot(&y)).collect();
-            let pairs = (rows(x0, &sum0, y0) - own) / (n0 - 1.0); // centring makes this an O(1/n) approximation
+            let pairs = (rows(x0, &sum0, y0) - own) / (n0 - 1.0); // centring leaves an error of O(1/n)
             let (u, v) = (rows(x0, &moment1, y0), rows(x1, &(&sum0 / n0), y1));
             let bottom = pairs.sum() / n0;
             let top = u.sum() / n0;
@@ -182,15 +183,15 @@ pub fn alignment(
     Ok(Alignment { rho: fieller(top, bottom, var_top.max(0.0), var_bottom.max(0.0), between, t), method })
 }
 
-/// Fieller's 95% interval of top/bottom: the ρ that `top − ρ·bottom = 0` does not contradict.
-/// Infinite bounds where bottom is not told from 0. `t`: the quantile.
+/// Fieller's 95% interval of top/bottom: all ρ for which `top − ρ·bottom = 0` is not rejected. The
+/// bounds are infinite where bottom cannot be distinguished from 0. `t`: the quantile.
 fn fieller(top: f64, bottom: f64, var_top: f64, var_bottom: f64, between: f64, t: f64) -> Interval {
     let z2 = t * t;
     let a = bottom * bottom - z2 * var_bottom;
     let b = top * bottom - z2 * between;
     let c = top * top - z2 * var_top;
     let estimate = if bottom > 0.0 { top / bottom } else { f64::NAN };
-    // Without noise the root is 0 up to rounding.
+    // Without noise the discriminant is 0 up to rounding.
     let root = rounded_to_zero(b * b - a * c, b * b);
     if bottom.is_nan() || a <= 0.0 || root < 0.0 || bottom <= 0.0 {
         return Interval { estimate, range: Some((f64::NEG_INFINITY, f64::INFINITY)) };
@@ -198,7 +199,7 @@ fn fieller(top: f64, bottom: f64, var_top: f64, var_bottom: f64, between: f64, t
     Interval { estimate, range: Some(((b - root.sqrt()) / a, (b + root.sqrt()) / a)) }
 }
 
-/// A difference that is rounding beside the `size` of its terms.
+/// Replaces a difference by 0 where it is only rounding, relative to the `size` of its terms.
 fn rounded_to_zero(difference: f64, size: f64) -> f64 {
     if difference.abs() <= 1e-12 * size {
         0.0

@@ -1,30 +1,36 @@
-//! Does transfer help (R_TL < R_S)? Three conditions, each a margin: positive where transfer helps.
+//! Whether transfer helps (R_TL < R_S). There are three conditions. Each is a margin, which is
+//! positive where transfer helps.
 //!
 //! ```text
-//! full        2⟨Eβ̂₀, w₁⟩_B₁ − ‖Eβ̂₀‖²_B₁ − tr[B₁ Cov β̂₀]                            = R_S − R_TL
-//! paper       2⟨Q₁(I−τ₀Q₀)w₀, Q₁w₁⟩_Σ₁ − ‖Q₁(I−τ₀Q₀)w₀‖²_Σ₁ − σ₀²γ₀t(τ₀,τ₁)        on the same scale, τ₁²/(1−df₂,₁/n₁)
-//! ridgeless   2⟨w₀,w₁⟩ − ‖w₀‖² − σ₀²p/(|p−n₀|−1)                                     exact, Σ₀ = Σ₁ = I and λ₀ = 0 only
+//! full        2⟨Eβ̂₀, w₁⟩_B₁ − ‖Eβ̂₀‖²_B₁ − tr[B₁ Cov β̂₀]
+//! paper       2⟨Q₁(I−τ₀Q₀)w₀, Q₁w₁⟩_Σ₁ − ‖Q₁(I−τ₀Q₀)w₀‖²_Σ₁ − σ₀²γ₀t(τ₀,τ₁)
+//! ridgeless   2⟨w₀,w₁⟩ − ‖w₀‖² − σ₀²p/(|p−n₀|−1)
 //! ```
 //!
-//! The paper's noise term is read as `γ₀t = tr[Q₁Σ₁Q₁·Q₀Σ₀Q₀]/(n₀ − df₂,₀)`: the variance of β̂₀ due to ε₀, to leading order. It leaves
-//! out that the bias of β̂₀ fluctuates with X₀ (the term τ₀²w₀ᵀQ₀Σ₀Q₀w₀ of κ), so it is always at least as favourable to transfer
-//! as the full condition.
+//! - `full` equals R_S − R_TL.
+//! - `paper` is multiplied by τ₁²/(1−df₂,₁/n₁), to be on the same scale.
+//! - `ridgeless` is exact, and applies only to Σ₀ = Σ₁ = I and λ₀ = 0.
+//!
+//! The paper's noise term is read as `γ₀t = tr[Q₁Σ₁Q₁·Q₀Σ₀Q₀]/(n₀ − df₂,₀)`. This is the variance
+//! of β̂₀ due to ε₀, to leading order. It omits that the bias of β̂₀ fluctuates with X₀ (the term
+//! τ₀²w₀ᵀQ₀Σ₀Q₀w₀ of κ). The paper's condition is therefore always at least as favourable to
+//! transfer as the full condition.
 
 use super::equivalent::Problem;
 use super::linalg::dot;
 use super::TheoryError;
 
-/// What a condition says.
+/// The effect of transfer according to a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferEffect {
     Helps,
     Hurts,
-    /// Within rounding of R_S: the prior is not used (λ₁ = 0 with n₁ ≥ p), or β̂₀ = 0.
+    /// R_TL equals R_S up to rounding: the prior is not used (λ₁ = 0 with n₁ ≥ p), or β̂₀ = 0.
     Neither,
 }
 
 impl TransferEffect {
-    /// Of a margin; `scale` is the size of the terms that it is a difference of.
+    /// The effect for a margin. `scale` is the size of the terms whose difference is the margin.
     fn of(margin: f64, scale: f64) -> TransferEffect {
         if margin.abs() <= 1e-12 * scale {
             TransferEffect::Neither
@@ -44,7 +50,7 @@ impl TransferEffect {
     }
 }
 
-/// A verdict with the margin that it stands on.
+/// A verdict and the margin that it is based on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Condition {
     pub margin: f64,
@@ -83,7 +89,7 @@ impl Boundary {
         Ok(Boundary { full, paper: condition(&prior.noise_variance), ridgeless })
     }
 
-    /// Whether all conditions that apply say the same.
+    /// Whether all conditions that apply give the same verdict.
     pub fn agree(&self) -> bool {
         self.paper.verdict == self.full.verdict && self.ridgeless.is_none_or(|exact| exact.verdict == self.full.verdict)
     }

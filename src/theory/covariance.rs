@@ -1,4 +1,5 @@
-//! The covariance Σ of a design's rows: identity, diagonal (given as a spectrum) or full; checked once, then trusted.
+//! The covariance Σ of a design's rows: identity, diagonal (given as a spectrum) or full. It is
+//! validated once, on construction.
 
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -8,7 +9,8 @@ use super::TheoryError;
 /// A symmetric positive definite p × p matrix.
 #[derive(Debug, Clone)]
 pub struct Covariance {
-    /// Eigenvalues, each > 0; in the order of the coordinates where Σ is diagonal, ascending where it is full.
+    /// Eigenvalues, each > 0. They are in the order of the coordinates where Σ is diagonal, and
+    /// ascending where Σ is full.
     spectrum: Vec<f64>,
     form: CovarianceForm,
 }
@@ -60,7 +62,7 @@ impl Covariance {
         Covariance::full(Array2::from_shape_fn((p, p), |(i, j)| r.powi(i.abs_diff(j) as i32)))
     }
 
-    /// `count` eigenvalues `strength` times the others, mean 1.
+    /// `count` eigenvalues are `strength` times the others; mean 1.
     pub fn spiked(p: usize, count: usize, strength: f64) -> Result<Covariance, TheoryError> {
         if count > p {
             return Err(TheoryError::new("covariance", format!("{count} spikes do not fit into {p} dimensions")));
@@ -71,7 +73,8 @@ impl Covariance {
     /// Any symmetric positive definite matrix.
     ///
     /// # Errors
-    /// Not square, not finite, not symmetric (beyond rounding: 1e-10 of the largest entry), or with an eigenvalue ≤ 1e-12 of the largest.
+    /// A matrix that is not square, not finite or not symmetric (beyond rounding: 1e-10 of the
+    /// largest entry), or that has an eigenvalue ≤ 1e-12 of the largest.
     pub fn full(matrix: Array2<f64>) -> Result<Covariance, TheoryError> {
         let bad = |what: String| Err(TheoryError::new("covariance", what));
         let (rows, columns) = matrix.dim();
@@ -99,7 +102,7 @@ impl Covariance {
         Ok(Covariance { spectrum: values, form: CovarianceForm::Full { vectors, matrix, root } })
     }
 
-    /// Scaled to mean eigenvalue 1.
+    /// Scales to mean eigenvalue 1.
     pub fn normalised(mut self) -> Result<Covariance, TheoryError> {
         let mean = self.spectrum.iter().sum::<f64>() / self.p() as f64;
         self.spectrum.iter_mut().for_each(|d| *d /= mean);
@@ -126,7 +129,7 @@ impl Covariance {
         &self.spectrum
     }
 
-    /// Eigenvectors in columns; none where they are the coordinates themselves.
+    /// Eigenvectors in columns; none where they are the coordinate axes.
     pub fn vectors(&self) -> Option<&Array2<f64>> {
         match &self.form {
             CovarianceForm::Full { vectors, .. } => Some(vectors),
@@ -134,13 +137,13 @@ impl Covariance {
         }
     }
 
-    /// The i-th eigenvector by size of its eigenvalue, from the largest.
+    /// The eigenvector of the i-th largest eigenvalue, counted from 0.
     pub fn direction(&self, i: usize) -> Vec<f64> {
         let mut order: Vec<usize> = (0..self.p()).collect();
         order.sort_by(|&a, &b| self.spectrum[b].total_cmp(&self.spectrum[a])); // stable: ties keep their order
         match self.vectors() {
             Some(v) => {
-                // An eigenvector's sign is arbitrary: the largest entry is made positive.
+                // An eigenvector's sign is arbitrary, so the largest entry is made positive.
                 let v = v.column(order[i]);
                 let largest = v.iter().fold(0.0, |m: f64, x| if x.abs() > m.abs() * (1.0 + 1e-9) { *x } else { m });
                 v.iter().map(|x| x * largest.signum()).collect()
@@ -168,7 +171,7 @@ impl Covariance {
         }
     }
 
-    /// Rows of standard normal variates become rows of N(0, Σ).
+    /// Transforms rows of standard normal variates into rows of N(0, Σ).
     pub fn colour(&self, z: Array2<f64>) -> Array2<f64> {
         match &self.form {
             CovarianceForm::Identity => z,

@@ -1,21 +1,25 @@
-//! Deterministic equivalents, second order included, for any Σ₀ and Σ₁.
+//! Deterministic equivalents, including the second order, for any Σ₀ and Σ₁.
 //!
-//! For a design with covariance Σ (eigenvalues dᵢ), n rows and penalty λ, τ > 0 solves `n = λ/τ + tr[Σ(Σ+τI)⁻¹]`. With the
-//! shrinkage `sᵢ = τ/(dᵢ+τ)` and `df₂ = Σᵢ(1−sᵢ)²`, every risk here has one form ([`RiskCurve`]):
+//! For a design with covariance Σ (eigenvalues dᵢ), n rows and penalty λ, τ > 0 solves
+//! `n = λ/τ + tr[Σ(Σ+τI)⁻¹]`. With the shrinkage `sᵢ = τ/(dᵢ+τ)` and `df₂ = Σᵢ(1−sᵢ)²`, every risk
+//! here has one form ([`RiskCurve`]):
 //!
 //! ```text
 //! R(τ; g) = (n·Σᵢ dᵢsᵢ²gᵢ + σ²·df₂) / (n − df₂)
 //! ```
 //!
-//! where gᵢ is the second moment, along Σ's i-th eigenvector, of what ridge has to learn: `w₀` for the source, `w₁` for the
-//! from-scratch estimate, `w₁ − β̂₀` for L2-SP (which is ridge on the residual). Only the last is random:
+//! Here gᵢ is the second moment, along Σ's i-th eigenvector, of the vector that ridge has to learn:
+//! `w₀` for the source, `w₁` for the from-scratch estimate, `w₁ − β̂₀` for L2-SP (which is ridge on
+//! the residual). Only the last is random:
 //!
 //! ```text
-//! E β̂₀ = (I − S₀)w₀,   Cov β̂₀ = κ·Q₀Σ₀Q₀,   Q = (Σ+τI)⁻¹,   κ = (σ₀² + τ₀²w₀ᵀQ₀Σ₀Q₀w₀)/(n₀ − df₂,₀)
+//! E β̂₀ = (I − S₀)w₀,   Cov β̂₀ = κ·Q₀Σ₀Q₀,   Q = (Σ+τI)⁻¹
+//! κ = (σ₀² + τ₀²w₀ᵀQ₀Σ₀Q₀w₀)/(n₀ − df₂,₀)
 //! gᵢ = (E β̂₀ − w₁)ᵢ² + (Cov β̂₀)ᵢᵢ
 //! ```
 //!
-//! Derivatives in τ are carried along, so that optima are roots and exact to rounding.
+//! Derivatives in τ are computed together with the values, so optima are roots and exact to
+//! rounding.
 
 use ndarray::{Array1, Array2};
 
@@ -51,7 +55,7 @@ impl Design {
     }
 }
 
-/// What τ depends on: eigenvalues and rows.
+/// The quantities that τ depends on: eigenvalues and the number of rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Spectrum<'a> {
     pub d: &'a [f64],
@@ -73,7 +77,8 @@ impl Spectrum<'_> {
         self.sum(|d| (d / (d + tau)).powi(2))
     }
 
-    /// n − df₁, n − df₂ and Σq²(1−q) with q = d/(d+τ), from the shrinkages s = 1 − q, so that nothing cancels where p is n.
+    /// n − df₁, n − df₂ and Σq²(1−q) with q = d/(d+τ). They are computed from the shrinkages
+    /// s = 1 − q, so that nothing cancels where p = n.
     fn left(&self, tau: f64) -> [f64; 3] {
         let [s1, s2, third] = sums(self.d, self.d, |d, _| {
             let q = 1.0 / (d + tau);
@@ -84,7 +89,7 @@ impl Spectrum<'_> {
         [gap + s1, gap + 2.0 * s1 - s2, third]
     }
 
-    /// λ(τ) = τ·(n − df₁(τ)); increasing where df₂ < n, which is where it is valid.
+    /// λ(τ) = τ·(n − df₁(τ)). It is increasing, and valid, where df₂ < n.
     pub fn lambda(&self, tau: f64) -> f64 {
         if tau.is_infinite() {
             return f64::INFINITY;
@@ -92,14 +97,14 @@ impl Spectrum<'_> {
         tau * self.left(tau)[0]
     }
 
-    /// The smallest valid τ: there df₂ = n and every risk is infinite. Negative where p < n.
+    /// The smallest valid τ. There df₂ = n and every risk is infinite. It is negative where p < n.
     pub fn edge(&self) -> f64 {
         let least = self.d.iter().copied().fold(f64::INFINITY, f64::min);
         let p = self.d.len() as f64;
         if p == self.n {
             return 0.0;
         }
-        // df₂ falls from +∞ (at −d_min) or p to 0.
+        // df₂ falls to 0, from +∞ (at −d_min) or from p (at 0).
         let (mut low, mut high) = if p < self.n { (-least, 0.0) } else { (0.0, self.sum(|d| d) / self.n) };
         for _ in 0..200 {
             let middle = 0.5 * (low + high);
@@ -112,10 +117,12 @@ impl Spectrum<'_> {
         high
     }
 
-    /// τ(λ) for λ ≥ 0, or λ < 0 down to the edge of validity; λ = ∞ gives ∞, λ = 0 with p ≤ n gives 0.
+    /// τ(λ) for λ ≥ 0, or for λ < 0 down to the edge of validity. λ = ∞ gives ∞; λ = 0 with p ≤ n
+    /// gives 0.
     ///
-    /// λ(τ) is increasing and convex to the right of the edge, so Newton's method from the right never overshoots. It starts at the
-    /// root for a covariance whose eigenvalues all equal the mean, which by Jensen's inequality lies to the right.
+    /// λ(τ) is increasing and convex to the right of the edge, so Newton's method from the right
+    /// never overshoots. It starts at the root for a covariance whose eigenvalues all equal the
+    /// mean. By Jensen's inequality, that root lies to the right.
     pub fn tau(&self, lambda: f64) -> Result<f64, TheoryError> {
         let p = self.d.len() as f64;
         if lambda == f64::INFINITY {
@@ -128,7 +135,7 @@ impl Spectrum<'_> {
             let mean = self.sum(|d| d) / p;
             let b = (self.n - p) * mean - lambda;
             let root = b.hypot(2.0 * (self.n * mean).sqrt() * lambda.sqrt());
-            // Both forms of the quadratic's root; the one without cancellation.
+            // The quadratic's root has two forms. This is the one without cancellation.
             if b > 0.0 {
                 2.0 * lambda * mean / (b + root)
             } else {
@@ -145,7 +152,7 @@ impl Spectrum<'_> {
         for _ in 0..200 {
             let [first, slope, third] = self.left(tau);
             let newton = (tau * first - lambda) / slope;
-            // Halley's correction, cubic near the root: λ″(τ) = 2Σq²(1−q)/τ.
+            // Halley's correction, which converges cubically near the root: λ″(τ) = 2Σq²(1−q)/τ.
             let correction = 1.0 - newton * third / (tau * slope);
             let halley = correction > 0.5 && tau > 0.0;
             let step = if halley { newton / correction } else { newton };
@@ -153,7 +160,7 @@ impl Spectrum<'_> {
                 break;
             }
             tau -= step;
-            // After a cubic step this small, what is left is far below rounding.
+            // After a cubic step this small, the remaining error is far below rounding.
             if step.abs() <= if halley { 1e-6 } else { 4.0 * f64::EPSILON } * tau.abs() {
                 break;
             }
@@ -161,13 +168,13 @@ impl Spectrum<'_> {
         if lambda < 0.0 || tau > 0.0 && tau.is_finite() && (self.lambda(tau) - lambda).abs() <= 1e-9 * lambda.max(tau * self.n) {
             return Ok(tau);
         }
-        // Eigenvalues so far apart that the start's own rounding is larger than the root.
+        // The eigenvalues differ so much that the rounding of the start is larger than the root.
         self.tau_by_bisection(lambda)
     }
 
     /// τ(λ) for λ ≥ 0 by bisection in ln τ, where λ(τ) increases.
     fn tau_by_bisection(&self, lambda: f64) -> Result<f64, TheoryError> {
-        let (mut low, mut high) = (-745.0, 709.0); // ln of the smallest and the largest number
+        let (mut low, mut high) = (-745.0, 709.0); // ln of the smallest and the largest f64
         for _ in 0..200 {
             let middle: f64 = 0.5 * (low + high);
             if self.lambda(middle.exp()) < lambda || self.left(middle.exp())[0] < 0.0 {
@@ -190,7 +197,8 @@ pub struct RiskAndSlope {
     pub slope: f64,
 }
 
-/// The risk of ridge as a function of τ, for a signal of second moments `g` along Σ's eigenvectors.
+/// The risk of ridge as a function of τ, for a signal with second moments `g` along Σ's
+/// eigenvectors.
 #[derive(Debug, Clone, Copy)]
 pub struct RiskCurve<'a> {
     pub spectrum: Spectrum<'a>,
@@ -230,7 +238,7 @@ impl RiskCurve<'_> {
         (n * bias + self.noise * df2) / ((n - d.len() as f64) + shrunk)
     }
 
-    /// The weights of g in the risk: ∂R/∂gᵢ, the diagonal of B₁ in Σ's eigenbasis.
+    /// The weights of g in the risk: ∂R/∂gᵢ, which is the diagonal of B₁ in Σ's eigenbasis.
     pub fn weights(&self, tau: f64) -> Vec<f64> {
         let Spectrum { d, n } = self.spectrum;
         if tau.is_infinite() {
@@ -241,11 +249,11 @@ impl RiskCurve<'_> {
     }
 }
 
-/// How the eigenbases of Σ₀ and Σ₁ lie to each other.
+/// How the eigenbases of Σ₀ and Σ₁ are related.
 #[derive(Debug, Clone)]
 enum EigenbasisOverlap {
     Same,
-    /// M = U₁ᵀU₀ and its entries squared.
+    /// M = U₁ᵀU₀ and its squared entries.
     Turned {
         m: Array2<f64>,
         squared: Array2<f64>,
@@ -257,10 +265,10 @@ enum EigenbasisOverlap {
 pub struct Problem {
     pub source: Design,
     pub target: Design,
-    /// In the coordinates of the problem.
+    /// w₀ and w₁ in the coordinates of the problem.
     pub w0: Vec<f64>,
     pub w1: Vec<f64>,
-    /// w₀ in Σ₀'s eigenbasis and w₁ in Σ₁'s; the squares of both.
+    /// w₀ in Σ₀'s eigenbasis and w₁ in Σ₁'s; then the squared entries of both.
     w0_own: Vec<f64>,
     w1_own: Vec<f64>,
     w0_squared: Vec<f64>,
@@ -268,7 +276,7 @@ pub struct Problem {
     overlap: EigenbasisOverlap,
 }
 
-/// What β̂₀ at one λ₀ gives the target: everything that depends on λ₀.
+/// β̂₀ at one λ₀ as the target's prior: everything that depends on λ₀.
 #[derive(Debug, Clone)]
 pub struct Prior {
     pub tau0: f64,
@@ -277,14 +285,15 @@ pub struct Prior {
     pub dg: Vec<f64>,
     /// E β̂₀ along Σ₁'s eigenvectors.
     pub mean: Vec<f64>,
-    /// (Cov β̂₀)ᵢᵢ along Σ₁'s eigenvectors, and the part of it that stays when the bias does not fluctuate (σ₀² alone).
+    /// (Cov β̂₀)ᵢᵢ along Σ₁'s eigenvectors, and its part from the noise alone (σ₀²), which would
+    /// remain if the bias did not fluctuate.
     pub variance: Vec<f64>,
     pub noise_variance: Vec<f64>,
 }
 
 impl Problem {
     /// # Errors
-    /// Dimensions that differ, or vectors that are not finite; w₀ = 0 has no alignment.
+    /// Dimensions that differ, vectors that are not finite, or w₀ = 0, which has no alignment.
     pub fn new(source: Design, target: Design, w0: Vec<f64>, w1: Vec<f64>) -> Result<Problem, TheoryError> {
         let p = source.covariance.p();
         for (about, len) in [("target covariance", target.covariance.p()), ("w0", w0.len()), ("w1", w1.len())] {
@@ -296,7 +305,7 @@ impl Problem {
             return Err(TheoryError::new("w0", "w₀ and w₁ must be finite, and w₀ not 0"));
         }
         let (u0, u1) = (source.covariance.vectors(), target.covariance.vectors());
-        // The identity is diagonal in every basis: it takes the other's.
+        // The identity is diagonal in every basis, so it takes the other covariance's.
         let u0 = if source.covariance.is_identity() { u1 } else { u0 };
         let u1 = if target.covariance.is_identity() { u0 } else { u1 };
         let own = |u: Option<&Array2<f64>>, w: &[f64]| match u {
@@ -346,7 +355,8 @@ impl Problem {
         RiskCurve { spectrum: self.target.spectrum(), noise: self.target.noise, g: &prior.g }
     }
 
-    /// β̂₀ at τ₀, as the target sees it. O(p) where Σ₀ and Σ₁ share eigenvectors, O(p²) where they do not.
+    /// β̂₀ at τ₀ as the target's prior. Costs O(p) where Σ₀ and Σ₁ share eigenvectors, and O(p²)
+    /// where they do not.
     pub fn prior(&self, tau0: f64) -> Prior {
         let p = self.p();
         if tau0.is_infinite() {
@@ -402,7 +412,7 @@ impl Problem {
         Prior { tau0, g, dg, mean, variance: scaled(kappa), noise_variance: scaled(noise / left) }
     }
 
-    /// E(β̂₀ − w₁)ᵢ² along Σ₁'s eigenvectors at τ₀: [`Prior::g`] without its derivative.
+    /// [`Prior::g`] at τ₀ without its derivative: E(β̂₀ − w₁)ᵢ² along Σ₁'s eigenvectors.
     fn second_moments(&self, tau0: f64) -> Vec<f64> {
         if matches!(self.overlap, EigenbasisOverlap::Turned { .. }) || tau0.is_infinite() {
             return self.prior(tau0).g;
@@ -452,7 +462,7 @@ impl Problem {
         })
     }
 
-    /// All risks on a grid, λ₀ outside, λ₁ inside.
+    /// All risks on a grid. λ₁ varies fastest.
     ///
     /// # Errors
     /// As [`Problem::risks`].

@@ -1,16 +1,18 @@
-//! From draws to numbers with intervals: mean risks, the λ that minimises a mean risk, ratios of two such λ.
+//! From draws to estimates with intervals: mean risks, the λ that minimises a mean risk, and ratios
+//! of two such λ.
 //!
-//! Intervals are Student's t over independent draws. An optimum's standard error comes from its
-//! influence function: with R̄ the mean risk and u = log λ, `û − u* ≈ −R̄′(u*)/R″(u*)`, so a draw's
-//! share in it is `−R′ᵢ(û)/R̄″(û)`. Both optima of a ratio use the same draws, so their shares are
-//! subtracted draw by draw.
+//! Intervals are Student's t over independent draws. The standard error of an optimum comes from
+//! its influence function. With R̄ the mean risk and u = log λ, `û − u* ≈ −R̄′(u*)/R″(u*)`, so draw
+//! i contributes `−R′ᵢ(û)/R̄″(û)`. Both optima of a ratio use the same draws, so their
+//! contributions are subtracted draw by draw.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::optimum::Extreme;
 use crate::base::interval::Interval;
 
-/// Half the width of a 95% interval of n draws, in standard errors; infinite for fewer than two.
+/// Half the width of a 95% interval of n draws, in standard errors. Infinite for fewer than two
+/// draws.
 fn half_width(n: usize) -> f64 {
     StudentsT::new(0.0, 1.0, n as f64 - 1.0).map_or(f64::INFINITY, |law| law.inverse_cdf(0.975))
 }
@@ -21,7 +23,8 @@ pub fn mean_interval(values: &[f64]) -> Interval {
     interval_from_error(mean, error, values.len())
 }
 
-/// `error`: the standard error from n draws; NaN gives no interval.
+/// The 95% interval of an estimate. `error`: the standard error from n draws; NaN gives no
+/// interval.
 pub fn interval_from_error(estimate: f64, error: f64, n: usize) -> Interval {
     let half = half_width(n) * error;
     Interval { estimate, range: (!half.is_nan()).then_some((estimate - half, estimate + half)) }
@@ -38,7 +41,8 @@ pub fn mean_error(values: &[f64]) -> (f64, f64) {
 /// The λ that minimises the mean of curves given on a grid of λ.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Argmin {
-    /// log λ, and each draw's influence on it. Not `resolved`: the grid is too coarse for an interval to mean anything.
+    /// log λ, and each draw's influence on it. `resolved` is false where the grid is too coarse for
+    /// a meaningful interval.
     Inside { log_lambda: f64, influence: Vec<f64>, resolved: bool },
     /// The smallest mean is at an end of the grid.
     AtExtreme { lambda: f64, edge: Extreme },
@@ -53,18 +57,20 @@ impl Argmin {
     }
 }
 
-/// Relative differences below it are rounding.
+/// Relative differences below this are rounding.
 const FLAT: f64 = 1e-12;
 
-/// Points of the grid that a polynomial is laid through to find the minimum between them.
+/// Number of grid points of the polynomial that locates the minimum between them.
 const STENCIL: usize = 5;
 
-/// Grid points around a minimum may be this far apart in log λ (a factor 3), and the quartic's minimum this far from the parabola's:
-/// beyond it, interpolation rather than the draws would decide.
+/// Beyond these limits, interpolation rather than the draws would decide. Grid points around a
+/// minimum may be at most `COARSE` apart in log λ (a factor 3). The quartic's minimum may be at
+/// most `DISAGREE` away from the parabola's.
 const COARSE: f64 = 1.1;
 const DISAGREE: f64 = 0.1;
 
-/// A polynomial through a few points of the grid, in powers of log λ − log λ₁.
+/// A polynomial through a few points of the grid, in powers of log λ − u₀, where u₀ is log λ at the
+/// first point.
 struct Stencil {
     /// Positions in the grid.
     at: Vec<usize>,
@@ -80,7 +86,8 @@ impl Stencil {
         monomials(&self.u, &self.at.iter().map(|&i| curve[i]).collect::<Vec<_>>())
     }
 
-    /// The minimum of the polynomial through `mean` between a and b; none where its slope does not go from below 0 to above.
+    /// The minimum between a and b of the polynomial through `mean`. None where its slope does not
+    /// change from negative to positive.
     fn minimum(&self, mean: &[f64], mut a: f64, mut b: f64) -> Option<f64> {
         let polynomial = self.through(mean);
         let slope = |x: f64| derivative(&polynomial, x - self.u[0], 1);
@@ -99,15 +106,17 @@ impl Stencil {
         (derivative(&polynomial, found - self.u[0], 2) > 0.0).then_some(found)
     }
 
-    /// Each curve's share in the minimum of their mean.
+    /// Each curve's influence on the minimum of their mean.
     fn influence(&self, mean: &[f64], curves: &[Vec<f64>], at: f64) -> Vec<f64> {
         let curvature = derivative(&self.through(mean), at - self.u[0], 2);
         curves.iter().map(|curve| -derivative(&self.through(curve), at - self.u[0], 1) / curvature).collect()
     }
 }
 
-/// The minimum of the mean of `curves`, each a risk for every λ of `grid` (in any order): interpolated in log λ by the quartic through the
-/// five positive grid points around the smallest mean. None with fewer than three positive λ or no curves.
+/// The minimum of the mean of `curves`. Each curve is a risk for every λ of `grid` (in any order).
+/// The minimum is interpolated in log λ by the quartic through the five positive grid points around
+/// the smallest mean. None with fewer than three positive λ, without curves, or where the risk does
+/// not depend on λ.
 pub fn argmin(grid: &[f64], curves: &[Vec<f64>]) -> Option<Argmin> {
     let mut order: Vec<usize> = (0..grid.len()).collect();
     order.sort_by(|&a, &b| grid[a].total_cmp(&grid[b]));
@@ -128,12 +137,13 @@ pub fn argmin(grid: &[f64], curves: &[Vec<f64>]) -> Option<Argmin> {
         return Some(Argmin::AtExtreme { lambda: grid[order[best]], edge: Extreme::Infinite });
     }
     if best == positive {
-        // Between 0 and the second positive λ: log λ cannot say where.
+        // The minimum is between 0 and the second positive λ, where log λ cannot locate it.
         return Some(Argmin::Inside { log_lambda: grid[order[best]].ln(), influence: vec![0.0; curves.len()], resolved: false });
     }
     let (low, high) = (grid[order[best - 1]].ln(), grid[order[best + 1]].ln());
     let three = Stencil::new(grid, order[best - 1..=best + 1].to_vec());
-    // The middle of the three is the smallest, so their parabola has its minimum between them (unless all are equal).
+    // The middle of the three is the smallest, so their parabola has its minimum between them
+    // (unless all are equal).
     let parabola = three.minimum(&means, low, high).unwrap_or(grid[order[best]].ln());
     let points = STENCIL.min(order.len() - positive);
     let first = best.saturating_sub(points / 2).clamp(positive, order.len() - points);
@@ -145,8 +155,8 @@ pub fn argmin(grid: &[f64], curves: &[Vec<f64>]) -> Option<Argmin> {
     })
 }
 
-/// Every curve's value at λ, by the polynomial through the five grid points nearest to it; none outside the grid's positive λ, or
-/// with fewer than three of them.
+/// Every curve's value at λ, from the polynomial through the five grid points nearest to it. None
+/// outside the grid's positive λ, or with fewer than three of them.
 pub fn at_lambda(grid: &[f64], curves: &[Vec<f64>], lambda: f64) -> Option<Vec<f64>> {
     let mut order: Vec<usize> = (0..grid.len()).filter(|&i| grid[i] > 0.0).collect();
     let inside = order.iter().any(|&i| grid[i] <= lambda) && order.iter().any(|&i| grid[i] >= lambda);
@@ -159,7 +169,8 @@ pub fn at_lambda(grid: &[f64], curves: &[Vec<f64>], lambda: f64) -> Option<Vec<f
     Some(curves.iter().map(|curve| derivative(&stencil.through(curve), lambda.ln() - stencil.u[0], 0)).collect())
 }
 
-/// Coefficients, in powers of (x − u₀), of the polynomial through (uᵢ, yᵢ), by Newton's divided differences.
+/// Coefficients, in powers of (x − u₀), of the polynomial through (uᵢ, yᵢ), by Newton's divided
+/// differences.
 fn monomials(u: &[f64], y: &[f64]) -> Vec<f64> {
     let n = u.len();
     let mut divided = y.to_vec();
@@ -185,8 +196,8 @@ fn derivative(polynomial: &[f64], x: f64, times: usize) -> f64 {
     (times..polynomial.len()).rev().fold(0.0, |sum, k| sum * x + polynomial[k] * factor(k))
 }
 
-/// exp(û₀ − û_S) with its interval, from the same draws. None where either optimum is at an edge; without an interval
-/// where either is not resolved.
+/// exp(û₀ − û_S) with its interval, from the same draws. None where either optimum is at an edge.
+/// It has no interval where either optimum is not resolved.
 pub fn ratio(transfer: &Argmin, source: &Argmin) -> Option<Interval> {
     match (transfer, source) {
         (Argmin::Inside { log_lambda: a, influence: ia, resolved: ra }, Argmin::Inside { log_lambda: b, influence: ib, resolved: rb }) => {
@@ -198,7 +209,7 @@ pub fn ratio(transfer: &Argmin, source: &Argmin) -> Option<Interval> {
     }
 }
 
-/// An optimum with its interval; at an edge, or not resolved, without one.
+/// An optimum with its interval. It has no interval where it is at an edge or not resolved.
 pub fn lambda(argmin: &Argmin) -> Interval {
     match argmin {
         Argmin::Inside { log_lambda, influence, resolved } => {

@@ -1,13 +1,14 @@
-//! λ for given data: exact leave-one-out on the target (and, for comparison, on the source), and the estimated alignment.
+//! Chooses λ for given data by exact leave-one-out on the target (and, for comparison, on the
+//! source), and estimates the alignment.
 //!
-//! Model: `y = α + Xβ + ε` for source and target, each with an intercept of its own that is not
+//! Model: `y = α + Xβ + ε` for source and target. Each has its own intercept, which is not
 //! penalised. Columns of both designs are divided by their standard deviation *in the source*, so
-//! that β₀ and β₁ are in the same units; λ is in the units of docs/theory.md after that. λ₁ is
+//! that β₀ and β₁ are in the same units. After that, λ is in the units of docs/theory.md. λ₁ is
 //! chosen for ridge on the residual `r = y₁ − X₁β̂₀(λ₀)` by leave-one-out without a refit
-//! ([`super::loo`]), exact because nothing of the target is used to scale it. λ = ∞ and λ = 0 are
-//! candidates like all others.
+//! ([`super::loo`]). This is exact because nothing of the target is used to scale it. λ = ∞ and
+//! λ = 0 are candidates like all others.
 //!
-//! Whether transfer helps is only said where the data can say it: [`Doubt`].
+//! A verdict on whether transfer helps is given only where the data support one: see [`Doubt`].
 
 use super::alignment::{alignment, whitened, Alignment};
 use super::estimate::{interval_from_error, mean_error};
@@ -25,7 +26,7 @@ pub struct FitData {
     pub y: Array2<f64>,
 }
 
-/// How to fit.
+/// The options of a fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Divide every column by its standard deviation in the source.
@@ -34,9 +35,9 @@ pub struct Options {
     pub intercept: bool,
 }
 
-/// A fit: penalties, errors, alignment and coefficients in the units of the data. Every penalty is
-/// from 0 to ∞, both included: λ₁ = ∞ is the source as it is, λ₀ = ∞ no source at all, 0 least
-/// squares.
+/// A fit: penalties, errors, alignment and coefficients, in the units of the data. Every penalty is
+/// from 0 to ∞, both included. λ₁ = ∞ is the source estimate as it is, λ₀ = ∞ is no source at all,
+/// and 0 is least squares.
 #[derive(Debug, Clone)]
 pub struct Fit {
     /// λ_S by leave-one-out on the source, λ₀ and λ₁ by leave-one-out on the target.
@@ -51,26 +52,29 @@ pub struct Fit {
     pub transfer: f64,
     pub scratch: f64,
     pub at_source_optimal: f64,
-    /// Of the source, at λ_S.
+    /// The same on the source, at λ_S.
     pub source: f64,
     /// scratch − transfer and at_source_optimal − transfer, paired by row.
     pub gain: Interval,
     pub mismatch_cost: Interval,
-    /// 1 − transfer/scratch, and at_source_optimal/transfer − 1, each response in units of its own
-    /// standard deviation.
+    /// 1 − transfer/scratch, and at_source_optimal/transfer − 1, with each response in units of its
+    /// own standard deviation.
     pub gain_share: Interval,
     pub cost_share: Interval,
-    /// Whether the gain is more than one standard error above 0 (the one-standard-error rule of Breiman et al. 1984).
+    /// Whether the gain is more than one standard error above 0 (the one-standard-error rule of
+    /// Breiman et al. 1984).
     pub helps: bool,
-    /// Why that cannot be said, if it cannot.
+    /// Why there is no verdict on `helps`, if there is none.
     pub doubt: Option<Doubt>,
     /// Columns whose units or outliers differ between the two tasks.
     pub mismatched: Vec<Mismatch>,
     pub alignment: Alignment,
-    /// The same of the predictions: ⟨β₀,β₁⟩_Σ/‖β₀‖²_Σ with Σ the source's covariance, that is ρ in whitened features. Collinear features
-    /// make coefficients uncertain, not predictions. None where the source has too few rows to whiten by.
+    /// The alignment of the predictions: ⟨β₀,β₁⟩_Σ/‖β₀‖²_Σ with Σ the source's covariance. This is
+    /// ρ in whitened features. Collinear features make coefficients uncertain, but not predictions.
+    /// None where the source has too few rows for whitening.
     pub alignment_of_predictions: Option<Alignment>,
-    /// p × k, and k intercepts, in the units of the data: source at λ₀, transfer, from scratch.
+    /// Coefficients (p × k) and k intercepts, in the units of the data: source at λ₀, transfer,
+    /// from scratch.
     pub beta_source: Array2<f64>,
     pub beta_transfer: Array2<f64>,
     pub beta_scratch: Array2<f64>,
@@ -79,61 +83,63 @@ pub struct Fit {
     pub intercept_scratch: Array1<f64>,
 }
 
-/// Why nothing is said about whether transfer helps.
+/// Why there is no verdict on whether transfer helps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Doubt {
-    /// From scratch the target is fitted to rounding: there is nothing to gain.
+    /// The from-scratch fit is exact up to rounding: there is nothing to gain.
     Exact,
-    /// Without this row (from 0) of one of the tables the gain would be another.
+    /// Without this row (counted from 0) of one of the tables, the gain would leave its interval or
+    /// the verdict would change. `without` is the gain without the row.
     OneRow { of_source: bool, row: usize, without: f64 },
-    /// The same of so many rows together: few, and with nearly all of a column, of a response or of
-    /// the errors.
+    /// The same for this many rows together. They are few, and have nearly all of a column, of a
+    /// response or of the errors.
     FewRows { of_source: bool, count: usize, without: f64 },
-    /// The interval of the gain goes beyond the whole error.
+    /// The interval of the gain extends beyond the whole error.
     BeyondWhole,
 }
 
-/// A column that differs between the tasks by more than a change of task explains: a feature, or
-/// behind the features a response.
+/// A column that differs between the tasks by more than a change of task explains. Columns are
+/// numbered with the features first, then the responses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mismatch {
-    /// Its standard deviation in the target is so many times the source's.
+    /// Its standard deviation in the target is this many times the source's.
     Spread { column: usize, factor: f64 },
-    /// One row of one of the tables has nearly all of its sum of squares.
+    /// One row of one of the tables has nearly all of the column's sum of squares.
     Row { column: usize, of_source: bool, row: usize },
-    /// It is constant in the target: nothing is learned of it there.
+    /// It is constant in the target, so nothing is learnt about it there.
     Constant { column: usize },
 }
 
 impl Mismatch {
-    /// Of a feature (the first `p` columns), beyond it the search itself would lose digits.
+    /// Whether a feature (one of the first `p` columns) differs so much that the search itself
+    /// would lose digits.
     pub fn is_extreme(&self, p: usize) -> bool {
         matches!(self, Mismatch::Spread { column, factor } if *column < p && !(1.0 / MOST_SPREAD..=MOST_SPREAD).contains(factor))
     }
 }
 
-/// A spread differs where it is so many times larger or smaller.
+/// A spread differs where it is more than this many times larger or smaller.
 pub const SPREAD: f64 = 10.0;
 const MOST_SPREAD: f64 = 1e8;
-/// A row has nearly all of a column, or of the errors.
+/// Above this share, a row has nearly all of a column or of the errors.
 const NEARLY_ALL: f64 = 0.9;
 const HALF: f64 = 0.5;
-/// Rows that are left out to see whether one decides, at most.
+/// At most this many sets of rows are each left out, to see whether one decides the verdict.
 const SUSPECTS: usize = 12;
-/// A share of the error below this is printed as 0.0%: no gain.
+/// A share of the error below this is printed as 0.0%, that is, as no gain.
 const LEAST_GAIN: f64 = 5e-4;
-/// Errors beside the response's variance that are rounding.
+/// Errors below this share of the response's variance are rounding.
 const EXACT: f64 = 1e-20;
-/// Below it squares underflow.
+/// Below this standard deviation, squares underflow.
 const LEAST_SPREAD: f64 = 1e-100;
 
-/// Constant up to rounding: the values differ by less than 10⁻¹³ of the largest one.
+/// Whether values are constant up to rounding: they differ by at most 10⁻¹³ of the largest.
 pub fn is_constant(values: ArrayView1<f64>) -> bool {
     let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)));
     high - low <= 1e-13 * low.abs().max(high.abs())
 }
 
-/// Standard deviation, without overflow or underflow.
+/// Standard deviation, computed without overflow or underflow.
 fn spread(values: ArrayView1<f64>) -> f64 {
     let mean = values.mean().unwrap_or(0.0);
     let size = values.iter().fold(0.0f64, |size, v| size.max((v - mean).abs()));
@@ -143,7 +149,7 @@ fn spread(values: ArrayView1<f64>) -> f64 {
     size * (values.iter().map(|v| ((v - mean) / size).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
 }
 
-/// Both tasks as they are fitted: scaled, and centred where there is an intercept.
+/// Both tasks as they are fitted: scaled, and centred if there is an intercept.
 struct Prepared {
     x0: Array2<f64>,
     y0: Array2<f64>,
@@ -173,7 +179,7 @@ impl Prepared {
                 true => (centre(&mut x), centre(&mut y)),
                 false => (Array1::zeros(p), Array1::zeros(y.ncols())),
             };
-            // What centring leaves of a constant is rounding.
+            // Centring leaves only rounding of a constant column.
             let constant = |column: &usize| options.intercept && is_constant(data.x.column(*column));
             (0..p).filter(constant).for_each(|column| x.column_mut(column).fill(0.0));
             (x, y, mx, my)
@@ -188,19 +194,19 @@ impl Prepared {
         Ok(Prepared { x0, y0, x1, y1, mean_x0, mean_y0, mean_x1, mean_y1, scale, source, target })
     }
 
-    /// What the source at λ₀ leaves of the target's responses.
+    /// The target's responses minus the source's predictions at λ₀.
     fn residual(&self, lambda0: f64) -> Array2<f64> {
         &self.y1 - &product(self.x1.view(), self.source.coefficients(self.y0.view(), lambda0).view())
     }
 }
 
-/// One over each response's variance: a response in other units has no other say.
+/// One over each response's variance, so that the units of a response do not matter.
 fn weights(y: &Array2<f64>) -> Array1<f64> {
     y.columns().into_iter().map(|column| 1.0 / (column.dot(&column) / column.len() as f64)).collect()
 }
 
-/// The penalties, and the target's squared errors in each row, over responses in units of their
-/// variance.
+/// The chosen penalties, and the target's squared errors in each row, averaged over responses in
+/// units of their variance.
 struct FittedPenalties {
     source: LooMinimum,
     lambda0: f64,
@@ -236,8 +242,9 @@ fn choose(prepared: &Prepared) -> Result<FittedPenalties, TheoryError> {
     Ok(FittedPenalties { source, lambda0, transfer, at_source_optimal, scratch, errors, rows })
 }
 
-/// 1 − mean(better)/mean(worse) over rows, with a t interval. The standard error is that of the
-/// ratio: the mean of better − (1 − share)·worse, which is 0, has it times mean(worse).
+/// 1 − mean(better)/mean(worse) over rows, with a t interval. The standard error is that of a
+/// ratio: the standard error of the mean of better − (1 − share)·worse, divided by mean(worse).
+/// That mean is 0.
 fn share(worse: &[f64], better: &[f64]) -> (Interval, f64) {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let share = if worse == better { 0.0 } else { 1.0 - mean(better) / mean(worse) };
@@ -246,8 +253,8 @@ fn share(worse: &[f64], better: &[f64]) -> (Interval, f64) {
     (interval_from_error(share, error, worse.len()), error)
 }
 
-/// The mean difference of two columns of errors with its t interval, over rows, responses in their
-/// own units.
+/// The mean difference of the squared errors of two fits, paired by row, with its t interval.
+/// Responses are in their own units.
 fn difference(worse: &Array2<f64>, better: &Array2<f64>) -> Interval {
     let by_row = |e: &Array2<f64>| -> Vec<f64> { e.rows().into_iter().map(|row| row.dot(&row) / row.len() as f64).collect() };
     let differences: Vec<f64> = by_row(worse).iter().zip(by_row(better)).map(|(w, b)| w - b).collect();
@@ -262,9 +269,10 @@ fn mean_square(e: &Array2<f64>) -> f64 {
 /// Chooses the penalties and estimates the alignment.
 ///
 /// # Errors
-/// Designs that do not fit each other, fewer than three rows, entries that are not finite, a
-/// response or (in the source) a column that is constant, a column whose spread differs between the
-/// tasks by more than eight orders of magnitude.
+/// Designs of different shapes, fewer than three rows, entries that are not finite, a constant
+/// response, a response that varies by less than 1e-100, a column that is constant in the source,
+/// or a column whose spread differs between the tasks by more than eight orders of magnitude. Also
+/// leave-one-out errors that are not finite.
 pub fn fit(source: &FitData, target: &FitData, options: Options) -> Result<Fit, TheoryError> {
     check(source, target)?;
     let mismatched = mismatches(source, target);
@@ -277,8 +285,8 @@ pub fn fit(source: &FitData, target: &FitData, options: Options) -> Result<Fit, 
     let [transfer, at_source_optimal, scratch] = &chosen.errors;
     let (gain_share, error) = share(&chosen.rows[2], &chosen.rows[0]);
     let (cost, _) = share(&chosen.rows[1], &chosen.rows[0]);
-    // at_source_optimal/transfer − 1 = s/(1 − s) for s = 1 − transfer/at_source_optimal.
-    // Where the interval of s reaches 1 the cost has no upper bound.
+    // at_source_optimal/transfer − 1 = s/(1 − s) for s = 1 − transfer/at_source_optimal. Where the
+    // interval of s reaches 1, the cost has no upper bound.
     let cost_share = cost.map(|s| if s < 1.0 { s / (1.0 - s) } else { f64::INFINITY });
     let helps = helps_by(gain_share.estimate, error, &chosen);
     let doubt = doubt(source, target, options, &chosen, gain_share, helps)?;
@@ -345,7 +353,8 @@ fn check(source: &FitData, target: &FitData) -> Result<(), TheoryError> {
     }
 }
 
-/// More than one standard error, and more than what is printed as nothing.
+/// Whether transfer helps: the gain is more than one standard error, is not printed as 0.0%, and λ₀
+/// is finite.
 fn helps_by(share: f64, error: f64, chosen: &FittedPenalties) -> bool {
     share > error && share >= LEAST_GAIN && chosen.lambda0.is_finite()
 }
@@ -375,7 +384,7 @@ pub fn mismatches(source: &FitData, target: &FitData) -> Vec<Mismatch> {
     found
 }
 
-/// Squared distances from the median, which outliers do not move, in units of the largest.
+/// Squared distances from the median, in units of the largest. Outliers do not move the median.
 fn squares(values: ArrayView1<f64>) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -384,15 +393,16 @@ fn squares(values: ArrayView1<f64>) -> Vec<f64> {
     values.iter().map(|v| ((v - median) / size).powi(2)).collect()
 }
 
-/// The row with the largest of these values, and its share of their sum.
+/// The row with the largest value, and its share of the sum.
 fn largest_share(values: &[f64]) -> (usize, f64) {
     let (row, most) = values.iter().enumerate().fold((0, 0.0), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });
     let sum: f64 = values.iter().sum();
     (row, if sum > 0.0 { most / sum } else { 0.0 })
 }
 
-/// The fewest rows with nearly all of the sum of these values, largest first; none where those are
-/// more than a twentieth of all (and than two): then they are what such data look like.
+/// The fewest rows with nearly all of the sum of these values, largest first. None where they are
+/// more than a twentieth of all rows (and more than two), because then they are typical of such
+/// data.
 fn few_rows(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
@@ -407,7 +417,7 @@ fn few_rows(values: &[f64]) -> Vec<usize> {
     }
 }
 
-/// Rows that could decide, alone or as a few together: of which table, and which.
+/// Sets of rows that could decide the verdict, each with whether it is of the source's table.
 fn suspects(source: &FitData, target: &FitData, chosen: &FittedPenalties) -> Vec<(bool, Vec<usize>)> {
     let differences: Vec<f64> = chosen.rows[2].iter().zip(&chosen.rows[0]).map(|(s, t)| (s - t).abs()).collect();
     let mut all: Vec<(bool, Vec<usize>)> = vec![];
@@ -419,8 +429,8 @@ fn suspects(source: &FitData, target: &FitData, chosen: &FittedPenalties) -> Vec
     for (of_source, data) in [(false, target), (true, source)] {
         for values in data.y.columns().into_iter().chain(data.x.columns()) {
             let rows = few_rows(&squares(values));
-            // A category that occurs seldom shapes nothing but its own rows; an outlier also the
-            // scale of all others.
+            // A rare category affects only its own rows. An outlier also affects the scale of all
+            // others.
             let rest: Array1<f64> = values.iter().enumerate().filter(|(i, _)| !rows.contains(i)).map(|(_, v)| *v).collect();
             if !is_constant(rest.view()) {
                 all.push((of_source, rows));
@@ -434,8 +444,8 @@ fn suspects(source: &FitData, target: &FitData, chosen: &FittedPenalties) -> Vec
             found.push((of_source, rows));
         }
     }
-    // Where there are many, as of columns that are nearly all 0: the others together, unless those
-    // are not few.
+    // There can be many sets, for example of columns that are nearly all 0. The sets beyond the
+    // limit are merged into one per table, unless that has too many rows.
     let others = found.split_off(found.len().min(SUSPECTS));
     for (of_source, data) in [(false, target), (true, source)] {
         let mut rows: Vec<usize> = others.iter().filter(|other| other.0 == of_source).flat_map(|other| other.1.clone()).collect();
@@ -448,8 +458,8 @@ fn suspects(source: &FitData, target: &FitData, chosen: &FittedPenalties) -> Vec
     found
 }
 
-/// Why no verdict is given, if none is. Rows that could decide are left out, and all is chosen
-/// anew.
+/// Why there is no verdict, if there is none. Rows that could decide are left out, and all
+/// penalties are chosen again.
 fn doubt(
     source: &FitData,
     target: &FitData,
@@ -471,7 +481,7 @@ fn doubt(
         if varies.len() < s.x.ncols() {
             (s.x, t.x) = (s.x.select(Axis(1), &varies), t.x.select(Axis(1), &varies));
         }
-        // Without them there may be nothing left to fit: then they decide, too.
+        // If nothing can be fitted without these rows, they decide too.
         let without = match check(&s, &t).and_then(|()| choose(&Prepared::new(&s, &t, options)?)) {
             Ok(other) => {
                 let (share, error) = share(&other.rows[2], &other.rows[0]);

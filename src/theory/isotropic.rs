@@ -1,15 +1,17 @@
-//! The closed forms for Σ₀ = Σ₁ = I, in the shrinkage x = 1/(1+τ₀). γ = p/n₀, r = σ₀²/‖w₀‖²; ‖w₀‖ = 1 without loss of generality.
+//! The closed forms for Σ₀ = Σ₁ = I, in the shrinkage x = 1/(1+τ₀). γ = p/n₀ and r = σ₀²/‖w₀‖²;
+//! ‖w₀‖ = 1 without loss of generality.
 //!
 //! ```text
-//! λ₀ = (1/x − 1)(n₀ − p·x),   0 < x ≤ min(1, 1/γ)            (λ₀ ≥ 0; up to 1/√γ where λ₀ < 0 is allowed)
+//! λ₀ = (1/x − 1)(n₀ − p·x),   0 < x ≤ min(1, 1/γ)   (λ₀ ≥ 0; x up to 1/√γ if λ₀ < 0 is allowed)
 //! N(x) = E‖β̂₀‖² = x² + γx²(r + (1−x)²)/(1 − γx²)
 //! G(x) = N′(x)/2 = x(1 + γ(1+r) − 3γx + γ²x³)/(1 − γx²)²:   G(x_S*) = 1,   G(x₀*) = ρ
-//! 1 − G = ((1−x)(1−γx) − γrx)/(1 − γx²)²,   so   λ₀* = p·r + n₀(1−ρ)(1 − γx²)²/x   and   λ_S* = p·r exactly
+//! 1 − G = ((1−x)(1−γx) − γrx)/(1 − γx²)²,
+//! so   λ₀* = p·r + n₀(1−ρ)(1 − γx²)²/x   and   λ_S* = p·r exactly
 //! ```
 //!
-//! Roots with λ₀ ≥ 0 are sought in ln t, τ₀ = t for γ ≤ 1 and τ₀ = γ − 1 + t above: t = 0 is λ₀ =
-//! 0, and nothing cancels there, nor at γ = 1, where 1 − γx² vanishes with t. Limits: without noise
-//! and at γ = 1, G = 1 − 1/(1+x)², so λ₀* = 0 from ρ = ¾ on.
+//! Roots with λ₀ ≥ 0 are found in ln t, where τ₀ = t for γ ≤ 1 and τ₀ = γ − 1 + t for γ > 1. t = 0
+//! is λ₀ = 0. Nothing cancels there, nor at γ = 1, where 1 − γx² vanishes with t. Limits: without
+//! noise and at γ = 1, G = 1 − 1/(1+x)², so λ₀* = 0 for ρ ≥ ¾.
 
 use super::optimum::Extreme;
 use super::TheoryError;
@@ -22,20 +24,21 @@ pub struct Isotropic {
     noise: f64,
 }
 
-/// Where λ₀ should be, for the source's own sake or for the target's.
+/// The optimal λ₀, for the source or for the target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IsotropicOptimum {
-    /// The shrinkage E β̂₀ = x·w₀.
+    /// The shrinkage x: E β̂₀ = x·w₀.
     pub x: f64,
     pub lambda: f64,
     pub tau: f64,
-    /// At λ₀ = 0, or at ∞ (for ρ ≤ 0), rather than inside.
+    /// Set where the optimum is at λ₀ = 0, or at ∞ (for ρ ≤ 0), and not inside.
     pub edge: Option<Extreme>,
 }
 
 impl Isotropic {
     /// # Errors
-    /// p < 1, γ ≤ 0, or a noise that is not a finite number ≥ 0.
+    /// p outside 1 to 1e100, γ that is not a finite number > 0, n₀ = p/γ outside 0.5 to 1e100, or a
+    /// noise outside 0 to 1e30.
     pub fn new(p: f64, gamma: f64, noise: f64) -> Result<Isotropic, TheoryError> {
         if !(1.0..=MOST).contains(&p) {
             return Err(TheoryError::new("p", format!("a dimension is a number from 1 to 1e100, not {p:?}")));
@@ -63,7 +66,7 @@ impl Isotropic {
     /// E‖β̂₀‖².
     pub fn norm2(&self, x: f64) -> f64 {
         let (gamma, left) = (self.gamma, 1.0 - self.gamma * x * x);
-        // At γ = 1 the bias's part has a limit where 1 − γx² vanishes, at x = 1.
+        // At γ = 1 the bias term has a limit at x = 1, where 1 − γx² vanishes.
         let bias = if gamma == 1.0 { (1.0 - x) / (1.0 + x) } else { (1.0 - x).powi(2) / left };
         let noise = if self.noise == 0.0 { 0.0 } else { self.noise / left };
         x * x + gamma * x * x * (noise + bias)
@@ -79,14 +82,15 @@ impl Isotropic {
         x * (1.0 + gamma * (1.0 + self.noise) - 3.0 * gamma * x + gamma * gamma * x.powi(3)) / (rest * rest)
     }
 
-    /// E‖β̂₀ − w₁‖² − ‖w₁‖² + … = N(x) − 2ρx: what λ₀ should minimise, without the part that does not depend on it.
+    /// E‖β̂₀ − w₁‖² − ‖w₁‖² = N(x) − 2ρx. λ₀ should minimise this; ‖w₁‖² does not depend on λ₀.
     pub fn distance2(&self, x: f64, rho: f64) -> f64 {
         self.norm2(x) - 2.0 * rho * x
     }
 
-    /// x with G(x) = ρ: the transfer-optimal λ₀; with ρ = 1 the source-optimal. G is increasing, so there is one, or an edge.
+    /// The x with G(x) = ρ, which gives the transfer-optimal λ₀; ρ = 1 gives the source-optimal λ₀.
+    /// G is increasing, so there is one root, or the optimum is at an edge.
     ///
-    /// With `allow_negative`, λ₀ may go below 0 down to 1 − γx² = 0, where every risk is infinite.
+    /// With `allow_negative`, λ₀ may go below 0, down to 1 − γx² = 0, where every risk is infinite.
     ///
     /// # Errors
     /// An alignment that is not a number from −1e100 to 1e100.
@@ -98,7 +102,7 @@ impl Isotropic {
             return Ok(IsotropicOptimum { x: 0.0, lambda: f64::INFINITY, tau: f64::INFINITY, edge: Some(Extreme::Infinite) });
         }
         let (gamma, noise) = (self.gamma, self.noise);
-        // How much λ₀ = 0 leaves to be gained by less: above ρ the optimum lies below 0.
+        // Whether G at λ₀ = 0 is at most ρ. If so, the optimum lies at or below λ₀ = 0.
         let (gap, weight) = if gamma <= 1.0 { (1.0 - gamma, gamma) } else { ((gamma - 1.0) / gamma, 1.0) };
         let at_zero = match gamma == 1.0 {
             true => noise == 0.0 && rho >= 0.75,
@@ -111,7 +115,7 @@ impl Isotropic {
         if at_zero {
             return Ok(self.negative(rho));
         }
-        // The sign of G − ρ, from whichever form loses less.
+        // Whether G > ρ, from the form that loses fewer digits.
         let below = |t: f64| {
             let at = self.at(t);
             match rho < 0.5 {
@@ -119,7 +123,7 @@ impl Isotropic {
                 false => at.product - gamma * noise * at.x - (1.0 - rho) * at.rest * at.rest < 0.0,
             }
         };
-        let (mut low, mut high) = (-745.0f64, 709.0f64); // ln of the smallest and the largest number
+        let (mut low, mut high) = (-745.0f64, 709.0f64); // ln of the smallest and the largest f64
         for _ in 0..200 {
             let middle = 0.5 * (low + high);
             if below(middle.exp()) {
@@ -139,7 +143,7 @@ impl Isotropic {
         Ok(IsotropicOptimum { x: at.x, lambda, tau: at.tau, edge: None })
     }
 
-    /// The optimum below λ₀ = 0, between x = min(1, 1/γ) and 1/√γ.
+    /// The optimum with λ₀ < 0, between x = min(1, 1/γ) and x = 1/√γ.
     fn negative(&self, rho: f64) -> IsotropicOptimum {
         let (mut low, mut high) = ((1.0f64).min(1.0 / self.gamma), 1.0 / self.gamma.sqrt());
         for _ in 0..200 {
@@ -154,7 +158,7 @@ impl Isotropic {
         IsotropicOptimum { x, lambda: self.lambda(x), tau: 1.0 / x - 1.0, edge: None }
     }
 
-    /// What the root is sought by, at τ₀ = t or γ − 1 + t.
+    /// The quantities that the root search needs, at τ₀ = t or τ₀ = γ − 1 + t.
     fn at(&self, t: f64) -> ShrinkagePoint {
         let gamma = self.gamma;
         let tau = if gamma <= 1.0 { t } else { gamma - 1.0 + t };
@@ -178,7 +182,7 @@ struct ShrinkagePoint {
     rest: f64,
 }
 
-/// Beyond it squares overflow.
+/// Beyond this, squares overflow.
 const MOST: f64 = 1e100;
 
 #[cfg(test)]
@@ -217,7 +221,7 @@ mod tests {
     fn tiny_and_huge_values_lose_no_digits() {
         for (gamma, noise) in [(0.5, 1e-16), (0.5, 1e-20), (1.0, 1e-25), (2.0, 1e-300), (1e-3, 1e30)] {
             assert_eq!(optimum(gamma, noise, 1.0).lambda, 1000.0 * noise, "λ_S* = σ₀²p/‖w₀‖² exactly");
-            // And by the root itself, just beside ρ = 1.
+            // The root search gives the same, just beside ρ = 1.
             if noise > 1e-10 {
                 close(optimum(gamma, noise, 1.0 - 1e-15).lambda, 1000.0 * noise);
             }

@@ -1,5 +1,6 @@
-//! The little linear algebra that the theory stands on, on faer: products, eigenvalues, and the one reduction `A = Q T Qᵀ` to
-//! tridiagonal form that serves every λ. All of it runs on the calling thread, so that results do not depend on the number of threads.
+//! The linear algebra that the theory needs, based on faer: products, eigenvalues, and the one
+//! reduction `A = Q T Qᵀ` to tridiagonal form that serves every λ. All of it runs on the calling
+//! thread, so results do not depend on the number of threads.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::tridiag::{tridiag_in_place, tridiag_in_place_scratch};
@@ -12,21 +13,22 @@ use faer::linalg::matmul::triangular::{matmul as triangular_matmul, BlockStructu
 use faer::{Accum, Conj, Mat, MatMut, MatRef, Par, Side};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
-/// Columns that Householder reflections are applied in at once.
+/// Householder reflections are applied in blocks of this many columns.
 const BLOCK: usize = 32;
 
-/// faer's view of a matrix, whatever its strides.
+/// faer's view of a matrix with any strides.
 pub fn view<'a>(a: &'a ArrayView2<'_, f64>) -> MatRef<'a, f64> {
     let (rows, columns) = a.dim();
     let strides = a.strides();
-    // SAFETY: pointer, shape and strides (in elements) are those of a live ndarray view, which outlives the result.
+    // SAFETY: pointer, shape and strides (in elements) are those of a live ndarray view, which
+    // outlives the result.
     unsafe { MatRef::from_raw_parts(a.as_ptr(), rows, columns, strides[0], strides[1]) }
 }
 
 fn view_mut(a: &mut Array2<f64>) -> MatMut<'_, f64> {
     let (rows, columns) = a.dim();
     let (row, column) = (a.strides()[0], a.strides()[1]);
-    // SAFETY: as above, and the borrow is exclusive.
+    // SAFETY: as in `view`, and the borrow is exclusive.
     unsafe { MatMut::from_raw_parts_mut(a.as_mut_ptr(), rows, columns, row, column) }
 }
 
@@ -42,7 +44,7 @@ pub fn apply(a: ArrayView2<f64>, v: ArrayView1<f64>) -> Array1<f64> {
     product(a, v.insert_axis(ndarray::Axis(1))).remove_axis(ndarray::Axis(1))
 }
 
-/// The lower triangle of `xᵀx`; what stands above it is zero.
+/// The lower triangle of `xᵀx`; the entries above it are zero.
 fn gram(x: ArrayView2<f64>) -> Mat<f64> {
     let p = x.ncols();
     let mut out = Mat::zeros(p, p);
@@ -74,7 +76,8 @@ pub struct Eigen {
     pub vectors: Array2<f64>,
 }
 
-/// The eigendecomposition of a symmetric matrix. None where it does not converge (infinite or NaN entries).
+/// The eigendecomposition of a symmetric matrix. None where it does not converge (infinite or NaN
+/// entries).
 pub fn eigen(a: ArrayView2<f64>) -> Option<Eigen> {
     let found = view(&a).self_adjoint_eigen(Side::Lower).ok()?;
     let p = a.nrows();
@@ -90,7 +93,8 @@ pub fn cholesky(a: ArrayView2<f64>) -> Option<Array2<f64>> {
     Some(Array2::from_shape_fn(a.dim(), |(i, j)| if i >= j { l[(i, j)] } else { 0.0 }))
 }
 
-/// The thin singular value decomposition `x = U diag(s) Vᵀ`, m = min(n, p) values. None where it does not converge.
+/// The thin singular value decomposition `x = U diag(s) Vᵀ`, m = min(n, p) values. None where it
+/// does not converge.
 pub fn svd(x: ArrayView2<f64>) -> Option<(Array2<f64>, Vec<f64>, Array2<f64>)> {
     let found = view(&x).thin_svd().ok()?;
     let m = x.nrows().min(x.ncols());
@@ -101,10 +105,11 @@ pub fn svd(x: ArrayView2<f64>) -> Option<(Array2<f64>, Vec<f64>, Array2<f64>)> {
     Some((left, values, right))
 }
 
-/// `A = Q T Qᵀ` with T tridiagonal: a third of an eigendecomposition's work, and all that `(A + λI)⁻¹` needs.
+/// `A = Q T Qᵀ` with T tridiagonal. It costs a third of an eigendecomposition, and `(A + λI)⁻¹`
+/// needs no more.
 #[derive(Debug, Clone)]
 pub struct Tridiagonal {
-    /// T's diagonal, and the entries beside it.
+    /// T's diagonal, and the entries next to it.
     pub diagonal: Vec<f64>,
     pub beside: Vec<f64>,
     /// Q as Householder reflections below the diagonal.
@@ -113,7 +118,7 @@ pub struct Tridiagonal {
 }
 
 impl Tridiagonal {
-    /// Of `xᵀx`.
+    /// Reduces `xᵀx`.
     pub fn of_gram(x: ArrayView2<f64>) -> Tridiagonal {
         let mut a = gram(x);
         let p = a.nrows();
@@ -151,7 +156,7 @@ impl Tridiagonal {
         if p < 2 || k == 0 {
             return out; // Q is the identity
         }
-        // The first row is not touched by Q.
+        // Q leaves the first row unchanged.
         let basis = self.reflections.as_ref().submatrix(1, 0, p - 1, p - 1);
         let block = self.factors.nrows();
         let below = view_mut(&mut out).subrows_mut(1, p - 1);
@@ -170,7 +175,7 @@ impl Tridiagonal {
         out
     }
 
-    /// `(T + λI)⁻¹ b`, by T + λI = L D Lᵀ; T + λI must be positive definite. O(p).
+    /// `(T + λI)⁻¹ b`, by T + λI = L D Lᵀ. T + λI must be positive definite. Costs O(p).
     pub fn solve(&self, lambda: f64, b: ArrayView1<f64>) -> Array1<f64> {
         let p = self.len();
         let mut x = b.to_owned();
@@ -209,10 +214,11 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
-/// Partial sums kept side by side, so that a sum fills vector registers; always the same ones, so that results repeat.
+/// Number of partial sums of a sum, so that the compiler can vectorise it. The number is fixed, so
+/// that results are reproducible.
 const LANES: usize = 8;
 
-/// `Σᵢ f(aᵢ, bᵢ)`, several sums at once. `a` and `b` are of one length.
+/// `Σᵢ f(aᵢ, bᵢ)`, several sums at once. `a` and `b` have equal lengths.
 #[inline(always)]
 pub fn sums<const K: usize>(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> [f64; K]) -> [f64; K] {
     let mut lanes = [[0.0; LANES]; K];

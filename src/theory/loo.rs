@@ -1,58 +1,60 @@
 //! Exact leave-one-out of ridge regression on a fixed design, for every λ from 0 to ∞, and the
 //! search for the best λ.
 //!
-//! With the singular value decomposition X = U·diag(s)·Vᵀ of a (centred) design, c = Uᵀr and k(λ) =
-//! λ/(s² + λ), row i is left out with the error
+//! Let X = U·diag(s)·Vᵀ be the singular value decomposition of a (centred) design, c = Uᵀr and
+//! k(λ) = λ/(s² + λ). The leave-one-out error of row i is
 //!
 //! ```text
-//! eᵢ = (r − Uc + U(k∘c))ᵢ / (1 − own − Σₖ Uᵢₖ² + Σₖ Uᵢₖ² kₖ),      own = 1/n with an intercept, else 0.
+//! eᵢ = (r − Uc + U(k∘c))ᵢ / (1 − own − Σₖ Uᵢₖ² + Σₖ Uᵢₖ² kₖ)
+//! own = 1/n with an intercept, else 0
 //! ```
 //!
-//! Written by what λ adds, and not by what it leaves, so that nothing cancels for small λ. Where
-//! row i has full leverage both parts are of order λ, and their ratio has a limit at λ = 0:
-//! (U(c/s²))ᵢ / Σₖ Uᵢₖ²/sₖ².
+//! The formula is written in k(λ), the part that λ adds to the residual, and not in 1 − k(λ), the
+//! part that λ leaves in the fit. So nothing cancels for small λ. Where row i has full leverage,
+//! numerator and denominator are both of order λ. Their ratio then has a limit at λ = 0: (U(c/s²))ᵢ
+//! / Σₖ Uᵢₖ²/sₖ².
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::linalg::{product, svd};
 use super::TheoryError;
 
-/// Points of the grid in each decade of λ, and decades that it reaches below the smallest squared
-/// singular value and above the largest. Further out coefficients have come within 10⁻⁸ and 10⁻⁴ of
-/// their limits, which are candidates themselves. Further below than above: where the target has
-/// hardly any noise, shrinking by 10⁻⁶ shows in the errors.
+/// Points of the grid in each decade of λ, and the number of decades that the grid extends below
+/// the smallest and above the largest squared singular value. At its ends, coefficients are within
+/// 10⁻⁸ and 10⁻⁴ of their limits, which are candidates themselves. The grid extends further below
+/// than above: where the target has hardly any noise, shrinkage by 10⁻⁶ is visible in the errors.
 const PER_DECADE: f64 = 4.0;
 const BELOW: f64 = 8.0;
 const ABOVE: f64 = 4.0;
 
-/// Below it a row's free part 1 − own − Σ U² is rounding: the row has full leverage.
+/// Where a row's free part 1 − own − Σ U² is below this, it is rounding: the row has full leverage.
 const NO_PART: f64 = 1e-12;
 
-/// A limit of λ counts as an optimum where its loss comes so near to the least one.
+/// A limit of λ (0 or ∞) counts as an optimum where its loss is this close to the smallest loss.
 const AS_GOOD: f64 = 1e-9;
 
-/// Where to stop between two points of the grid, in ln λ.
+/// Tolerance of the search between two points of the grid, in ln λ.
 const FINE: f64 = 1e-4;
 
 /// A centred design's singular value decomposition.
 pub struct Loo {
     pub u: Array2<f64>,
-    /// Descending; only those above rounding.
+    /// Singular values, descending; only those above rounding.
     pub s: Vec<f64>,
     pub v: Array2<f64>,
     /// U∘U.
     squares: Array2<f64>,
-    /// 1 − own − Σ U² of each row; 0 where that is rounding.
+    /// 1 − own − Σ U² of each row; 0 where it is only rounding.
     free: Vec<f64>,
-    /// λ: 0, a grid over all scales of the design, ∞.
+    /// The λ of the grid: 0, points over all scales of the design, ∞.
     grid: Vec<f64>,
-    /// For each λ of the grid what the coordinates are multiplied by (rank × grid), and the
-    /// denominators (n × grid).
+    /// For each λ of the grid: the factors of the coordinates (rank × grid), and the denominators
+    /// (n × grid).
     filters: Array2<f64>,
     denominators: Array2<f64>,
 }
 
-/// A response, or what a source leaves of it, in the design's coordinates.
+/// A response, or its residual after the source's prediction, in the design's coordinates.
 pub struct Response<'a> {
     loo: &'a Loo,
     /// Uᵀr.
@@ -64,16 +66,16 @@ pub struct Response<'a> {
 /// The λ of the smallest loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LooMinimum {
-    /// 0 to ∞, both included.
+    /// From 0 to ∞, both included.
     pub lambda: f64,
     pub loss: f64,
-    /// Other local minima inside, ascending.
+    /// Other local minima strictly between 0 and ∞, ascending.
     pub others: Vec<f64>,
 }
 
 impl Loo {
     /// # Errors
-    /// A design without variation.
+    /// A design without variation, or one whose singular values cannot be found.
     pub fn new(x: ArrayView2<f64>, intercept: bool) -> Result<Loo, TheoryError> {
         let (u, s, v) = svd(x).ok_or_else(|| TheoryError::new("design", "its singular values could not be found"))?;
         let least = s.first().copied().unwrap_or(0.0) * x.nrows().max(x.ncols()) as f64 * f64::EPSILON;
@@ -103,8 +105,8 @@ impl Loo {
         Ok(loo)
     }
 
-    /// What coordinates are multiplied by: k(λ), and at λ = 0, where k vanishes, 1/s² for the rows
-    /// of full leverage.
+    /// The factors of the coordinates: k(λ). At λ = 0, where k vanishes, they are 1/s², for the
+    /// rows of full leverage.
     fn filter(&self, lambda: f64) -> Array1<f64> {
         self.s
             .iter()
@@ -124,7 +126,7 @@ impl Loo {
         }
     }
 
-    /// Columns of residuals, which must be centred with the design.
+    /// Residuals in the design's coordinates. The columns of `r` must be centred if the design is.
     pub fn response(&self, r: ArrayView2<f64>) -> Response<'_> {
         let c = product(self.u.t(), r);
         let mut rest = &r - &product(self.u.view(), c.view());
@@ -132,8 +134,7 @@ impl Loo {
         Response { loo: self, c, rest }
     }
 
-    /// Ridge coefficients of a centred response; 0 at λ = ∞, the minimum-norm least squares at λ =
-    /// 0.
+    /// Ridge coefficients of a centred response: 0 at λ = ∞, minimum-norm least squares at λ = 0.
     pub fn coefficients(&self, r: ArrayView2<f64>, lambda: f64) -> Array2<f64> {
         let g: Array1<f64> = self.s.iter().map(|s| if lambda.is_infinite() { 0.0 } else { s / (s * s + lambda) }).collect();
         product(self.v.view(), (product(self.u.t(), r) * &g.insert_axis(Axis(1))).view())
@@ -153,7 +154,8 @@ impl Response<'_> {
         e
     }
 
-    /// The numerator of an error: at λ = 0 a row without full leverage has nothing of U(k∘c).
+    /// The numerator of an error. At λ = 0, U(k∘c) contributes nothing to a row without full
+    /// leverage.
     fn top(&self, row: usize, lambda: f64, rest: f64, filtered: f64) -> f64 {
         if self.loo.free[row] > 0.0 && lambda == 0.0 {
             rest
@@ -162,13 +164,13 @@ impl Response<'_> {
         }
     }
 
-    /// Mean squared error over rows and responses, each response with its weight.
+    /// Mean squared error over rows and responses, with one weight per response.
     pub fn loss(&self, lambda: f64, weights: &Array1<f64>) -> f64 {
         let e = self.errors(lambda);
         (&e * &e).dot(weights).sum() / e.len() as f64
     }
 
-    /// The same for every λ of the grid, in one product for each response.
+    /// [`Response::loss`] for every λ of the grid, with one matrix product per response.
     fn losses(&self, weights: &Array1<f64>) -> Vec<f64> {
         let (loo, n) = (self.loo, self.rest.nrows());
         let mut losses = vec![0.0; loo.grid.len()];
@@ -185,15 +187,15 @@ impl Response<'_> {
         losses.iter().map(|sum| sum / (n * weights.len()) as f64).collect()
     }
 
-    /// The best λ: every local minimum of the grid is followed between its neighbours, and both
-    /// limits are candidates.
+    /// Finds the best λ. Every local minimum of the grid is refined between its neighbours, and
+    /// both limits are candidates.
     pub fn search(&self, weights: &Array1<f64>) -> LooMinimum {
         search(&self.loo.grid, &self.losses(weights), |lambda| self.loss(lambda, weights))
     }
 }
 
 impl Loo {
-    /// The best λ of a loss that is not this design's own.
+    /// Finds the best λ of any other loss on this design's grid.
     pub fn search_over(&self, loss: impl Fn(f64) -> f64) -> LooMinimum {
         let losses: Vec<f64> = self.grid.iter().map(|&lambda| loss(lambda)).collect();
         search(&self.grid, &losses, loss)
@@ -216,13 +218,13 @@ fn search(grid: &[f64], losses: &[f64], loss: impl Fn(f64) -> f64) -> LooMinimum
         _ if good(losses[last]) => (f64::INFINITY, losses[last]),
         _ if good(losses[0]) => (0.0, losses[0]),
         Some(inside) => inside,
-        None => (f64::NAN, f64::NAN), // the losses are no numbers
+        None => (f64::NAN, f64::NAN), // the losses are NaN
     };
     let others = minima.into_iter().map(|m| m.0).filter(|lambda| *lambda != best.0).collect();
     LooMinimum { lambda: best.0, loss: best.1, others }
 }
 
-/// Golden section in ln λ.
+/// Minimises by golden section in ln λ.
 fn golden(mut low: f64, mut high: f64, loss: impl Fn(f64) -> f64) -> (f64, f64) {
     const SHARE: f64 = 0.618_033_988_749_894_9;
     let at = |u: f64| loss(u.exp());
@@ -260,8 +262,8 @@ mod tests {
         Array2::from_shape_simple_fn((n, p), || StandardNormal.sample(&mut rng))
     }
 
-    /// Errors of a design whose columns differ in scale by many orders, rows of full leverage
-    /// included.
+    /// Designs with columns that differ in scale by 10⁴, with a row of full leverage, and with more
+    /// columns than rows.
     fn designs() -> Vec<Array2<f64>> {
         let mut wide = normal(30, 5, 1);
         wide.column_mut(4).mapv_inplace(|v| v * 1e4);
@@ -298,7 +300,8 @@ mod tests {
 
     #[test]
     fn every_minimum_is_found_whatever_the_columns_units() {
-        // One direction wants little penalty, another, with large singular values, wants all of it.
+        // One direction is best with a small penalty. Another, with large singular values, is best
+        // with a large one.
         let losses = |lambda: f64| {
             let near = |at: f64| 1.0 - (-(lambda.ln() - at).powi(2)).exp();
             if lambda == 0.0 || lambda.is_infinite() {

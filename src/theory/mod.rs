@@ -1,17 +1,18 @@
-//! The theory of L2-SP ridge regression, and its simulation. Stands alone: imports nothing else of
-//! the crate but `threads`, does no I/O.
+//! The theory of L2-SP ridge regression, and its simulation. From the rest of the crate it imports
+//! only `base::threads` and `base::interval`. It does no I/O.
 //!
-//! Source: `y₀ = X₀w₀ + ε₀`, X₀ is n₀ × p with rows N(0, Σ₀), ε₀ ~ N(0, σ₀²I). Target: the same with index 1, independent of the
-//! source. Alignment: ρ = ⟨w₀, w₁⟩/‖w₀‖². λ is not divided by n. docs/theory.md derives what stands here.
+//! Source: `y₀ = X₀w₀ + ε₀`, where X₀ is n₀ × p with rows N(0, Σ₀) and ε₀ ~ N(0, σ₀²I). Target: the
+//! same with index 1, independent of the source. Alignment: ρ = ⟨w₀, w₁⟩/‖w₀‖². λ is not divided by
+//! n. docs/theory.md derives the formulas.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`covariance`] | Σ: identity, diagonal or full, checked |
 //! | [`ridge`] | the estimators: source ridge, L2-SP, from scratch, ridgeless |
-//! | [`equivalent`] | deterministic equivalents: τ(λ), mean and covariance of β̂₀, every risk with its derivative |
+//! | [`equivalent`] | deterministic equivalents: τ(λ), moments of β̂₀, risks with derivatives |
 //! | [`isotropic`] | the closed forms for Σ₀ = Σ₁ = I |
 //! | [`optimum`] | λ_S*, λ₀* at given λ₁, and (λ₀*, λ₁*) |
-//! | [`boundary`] | whether transfer helps: the full condition, the paper's, the exact ridgeless one |
+//! | [`boundary`] | whether transfer helps: full, paper and exact ridgeless condition |
 //! | [`targets`] | one source, several targets: weighted and min–max compromises |
 //! | [`sampler`] | Monte Carlo: direct, averaged over the noise, and the bidiagonal chi model |
 //! | [`estimate`] | from draws to risks and optima with intervals |
@@ -35,11 +36,11 @@ pub mod ridge;
 pub mod sampler;
 pub mod targets;
 
-/// An input out of range, or a question without an answer.
+/// An input is out of range, or the result does not exist.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{about}: {what}")]
 pub struct TheoryError {
-    /// What is wrong: `gamma`, `n0`, `covariance`, `design`…
+    /// The input at fault: `gamma`, `n0`, `covariance`, `design`…
     pub about: &'static str,
     pub what: String,
 }

@@ -1,12 +1,13 @@
-//! Optimal penalties: roots of the risk's derivative in τ, so that they are exact to rounding.
+//! Optimal penalties. They are roots of the risk's derivative in τ, so they are exact to rounding.
 //!
-//! Isotropic risks have one minimum. General covariances need not: the derivative's sign is scanned over 24 decades of τ, every
-//! minimum is refined by bisection, the lowest is the answer and the others are told.
+//! Isotropic risks have one minimum. Risks with general covariances may have several. The
+//! derivative's sign is scanned over 24 decades of τ, and every minimum is refined by bisection.
+//! The lowest minimum is the optimum, and the others are reported with it.
 
 use super::equivalent::{Problem, RiskAndSlope, RiskCurve, Spectrum};
 use super::TheoryError;
 
-/// The end of the range where a risk is smallest, when it is not smallest inside.
+/// The end of the range of λ where a risk is smallest, if it is not smallest inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extreme {
     /// λ = 0.
@@ -18,7 +19,7 @@ pub enum Extreme {
 }
 
 impl Extreme {
-    /// In records and JSON.
+    /// The name in records and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Extreme::Zero => "zero",
@@ -27,7 +28,7 @@ impl Extreme {
         }
     }
 
-    /// For people.
+    /// The description for readers.
     pub fn words(self) -> &'static str {
         match self {
             Extreme::Zero => "at the boundary λ = 0",
@@ -46,27 +47,28 @@ pub struct Minimum {
     pub edge: Option<Extreme>,
 }
 
-/// The global minimum, and the local ones that are not it.
+/// The global minimum, and the other local minima.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimum {
     pub best: Minimum,
     pub others: Vec<Minimum>,
 }
 
-/// λ₁* with λ₀*, both at once.
+/// λ₀* and λ₁*, optimised jointly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Joint {
     pub lambda0: Optimum,
     pub lambda1: Minimum,
 }
 
-/// ln τ, relative to the mean eigenvalue, from −28 to 28 (a factor 10¹²), four points to each factor e.
+/// Range of the scan: ln of the distance of τ from its lower limit, relative to the mean
+/// eigenvalue. It goes from −28 to 28 (a factor 10¹² each way) in four points per factor e.
 const SPAN: f64 = 28.0;
 const POINTS: usize = 225;
 
-/// Minimises a risk over τ ≥ τ(λ = 0), or over all of the valid range.
+/// Minimises a risk over τ ≥ τ(λ = 0), or with `allow_negative` over the whole valid range.
 ///
-/// `risk` gives value and slope in τ, and is defined at τ = ∞.
+/// `risk` returns value and slope in τ, and is defined at τ = ∞.
 pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> RiskAndSlope) -> Optimum {
     let mean = spectrum.d.iter().sum::<f64>() / spectrum.d.len() as f64;
     let low = match (allow_negative, spectrum.tau(0.0)) {
@@ -87,7 +89,7 @@ pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> 
     }
     let mut found = vec![];
     if !allow_negative && slopes[0] >= 0.0 {
-        // Without noise the risk has a limit at df₂ = n too, where its formula has none.
+        // Without noise the risk has a limit at df₂ = n too, where its formula is undefined.
         let tau = if risk(low).risk.is_finite() { low } else { tau(at(0)) };
         found.push(minimum(tau, Some(Extreme::Zero)));
     }
@@ -106,18 +108,19 @@ pub fn minimise(spectrum: Spectrum, allow_negative: bool, risk: impl Fn(f64) -> 
         }
     }
     if found.is_empty() && slopes[0] >= 0.0 {
-        // Without noise, risks fall all the way down to the edge of validity.
+        // Without noise, risks fall down to the edge of validity.
         found.push(minimum(tau(at(0)), None));
     }
     if slopes[POINTS - 1] < 0.0 || found.is_empty() {
         found.push(minimum(f64::INFINITY, Some(Extreme::Infinite)));
     }
-    found.sort_by(|a, b| a.risk.total_cmp(&b.risk)); // stable: of equals the smaller λ
+    found.sort_by(|a, b| a.risk.total_cmp(&b.risk)); // stable: of equal risks, the smaller λ comes first
     let best = found.remove(0);
     Optimum { best, others: found }
 }
 
-/// The penalty that is best for a fixed signal: λ_S* for the source, the from-scratch λ for the target, λ₁* at a given prior.
+/// The best penalty for a fixed signal: λ_S* for the source, the from-scratch λ for the target, or
+/// λ₁* at a given prior.
 pub fn of_curve(curve: RiskCurve, allow_negative: bool) -> Optimum {
     minimise(curve.spectrum, allow_negative, |tau| curve.at(tau))
 }
@@ -142,7 +145,8 @@ pub fn transfer(problem: &Problem, lambda1: f64, allow_negative: bool) -> Result
     Ok(minimise(problem.source.spectrum(), allow_negative, |tau0| transfer_value(problem, tau0, tau1)))
 }
 
-/// (λ₀*, λ₁*): λ₀ minimises the risk at its own best λ₁; by the envelope theorem the slope of that is the slope at fixed λ₁.
+/// (λ₀*, λ₁*). λ₀ minimises the risk at the λ₁ that is best for this λ₀. By the envelope theorem,
+/// the slope of that risk is the slope at fixed λ₁.
 pub fn joint(problem: &Problem, allow_negative: bool) -> Joint {
     let best_lambda1 = |tau0: f64| {
         let prior = problem.prior(tau0);

@@ -1,16 +1,21 @@
-//! How far the linear readouts of two tasks on the same features point the same way: the alignment ρ where tasks have several outputs,
-//! and not the same ones.
+//! The alignment ρ of two tasks that have several outputs, which may differ. It measures how far
+//! the linear readouts of two tasks on the same features point in the same direction.
 //!
-//! For coefficients B₀ (p × k₀) and B₁ (p × k₁) of two tasks and the source's feature covariance Σ, with R the rotation (k₀ × k₁, orthonormal rows or
-//! columns) that brings the source's outputs closest to the target's:
+//! B₀ (p × k₀) and B₁ (p × k₁) are the coefficients of the two tasks, and Σ is the source's feature
+//! covariance. R (k₀ × k₁, orthonormal rows or columns) is the rotation that brings the source's
+//! outputs closest to the target's:
 //!
 //! ```text
 //! ρ = tr(Rᵀ B₀ᵀΣB₁)/tr(B₀ᵀΣB₀),   cosine = tr(Rᵀ B₀ᵀΣB₁)/√(tr(B₀ᵀΣB₀)·tr(B₁ᵀΣB₁))
 //! ```
 //!
-//! For one output each this is |⟨w₀, w₁⟩_Σ|/‖w₀‖²_Σ. Where both tasks have the same outputs R is the identity, and the sign counts. Both are estimated by
-//! cross-fitting: R from one half of the examples and the products from the other, so that noise does not add up. With R free two unrelated readouts still overlap a
-//! little (of all rotations one is the best): about √(k/p) where features are independent; with the same outputs they give 0 on average.
+//! With one output each, this is |⟨w₀, w₁⟩_Σ|/‖w₀‖²_Σ. Where both tasks have the same outputs, R is
+//! the identity and the sign counts. Both quantities are estimated by cross-fitting: R from one
+//! half of the examples and the products from the other half, so that noise does not add up.
+//!
+//! With a free R, two unrelated readouts still overlap a little, because R is the best of all
+//! rotations: by about √(k/p) where features are independent. With the same outputs, they give 0 on
+//! average.
 
 use ndarray::{s, Array2, ArrayView2};
 
@@ -19,21 +24,24 @@ use super::linalg::{gram_matrix, product, svd};
 use super::ridge::{centre, Reduction};
 use super::TheoryError;
 
-/// The ridge that keeps coefficients of nearly collinear features from running wild: relative to the mean squared singular value. Small enough
-/// for its shrinkage, which both tasks share, not to matter.
+/// The ridge penalty, relative to the mean squared singular value. It keeps coefficients of nearly
+/// collinear features bounded. It is so small that its shrinkage, which both tasks share, does not
+/// matter.
 const RIDGE: f64 = 1e-2;
 
-/// What two tasks have in common.
+/// The overlap of two tasks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PredictionOverlap {
     pub rho: f64,
     pub cosine: f64,
 }
 
-/// Estimates the overlap. Rows of both tasks come in random order; `same_outputs`: output i of the one is output i of the other.
+/// Estimates the overlap. Rows of both tasks must be in random order. `same_outputs`: output i of
+/// one task is output i of the other.
 ///
 /// # Errors
-/// Fewer than four rows, features that are not finite, different numbers of features, or of outputs where these are the same.
+/// Fewer than four rows, features that are not finite, different numbers of features, or different
+/// numbers of outputs with `same_outputs`.
 pub fn overlap(source: &FitData, target: &FitData, same_outputs: bool) -> Result<PredictionOverlap, TheoryError> {
     if source.x.ncols() != target.x.ncols() {
         return Err(TheoryError::new("design", "source and target have different features"));
@@ -63,13 +71,13 @@ pub fn overlap(source: &FitData, target: &FitData, same_outputs: bool) -> Result
                 false => (rotation(inner(&b0[this], &b1[this]).view())? * products).sum(),
             };
     }
-    // Halves against each other: their noise is independent.
+    // Each half is multiplied with the other half, because their noise is independent.
     let (source, target) = (inner(&b0[0], &b0[1]).diag().sum(), inner(&b1[0], &b1[1]).diag().sum());
     let cosine = if source > 0.0 && target > 0.0 { common / (source * target).sqrt() } else { f64::NAN };
     Ok(PredictionOverlap { rho: if source > 0.0 { common / source } else { f64::NAN }, cosine })
 }
 
-/// p × k, with an intercept of its own.
+/// Ridge coefficients (p × k), from centred data.
 fn coefficients(x: ArrayView2<f64>, y: ArrayView2<f64>) -> Result<Array2<f64>, TheoryError> {
     let (mut x, mut y) = (x.to_owned(), y.to_owned());
     centre(&mut x);
@@ -83,7 +91,7 @@ fn coefficients(x: ArrayView2<f64>, y: ArrayView2<f64>) -> Result<Array2<f64>, T
     Ok(out)
 }
 
-/// The R of orthonormal rows or columns for which tr(RᵀM) is largest.
+/// The R with orthonormal rows or columns that maximises tr(RᵀM).
 fn rotation(m: ArrayView2<f64>) -> Result<Array2<f64>, TheoryError> {
     let (u, _, v) = svd(m).ok_or_else(|| TheoryError::new("design", "singular values could not be found"))?;
     Ok(product(u.view(), v.t()))
@@ -110,7 +118,7 @@ mod tests {
     #[test]
     fn a_rotated_and_scaled_task_has_its_scale_as_alignment() {
         let w0 = normal(30, 4, 0);
-        // Three of the four directions, turned: R has orthonormal columns.
+        // Three of the four directions, rotated: R has orthonormal columns.
         let turn = rotation(normal(4, 3, 1).view()).unwrap();
         for scale in [0.5, 1.0, 1.6] {
             let w1 = product(w0.view(), turn.view()) * scale;

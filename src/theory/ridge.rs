@@ -1,22 +1,25 @@
 //! The three estimators. λ is not divided by n:
 //!
 //! ```text
-//! source ridge   β̂₀(λ₀)      = argmin ‖y₀ − X₀β‖² + λ₀‖β‖²        = (X₀ᵀX₀ + λ₀I)⁻¹ X₀ᵀy₀
-//! L2-SP          β̂₁ᵀᴸ(λ₀,λ₁) = argmin ‖y₁ − X₁β‖² + λ₁‖β − β̂₀‖²   = (X₁ᵀX₁ + λ₁I)⁻¹ (X₁ᵀy₁ + λ₁β̂₀)
+//! source ridge   β̂₀(λ₀)      = argmin ‖y₀ − X₀β‖² + λ₀‖β‖²
+//!                            = (X₀ᵀX₀ + λ₀I)⁻¹ X₀ᵀy₀
+//! L2-SP          β̂₁ᵀᴸ(λ₀,λ₁) = argmin ‖y₁ − X₁β‖² + λ₁‖β − β̂₀‖²
+//!                            = (X₁ᵀX₁ + λ₁I)⁻¹ (X₁ᵀy₁ + λ₁β̂₀)
 //! from scratch   β̂₁ˢ(λ₁)     = source ridge on the target's data
 //! ```
 //!
-//! λ = 0 is the minimum-norm (ridgeless) solution; λ₁ = ∞ gives β̂₀. L2-SP is ridge on the residual y₁ − X₁β̂₀, plus β̂₀:
-//! one estimator serves all three.
+//! λ = 0 gives the minimum-norm (ridgeless) solution; λ₁ = ∞ gives β̂₀. L2-SP is ridge on the
+//! residual y₁ − X₁β̂₀, plus β̂₀. So one estimator serves all three.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use super::linalg::{apply, svd, Tridiagonal};
 use super::TheoryError;
 
-/// A design `X` (n × p), reduced once so that any response and any λ cost O(np) or less.
+/// A design `X` (n × p), reduced once. After that, any response and any λ cost O(np) or less.
 ///
-/// The smaller Gram matrix is reduced to tridiagonal form: `XᵀX = Q T Qᵀ` (primal) where p ≤ n, `XXᵀ = Q T Qᵀ` (dual) where p > n.
+/// The smaller Gram matrix is reduced to tridiagonal form: `XᵀX = Q T Qᵀ` (primal) where p ≤ n,
+/// `XXᵀ = Q T Qᵀ` (dual) where p > n.
 #[derive(Debug, Clone)]
 pub struct Reduction {
     x: Array2<f64>,
@@ -33,7 +36,7 @@ impl Reduction {
         Reduction::of(x, x.ncols() > x.nrows())
     }
 
-    /// As [`Reduction::new`], in the form of the caller's choice. Both give the same estimates.
+    /// As [`Reduction::new`], but the caller chooses the form. Both forms give the same estimates.
     pub fn of(x: ArrayView2<f64>, dual: bool) -> Result<Reduction, TheoryError> {
         if x.is_empty() {
             return Err(TheoryError::new("design", format!("a design of {} rows and {} columns is empty", x.nrows(), x.ncols())));
@@ -50,7 +53,7 @@ impl Reduction {
         self.x.view()
     }
 
-    /// Ridge coefficients for every λ: a row of p for each. λ ≥ 0; λ = ∞ gives 0.
+    /// Ridge coefficients for every λ, one row of p for each. λ ≥ 0; λ = ∞ gives 0.
     pub fn path(&self, y: ArrayView1<f64>, lambdas: &[f64]) -> Array2<f64> {
         let rhs = if self.dual { y.to_owned() } else { apply(self.x.t(), y) };
         let rotated = self.gram.rotate(rhs.view().insert_axis(Axis(1)));
@@ -78,20 +81,22 @@ impl Reduction {
         self.path(y, &[lambda]).row(0).to_owned()
     }
 
-    /// L2-SP: ridge that pulls towards `prior` instead of 0. λ₁ = ∞ gives the prior.
+    /// L2-SP: ridge that shrinks towards `prior` instead of 0. λ₁ = ∞ gives the prior.
     pub fn l2sp(&self, y: ArrayView1<f64>, prior: ArrayView1<f64>, lambda1: f64) -> Array1<f64> {
         let residual = &y - &apply(self.x.view(), prior);
         &prior + &self.ridge(residual.view(), lambda1)
     }
 
-    /// `‖β − w‖²` for every λ, β the ridge estimate plus `prior`: O(min(n, p)) a λ once the vectors are rotated. λ > 0, or a design of
-    /// full rank.
+    /// `‖β − w‖²` for every λ, where β is `prior` plus the ridge fit to the residual y − X·prior.
+    /// Each λ costs O(min(n, p)) once the vectors are rotated. Requires λ > 0, or a design of full
+    /// rank.
     pub fn squared_errors(&self, y: ArrayView1<f64>, prior: ArrayView1<f64>, w: ArrayView1<f64>, lambdas: &[f64]) -> Vec<f64> {
         self.grid_errors(y, prior.insert_axis(Axis(1)), w, lambdas).row(0).to_vec()
     }
 
-    /// The same for several priors (in columns): a row for each prior, a column for each λ. The (λ₀, λ₁) grid of L2-SP, with
-    /// β̂₀(λ₀) in the columns, costs one rotation of them and O(min(n, p)) a cell.
+    /// [`Reduction::squared_errors`] for several priors (in columns): one row per prior, one column
+    /// per λ. With β̂₀(λ₀) in the columns, this is the (λ₀, λ₁) grid of L2-SP. It costs one
+    /// rotation of the columns and O(min(n, p)) per cell.
     pub fn grid_errors(&self, y: ArrayView1<f64>, priors: ArrayView2<f64>, w: ArrayView1<f64>, lambdas: &[f64]) -> Array2<f64> {
         // β − w = e + δ with e = prior − w and δ the ridge fit to the residual r = y − X·prior.
         let k = priors.ncols();
@@ -119,7 +124,8 @@ impl Reduction {
     }
 }
 
-/// The least-squares solution of least norm, by singular values; those below max(n, p)·ε·σ₁ count as 0.
+/// The least-squares solution of minimum norm, from singular values. Those below max(n, p)·ε·σ₁
+/// count as 0.
 pub fn ridgeless(x: ArrayView2<f64>, y: ArrayView1<f64>) -> Array1<f64> {
     let Some((u, s, v)) = svd(x) else { return Array1::from_elem(x.ncols(), f64::NAN) };
     let least = s.first().copied().unwrap_or(0.0) * x.nrows().max(x.ncols()) as f64 * f64::EPSILON;
@@ -130,8 +136,8 @@ pub fn ridgeless(x: ArrayView2<f64>, y: ArrayView1<f64>) -> Array1<f64> {
     apply(v.view(), coordinates.view())
 }
 
-/// Subtracts column means; gives them. Ridge on centred data is ridge with an intercept that is not penalised:
-/// intercept = ȳ − x̄·β.
+/// Subtracts the column means and returns them. Ridge on centred data is ridge with an intercept
+/// that is not penalised: intercept = ȳ − x̄·β.
 pub fn centre(x: &mut Array2<f64>) -> Array1<f64> {
     let means = x.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(x.ncols()));
     *x -= &means;

@@ -1,12 +1,13 @@
-//! Monte Carlo. Three samplers of the same risks, from the plainest to the fastest:
+//! Monte Carlo. Three samplers of the same risks, from the simplest to the fastest:
 //!
-//! - *direct*: draws X₀, ε₀, X₁, ε₁, computes the estimators and their errors;
-//! - *Rao–Blackwell*: draws X₀ and X₁, averages over ε₀ and ε₁ exactly;
-//! - *chi* (Σ₀ = Σ₁ = I): draws the bidiagonal form of X₀ and X₁ (Dumitriu & Edelman 2002), whose entries are independent chi
-//!   variates, with w₀ as the first basis vector; averages over the noise and over rotations of the target exactly. Forms no matrix
-//!   and no spectrum: a draw costs O(p) for each λ.
+//! - *direct*: draws X₀, ε₀, X₁, ε₁ and computes the estimators and their errors;
+//! - *Rao–Blackwell*: draws X₀ and X₁ and averages over ε₀ and ε₁ exactly;
+//! - *chi* (Σ₀ = Σ₁ = I): draws the bidiagonal form of X₀ and X₁ (Dumitriu & Edelman 2002), with w₀
+//!   as the first basis vector. Its entries are independent chi variates. It averages exactly over
+//!   the noise and over rotations of the target. It forms no matrix and no spectrum: a draw costs
+//!   O(p) for each λ.
 //!
-//! Draw i of a seed is the same whatever the number of draws or threads.
+//! Draw i of a seed does not depend on the number of draws or threads.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use super::ridge::Reduction;
 use super::TheoryError;
 use crate::base::threads;
 
-/// Which sampler.
+/// The sampler; the module's documentation describes each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampler {
     Direct,
@@ -30,7 +31,8 @@ pub enum Sampler {
     Chi,
 }
 
-/// What to draw: one source, one target design, several true target vectors at once (they share the draws).
+/// What to draw: one source, one target design and several true target vectors, which share the
+/// draws.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub source: Design,
@@ -47,13 +49,13 @@ pub struct Setup {
 pub struct Draw {
     /// `‖β̂₀ − w₀‖²_Σ₀` for each λ₀.
     pub source: Vec<f64>,
-    /// `‖β̂₁ᵀᴸ − w₁‖²_Σ₁` for each w₁, λ₀, λ₁ (the last fastest).
+    /// `‖β̂₁ᵀᴸ − w₁‖²_Σ₁` for each w₁, λ₀ and λ₁; λ₁ varies fastest.
     pub transfer: Vec<f64>,
-    /// `‖β̂₁ˢ − w₁‖²_Σ₁` for each w₁, λ₁.
+    /// `‖β̂₁ˢ − w₁‖²_Σ₁` for each w₁ and λ₁.
     pub scratch: Vec<f64>,
 }
 
-/// The random numbers of one purpose: `draw` selects one of 2⁶⁴ independent streams of ChaCha8.
+/// A random number generator. `draw` selects one of 2⁶⁴ independent streams of ChaCha8.
 pub fn random(seed: u64, draw: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(draw);
@@ -64,7 +66,8 @@ fn normal(rng: &mut ChaCha8Rng, shape: (usize, usize)) -> Array2<f64> {
     Array2::from_shape_simple_fn(shape, || StandardNormal.sample(rng))
 }
 
-/// A unit vector, uniform on the sphere, orthogonal to `to` (if given): another stream than without.
+/// A unit vector, uniform on the sphere, and orthogonal to `to` if given. The two cases use
+/// different streams.
 pub fn random_direction(seed: u64, p: usize, to: Option<&[f64]>) -> Vec<f64> {
     let mut rng = random(seed, u64::MAX - u64::from(to.is_some())); // far from the streams of the draws
     let mut v: Vec<f64> = (0..p).map(|_| StandardNormal.sample(&mut rng)).collect();
@@ -76,7 +79,7 @@ pub fn random_direction(seed: u64, p: usize, to: Option<&[f64]>) -> Vec<f64> {
     v
 }
 
-/// Takes `to`'s direction out of `v`; twice, for rounding's sake.
+/// Subtracts from `v` its component along `to`. It does so twice, because of rounding.
 pub fn orthogonalise(v: &mut [f64], to: &[f64]) {
     for _ in 0..2 {
         let share = dot(v, to) / dot(to, to);
@@ -84,10 +87,11 @@ pub fn orthogonalise(v: &mut [f64], to: &[f64]) {
     }
 }
 
-/// Draws `count` times on several threads; `after` is called once a draw is done.
+/// Draws `count` times on several threads. Calls `after` when a draw is done.
 ///
 /// # Errors
-/// The chi model with a covariance that is not the identity, penalties out of range, or a design without a finite expectation.
+/// The chi model with a covariance that is not the identity, an empty grid of penalties, penalties
+/// out of range, or a design with infinite expected risk.
 pub fn draw(setup: &Setup, sampler: Sampler, seed: u64, count: usize, after: impl Fn() + Sync) -> Result<Vec<Draw>, TheoryError> {
     draw_from(setup, sampler, seed, 0, count, after)
 }
@@ -139,7 +143,7 @@ impl Setup {
     }
 }
 
-/// The sentence for |p − n| ≤ 1 without a penalty.
+/// The error message for |p − n| ≤ 1 without a penalty.
 pub fn ridgeless_infinite(p: usize, n: usize) -> String {
     format!("λ = 0 with p = {p} and n = {n} has infinite expected risk (|p − n| ≤ 1)")
 }
@@ -156,10 +160,11 @@ fn direct(setup: &Setup, rng: &mut ChaCha8Rng) -> Result<Draw, TheoryError> {
     let w0 = Array1::from_vec(setup.w0.clone());
     let source = Reduction::new(x0.view())?;
     let y0 = apply(x0.view(), w0.view()) + e0;
-    // The smaller λ₀ = 0 case is of full rank with probability one: the same reduction serves it.
     let priors = source.path(y0.view(), &setup.lambda0).reversed_axes();
     let errors = &priors - &w0.view().insert_axis(Axis(1));
     let source_risk = setup.source.covariance.norms2(&errors);
+    // The smaller Gram matrix has full rank with probability one, so this reduction also solves
+    // λ₁ = 0.
     let target = Reduction::new(x1.view())?;
     let (mut transfer, mut scratch) = (vec![], vec![]);
     for w1 in &setup.w1 {
@@ -182,16 +187,16 @@ fn direct(setup: &Setup, rng: &mut ChaCha8Rng) -> Result<Draw, TheoryError> {
     Ok(Draw { source: source_risk, transfer, scratch })
 }
 
-/// `XᵀX = V diag(s) Vᵀ`, s ≥ 0 ascending, p values.
+/// `XᵀX = V diag(s) Vᵀ` of a random design, with p values s ≥ 0, ascending.
 fn spectrum_of(design: &Design, rng: &mut ChaCha8Rng, p: usize) -> Result<Eigen, TheoryError> {
     let x = design.covariance.colour(normal(rng, (design.n, p)));
     let mut found = eigen(gram_matrix(x.view()).view()).ok_or_else(|| TheoryError::new("design", "no eigenvalues were found"))?;
-    // What rounding leaves of the p − n zeros.
+    // The p − n smallest values are zero up to rounding.
     found.values.iter_mut().take(p.saturating_sub(design.n)).for_each(|s| *s = 0.0);
     Ok(found)
 }
 
-/// λ/(s+λ), with 0/0 = 1: along a direction that the data do not see, nothing is learnt.
+/// λ/(s+λ), with 0/0 = 1: along a direction without data, nothing is learnt.
 fn shrink(s: f64, lambda: f64) -> f64 {
     if lambda.is_infinite() || s == 0.0 {
         1.0
@@ -220,7 +225,7 @@ fn rao_blackwell(setup: &Setup, rng: &mut ChaCha8Rng) -> Result<Draw, TheoryErro
     // E β̂₀ for each λ₀, in X₀'s eigenbasis (columns), and the variance along each eigenvector.
     let means = Array2::from_shape_fn((p, l0), |(i, l)| (1.0 - shrink(e0.values[i], setup.lambda0[l])) * a[i]);
     let spread = Array2::from_shape_fn((p, l0), |(i, l)| setup.source.noise * variance(e0.values[i], setup.lambda0[l]));
-    // Source risk: bias and variance weighed by V₀ᵀΣ₀V₀.
+    // Source risk: bias and variance weighted by V₀ᵀΣ₀V₀.
     let c0 = (!s0.is_identity()).then(|| s0.conjugate(&e0.vectors));
     let source = (0..l0)
         .map(|l| {
@@ -271,16 +276,18 @@ fn rao_blackwell(setup: &Setup, rng: &mut ChaCha8Rng) -> Result<Draw, TheoryErro
     Ok(Draw { source, transfer, scratch })
 }
 
-/// The squared entries of an upper bidiagonal B (m rows; one more column than rows where n < p) with BᵀB ~ XᵀX in a basis whose
-/// first vector is fixed: qᵢ on the diagonal, eᵢ beside it.
+/// The squared entries of an upper bidiagonal B with BᵀB ~ XᵀX, in a basis whose first vector is
+/// fixed: qᵢ on the diagonal, eᵢ beside it. B has m rows, and one more column than rows where
+/// n < p.
 struct Bidiagonal {
     q: Vec<f64>,
     e: Vec<f64>,
 }
 
 impl Bidiagonal {
-    /// Golub–Kahan bidiagonalisation of an n × p matrix of standard normal variates leaves χ²ₙ, χ²ₙ₋₁ … on the diagonal and
-    /// χ²ₚ₋₁, χ²ₚ₋₂ … beside it, all independent; it never touches the first column's direction.
+    /// Draws the squared entries. Golub–Kahan bidiagonalisation of an n × p matrix of standard
+    /// normal variates gives χ²ₙ, χ²ₙ₋₁ … on the diagonal and χ²ₚ₋₁, χ²ₚ₋₂ … beside it, all
+    /// independent. It leaves the first basis vector unchanged.
     fn draw(n: usize, p: usize, rng: &mut ChaCha8Rng) -> Bidiagonal {
         let m = n.min(p);
         let mut chi2 = |k: usize| match ChiSquared::new(k as f64) {
@@ -297,8 +304,9 @@ impl Bidiagonal {
 
     /// At each λ: h = e₁ᵀλ(BᵀB+λ)⁻¹e₁, dh/dλ, tr(BBᵀ+λ)⁻¹ and tr(BBᵀ+λ)⁻². λ > 0 (or tiny for 0).
     ///
-    /// From the UDUᵀ factors of BᵀB+λ and BBᵀ+λ by the recurrences of differential qd, from the last row to the first. Every term
-    /// is positive, so nothing cancels, whatever the condition of B. The inner loop is over λ, so that it fills vector registers.
+    /// They come from the UDUᵀ factors of BᵀB+λ and BBᵀ+λ by the recurrences of differential qd,
+    /// from the last row to the first. Every term is positive, so nothing cancels, whatever the
+    /// condition number of B. The inner loop is over λ, so that the compiler can vectorise it.
     fn resolvents(&self, lambdas: &[f64]) -> Vec<Resolvent> {
         #[derive(Clone, Copy)]
         struct Recursion {
@@ -318,7 +326,8 @@ impl Bidiagonal {
             let (q, e) = (self.q[i], self.e[i]);
             let last = i + 1 == m;
             for (s, &lambda) in recursions.iter_mut().zip(lambdas) {
-                // BᵀB: with δ̃ᵢ₊₁ = eᵢ + tᵢ₊₁, tᵢ = λ + qᵢ·tᵢ₊₁/δ̃ᵢ₊₁; t starts at λ (or, where eₘ = 0, at the ratio 1).
+                // BᵀB: with δ̃ᵢ₊₁ = eᵢ + tᵢ₊₁, tᵢ = λ + qᵢ·tᵢ₊₁/δ̃ᵢ₊₁. t starts at λ (or, where
+                // eₘ = 0, at the ratio 1).
                 let inverse = 1.0 / (e + s.t);
                 let ratio = s.t * inverse;
                 s.dt = 1.0 + q * e * s.dt * inverse * inverse;
@@ -360,7 +369,8 @@ struct Resolvent {
     trace2: f64,
 }
 
-/// λ = 0 as a number that nothing divides by: far below every eigenvalue, far above underflow.
+/// Replaces λ = 0 by a tiny number, to avoid division by 0. It is far below every eigenvalue and
+/// far above underflow.
 fn positive(lambdas: &[f64]) -> Vec<f64> {
     lambdas.iter().map(|l| l.max(1e-200)).collect()
 }
@@ -370,15 +380,16 @@ fn chi(setup: &Setup, rng: &mut ChaCha8Rng) -> Draw {
     let w0_norm = dot(&setup.w0, &setup.w0);
     let lambdas = positive(&setup.lambda0);
     let source = Bidiagonal::draw(setup.source.n, p, rng).resolvents(&lambdas);
-    // Given B, E β̂₀ = (1 − h)w₀ + something orthogonal to it of uniform direction.
+    // Given B, E β̂₀ = (1 − h)w₀ plus an orthogonal vector of uniformly random direction.
     let bias = |r: &Resolvent, l: f64| w0_norm * (r.h - l * r.dh);
     let variance = |r: &Resolvent, l: f64, noise: f64| noise * (r.trace - l * r.trace2).max(0.0);
     let risk: Vec<f64> = source.iter().zip(&lambdas).map(|(r, &l)| bias(r, l) + variance(r, l, setup.source.noise)).collect();
-    // ‖E β̂₀‖² = (1 − 2h)‖w₀‖² + bias; with the variance: N.
+    // ‖E β̂₀‖² = (1 − 2h)‖w₀‖² + bias. Adding the variance gives N = E‖β̂₀‖².
     let norm2: Vec<f64> = source.iter().zip(&risk).map(|(r, risk)| (1.0 - 2.0 * r.h) * w0_norm + risk).collect();
     let finite: Vec<f64> = positive(&setup.lambda1).iter().map(|l| if l.is_finite() { *l } else { 1.0 }).collect();
     let target = Bidiagonal::draw(setup.target.n, p, rng).resolvents(&finite);
-    // tr[λ²(X₁ᵀX₁+λ)⁻²]/p, the p − m directions without data included, and the target's own variance.
+    // tr[λ²(X₁ᵀX₁+λ)⁻²]/p, including the p − m directions without data, and the target's own
+    // variance.
     let unseen = p.saturating_sub(setup.target.n) as f64;
     let shrunk: Vec<(f64, f64)> = target
         .iter()
@@ -401,7 +412,7 @@ fn chi(setup: &Setup, rng: &mut ChaCha8Rng) -> Draw {
     Draw { source: risk, transfer, scratch }
 }
 
-/// A setup in which everything is isotropic.
+/// A setup with Σ₀ = Σ₁ = I and w₁ = ρ·w₀, without penalties.
 pub fn isotropic_setup(p: usize, n0: usize, n1: usize, noise0: f64, noise1: f64, rho: f64) -> Result<Setup, TheoryError> {
     let identity = Arc::new(Covariance::identity(p));
     let w0: Vec<f64> = vec![1.0 / (p as f64).sqrt(); p];

@@ -1,4 +1,5 @@
-//! One source for several targets (the paper's open question 2): the λ₀ that serves them together, and what each pays for it.
+//! One source for several targets (the paper's open question 2): the λ₀ that is best for them
+//! together, and what it costs each target.
 
 use super::equivalent::{Problem, RiskAndSlope};
 use super::optimum::{minimise, transfer_value, Minimum, Optimum};
@@ -15,7 +16,7 @@ pub enum Objective {
     MaxRegret,
 }
 
-/// A target among several; all share the source.
+/// One of several targets; all share the source.
 #[derive(Debug, Clone)]
 pub struct Target {
     pub problem: Problem,
@@ -25,7 +26,8 @@ pub struct Target {
     pub weight: f64,
 }
 
-/// The λ₀ that serves all targets, each target's own optimum, and the regret of each: its risk at the compromise above its best.
+/// The λ₀ for all targets, each target's own optimum, and each target's regret: its risk at the
+/// compromise minus its smallest risk.
 #[derive(Debug, Clone)]
 pub struct Compromise {
     pub lambda0: Optimum,
@@ -34,7 +36,7 @@ pub struct Compromise {
     pub regret: Vec<f64>,
 }
 
-/// The compromise for at least one target.
+/// Finds the compromise for at least one target.
 ///
 /// # Errors
 /// A λ₁ below the edge of validity.
@@ -51,7 +53,8 @@ pub fn compromise(targets: &[Target], objective: Objective, allow_negative: bool
                 risk: sum.risk + t.weight / total * v.risk,
                 slope: sum.slope + t.weight / total * v.slope,
             }),
-            // A maximum's slope is that of the target that attains it: minima lie where it changes sign, kinks included.
+            // The slope of a maximum is that of the target that attains it. Minima lie where this
+            // slope changes sign, kinks included.
             Objective::MaxRisk => largest(values),
             Objective::MaxRegret => largest(values.zip(&own).map(|(v, own)| RiskAndSlope { risk: v.risk - own.risk, ..v })),
         }

@@ -1,6 +1,8 @@
-//! A sweep in TensorBoard: a run for each stage, HParams over the target stages, and a summary over seeds.
+//! Shows a sweep in TensorBoard: a run for each stage, HParams for the target stages, and a summary
+//! over seeds.
 //!
-//! TensorBoard is for watching. If writing fails (a full disk, say), it is given up with one warning and the sweep goes on.
+//! TensorBoard is only for monitoring. If writing fails, for example because the disk is full, it
+//! is stopped with one warning and the sweep continues.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,29 +18,31 @@ use crate::config::{table_word, Study};
 use crate::plan::{Plan, Shard, Stage, StageKind};
 use crate::store::{Record, Status};
 
-/// TensorBoard deselects new runs beyond 500: above this many stages only the summary and the best cells have runs.
+/// TensorBoard deselects new runs beyond 500. With more stages than this limit, only the summary
+/// and the best cells have runs.
 pub const RUN_LIMIT: usize = 400;
 
-/// The metrics that HParams shows, by tag.
+/// Tags of the metrics in the HParams tab.
 const HPARAM_METRICS: [&str; 5] = ["target/val_acc", "target/test_acc", "target/test_loss", "target/transfer_gain", "target/l2sp_distance"];
 
 /// Writes `tb/`.
 pub struct Board {
-    /// Names HParams groups: TensorBoard shows several studies side by side, and averages what has one name.
+    /// Part of the names of HParams groups. TensorBoard may show several studies side by side, and
+    /// it averages runs whose groups have the same name.
     study: String,
     folder: PathBuf,
-    /// Runs being written, with the epoch that each has come to.
+    /// The open runs by stage key, each with its latest epoch.
     open: HashMap<String, (EventFile, usize)>,
     every_stage: bool,
     shard: Option<Shard>,
-    /// Of the run `sweep`, from the first pulse on.
+    /// The event file of the run `sweep`, from its first utilisation values on.
     utilisation: Option<EventFile>,
     failed: bool,
-    /// Runs that were removed, since the plan no longer has them.
+    /// Number of runs removed because the plan no longer contains them.
     pub withdrawn: usize,
 }
 
-/// Means with intervals and heat maps, as the report computes them.
+/// Means with intervals, and heat maps, as the report computes them.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// (tag without its last part, seeds so far, mean, lower, upper).
@@ -48,8 +52,8 @@ pub struct Summary {
 }
 
 impl Board {
-    /// Declares the experiment: axes with their values, and the metrics. Shards write side by side:
-    /// each has its own runs. Runs that are not of this plan are removed first.
+    /// Writes the experiment: the axes with their values, and the metrics. First removes runs that
+    /// do not belong to this plan. Shards write at the same time, each to its own runs.
     pub fn open(folder: &Path, study: &Study, plan: &Plan, shard: Option<Shard>) -> (Board, Option<String>) {
         let mut board = Board {
             study: study.name.clone(),
@@ -72,14 +76,15 @@ impl Board {
         (board, warning)
     }
 
-    /// Removes the runs of all stages but these; what could not be removed is the warning.
+    /// Removes the runs of all stages except these. Returns a warning if a run could not be
+    /// removed.
     pub fn keep_only(&self, stages: &[&Stage]) -> Option<String> {
         let error = self.remove_others(stages.iter().copied()).err()?;
         Some(format!("old runs in {} could not be removed: {error}", self.folder.display()))
     }
 
-    /// Removes the runs of stages that are not among these, or are under another key; gives their
-    /// number.
+    /// Removes runs of stages that are not given or have another key. Returns the number of
+    /// affected runs.
     fn remove_others<'s>(&self, stages: impl Iterator<Item = &'s Stage>) -> io::Result<usize> {
         let keys: HashMap<PathBuf, &str> = stages.map(|stage| (self.run_folder(stage), stage.key.as_str())).collect();
         let mut removed = 0;
@@ -87,12 +92,12 @@ impl Board {
             let Ok(runs) = fs::read_dir(self.folder.join(kind.as_str())) else { continue };
             for run in runs {
                 let folder = run?.path();
-                // A stage's folder stays, even without files: another shard may be about to write
-                // there.
+                // The folder of a given stage stays even if it is empty, because another shard may
+                // be about to write there.
                 let key = keys.get(&folder).copied();
                 removed += usize::from(events::remove_others(&folder, key)?);
                 if key.is_none() {
-                    let _ = fs::remove_dir(&folder); // unless there is something in it that is not ours
+                    let _ = fs::remove_dir(&folder); // fails if it contains files of others
                 }
             }
         }
@@ -104,12 +109,13 @@ impl Board {
         events::is_of(&self.run_folder(stage), &stage.key)
     }
 
-    /// Whether the study is small enough for a run for each stage.
+    /// Whether the study is small enough to have a run for each stage.
     pub fn has_every_stage(&self) -> bool {
         self.every_stage
     }
 
-    /// Runs something that writes; the first failure gives a warning and ends all writing.
+    /// Runs an action that writes. The first failure returns a warning and stops all further
+    /// writing.
     fn attempt(&mut self, write: impl FnOnce(&mut Board) -> io::Result<()>) -> Option<String> {
         if self.failed {
             return None;
@@ -130,7 +136,7 @@ impl Board {
         self.shard.map_or(sweep.clone(), |shard| sweep.join(shard.writer()))
     }
 
-    /// A stage starts: opens its run.
+    /// Opens the run of a stage that starts.
     pub fn started(&mut self, stage: &Stage) -> Option<String> {
         if !self.every_stage {
             return None;
@@ -149,7 +155,7 @@ impl Board {
         Ok(())
     }
 
-    /// An epoch of a stage: (metric, value) pairs.
+    /// Writes an epoch of a stage, as (metric, value) pairs.
     pub fn epoch(&mut self, stage: &Stage, epoch: usize, values: &[(&str, f64)]) -> Option<String> {
         self.attempt(|board| {
             let Some((file, last)) = board.open.get_mut(&stage.key) else { return Ok(()) };
@@ -161,7 +167,8 @@ impl Board {
         })
     }
 
-    /// A stage ended: its final metrics; `gain` is its test accuracy above its from-scratch twin's.
+    /// Writes the final metrics of a stage and closes its run. `gain` is its test accuracy minus
+    /// that of training from scratch.
     pub fn ended(&mut self, stage: &Stage, record: &Record, gain: Option<f64>) -> Option<String> {
         self.attempt(|board| board.end_run(stage, record, gain))
     }
@@ -178,8 +185,9 @@ impl Board {
         file.flush()
     }
 
-    /// Writes a run after the fact, from its record and its epochs: for the best cells of a study
-    /// that is too large for a run each, and for stages that came back into the study.
+    /// Writes the run of a finished stage from its record and its epochs. This is used for the best
+    /// cells of a study that is too large for a run per stage. It is also used for stages that were
+    /// added to the study again.
     pub fn replay(&mut self, stage: &Stage, record: &Record, epochs: &[serde_json::Value], gain: Option<f64>) -> Option<String> {
         self.attempt(|board| {
             board.start_run(stage)?;
@@ -197,7 +205,8 @@ impl Board {
         })
     }
 
-    /// How the sweep itself fares, over its seconds, in the run `sweep`.
+    /// Writes the utilisation and speed of the sweep itself to the run `sweep`. The step is the
+    /// elapsed time in seconds.
     pub fn utilisation(&mut self, utilisation: &Utilisation) -> Option<String> {
         self.attempt(|board| {
             if board.utilisation.is_none() {
@@ -229,7 +238,8 @@ impl Board {
     }
 }
 
-/// `target/val_acc`; the distance that λ pulls against is named by what it pulls to.
+/// The tag of a metric, such as `target/val_acc`. The distance that λ penalises is named after its
+/// reference point.
 fn tag(stage: &Stage, name: &str) -> String {
     let to_source = stage.kind == StageKind::Target && stage.settings.transfer.method != TransferMethod::Finetune;
     let name = match name {
@@ -240,7 +250,7 @@ fn tag(stage: &Stage, name: &str) -> String {
     format!("{}/{name}", stage.kind.as_str())
 }
 
-/// A value as TensorBoard's HParams has it: numbers as numbers, all else as words.
+/// A value for the HParams tab: a finite number as a number, everything else as text.
 pub fn hparam(value: &Value) -> HParam {
     match value.as_f64() {
         Some(number) if number.is_finite() => HParam::Number(number),

@@ -1,6 +1,7 @@
-//! TensorBoard event files: scalars, images and HParams, through tensorboard-rs's encoders.
+//! TensorBoard event files with scalars, images and HParams, encoded by tensorboard-rs.
 //!
-//! Its own writer is not used: it starts a thread for each file, loses its queue in a kill, and aborts the process on a full disk.
+//! The writer of tensorboard-rs is not used. It starts a thread for each file, loses its queue when
+//! the process is killed, and aborts the process when the disk is full.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
@@ -17,15 +18,15 @@ use tensorboard_rs::summary::{image, scalar};
 
 use crate::store::{host, now};
 
-/// How the names of event files begin; TensorBoard looks for no more.
+/// Prefix of event file names, by which TensorBoard finds them.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// Removes a folder's event files; whether there were any.
+/// Removes the event files of a folder. Returns whether there were any.
 pub fn remove(folder: &Path) -> io::Result<bool> {
     remove_others(folder, None)
 }
 
-/// The same, but for the files of a stage's key: another shard may be writing them.
+/// The same, except for the files of the stage with this key, which another shard may be writing.
 pub fn remove_others(folder: &Path, key: Option<&str>) -> io::Result<bool> {
     let end = key.map(|key| format!(".{key}"));
     let mut any = false;
@@ -35,7 +36,7 @@ pub fn remove_others(folder: &Path, key: Option<&str>) -> io::Result<bool> {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(PREFIX) && !end.as_ref().is_some_and(|end| name.ends_with(end)) {
             any = true;
-            // Another shard may have been faster.
+            // Another shard may have removed it already.
             match fs::remove_file(entry.path()) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -45,13 +46,13 @@ pub fn remove_others(folder: &Path, key: Option<&str>) -> io::Result<bool> {
     Ok(any)
 }
 
-/// Whether a folder's event files are of this stage's key.
+/// Whether a folder has event files of the stage with this key.
 pub fn is_of(folder: &Path, key: &str) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter(|name| name.starts_with(PREFIX)).any(|name| name.ends_with(&format!(".{key}")))
 }
 
-/// A value of a hyperparameter.
+/// The value of a hyperparameter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HParam {
     Number(f64),
@@ -69,14 +70,14 @@ impl HParam {
     }
 }
 
-/// One event file in one run's folder.
+/// One event file in the folder of a run.
 pub struct EventFile {
     records: RecordWriter<BufWriter<File>>,
 }
 
 impl EventFile {
-    /// A new file in `folder`, after removing the event files of an earlier try. Its name ends in
-    /// what it is of.
+    /// Creates a new file in `folder` and removes the event files of earlier attempts. The file
+    /// name ends in `of`.
     pub fn create(folder: &Path, of: &str) -> io::Result<EventFile> {
         fs::create_dir_all(folder)?;
         remove(folder)?;
@@ -102,7 +103,7 @@ impl EventFile {
         self.write(event, step)
     }
 
-    /// A scalar; one that is not finite is left out.
+    /// Writes a scalar. A value that is not finite is skipped.
     pub fn scalar(&mut self, tag: &str, value: f64, step: usize) -> io::Result<()> {
         if value.is_finite() {
             self.summary(scalar(tag, value as f32), step)
@@ -111,12 +112,13 @@ impl EventFile {
         }
     }
 
-    /// An image of width × height RGB pixels.
+    /// Writes an image of width × height RGB pixels.
     pub fn image(&mut self, tag: &str, rgb: &[u8], width: u32, height: u32, step: usize) -> io::Result<()> {
         self.summary(image(tag, rgb, &[3, width as usize, height as usize]), step)
     }
 
-    /// The axes with their values, and the metrics: what TensorBoard's HParams tab is laid out by.
+    /// Writes the axes with their values, and the metrics. They define the layout of TensorBoard's
+    /// HParams tab.
     pub fn experiment(&mut self, axes: &[(String, Vec<HParam>)], metrics: &[&str]) -> io::Result<()> {
         let mut experiment = Experiment::new();
         experiment.set_time_created_secs(now());
@@ -144,7 +146,8 @@ impl EventFile {
         self.hparams("_hparams_/experiment", &data)
     }
 
-    /// The hyperparameters of this run. Runs of one `group` (a cell without its seed) are averaged by TensorBoard.
+    /// Writes the hyperparameters of this run. TensorBoard averages runs of the same `group` (a
+    /// cell without its seed).
     pub fn session_start(&mut self, hparams: &[(String, HParam)], group: &str) -> io::Result<()> {
         let mut info = SessionStartInfo::new();
         info.set_hparams(hparams.iter().map(|(name, value)| (name.clone(), value.proto())).collect());
@@ -178,7 +181,8 @@ impl EventFile {
         self.summary(summary, 0)
     }
 
-    /// Hands everything to the operating system, so that TensorBoard and a kill find it in the file.
+    /// Passes all data to the operating system. TensorBoard can then read it, and a kill does not
+    /// lose it.
     pub fn flush(&mut self) -> io::Result<()> {
         self.records.flush()
     }
@@ -186,6 +190,6 @@ impl EventFile {
 
 impl Drop for EventFile {
     fn drop(&mut self) {
-        let _ = self.flush(); // whoever needs to know flushes before
+        let _ = self.flush(); // callers that need the result flush first
     }
 }

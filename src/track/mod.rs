@@ -1,4 +1,4 @@
-//! What one can watch while a sweep runs: TensorBoard's event files and a progress line.
+//! Monitoring of a running sweep: TensorBoard event files and a progress line.
 
 mod board;
 mod events;

@@ -1,4 +1,4 @@
-//! The progress of a sweep: a bar on a terminal, plain lines elsewhere, silence on request.
+//! The progress of a sweep: a bar on a terminal, plain lines elsewhere, or nothing in quiet mode.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crate::base::stderr::print_error;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
-/// Shows how far a sweep is. All of it goes to stderr.
+/// Shows the progress of a sweep. All output goes to stderr.
 pub struct ProgressDisplay {
     how: DisplayMode,
     started: Instant,
-    /// Work of this run in operations: all of it, and what is done.
+    /// Work of this run in floating-point operations: the total, and what is done.
     total: f64,
     done: f64,
     stages: usize,
@@ -18,20 +18,20 @@ pub struct ProgressDisplay {
     noun: &'static str,
     unit: &'static str,
     images: f64,
-    /// Seconds that all workers together could have trained, and seconds they did, counted in workers.
+    /// Observed seconds, and the same seconds weighted by the share of workers that were training.
     watched: f64,
     busy: f64,
     ticked: Instant,
     best: String,
 }
 
-/// How a sweep itself fares, since it started.
+/// Speed and utilisation of a sweep since its start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Utilisation {
     pub seconds: f64,
     pub stages_done: usize,
     pub images_per_second: f64,
-    /// Share of the workers' time in which they trained.
+    /// Share of the workers' time that was spent on training.
     pub utilisation: f64,
 }
 
@@ -45,13 +45,15 @@ enum DisplayMode {
 const LINE_SECONDS: u64 = 10;
 
 impl ProgressDisplay {
-    /// `stages` and `total` (operations) still to do; `noun` for stages, `unit` for what is counted each second.
+    /// `stages` and `total` (in operations) are the remaining work. `noun` is the word for stages.
+    /// `unit` is the word for the items that are counted per second.
     pub fn new(noun: &'static str, unit: &'static str, stages: usize, total: f64, quiet: bool) -> ProgressDisplay {
         let how = if quiet {
             DisplayMode::Quiet
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new(1000);
-            // The template is a constant; were it wrong, indicatif's own style would show.
+            // The template is a constant. If it were wrong, indicatif's default style would be
+            // shown.
             if let Ok(style) = ProgressStyle::with_template("{bar:20} {wide_msg}") {
                 bar.set_style(style);
             }
@@ -76,19 +78,19 @@ impl ProgressDisplay {
         }
     }
 
-    /// An epoch was trained: images and operations.
+    /// Adds an epoch that was trained, with its images and operations.
     pub fn epoch(&mut self, images: f64, operations: f64) {
         self.images += images;
         self.done += operations;
         self.show(false);
     }
 
-    /// Work that an earlier run has done: it says nothing of this one's speed.
+    /// Subtracts work that an earlier run has done. It must not affect this run's speed.
     pub fn spare(&mut self, operations: f64) {
         self.total = (self.total - operations).max(1.0);
     }
 
-    /// More stages to do than was known at the start.
+    /// Adds stages that were not known at the start.
     pub fn more(&mut self, stages: usize, operations: f64) {
         self.stages += stages;
         self.total += operations;
@@ -99,7 +101,7 @@ impl ProgressDisplay {
         self.show(self.stages_done == self.stages);
     }
 
-    /// The share of workers that were training since the last call.
+    /// Adds the share of workers that were training since the last call.
     pub fn busy(&mut self, share: f64) {
         let elapsed = self.ticked.elapsed().as_secs_f64();
         self.ticked = Instant::now();
@@ -117,12 +119,12 @@ impl ProgressDisplay {
         }
     }
 
-    /// The best result so far, in a few words.
+    /// Sets the best result so far, as a short text.
     pub fn set_best(&mut self, best: String) {
         self.best = best;
     }
 
-    /// A message above the bar.
+    /// Prints a message above the bar.
     pub fn say(&self, message: &str) {
         match &self.how {
             DisplayMode::Bar(bar) => bar.suspend(|| print_error(message)),
@@ -146,7 +148,7 @@ impl ProgressDisplay {
         };
         let best = if self.best.is_empty() { String::new() } else { format!(" · {}", self.best) };
         let busy = if self.watched > 1.0 { format!(" · {:.0}% busy", 100.0 * self.busy / self.watched) } else { String::new() };
-        // The most wanted first: a narrow terminal cuts the end.
+        // The most important part comes first, because a narrow terminal cuts off the end.
         format!("{}/{} {} · {eta} · {:.0} {}/s{busy}{best}", self.stages_done, self.stages, self.noun, rate, self.unit)
     }
 

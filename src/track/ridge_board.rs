@@ -1,4 +1,5 @@
-//! TensorBoard for ridge studies: a run for each case, with its optima as metrics and its risks over the λ₀ grid.
+//! Shows a ridge study in TensorBoard: a run for each case, with its optima as metrics and its
+//! risks over the λ₀ grid.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use crate::store::RidgeRecord;
 
 const METRICS: [&str; 5] = ["lambda_source", "lambda_transfer", "ratio/predicted", "ratio/simulated", "mismatch_cost"];
 
-/// Writes a study's cases; the first failure gives a warning and ends all writing.
+/// Writes the cases of a study. The first failure returns a warning and stops all further writing.
 pub struct RidgeBoard {
     folder: PathBuf,
     study: String,
@@ -32,11 +33,11 @@ impl RidgeBoard {
             .collect();
         let folder = board.folder.clone();
         let warning = board.attempt(|| {
-            // Cases that left the study leave TensorBoard; those that stay are written anew.
+            // Removes all old runs. Cases that are still in the study are written again.
             for entry in std::fs::read_dir(&folder).into_iter().flatten() {
                 let run = entry?.path();
                 if run.is_dir() && events::remove(&run)? {
-                    let _ = std::fs::remove_dir(&run); // unless there is something in it that is not ours
+                    let _ = std::fs::remove_dir(&run); // fails if it contains files of others
                 }
             }
             let mut root = EventFile::create(&folder, "experiment")?;
@@ -55,7 +56,7 @@ impl RidgeBoard {
         Some(format!("TensorBoard files can no longer be written to {}: {error}; the run goes on without them", self.folder.display()))
     }
 
-    /// Adds a finished case; past TensorBoard's limit of runs, cases are in the report alone.
+    /// Adds a finished case. Cases beyond TensorBoard's limit of runs appear only in the report.
     pub fn add(&mut self, case: &Case, record: &RidgeRecord) -> Option<String> {
         if self.left == 0 {
             return None;
@@ -81,7 +82,7 @@ impl RidgeBoard {
             for (name, value) in METRICS.iter().zip(metrics) {
                 file.scalar(name, value.unwrap_or(f64::NAN), 0)?;
             }
-            // Over the grid of λ₀: the step is the index.
+            // The step is the index in the λ₀ grid.
             for (step, risk) in record.source.iter().enumerate() {
                 file.scalar("lambda0", record.lambda0[step], step)?;
                 file.scalar("source_risk/predicted", risk.predicted, step)?;

@@ -1,4 +1,5 @@
-//! Images on the device: gathered, augmented and normalised there, in an order that each replica's seed gives.
+//! Builds batches on the device: gathers, augments and normalises images there, in an order that
+//! each replica's seed determines.
 
 use std::sync::Arc;
 
@@ -13,9 +14,10 @@ use crate::model::{scope, slice, slice_mut, Plain};
 /// Images as bytes, or documents as features, with the data set's labels, on a device.
 #[derive(Debug)]
 pub struct DeviceDataset {
-    /// [N, H·W·C], channels innermost: bytes of pixels, or floats that are inputs as they are.
+    /// [N, H·W·C], channels innermost: pixels as bytes, or floats that are used as inputs
+    /// unchanged.
     pixels: Tensor,
-    /// `[N]`, as the data set numbers them.
+    /// `[N]`, with the data set's own label numbers.
     labels: Tensor,
     /// Height, width, channels.
     shape: [i64; 3],
@@ -31,12 +33,13 @@ impl DeviceDataset {
         }
     }
 
-    /// Documents under several vocabularies: for each the rows that are wanted. Gives, for each, where these rows are in the pool.
+    /// Builds the features of documents under several vocabularies, for the rows that are wanted
+    /// with each. Also returns, for each, the positions of its rows in the pool.
     pub fn of_words(examples: &Examples, wanted: &[(Arc<Vectoriser>, Vec<usize>)], device: Device) -> (DeviceDataset, Vec<Vec<usize>>) {
         let (mut values, mut labels, mut places): (Vec<f32>, Vec<i64>, Vec<Vec<usize>>) = (vec![], vec![], vec![]);
         let features = wanted.first().map_or(0, |(words, _)| words.features);
         for (i, (words, rows)) in wanted.iter().enumerate() {
-            // Replicas of one seed share.
+            // Replicas with the same seed share their rows.
             let known = wanted[..i].iter().position(|(other, same)| Arc::ptr_eq(other, words) && same == rows);
             places.push(match (known, examples.corpus()) {
                 (Some(known), _) => places[known].clone(),
@@ -63,22 +66,24 @@ impl DeviceDataset {
     }
 }
 
-/// What K replicas learn from: their images (rows of a pool, equally many for each), normalisation and outputs.
+/// What K replicas are trained on: the normalisation of each replica's images and the output of
+/// each label. The images are rows of a pool, equally many for each replica.
 #[derive(Debug)]
 pub struct BatchSource {
-    /// [K, 1, 1, 1, C]: 1/(255·sd) and −mean/sd; of pixels only.
+    /// `scale` and `shift`, [K, 1, 1, 1, C]: 1/(255·sd) and −mean/sd. For pixels only.
     scale: Tensor,
     shift: Tensor,
     /// Output for each label of the data set, `[256]`.
     outputs: Tensor,
-    /// Of the images that the model gets.
+    /// Number type of the images that the model gets.
     kind: Kind,
-    /// The same as scale and shift, for the loops on CPU.
+    /// The same as `scale` and `shift`, for the CPU kernels.
     normalise: Vec<Normalise>,
 }
 
 impl BatchSource {
-    /// `kind` is the images'; normalisation is computed in float64 for float64 images and in float32 for all others.
+    /// `kind` is the number type of the images. Normalisation is computed in float64 for float64
+    /// images and in float32 for all others.
     pub fn new(preparations: &[&Preparation], outputs: &[i64; 256], kind: Kind, pool: &DeviceDataset) -> BatchSource {
         let pixels = |p: &&Preparation| match p {
             Preparation::Pixels(normalisation) => Some(normalisation.clone()),
@@ -106,7 +111,7 @@ impl BatchSource {
         }
     }
 
-    /// Images [K, B, H, W, C], normalised, and their outputs [K, B], of rows [K, B].
+    /// Normalised images [K, B, H, W, C] and their outputs [K, B], for rows [K, B] of the pool.
     pub fn gather(&self, pool: &DeviceDataset, rows: &Tensor) -> (Tensor, Tensor) {
         let [height, width, channels] = pool.shape;
         let size = rows.size();
@@ -122,7 +127,8 @@ impl BatchSource {
         (self.normalise(&pixels), self.outputs_of(pool, &flat, &size))
     }
 
-    /// The same with augmentation; `draws` [K, B, 3] holds flip (0 or 1) and the shifts down and right.
+    /// The same with augmentation. `draws` [K, B, 3] holds flip (0 or 1) and the shifts of the
+    /// visible window, down and right.
     pub fn gather_augmented(&self, pool: &DeviceDataset, rows: &Tensor, draws: &Tensor) -> (Tensor, Tensor) {
         if let Some(images) = self.gather_on_cpu(pool, rows, Some(draws)) {
             return (images, self.outputs_of(pool, &rows.reshape([-1]), &rows.size()));
@@ -149,7 +155,7 @@ impl BatchSource {
         (pixels.to_kind(self.scale.kind()) * &self.scale + &self.shift).to_kind(self.kind)
     }
 
-    /// In one pass over memory, where there is a loop for it.
+    /// Gathers in one pass over memory, if there is a kernel for the device and number type.
     fn gather_on_cpu(&self, pool: &DeviceDataset, rows: &Tensor, draws: Option<&Tensor>) -> Option<Tensor> {
         scope(c"gather", || match (pool.device(), self.kind) {
             (Device::Cpu, Kind::Float) => Some(self.gather_with::<f32>(pool, rows, draws)),
@@ -184,7 +190,8 @@ impl BatchSource {
     }
 }
 
-/// What belongs to each replica's training rows (the rows themselves, say), in its seed's order of one epoch, [K, N].
+/// One value for each training row of each replica (for example the rows themselves), in the order
+/// of one epoch, [K, N]. The order is drawn from the replica's seed.
 pub fn epoch_order(of_rows: &[Vec<i64>], seeds: &[u64], task: &str, epoch: usize, device: Device) -> Tensor {
     let mut order = Vec::with_capacity(of_rows.iter().map(Vec::len).sum());
     for (own, &seed) in of_rows.iter().zip(seeds) {
@@ -195,7 +202,8 @@ pub fn epoch_order(of_rows: &[Vec<i64>], seeds: &[u64], task: &str, epoch: usize
     Tensor::from_slice(&order).reshape([of_rows.len() as i64, -1]).to_device(device)
 }
 
-/// Dropout's mask for a layer in a step (counted over the whole phase): [K, B, F] as `size` says, each replica's drawn from its seed.
+/// Dropout's mask for a layer at a step, [K, B, F] as given by `size`. Steps are counted over the
+/// whole phase. Each replica's mask is drawn from its seed.
 pub fn dropout_mask(p: f64, size: &[i64], layer: usize, step: usize, seeds: &[u64], task: &str, device: Device) -> Tensor {
     let mut values = vec![0f32; size.iter().product::<i64>() as usize];
     let each = values.len() / seeds.len().max(1);
@@ -205,7 +213,7 @@ pub fn dropout_mask(p: f64, size: &[i64], layer: usize, step: usize, seeds: &[u6
     Tensor::from_slice(&values).reshape(size).to_device(device)
 }
 
-/// The augmentation of one epoch, [K, N, 3], in the order of training; none where nothing is augmented.
+/// The augmentation of one epoch, [K, N, 3], in the order of training. None without augmentation.
 pub fn epoch_draws(augment: &Augment, n: usize, seeds: &[u64], task: &str, epoch: usize, device: Device) -> Option<Tensor> {
     if !augment.flip && augment.shift == 0 {
         return None;

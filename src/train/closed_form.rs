@@ -1,4 +1,5 @@
-//! Ridge regression of the one-hot classes on frozen features: the theory's estimator as a target method, without steps.
+//! Ridge regression of the one-hot classes on frozen features: the theory's estimator as a target
+//! method, without optimiser steps.
 
 use ndarray::{Array1, Array2};
 use tch::{Device, Kind, Tensor};
@@ -10,8 +11,9 @@ use crate::theory::ridge::{centre, Reduction};
 use crate::theory::TheoryError;
 
 impl Pack<'_> {
-    /// The head that minimises ½·mean‖y − ŷ‖² + (λ/2)·‖W‖² over the training images, with an intercept that is not penalised: in the theory's
-    /// units the ridge estimate for n·λ, n the number of training images. λ = 0 is the ridgeless solution.
+    /// Solves for the head that minimises ½·mean‖y − ŷ‖² + (λ/2)·‖W‖² over the training images,
+    /// with an intercept that is not penalised. In the theory's units this is the ridge estimate
+    /// for n·λ, where n is the number of training images. λ = 0 is the ridgeless solution.
     ///
     /// # Errors
     /// Features that are not finite.
@@ -46,7 +48,7 @@ impl Pack<'_> {
     }
 }
 
-/// Weights [classes × features], then intercepts.
+/// Weights [classes × features], followed by the intercepts.
 fn head(features: &Tensor, outputs: &[i64], classes: usize, lambda: f64) -> Result<Vec<f64>, TheoryError> {
     let (n, p) = (features.size()[0] as usize, features.size()[1] as usize);
     let values = Vec::<f64>::try_from(features.to_kind(Kind::Double).reshape([-1])).unwrap_or_default();

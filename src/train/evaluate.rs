@@ -1,34 +1,36 @@
-//! Loss and accuracy of K replicas on images they do not learn from.
+//! Loss and accuracy of K replicas on images that they are not trained on.
 
 use tch::{Device, Kind, Tensor};
 
 use super::batches::{BatchSource, DeviceDataset};
 use crate::model::{cross_entropy, no_grad, squared_error, Architecture, Buffers, Mode};
 
-/// What a task's loss is.
+/// The loss of a task.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum EvaluationLoss {
-    /// Cross-entropy, in nats, against the class with this label smoothing (0 for none).
+    /// Cross-entropy in nats, with this label smoothing of the class (0 for none).
     CrossEntropy { smoothing: f64 },
-    /// Half the squared distance to the one-hot class: of ridge on frozen features.
+    /// Half the squared distance to the one-hot class, for ridge on frozen features.
     SquaredError,
 }
 
-/// Mean loss and fraction of right answers, for each replica.
+/// Mean loss and accuracy (as a fraction) of each replica.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     pub loss: Vec<f64>,
     pub accuracy: Vec<f64>,
 }
 
-/// Images in one forward pass, over all replicas: few enough on CPU for activations to stay in cache.
+/// Images in one forward pass, of all replicas together. On CPU the number is small enough for
+/// activations to stay in cache.
 const CHUNK_CPU: i64 = 128;
 const CHUNK_CUDA: i64 = 4096;
 
-/// θ and running statistics of K models.
+/// Architecture, θ and running statistics of K models.
 pub type Models<'a> = (&'a Architecture, &'a Tensor, &'a Buffers);
 
-/// What the heads of K models get of rows [K, N] of a pool, [K, N, features], and the rows' outputs, [K, N].
+/// The inputs of the heads of K models for rows [K, N] of a pool, [K, N, features], and the rows'
+/// outputs, [K, N].
 pub fn features(models: Models, task: &BatchSource, pool: &DeviceDataset, rows: &Tensor) -> (Tensor, Tensor) {
     let (architecture, theta, buffers) = models;
     no_grad(|| {

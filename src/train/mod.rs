@@ -1,5 +1,6 @@
-//! Trains a pack: K replicas of one shape, each with its own seed, λ, start and penalty, through one epoch loop that source,
-//! target and from-scratch stages share. Knows no store, no logger and no plan: what happens goes to an [`Observer`].
+//! Trains a pack: K replicas of one shape, each with its own seed, λ, start and penalty. Source,
+//! target and from-scratch stages share one epoch loop. This module does not depend on the store,
+//! loggers or the plan: events are passed to an [`Observer`].
 
 mod batches;
 mod closed_form;

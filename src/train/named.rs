@@ -1,10 +1,12 @@
-//! One model's parameters and running statistics by name: what a source model is on disk and between stages.
+//! One model's parameters and running statistics by name: the form in which source models are
+//! stored on disk and passed between stages.
 
 use tch::Tensor;
 
 use crate::model::{Architecture, Buffers, Layout};
 
-/// Puts named parameters and running statistics of K models together: θ [K, P] and buffers. None where a name or size is missing.
+/// Combines the named parameters and running statistics of K models into θ [K, P] and buffers. None
+/// if a name is missing or a size does not match.
 pub fn assemble(architecture: &Architecture, models: &[Vec<(String, Tensor)>]) -> Option<(Tensor, Buffers)> {
     let find = |model: &[(String, Tensor)], name: &str, count: i64| {
         model.iter().find(|(n, t)| n == name && t.numel() as i64 == count).map(|(_, t)| t.reshape([-1]))
@@ -28,7 +30,7 @@ pub fn assemble(architecture: &Architecture, models: &[Vec<(String, Tensor)>]) -
     Some((theta, Buffers(buffers)))
 }
 
-/// The reverse of [`assemble`]: replica k's parameters and running statistics by name.
+/// The reverse of [`assemble`]: the parameters and running statistics of replica k by name.
 pub fn disassemble(layout: &Layout, theta: &Tensor, buffers: &Buffers, k: usize) -> Vec<(String, Tensor)> {
     let row = theta.detach().narrow(0, k as i64, 1);
     let named = layout.views(&row).into_iter().zip(&layout.parameters).map(|(view, p)| (p.name.clone(), view.get(0).copy()));

@@ -1,4 +1,4 @@
-//! The one epoch loop: K replicas from their start to their chosen weights.
+//! The epoch loop: trains K replicas from their start to their chosen weights.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -14,17 +14,17 @@ use crate::config::network::{PenaltyRules, Phase, Precision};
 use crate::data::{task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
 use crate::model::{cross_entropy, no_grad, Architecture, Buffers, Masks, Mode, Role};
 
-/// Steps of an epoch that is not interrupted.
+/// An epoch with at most this many steps is not interrupted.
 const SHORT: usize = 4;
 
-/// What is one replica's own in a pack.
+/// The properties of one replica in a pack.
 #[derive(Debug, Clone)]
 pub struct Replica {
     pub seed: u64,
     /// Rows of the pool; equally many for every replica of a pack.
     pub train: Vec<usize>,
     pub validation: Vec<usize>,
-    /// The outputs that the training rows are taught, where these are not their own.
+    /// The outputs to train on, one for each training row, if they differ from the rows' own.
     pub training_labels: Option<Vec<i64>>,
     pub preparation: Preparation,
 }
@@ -36,21 +36,21 @@ pub struct Pack<'a> {
     pub phase: &'a Phase,
     pub rules: &'a PenaltyRules,
     pub precision: Precision,
-    /// Names the streams of data order and augmentation: `source` or `target`.
+    /// Names the random streams of data order, augmentation and dropout: `source` or `target`.
     pub task: &'a str,
     /// Output for each label of the data set.
     pub outputs: [i64; 256],
     pub replicas: &'a [Replica],
     pub pool: &'a DeviceDataset,
-    /// Leave BatchNorm's running statistics, and use them, while training.
+    /// Use BatchNorm's running statistics while training, and do not update them.
     pub freeze_batchnorm: bool,
-    /// Only the head learns.
+    /// Whether only the head is trained.
     pub frozen: bool,
-    /// Of validation and test; training by steps is on cross-entropy.
+    /// The loss of validation and test. Training by steps always uses cross-entropy.
     pub objective: EvaluationLoss,
 }
 
-/// Where a pack starts and what pulls it.
+/// A pack's initial weights and its penalty.
 #[derive(Debug)]
 pub struct Start {
     /// [K, P]
@@ -59,50 +59,51 @@ pub struct Start {
     pub penalty: Penalty,
 }
 
-/// What one replica did in one epoch.
+/// The results of one replica in one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
-    /// From 1.
+    /// Counted from 1.
     pub epoch: usize,
-    /// Mean over the epoch's images, each before its step.
+    /// Mean over the epoch's images; each image's loss is computed before its step.
     pub train_loss: f64,
     pub validation_loss: f64,
     pub validation_accuracy: f64,
-    /// ‖θ_b − a_b‖ after the epoch: the distance of the backbone to what λ pulls it to.
+    /// ‖θ_b − a_b‖ after the epoch: the distance of the backbone from the point that λ pulls it to.
     pub distance: f64,
 }
 
-/// Who watches a pack, keeps its snapshots and may ask it to stop.
+/// Receives a pack's events, stores its snapshots and may ask it to stop.
 pub trait Observer {
-    /// An epoch is over; a report for each replica that still learns.
+    /// An epoch has ended, with a report for each replica that is still training.
     fn epoch(&mut self, reports: &[(usize, EpochReport)]);
-    /// The same of an epoch that an earlier run trained.
+    /// The same for an epoch that an earlier run trained.
     fn restored(&mut self, reports: &[(usize, EpochReport)]) {
         self.epoch(reports);
     }
-    /// A step was made.
+    /// A step has ended.
     fn step(&self) {}
-    /// Asked before every step; where an epoch has only a few, before every epoch.
+    /// Whether to stop. Called before every step, or only before every epoch if an epoch has at
+    /// most four steps.
     fn stop(&self) -> bool;
-    /// Asked after every epoch.
+    /// Whether a snapshot is wanted. Called after every epoch.
     fn wants_snapshot(&self) -> bool;
     fn snapshot(&mut self, snapshot: Snapshot);
 }
 
-/// All that is needed to go on: with it and the study, training continues, bit for bit on CPU. Random streams need no state, they are
-/// functions of (name, seed, epoch).
+/// The state from which training resumes, given the study; bit for bit on CPU. Random streams need
+/// no state because they are functions of (name, seed, epoch).
 #[derive(Debug)]
 pub struct Snapshot {
     pub tensors: Vec<(String, Tensor)>,
-    /// JSON of the replicas' courses.
+    /// JSON of the epoch, the replicas' histories and the replicas still computed.
     pub progress: String,
 }
 
-/// How one replica has fared.
+/// The course of one replica's training.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TrainingHistory {
     pub history: Vec<EpochReport>,
-    /// Epoch (from 1) whose weights count.
+    /// Epoch (from 1) whose weights are used.
     pub chosen: usize,
     stopped: bool,
     /// Epoch and step (from 1) of the first loss that was not finite.
@@ -114,12 +115,12 @@ impl TrainingHistory {
         !self.stopped && self.diverged.is_none()
     }
 
-    /// Of what is solved at once.
+    /// The history of a model that is solved in one step.
     pub fn of_one(report: EpochReport) -> TrainingHistory {
         TrainingHistory { chosen: report.epoch, history: vec![report], ..TrainingHistory::default() }
     }
 
-    /// What was measured in the chosen epoch.
+    /// The report of the chosen epoch.
     pub fn result(&self) -> Option<&EpochReport> {
         self.history.iter().find(|report| report.epoch == self.chosen)
     }
@@ -129,14 +130,14 @@ impl TrainingHistory {
 #[derive(Debug)]
 pub enum TrainingOutcome {
     Trained(Trained),
-    /// Asked to stop; the observer has the snapshot.
+    /// Stopped on request; the observer has the snapshot.
     Stopped,
 }
 
-/// Replicas that no longer learn.
+/// Replicas whose training has ended.
 #[derive(Debug)]
 pub struct Trained {
-    /// [K, P], each replica's chosen weights.
+    /// Each replica's chosen weights, [K, P].
     pub theta: Tensor,
     pub buffers: Buffers,
     pub histories: Vec<TrainingHistory>,
@@ -152,7 +153,7 @@ impl Trained {
         Trained { norms: Vec::<f64>::try_from(norms).unwrap_or_default(), theta, buffers, histories }
     }
 
-    /// Test loss and accuracy of each replica, on the task's images of the held-out set.
+    /// Test loss and accuracy of each replica, on the task's images of the test set.
     pub fn test(&self, pack: &Pack, data: &Dataset) -> super::Evaluation {
         let examples = data.test.open(self);
         let rows = test_rows(examples, data.name, pack.phase);
@@ -176,32 +177,32 @@ impl Trained {
     }
 }
 
-/// `kind` is θ's.
+/// The batches of these replicas. `kind` is θ's number type.
 fn task_of<'a>(pack: &Pack, replicas: impl Iterator<Item = &'a Replica>, outputs: &[i64; 256], kind: Kind) -> BatchSource {
     let kind = if pack.precision == Precision::Bf16 { Kind::BFloat16 } else { kind };
     let preparations: Vec<&Preparation> = replicas.map(|replica| &replica.preparation).collect();
     BatchSource::new(&preparations, outputs, kind, pack.pool)
 }
 
-/// What changes while a pack trains. M of its K replicas are still computed: at first all, and fewer once half of them have
-/// diverged or stopped early.
+/// The state that changes while a pack trains. M of its K replicas are still computed. At first
+/// these are all; they become fewer whenever half of them have diverged or stopped early.
 struct TrainingState {
     /// [M, P], as are the optimiser's state and the penalty.
     theta: Tensor,
     buffers: Buffers,
     optimiser: Box<dyn Optimiser>,
     penalty: Penalty,
-    /// Which replica each row of θ is.
+    /// The replica of each row of θ.
     members: Vec<usize>,
-    /// [K, P], the weights that count, where these are not θ itself: the best so far with early stopping, and those of replicas
-    /// that are no longer computed.
+    /// The weights to return, [K, P], if they are not θ itself. With early stopping these are the
+    /// best so far. They also hold the weights of replicas that are no longer computed.
     kept: Option<(Tensor, Buffers)>,
     histories: Vec<TrainingHistory>,
     epoch: usize,
 }
 
 impl Pack<'_> {
-    /// Of all replicas, for models of this precision.
+    /// The batches of all replicas, for models of this number type.
     pub(super) fn task(&self, kind: Kind) -> BatchSource {
         task_of(self, self.replicas.iter(), &self.outputs, kind)
     }
@@ -212,7 +213,7 @@ impl Pack<'_> {
         Tensor::from_slice(&rows).reshape([self.replicas.len() as i64, -1]).to_device(self.pool.device())
     }
 
-    /// Trains to the end, or until the observer wants it to stop.
+    /// Trains to the end, or until the observer asks it to stop.
     pub fn train(&self, start: Start, resume: Option<Snapshot>, observer: &mut dyn Observer) -> TrainingOutcome {
         let optimiser = OptimiserKind::of(self.phase).build(self.phase, self.rules, &start.theta);
         let kept = self.phase.patience.map(|_| (start.theta.copy(), start.buffers.copy()));
@@ -229,7 +230,7 @@ impl Pack<'_> {
         };
         if let Some(snapshot) = resume {
             state.restore(snapshot);
-            // Whoever watches begins anew and hears the whole course.
+            // Replays restored epochs to the observer.
             for epoch in 1..=state.epoch {
                 let of = |course: &TrainingHistory| course.history.iter().find(|report| report.epoch == epoch).cloned();
                 let reports: Vec<(usize, EpochReport)> =
@@ -243,7 +244,8 @@ impl Pack<'_> {
         let steps = self.replicas[0].train.len().div_ceil(self.phase.batch_size);
         let backbone = self.architecture.layout.mask(state_kind, state.theta.device(), |p| p.role == Role::Backbone);
         while state.epoch < self.phase.epochs && state.histories.iter().any(TrainingHistory::learns) {
-            // An epoch of a few steps is not worth a copy of the weights: it is not interrupted.
+            // An epoch of a few steps is not interrupted: copying the weights before it would cost
+            // too much.
             let before = (steps > SHORT).then(|| state.snapshot());
             let trained = match &before {
                 None if observer.stop() => None,
@@ -267,8 +269,9 @@ impl Pack<'_> {
         TrainingOutcome::Trained(Trained::new(theta.detach(), buffers, histories))
     }
 
-    /// One pass over the training images. Mean loss of each replica and the step (from 1) of its first loss that was not
-    /// finite, 0 for none; nothing when asked to stop. Nothing is read back from the device before the end.
+    /// One pass over the training images. Returns each replica's mean loss, and the step (from 1)
+    /// of its first loss that was not finite, or 0. Returns none if it was asked to stop. Nothing
+    /// is read back from the device before the end of the epoch.
     fn epoch(
         &self,
         state: &mut TrainingState,
@@ -308,11 +311,12 @@ impl Pack<'_> {
             let masks: Option<Masks> = (self.phase.dropout > 0.0).then_some(&mask);
             let logits = self.architecture.forward(&parameters, &images, &state.buffers, mode, masks);
             let loss = cross_entropy(&logits, &outputs, self.phase.label_smoothing).mean_dim([1i64].as_slice(), false, None::<Kind>);
-            // The sum over replicas, not the mean: each keeps the gradient it would have alone.
+            // The sum over replicas, not the mean: each replica keeps the gradient that it would
+            // have alone.
             let total = loss.sum(None::<Kind>);
             let mut gradients = Tensor::run_backward(&[&total], &learning, false, false);
             if self.frozen {
-                // The head comes last; before it nothing moves.
+                // The head comes last. All parameters before it are frozen and get zero gradients.
                 let still = parameters.iter().filter(|parameter| !parameter.requires_grad()).map(Tensor::zeros_like);
                 gradients = still.chain(gradients).collect();
             }
@@ -329,7 +333,7 @@ impl Pack<'_> {
         Some((read(&loss_sum), bad_step))
     }
 
-    /// After an epoch: validation, divergence, early stopping, the report.
+    /// Ends an epoch: validation, divergence, early stopping and reports.
     fn finish_epoch(
         &self,
         state: &mut TrainingState,
@@ -378,7 +382,7 @@ impl Pack<'_> {
     }
 }
 
-/// Copies a row of one pack's weights and running statistics into another's.
+/// Copies row `row` of one pack's weights and running statistics to replica `k` of another's.
 fn keep_replica(into: (&Tensor, &Buffers), k: usize, from: (&Tensor, &Buffers), row: usize) {
     no_grad(|| {
         into.0.get(k as i64).copy_(&from.0.get(row as i64));
@@ -395,7 +399,8 @@ fn keep_replica(into: (&Tensor, &Buffers), k: usize, from: (&Tensor, &Buffers), 
 }
 
 impl TrainingState {
-    /// Once half of the replicas no longer learn, the others go on without them. Whether that was now.
+    /// When half of the replicas have ended, continues with the others alone. Returns whether it
+    /// did so now.
     fn drop_finished(&mut self) -> bool {
         let learning: Vec<usize> = self.members.iter().copied().filter(|&k| self.histories[k].learns()).collect();
         if learning.is_empty() || 2 * learning.len() > self.members.len() {
@@ -408,7 +413,7 @@ impl TrainingState {
         true
     }
 
-    /// θ and all that goes with it shrink to these replicas.
+    /// Reduces θ and the state that belongs to it to these replicas.
     fn keep_only(&mut self, members: Vec<usize>) {
         let rows: Vec<i64> = members.iter().filter_map(|k| self.members.iter().position(|m| m == k)).map(|row| row as i64).collect();
         let rows = Tensor::from_slice(&rows).to_device(self.theta.device());
@@ -421,7 +426,7 @@ impl TrainingState {
         self.members = members;
     }
 
-    /// All replicas' weights that count, [K, P].
+    /// The weights to return, of all replicas, [K, P].
     fn finish(self, early_stopping: bool) -> (Tensor, Buffers) {
         let Some((theta, buffers)) = self.kept else { return (self.theta, self.buffers) };
         if !early_stopping {
@@ -450,7 +455,8 @@ impl TrainingState {
         Snapshot { tensors, progress }
     }
 
-    /// Takes over a snapshot of the same pack; one that does not fit is left alone, and training starts over.
+    /// Restores a snapshot of the same pack. A snapshot that does not fit is ignored, and training
+    /// starts from the beginning.
     fn restore(&mut self, snapshot: Snapshot) {
         let Ok((epoch, histories, members)) = serde_json::from_str::<(usize, Vec<TrainingHistory>, Vec<usize>)>(&snapshot.progress) else {
             return;

@@ -33,8 +33,8 @@ impl Penalty {
         where_masked(lambdas, &layout.mask(like.kind(), like.device(), |p| Layout::penalised(rules, p)))
     }
 
-    /// λ on the backbone, β on the head, pulling to `center` (zero where none). A head under `beta` has
-    /// to be zero in `center`.
+    /// λ on the backbone and β on the head, or λ on both without `beta`, pulling to `center` (zero
+    /// where none). A head under `beta` has to be zero in `center`.
     pub fn to_source(
         layout: &Layout,
         rules: &PenaltyRules,
@@ -50,7 +50,7 @@ impl Penalty {
         Penalty::new(where_masked(lambdas, &of(Role::Backbone)) + of(Role::Head) * beta, center)
     }
 
-    /// λ on the head alone, pulling to zero: the backbone is frozen.
+    /// λ on the head alone, pulling to `center` (zero where none): the backbone is frozen.
     pub fn on_head(layout: &Layout, rules: &PenaltyRules, lambdas: &[f64], center: Option<Tensor>, like: &Tensor) -> Penalty {
         let mask = layout.mask(like.kind(), like.device(), |p| p.role == Role::Head && Layout::penalised(rules, p));
         Penalty::new(where_masked(lambdas, &mask), center)

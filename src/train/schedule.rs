@@ -2,9 +2,11 @@
 
 use crate::config::network::{Phase, ScheduleKind};
 
-/// Learning rate of step `step` (from 0) where an epoch has `steps_per_epoch` steps.
+/// Learning rate of step `step` (from 0) if an epoch has `steps_per_epoch` steps.
 ///
-/// Warm-up: lr·(step + 1)/w over the first w steps. Cosine: lr·(1 + cos πt)/2 with t the part of the steps after warm-up that is over.
+/// Warm-up: lr·(step + 1)/w over the first w steps. Cosine: lr·(1 + cos πt)/2, where t is the
+/// fraction of the steps after warm-up that are over. Step: lr·factor^⌊epoch/every⌋, where the
+/// epoch (from 0) includes warm-up.
 pub fn learning_rate(phase: &Phase, step: usize, steps_per_epoch: usize) -> f64 {
     let warmup = (phase.schedule.warmup * steps_per_epoch as f64).round() as usize;
     if step < warmup {

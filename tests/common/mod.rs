@@ -1,11 +1,11 @@
-//! What the integration tests share: running the program, and small studies.
-#![allow(dead_code)] // each test file uses its own part
+//! Shared by the integration tests: functions that run the program, and small studies.
+#![allow(dead_code)] // each test file uses only some of these items
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program, away from the caller's settings.
+/// The program, without the caller's environment settings.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_transfergrid"));
     command.env_remove("TRANSFERGRID_DATA").env("NO_COLOR", "1").stdin(Stdio::null());
@@ -26,7 +26,7 @@ pub fn run(command: &mut Command) -> Done {
     done
 }
 
-/// `sweep STUDY --out OUT` with more arguments.
+/// `sweep STUDY --out OUT` with further arguments.
 pub fn sweep(study: &Path, out: &Path, more: &[&str]) -> Command {
     let mut command = program();
     command.arg("sweep").arg(study).arg("--out").arg(out).args(more);
@@ -37,12 +37,14 @@ pub fn spawn(command: &mut Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
 }
 
-/// Waits until something holds: a test that waits for what it needs, not for a time, does not fail on a busy machine.
+/// Waits until a condition holds. A test that waits for a condition instead of a fixed time does
+/// not fail on a busy machine.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     until_within(60, what, String::new, &mut holds);
 }
 
-/// The same within so many seconds; `state` says in what state it did not hold.
+/// The same with a limit in seconds. `state` describes the state if the condition does not hold in
+/// time.
 pub fn until_within(seconds: u64, what: &str, state: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(seconds);
     while !holds() {
@@ -51,14 +53,16 @@ pub fn until_within(seconds: u64, what: &str, state: impl Fn() -> String, mut ho
     }
 }
 
-/// Waits until an unsharded sweep into OUT trains (from before then on it catches signals) or has ended.
+/// Waits until an unsharded sweep into OUT is training or has ended. A sweep catches signals some
+/// time before it trains.
 pub fn until_it_trains(sweep: &mut Child, out: &Path, study: &str) {
     let running = out.join(study).join("running/main.json");
     let trains = || std::fs::read_to_string(&running).is_ok_and(|text| !text.contains("\"stages\":[]"));
     until("something is being trained", || trains() || sweep.try_wait().expect("a child").is_some());
 }
 
-/// Sends a signal such as `-TERM`. The process may have ended, which its exit code then says.
+/// Sends a signal such as `-TERM`. An error is ignored: if the process has already ended, its exit
+/// code shows that.
 pub fn signal(signal: &str, process: u32) {
     run(Command::new("kill").args([signal, &process.to_string()]));
 }
@@ -67,7 +71,7 @@ pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A study of the digits small enough to train in a blink: 3 λ₀ × 2 λ₁ × 2 seeds.
+/// A study of the digits that trains in an instant: 3 λ₀ × 2 λ₁ × 2 seeds.
 pub const SMALL: &str = "\
 name: small
 data: digits
@@ -85,7 +89,7 @@ pub fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// The study's folder under OUT, its results.csv as text.
+/// The text of results.csv from the study's folder under OUT.
 pub fn results(out: &Path, study: &str) -> String {
     let path = out.join(study).join("report/results.csv");
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -95,7 +99,7 @@ pub fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("not JSON ({error}): {text}"))
 }
 
-/// Every record line of a study, without what differs between two runs (times, host).
+/// Every record of a study, without the fields that differ between two runs (times, host).
 pub fn records(out: &Path, study: &str) -> Vec<serde_json::Value> {
     let folder = out.join(study).join("records");
     let mut all = vec![];

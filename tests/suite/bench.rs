@@ -1,4 +1,5 @@
-//! `bench` measures what it says, keeps what it found of the device, and leaves no results.
+//! `bench` measures the numbers that it prints, keeps its measurements of the device, and leaves no
+//! results.
 #![cfg(feature = "torch")]
 
 use crate::common::*;
@@ -36,7 +37,8 @@ fn bench_of_packs_on_the_digits() {
         assert_eq!(task["pack"], 4);
         assert_eq!(task["other_packs"].as_array().unwrap().len(), 2);
         assert!(number("matmul_flops") > 1e8);
-        // Two convolutions, each timed in every way; on CPU they are computed alone, whatever is fastest.
+        // Two convolutions, each timed with every strategy. On CPU they are always computed
+        // separately for each replica, whatever is fastest.
         let layers = task["convolutions"].as_array().unwrap();
         assert_eq!(layers.len(), 2);
         for layer in layers {
@@ -44,13 +46,14 @@ fn bench_of_packs_on_the_digits() {
             assert_eq!(times.len(), 3);
             assert_eq!(layer["chosen"], "alone");
         }
-        // The floor is counted: of a 3×3 convolution 1 → 4 at 8×8, one 4 → 8 at 4×4, and a head of 8·2·2 → 3.
+        // The operation count, for a 3×3 convolution 1 → 4 at 8×8, one 4 → 8 at 4×4, and a head
+        // 8·2·2 → 3.
         let forward = [2 * 9 * 4 * 64, 2 * 36 * 8 * 16, 2 * 32 * 3].map(f64::from);
         assert_eq!(number("flops_per_image"), 2.0 * forward[0] + 3.0 * (forward[1] + forward[2]));
         let names: Vec<&str> = task["profile"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
         assert!(names.contains(&"pool_bias_relu") && names.contains(&"linear_backward") && names.contains(&"sgd"), "{names:?}");
     }
-    // What was measured of the device is kept, and not measured again.
+    // The measurements of the device are kept and not repeated.
     let kept = || std::fs::read_to_string(folder.path().join("small/calibration.json")).unwrap();
     let before = kept();
     assert!(before.contains("4 replicas, batch 4"), "{before}");

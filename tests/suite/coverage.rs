@@ -1,5 +1,6 @@
-//! How often 95% intervals hold the truth, and how wide they are, over simulated tables whose truth is
-//! known. `cargo test --release --test suite coverage:: -- --nocapture` prints the table of docs/report.md.
+//! Coverage and width of the 95% intervals, over simulated tables with known truth.
+//! `cargo test --release --test suite coverage:: -- --nocapture` prints the table of
+//! docs/report.md.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +10,16 @@ use transfergrid::config::Regularizer;
 use transfergrid::report::analysis::{Answer, CellResults, Guess, Metric, PenaltyLimits, Setting};
 
 const TABLES: u64 = 200;
-/// Half decades from 10⁻⁴ to 1.
+/// Number of λ₀: half decades from 10⁻⁴ to 1.
 const POINTS: usize = 9;
 
-/// True mean accuracies by λ₀ (position on the grid): of the source, and of the target with its best λ₁.
+/// True mean accuracies by λ₀ (position on the grid): of the source, and of the target with its
+/// best λ₁.
 struct Shape {
     name: &'static str,
     source: fn(f64) -> f64,
     target: fn(f64) -> f64,
-    /// Where they are highest, between the grid's points; none where they are no parabolas.
+    /// Positions of the maxima, between grid points. None for curves that are not parabolas.
     vertices: Option<(f64, f64)>,
 }
 
@@ -34,7 +36,8 @@ const SHAPES: [Shape; 3] = [
         target: |k| 0.7 - 0.0007 * (k - 5.4).powi(2),
         vertices: Some((3.2, 5.4)),
     },
-    // Accuracy creeps up with λ₀ and then falls off, as in CIFAR-10: the worst case, since noise can only err to one side.
+    // Accuracy rises slowly with λ₀ and then drops, as in CIFAR-10. This is the worst case, because
+    // noise can move the optimum in one direction only.
     Shape {
         name: "a cliff",
         source: |k| 0.8 + 0.002 * k - 0.02 * (k - 5.0).max(0.0).powi(2),
@@ -43,12 +46,13 @@ const SHAPES: [Shape; 3] = [
     },
 ];
 
-/// What a seed does: to all cells alike, along λ₀, and to each cell by itself.
+/// Standard deviations of a seed's effects: on all cells alike, along λ₀, and on each cell
+/// separately.
 const LEVEL: f64 = 0.03;
 const TILT: f64 = 0.01;
 const OWN: f64 = 0.005;
 
-/// All cells of a seed share its level and slope: source and targets.
+/// A simulated table. All source and target cells of a seed share its level and slope.
 fn table(shape: &Shape, seeds: usize, number: u64) -> Setting {
     let mut stream = Stream::new("coverage", seeds as u64, number);
     let mut normal = || -> f64 { stream.sample(&StandardNormal) };
@@ -56,7 +60,7 @@ fn table(shape: &Shape, seeds: usize, number: u64) -> Setting {
     let mut cell = |mean: f64, k: f64| -> CellResults {
         let by_seed = effects.iter().map(|(level, tilt)| {
             let mean = mean + level + tilt * (k - 4.0) / 4.0 + OWN * normal();
-            // Validation and test images differ.
+            // Validation and test images have separate noise.
             let (val, test) = (mean + 0.3 * OWN * normal(), mean + 0.3 * OWN * normal());
             let metrics = [("val_acc", val), ("test_acc", test), ("val_loss", 1.0 - val), ("test_loss", 1.0 - test)];
             Some(BTreeMap::from(metrics.map(|(name, value)| (name.to_string(), value))).into())
@@ -73,7 +77,7 @@ fn table(shape: &Shape, seeds: usize, number: u64) -> Setting {
         scratch_lambda: vec![0.0],
         seeds: (0..seeds as u64).collect(),
         source: grid().map(|k| cell((shape.source)(k), k)).collect(),
-        // The second λ₁ is as good: a choice among many.
+        // The second λ₁ is equally good, so that the choice is among many cells.
         target: grid().map(|k| vec![cell((shape.target)(k), k), cell((shape.target)(k), k)]).collect(),
         scratch: vec![cell(scratch(shape), 4.0)],
         source_guess: Guess { accuracy: 0.1, images: 1000 },
@@ -82,7 +86,8 @@ fn table(shape: &Shape, seeds: usize, number: u64) -> Setting {
     }
 }
 
-/// Training from scratch is as good as the best transfer: a gain above 0 is chance.
+/// Training from scratch is as good as the best transfer, so that any gain above 0 is due to
+/// chance.
 fn scratch(shape: &Shape) -> f64 {
     (shape.target)(highest(shape.target) as f64)
 }
@@ -95,9 +100,10 @@ fn highest(truth: fn(f64) -> f64) -> usize {
     (0..POINTS).fold(0, |top, k| if truth(k as f64) > truth(top as f64) { k } else { top })
 }
 
-/// Over all tables: how often the interval of λ_S*, λ₀*, their ratio, the smoothed ratio (where there is one), the cost at the chosen optima
-/// (where they differ) and the gain over scratch hold the truth; how often the gain's lies above the truth; how many steps of the grid the
-/// interval of λ₀* spans.
+/// Results over all tables. `holds` is the coverage of six intervals: λ_S*, λ₀*, their ratio, the
+/// smoothed ratio, the cost at the chosen optima, and the gain over scratch. The smoothed ratio may
+/// not exist. The cost counts only where the optima differ. `too_good` is how often the interval of
+/// the gain lies above the truth. `steps` is the number of grid steps in the interval of λ₀*.
 struct Coverage {
     holds: [Option<f64>; 6],
     too_good: f64,
@@ -147,11 +153,12 @@ fn intervals_hold_the_truth_as_often_as_they_say() {
             let steps = format!("{:.1} of 8", found.steps);
             let (name, too_good) = (shape.name, show(Some(found.too_good)));
             eprintln!("| {name} | {seeds} | {} | {} | {steps} | {} | {too_good} |", cells[0], cells[1], cells[2..].join(" | "));
-            // 200 tables: the standard error of 95% is 1.5%.
+            // With 200 tables, the standard error of a coverage of 95% is 1.5%.
             assert!(found.holds.iter().flatten().all(|c| *c >= 0.90), "{name} {seeds}: {:?}", found.holds);
             assert!(found.too_good <= 0.05, "{name} {seeds}: {}", found.too_good);
             if name == "flat peaks" && seeds == 5 {
-                // Not by being as wide as the grid: where its steps do not decide, intervals cover no more than they claim.
+                // The coverage must not come from intervals as wide as the grid. Where the grid's
+                // steps are not decisive, intervals must not cover more than they claim.
                 assert!(found.holds[..2].iter().flatten().all(|c| *c <= 0.99) && found.steps < 6.0, "{:?} {}", found.holds, found.steps);
             }
         }

@@ -1,4 +1,4 @@
-//! What is derived follows the study as it is now: TensorBoard, tables, reports, the folder itself.
+//! Derived files match the current study: TensorBoard, tables, reports and the folder itself.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ fn mock(study: &Path, out: &Path, more: &[&str]) -> Done {
     run(sweep(study, out, &MOCK).args(more))
 }
 
-/// The event files of every run, by run: TensorBoard shows these and nothing else.
+/// The event files of every run, by run. TensorBoard shows exactly these.
 fn tensorboard_runs(folder: &Path) -> std::collections::BTreeMap<String, String> {
     fn walk(root: &Path, folder: &Path, out: &mut std::collections::BTreeMap<String, String>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -37,7 +37,7 @@ fn what_left_the_study_leaves_tensorboard_and_the_report_says_so() {
     assert_eq!(mock(&study, folder.path(), &[]).code, Some(0));
     let all = tensorboard_runs(&own);
     assert_eq!(all.len(), 6 + 12 + 2);
-    // A subset: its runs alone are left, and the rows that are not shown are counted.
+    // A subset of the study: only its runs remain, and the rows that are not shown are counted.
     let fewer = mock(&study, folder.path(), &["--seeds", "1", "--set", "lambda0=[0, 1e-2]"]);
     assert_eq!(fewer.code, Some(0), "{}", fewer.stderr);
     assert!(fewer.stdout.contains("7 of 20 rows shown: 13 belong to values that are no longer in the study"), "{}", fewer.stdout);
@@ -48,7 +48,7 @@ fn what_left_the_study_leaves_tensorboard_and_the_report_says_so() {
     assert_eq!(summary["results_no_longer_in_the_study"], 13);
     let rows = || results(folder.path(), "small").lines().count() - 1;
     assert_eq!(rows(), 7);
-    // All of them on demand, with their values.
+    // All rows are written on request, with their values.
     let report = run(program().arg("report").arg(&own).arg("--all"));
     assert_eq!((report.code, rows()), (Some(0), 20), "{}", report.stderr);
     let table = results(folder.path(), "small");
@@ -56,12 +56,14 @@ fn what_left_the_study_leaves_tensorboard_and_the_report_says_so() {
         table.lines().any(|line| line.starts_with("target,0.001,0.1,1,")) && table.lines().any(|line| line.starts_with("scratch,,0,1,")),
         "{table}"
     );
-    // Back in the study, they are back in TensorBoard, and nothing is trained.
+    // Stages that are part of the study again get their TensorBoard runs back, and nothing is
+    // trained.
     let back = mock(&study, folder.path(), &[]);
     assert!(back.code == Some(0) && !back.stdout.contains("rows shown"), "{}", back.stdout);
     assert_eq!(tensorboard_runs(&own), all);
     assert_eq!(records(folder.path(), "small").len(), 20);
-    // The same labels under other settings are other runs: no curve of the old ones is left.
+    // Stages with the same labels but other settings are other runs: no curve of the old stages
+    // remains.
     assert_eq!(mock(&study, folder.path(), &["--set", "source.epochs=5", "--set", "scratch.lambdas=[0]"]).code, Some(0));
     let other = tensorboard_runs(&own);
     assert!(other.iter().filter(|(run, _)| run.starts_with("source/")).all(|(run, key)| all[run] != *key), "{other:?}");
@@ -107,7 +109,7 @@ fn a_report_of_many_paths_passes_over_what_is_no_study() {
         let study = write(folder.path(), "s.yaml", &SMALL.replace("name: small", &format!("name: {name}")));
         assert_eq!(mock(&study, folder.path(), &[]).code, Some(0));
     }
-    // As `report logs/*` gives them, the second time with the comparison that the first has made.
+    // As with `report logs/*`. The second round includes the comparison that the first round wrote.
     for round in 0..2 {
         let mut all: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         all.sort();
@@ -130,8 +132,8 @@ fn a_null_on_an_axis_is_a_value_that_tables_keep() {
     assert!(table.contains(",unset,") && !table.contains(",null,"), "{table}");
 }
 
-/// Records of the first release, whose keys did not hash the data: they are shown, and trained anew
-/// by the next sweep, which says so.
+/// Records of the first release, whose keys did not include a hash of the data. They are reported.
+/// The next sweep trains them again and prints a warning.
 #[test]
 fn results_of_an_earlier_version_are_reported_and_trained_anew() {
     use transfergrid::config::{Overrides, Study};
@@ -141,7 +143,7 @@ fn results_of_an_earlier_version_are_reported_and_trained_anew() {
     assert_eq!(mock(&study, folder.path(), &[]).code, Some(0));
     let loaded = Study::load(&study, &Overrides::default()).unwrap();
     let [new, old] = [KeyVersion::Three, KeyVersion::Two].map(|version| Plan::with_keys(&loaded, version).unwrap());
-    // The records as an earlier program would have written them: other keys, before there were
+    // The records as an earlier version would have written them: with other keys and without
     // checksums.
     let path = folder.path().join("small/records/main.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Downloads against a server on the loopback: whole, broken off and resumed, wrong, missing.
+//! Downloads from a local server: complete, interrupted and resumed, wrong, and missing.
 
 use crate::common;
 
@@ -13,7 +13,7 @@ use transfergrid::data::{fetch, Checksum, Download};
 mod md5_of {
     use std::process::{Command, Stdio};
 
-    /// By the system's own md5sum, so that the program's is checked too.
+    /// Uses the system's md5sum, so that the program's own implementation is tested too.
     pub fn md5(bytes: &[u8]) -> String {
         use std::io::Write;
         let mut child = Command::new("md5sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -25,15 +25,15 @@ mod md5_of {
 #[derive(Clone, Copy, PartialEq)]
 enum How {
     Whole,
-    /// Sends half, then hangs up; goes on when asked for a range.
+    /// Sends half of the file and closes the connection. Sends the rest if asked for a range.
     HalfThenRange,
-    /// As above, but knows no ranges.
+    /// The same, but does not support ranges.
     HalfNoRange,
     Missing,
     Garbage,
 }
 
-/// Serves `content` for each request and notes the requests' heads.
+/// Serves `content` for each request and records the headers of the requests.
 fn serve(content: Vec<u8>, how: How) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}/", listener.local_addr().unwrap());

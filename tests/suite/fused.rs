@@ -1,4 +1,5 @@
-//! K fused replicas are K single ones, in losses, gradients and whole trainings.
+//! K fused replicas give the same results as K single models: losses, gradients and complete
+//! training runs.
 #![cfg(feature = "torch")]
 
 use tch::{Device, Kind, Tensor};
@@ -115,7 +116,7 @@ fn the_planner_counts_the_parameters_that_the_model_has() {
     }
 }
 
-/// Watches nothing; stops before a given step if asked, and keeps snapshots.
+/// An observer that ignores reports. It stops before a given step if asked, and keeps snapshots.
 #[derive(Default)]
 struct Quiet {
     stop_at: Option<usize>,
@@ -217,7 +218,7 @@ fn last(course: &TrainingHistory) -> &EpochReport {
 
 #[test]
 fn whole_trainings() {
-    // With everything that a phase can have, in turn.
+    // Each optional setting of a phase is used in turn.
     let phases = [phase(), Phase { dropout: 0.3, label_smoothing: 0.1, ..phase() }, Phase { l1_ratio: 0.7, label_noise: 0.2, ..phase() }];
     let chosen = models().into_iter().filter(|(name, _)| !name.contains("convnet") || name.len() < 14);
     for ((name, model), phase) in chosen.zip(phases.iter().cycle()) {
@@ -239,7 +240,8 @@ fn whole_trainings() {
 
 #[test]
 fn nothing_is_read_back_from_the_device_within_an_epoch() {
-    // Float64 takes the operations that CUDA takes, and libtorch calls each read of a number by the host a local scalar.
+    // Float64 uses the same operations as CUDA. In libtorch's profile, each read of a number by the
+    // host is a local scalar.
     for model in [models()[0].1.clone(), models()[5].1.clone()] {
         let reads = |batch_size: usize| {
             let setting = Setting::new(&model, Phase { batch_size, ..phase() }, PenaltyRules::default(), Kind::Double);
@@ -259,7 +261,7 @@ fn one_replica_diverges_and_its_mates_do_not_notice() {
     let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), ..Model::default() };
     let rules = PenaltyRules { step: PenaltyStep::Explicit, ..PenaltyRules::default() };
     let setting = Setting::new(&model, phase(), rules, Kind::Double);
-    // lr·λ = 10³⁹: this one explodes (the study's checks would refuse it).
+    // lr·λ = 10³⁹: this model diverges. The study's checks would refuse such a value.
     let fused = setting.train(&[0, 0], &[0.01, 1e40], None, &mut Quiet::default()).unwrap();
     let single = setting.train(&[0], &[0.01], None, &mut Quiet::default()).unwrap();
     assert!((fused.theta.narrow(0, 0, 1) - &single.theta).abs().max().double_value(&[]) < 1e-12);
@@ -282,7 +284,7 @@ fn when_half_of_a_pack_has_diverged_the_others_go_on_without_it() {
     let rows: Vec<i64> =
         observer.snapshots.iter().map(|s| s.tensors.iter().find(|(name, _)| name == "theta").unwrap().1.size()[0]).collect();
     assert_eq!(rows, [1, 1, 1], "three of four diverged in the first epoch and are no longer computed");
-    // And a smaller pack resumes as one, to the same bits.
+    // The smaller pack also resumes as one pack, with identical bits.
     for snapshot in observer.snapshots {
         let resumed = setting.train(&seeds, &lambdas, Some(snapshot), &mut Quiet::default()).unwrap();
         assert!(resumed.theta.get(1).equal(&fused.theta.get(1)) && resumed.histories[0].diverged == fused.histories[0].diverged);
@@ -308,14 +310,14 @@ fn early_stopped_replicas_are_left_behind_with_their_best_weights() {
 #[test]
 fn stopped_anywhere_and_resumed_gives_the_same_bits() {
     let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), norm: Norm::Batch, ..Model::default() };
-    // Eight steps an epoch: stops between epochs and within one.
+    // Eight steps per epoch: the stops are between epochs and within an epoch.
     let setting = Setting::new(&model, Phase { patience: Some(2), batch_size: 8, ..phase() }, PenaltyRules::default(), Kind::Float);
     let (seeds, lambdas) = ([2, 5], [0.001, 0.02]);
     let whole = setting.train(&seeds, &lambdas, None, &mut Quiet::default()).unwrap();
     for stop_at in [0, 1, 7, 8, 9, 13, 16, 22, 31] {
         let mut observer = Quiet { stop_at: Some(stop_at), every_epoch: true, ..Quiet::default() };
         if setting.train(&seeds, &lambdas, None, &mut observer).is_some() {
-            continue; // early stopping ended it before that step
+            continue; // early stopping ended training before that step
         }
         let snapshot = observer.snapshots.pop().unwrap();
         let resumed = setting.train(&seeds, &lambdas, Some(snapshot), &mut Quiet::default()).unwrap();
@@ -368,7 +370,7 @@ fn an_infinite_penalty_keeps_the_anchor_exactly_and_zero_is_plain_sgd() {
     assert_eq!(last(&trained.histories[0]).distance, 0.0);
     assert!(!trained.theta.get(0).equal(&theta.get(0)), "the head learns");
 
-    // λ = 0 and β = 0: proximal and explicit are the same plain SGD.
+    // λ = 0 and β = 0: the proximal and the explicit step are the same plain SGD.
     let plain = |step| {
         let setting = Setting::new(&model, phase(), PenaltyRules { step, ..PenaltyRules::default() }, Kind::Float);
         setting.train(&[3], &[0.0], None, &mut Quiet::default()).unwrap().theta
@@ -378,7 +380,8 @@ fn an_infinite_penalty_keeps_the_anchor_exactly_and_zero_is_plain_sgd() {
 
 #[test]
 fn both_steps_reach_the_minimum_of_the_stated_objective() {
-    // Softmax regression: convex, so the minimum is unique. Momentum must not change what λ means.
+    // Softmax regression is convex, so the minimum is unique. Momentum must not change the meaning
+    // of λ.
     let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![]), ..Model::default() };
     let schedule = Schedule { kind: transfergrid::config::network::ScheduleKind::Constant, ..Schedule::default() };
     let phase = |momentum, nesterov| Phase {

@@ -1,4 +1,5 @@
-//! Our step is PyTorch's SGD: 50 steps in float64 against golden numbers (tests/golden/sgd.py made them).
+//! The optimiser step equals PyTorch's SGD: 50 steps in float64 against golden numbers from
+//! tests/golden/sgd.py.
 #![cfg(feature = "torch")]
 
 use serde_json::Value as Json;

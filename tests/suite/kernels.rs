@@ -1,5 +1,5 @@
-//! The CPU kernels give what libtorch's own operations give: values and gradients in float32 and bfloat16, against the same
-//! functions composed of libtorch's operations in float64.
+//! The CPU kernels agree with libtorch's own operations. Values and gradients in float32 and
+//! bfloat16 are compared with the same functions composed of libtorch's operations in float64.
 #![cfg(feature = "torch")]
 
 use tch::{Device, Kind, Tensor};
@@ -8,7 +8,7 @@ use transfergrid::data::{Content, Examples, Normalisation, Preparation};
 use transfergrid::model::{cross_entropy, linear, pool_bias_relu};
 use transfergrid::train::{BatchSource, DeviceDataset, Optimiser, Penalty, Sgd};
 
-/// Values in −1 to 1 without an obvious pattern.
+/// Values from −1 to 1 without an obvious pattern.
 fn wave(size: &[i64], salt: i64) -> Tensor {
     let n: i64 = size.iter().product();
     let values: Vec<f64> = (0..n).map(|i| ((i * i * 31 + i * 17 + salt * 7919) % 1009) as f64 / 504.5 - 1.0).collect();
@@ -24,7 +24,8 @@ fn difference(a: &Tensor, b: &Tensor) -> f64 {
     (a.to_kind(Kind::Double) - b.to_kind(Kind::Double)).abs().max().double_value(&[])
 }
 
-/// Value and gradients of Σ f·w for float32 (or `low`) inputs on the kernels' path, and for the same numbers in float64.
+/// Compares the value and the gradients of Σ f·w: from the kernels with float32 (or `low`) inputs,
+/// and in float64 with the same numbers.
 fn compare(name: &str, inputs: &[Tensor], low: &[Kind], tolerance: f64, f: impl Fn(&[Tensor]) -> Tensor) {
     let of = |kinds: &[Kind]| {
         let inputs: Vec<Tensor> = inputs
@@ -49,12 +50,13 @@ fn compare(name: &str, inputs: &[Tensor], low: &[Kind], tolerance: f64, f: impl 
 
 #[test]
 fn pooling_bias_and_relu() {
-    // Odd sizes leave a row and a column out; 17 channels are no multiple of a vector.
+    // Odd sizes leave out one row and one column. 17 channels are not a multiple of the vector
+    // size.
     for size in [[3, 32, 8, 8], [2, 17, 7, 5], [1, 1, 2, 2], [2, 3, 28, 28]] {
         let inputs = [channels_last(&wave(&size, 1)), wave(&[size[1]], 2) * 0.3];
         let name = format!("{size:?}");
         compare(&name, &inputs, &[Kind::Float, Kind::Float], 1e-5, |x| pool_bias_relu(&x[0], &x[1]));
-        // bfloat16 has 8 bits; sums of bias gradients stay in float32.
+        // bfloat16 has 8 bits of precision; sums of bias gradients stay in float32.
         compare(&name, &inputs, &[Kind::BFloat16, Kind::Float], 1e-2, |x| pool_bias_relu(&x[0], &x[1]));
     }
 }
@@ -88,7 +90,7 @@ fn affine_maps() {
             compare(&format!("{k} {b} {i} {o} {relu}"), &inputs, &[Kind::Float; 3], 1e-5, |x| linear(&x[0], &x[1], &x[2], relu));
         }
     }
-    // An image batch needs no gradient, and a weight may be a view with strides.
+    // A batch of images needs no gradient, and a weight may be a view with strides.
     let theta = wave(&[2, 40], 4).to_kind(Kind::Float);
     let weight = theta.narrow(1, 3, 12).reshape([2, 3, 4]);
     let (x, bias) = (wave(&[2, 6, 4], 5).to_kind(Kind::Float), Tensor::zeros([2, 3], (Kind::Float, Device::Cpu)));
@@ -114,7 +116,7 @@ fn optimiser_steps() {
         for step in [PenaltyStep::Explicit, PenaltyStep::Proximal] {
             for (decays, anchored) in [([0.0, 0.0], false), ([0.3, 0.01], false), ([0.3, f64::INFINITY], true)] {
                 if (step == PenaltyStep::Explicit || l1_ratio > 0.0) && decays[1].is_infinite() {
-                    continue; // refused by the study's check
+                    continue; // refused by the study's checks
                 }
                 let run = |kind: Kind| {
                     let mut theta = wave(&[2, 37], 1).to_kind(kind);
@@ -157,7 +159,7 @@ fn images() {
         let preparations: Vec<&Preparation> = preparations.iter().collect();
         let outputs: [i64; 256] = std::array::from_fn(|i| i as i64 % 3);
         let rows = Tensor::from_slice(&[3i64, 8, 0, 5, 5, 1]).reshape([2, 3]);
-        // Flip and shifts, some of them out of the picture altogether.
+        // Flips and shifts, some of them completely outside the image.
         let draws: [i64; 18] = [0, 0, 0, 1, 2, -1, 1, -2, 3, 0, 6, 0, 1, 0, -7, 0, -3, 2];
         let draws = Tensor::from_slice(&draws).reshape([2, 3, 3]);
         let of = |kind| BatchSource::new(&preparations, &outputs, kind, &pool);

@@ -1,4 +1,5 @@
-//! The Kubernetes manifest: valid against the API of nine versions, and meaning what a job controller would make of it.
+//! The Kubernetes manifest: it is valid in the API of nine versions, and it has the intended effect
+//! in a simulated job controller.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,7 +50,7 @@ fn manifests_are_valid_for_every_version() {
     let overlaid = [&all[..], &["--overlay", overlay.to_str().unwrap()]].concat();
     let plain = write(folder.path(), "plain.yaml", &manifest(&study, &[]));
     let full = write(folder.path(), "full.yaml", &manifest(&study, &overlaid));
-    // What the validator is worth: a misspelt field is refused.
+    // Checks the validator itself: it must refuse a misspelt field.
     let broken = write(folder.path(), "broken.yaml", &manifest(&study, &[]).replace("completionMode", "completionMood"));
     for version in VERSIONS {
         let valid = |path: &Path| run(Command::new(&tool).args(["--strict", "-k", version]).arg(path));
@@ -61,7 +62,7 @@ fn manifests_are_valid_for_every_version() {
     }
 }
 
-/// What no schema says.
+/// Properties that no schema checks.
 #[test]
 fn manifests_make_sense() {
     let (config, job) = documents(&manifest(&repository().join("experiments/cifar10.yaml"), &["--gpus", "2"]));
@@ -84,9 +85,9 @@ fn manifests_make_sense() {
     for name in [&config["metadata"]["name"], &job["metadata"]["name"], &pod["containers"][0]["name"]] {
         assert!(is_name(name.as_str().unwrap()), "{name:?}");
     }
-    // A pod's host name is the job's with the index.
+    // The host name of a pod is the job's name with the index.
     assert!(job["metadata"]["name"].as_str().unwrap().len() + "-99999".len() <= 63);
-    // Extended resources cannot be overcommitted: requests are the limits.
+    // Extended resources cannot be overcommitted: requests equal limits.
     let resources = &pod["containers"][0]["resources"];
     assert_eq!(resources["limits"], resources["requests"]);
     assert_eq!(resources["limits"]["nvidia.com/gpu"].as_str(), Some("2"));
@@ -96,19 +97,20 @@ fn manifests_make_sense() {
     for mount in pod["containers"][0]["volumeMounts"].as_sequence().unwrap() {
         assert!(volumes.contains(&mount["name"].as_str().unwrap()), "{mount:?}");
     }
-    // Disruptions (drained nodes, preemption) are no failures, whatever the exit code: the first rule that matches counts.
+    // Disruptions (drained nodes, preemption) do not count as failures, whatever the exit code. The
+    // first matching rule applies.
     let first = &spec["podFailurePolicy"]["rules"][0];
     let condition = &first["onPodConditions"][0];
     assert_eq!(
         (first["action"].as_str(), condition["type"].as_str(), condition["status"].as_str()),
         (Some("Ignore"), Some("DisruptionTarget"), Some("True"))
     );
-    // The study that is carried is the study.
+    // The embedded study equals the original.
     let study: Value = serde_yaml::from_str(config["data"]["study.yaml"].as_str().unwrap()).unwrap();
     assert_eq!(study["name"].as_str(), Some("cifar10"));
 }
 
-/// One index of the job, as a job controller sees it.
+/// The state of one index of the job in the job controller.
 #[derive(Debug, Default)]
 struct Index {
     failures: u64,
@@ -118,7 +120,7 @@ struct Index {
     failed: bool,
 }
 
-/// What the policy makes of an exit code.
+/// The action of the failure policy for an exit code.
 fn action(job: &Value, code: i32) -> String {
     let rules = job["spec"]["podFailurePolicy"]["rules"].as_sequence().unwrap();
     let matches = |rule: &&Value| {
@@ -128,7 +130,7 @@ fn action(job: &Value, code: i32) -> String {
     rules.iter().find(matches).map_or("Count".into(), |rule| rule["action"].as_str().unwrap().to_string())
 }
 
-/// Starts the container's command for an index, with its mounts as folders here.
+/// Starts the container's command for an index, with local folders as mounts.
 fn pod(job: &Value, index: usize, mounts: &BTreeMap<String, String>) -> Child {
     let container = &job["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["command"][0].as_str(), Some("transfergrid"));
@@ -165,7 +167,8 @@ fn a_driver_that_obeys_the_policy_finishes_the_study() {
     let mut indices: Vec<Index> = (0..4).map(|_| Index::default()).collect();
     for (at, index) in indices.iter_mut().enumerate() {
         while !index.succeeded && !index.failed {
-            // Index 1 is interrupted once; index 2 has a mistake in its study; index 3 is killed once, as by the kernel for want of memory.
+            // Index 1 is interrupted once. Index 2 has an error in its study. Index 3 is killed
+            // once, as by the kernel when memory runs out.
             let mut child = pod(&job, at, &mounts(if at == 2 { &broken } else { &sound }));
             let first = index.codes.is_empty();
             if first && (at == 1 || at == 3) {
@@ -193,7 +196,8 @@ fn a_driver_that_obeys_the_policy_finishes_the_study() {
     assert_eq!((indices[1].codes.as_slice(), indices[1].ignored, indices[1].failures), (&[75, 0][..], 1, 0));
     assert_eq!((indices[2].codes.as_slice(), indices[2].failed), (&[2][..], true), "a mistake in the study is not tried again");
     assert_eq!((indices[3].codes.as_slice(), indices[3].ignored, indices[3].failures), (&[137, 0][..], 1, 0));
-    // The mistake mended, index 2 alone is run again: then all is there, as from one process.
+    // The error is corrected and only index 2 runs again. The results are then complete and equal
+    // to those of one process.
     assert_eq!(pod(&job, 2, &mounts(&sound)).wait().unwrap().code(), Some(0));
     let calm = folder.path().join("calm");
     assert_eq!(run(&mut sweep(&study, &calm, &["--engine", "mock", "--quiet"])).code, Some(0));
@@ -210,30 +214,30 @@ fn an_index_is_given_up_only_where_it_dies_without_saving_anything() {
         let mut sweep = sweep(&study, &logs, &["--engine", "mock", "--quiet", "--shard", "auto/2"]);
         run(sweep.env("JOB_COMPLETION_INDEX", "0").args(more))
     };
-    // A pod that was killed leaves its mark.
+    // A killed pod leaves its marker file behind.
     let running = logs.join("small/running");
     std::fs::create_dir_all(&running).unwrap();
     let killed = || write(&running, "shard-0-of-2.alive", "");
-    // Deaths with something new between them: as many as there are.
+    // Kills with something new saved between them: any number is allowed.
     for state in 1..=6 {
         killed();
-        // Whoever took over from one that may still be alive writes beside it.
+        // A pod that takes over from one that may still be running writes to a separate file.
         let file = if state % 2 == 0 { "shard-0-of-2.saved" } else { "shard-0-of-2-2.saved" };
         write(&running, file, &format!("pack-a {state}\n"));
-        let done = shard(&["--mock-lost", "0", "--workers", "1"]); // its only worker loses its device: exit 1, nothing saved
+        let done = shard(&["--mock-lost", "0", "--workers", "1"]); // its only worker loses its device: exit code 1, nothing saved
         assert_eq!(done.code, Some(1), "{}", done.stderr);
         assert!(done.stderr.contains("was killed before; going on") && done.stderr.contains("every worker has died"), "{}", done.stderr);
     }
-    // And without: the third time it is given up, by hand it can be started again.
+    // Without progress, the third kill is the last. A manual start is then possible.
     killed();
     shard(&["--mock-lost", "0", "--workers", "1"]);
     killed();
     let given_up = shard(&[]);
     assert!(given_up.code == Some(1) && given_up.stderr.contains("since it last saved a result"), "{}", given_up.stderr);
-    // An error after something was saved ends as an interruption, which no index counts.
+    // If something was saved before an error, the pod exits as interrupted, which no index counts.
     let study_of = |name: &str| SMALL.replace("name: small", &format!("name: {name}"));
     write(folder.path(), "small.yaml", &study_of("other"));
-    let saved = shard(&["--mock-deadly", "0.2", "--workers", "1"]); // which stages is a matter of their keys
+    let saved = shard(&["--mock-deadly", "0.2", "--workers", "1"]); // which stages fail depends on their keys
     assert!(saved.code == Some(75) && saved.stderr.contains("the index starts anew"), "{:?}: {}", saved.code, saved.stderr);
     write(folder.path(), "small.yaml", SMALL);
     let done = shard(&[]);

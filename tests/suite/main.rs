@@ -1,5 +1,5 @@
-//! All tests but the fuzzing (tests/fuzz.rs), the faults (tests/faults.rs) and a real Slurm (tests/slurm.rs): one program,
-//! so that it is linked once.
+//! All tests except fuzzing (tests/fuzz.rs), faults (tests/faults.rs) and a real Slurm
+//! (tests/slurm.rs). They are one program, so that it is linked only once.
 
 #[path = "../common/mod.rs"]
 mod common;

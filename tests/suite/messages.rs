@@ -1,9 +1,9 @@
-//! Messages name a cause only where it is known, hint at what was meant, and are short whatever was
-//! typed.
+//! Messages name a cause only if it is known, suggest the likely intention, and are short whatever
+//! the input.
 
 use crate::common::*;
 
-/// `plan` of a study: exit code, stdout, stderr.
+/// Runs `plan` on a study; returns exit code, stdout and stderr.
 fn plan(text: &str, more: &[&str]) -> Done {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "study.yaml", text);
@@ -29,7 +29,7 @@ target:
   per_class: 5
   <<: *training
 ";
-    // A map may hold `<<` once.
+    // A map may contain `<<` only once.
     let twice = plan(merged, &[]);
     assert!(twice.code == Some(2) && twice.stderr.contains("duplicate entry"), "{}", twice.stderr);
     let once = merged.replace("  <<: *images\n", "").replace("  <<: *training\n", "  <<: [*training, *images]\n  lr: 0.05\n");
@@ -89,7 +89,7 @@ fn what_people_type_gets_a_hint() {
         }
         assert!(done.code == Some(2) && done.stderr.contains(says), "{to}: {}", done.stderr);
     }
-    // What is another data set or network is not called a misspelling.
+    // The name of another data set or network is not reported as a misspelling.
     for (from, to) in [
         ("data: digits", "data: kmnist"),
         ("data: digits", "data: emnist"),
@@ -99,10 +99,10 @@ fn what_people_type_gets_a_hint() {
         let done = plan(&SMALL.replacen(from, to, 1), &[]);
         assert!(done.code == Some(2) && !done.stderr.contains("did you mean"), "{to}: {}", done.stderr);
     }
-    // The user's own words are left as they are.
+    // Text that the user wrote is quoted unchanged.
     let quoted = plan(&SMALL.replace("lr: 0.1}", "lr: string sequence}"), &[]);
     assert!(quoted.stderr.contains("found \"string sequence\""), "{}", quoted.stderr);
-    // The second of two keys is pointed at in its own map.
+    // For a duplicate key, the message points to the second one, in its own map.
     let twice = plan("name: a\nsource:\n  lr: 1\n  lr: 2\ntarget:\n  lr: 3\n", &[]);
     assert!(twice.stderr.contains("study.yaml:4:3"), "{}", twice.stderr);
 }

@@ -1,4 +1,5 @@
-//! TF-IDF features of the real 20 Newsgroups against scikit-learn's (tests/golden/newsgroups.py made the numbers). In CI the data have to be there.
+//! TF-IDF features of the real 20 Newsgroups compared with scikit-learn's; the numbers are from
+//! tests/golden/newsgroups.py. In CI the data are required.
 
 use serde_json::Value as Json;
 use transfergrid::config::network::{DataName, FitOn, Text};

@@ -1,4 +1,5 @@
-//! The real data sets, where TRANSFERGRID_DATA has them. In CI (CI=true) they have to be there.
+//! Tests with the real data sets, if they are in TRANSFERGRID_DATA. In CI (CI=true) they are
+//! required.
 #![cfg(feature = "torch")]
 
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use crate::common::*;
 use transfergrid::config::network::DataName;
 use transfergrid::data::{find, search_path, verify, Dataset, NoLongerLearns, Verification};
 
-/// The data folder, if it has this data set. Says so when it does not; fails in CI.
+/// The data folder, if it contains this data set. Otherwise prints a message; in CI the test fails.
 fn data(name: DataName) -> Option<PathBuf> {
     let roots = search_path(None);
     if find(name, &roots).is_some() {
@@ -41,7 +42,7 @@ fn files_are_the_published_ones_and_read_whole() {
         for (label, &count) in name.training_images().iter().enumerate() {
             assert_eq!(set.train.labels.iter().filter(|&&l| usize::from(l) == label).count(), count, "{} class {label}", name.as_str());
         }
-        // Known means of the training pixels, in units of pixel/255 as many programs have them.
+        // Known means of the training pixels, in units of pixel/255, as used in many programs.
         let known: &[f64] = match name {
             DataName::Mnist => &[0.1307],
             DataName::Cifar10 => &[0.4914, 0.4822, 0.4465],
@@ -73,7 +74,7 @@ fn cifar_from_the_archive_is_cifar_from_the_folder() {
     let (a, b) = (load(&folder), load(packed.path()));
     assert_eq!(a.train, b.train);
     assert_eq!(a.test.open(&Finished), b.test.open(&Finished));
-    // A cut archive is refused, with its name.
+    // A truncated archive is refused with its name.
     let bytes = std::fs::read(&archive).unwrap();
     std::fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();
     let error = Dataset::load(DataName::Cifar10, false, &search_path(Some(packed.path()))).unwrap_err().to_string();

@@ -1,4 +1,5 @@
-//! Every regulariser against its definition: gradients against finite differences in float64, proximal maps against the objective they minimise.
+//! Every regulariser is compared with its definition: gradients with finite differences in float64,
+//! and proximal maps with the objective that they minimise.
 #![cfg(feature = "torch")]
 
 use tch::{Device, Kind, Tensor};
@@ -53,7 +54,7 @@ fn losses_with_label_smoothing_and_dropout() {
     }
 }
 
-/// Σ d(α|θ − a| + (1 − α)/2·(θ − a)²), straight from the documentation.
+/// Σ d(α|θ − a| + (1 − α)/2·(θ − a)²), as in the documentation.
 fn penalty(theta: f64, decay: f64, point: f64, l1_ratio: f64) -> f64 {
     let u = theta - point;
     decay * (l1_ratio * u.abs() + 0.5 * (1.0 - l1_ratio) * u * u)

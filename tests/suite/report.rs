@@ -1,4 +1,4 @@
-//! The answer on constructed tables whose truth is known.
+//! The answer on constructed tables with known truth.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use transfergrid::report::analysis::{
 };
 use transfergrid::report::render::statement;
 
-/// The answer by accuracy, where there is one.
+/// The answer by accuracy, which must exist.
 fn answer(setting: &Setting) -> Answered {
     Answer::of(setting, Metric::Accuracy).answered().expect("an answer").clone()
 }
@@ -26,7 +26,7 @@ fn rows_of(setting: &Setting) -> Vec<CellRow> {
     SettingAnalysis::new(setting.clone(), Selection::Accuracy).rows
 }
 
-/// A setting whose validation and test accuracies are given by functions of λ₀ (and λ₁) and the seed.
+/// A setting whose validation and test accuracies are functions of λ₀ (and λ₁) and the seed.
 fn group(
     lambda0: &[f64],
     lambda1: &[f64],
@@ -72,7 +72,7 @@ fn group(
 
 const GRID: [f64; 6] = [0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0];
 
-/// A peak at 10^at, flat noise by seed only (so it cancels in paired comparisons).
+/// A peak at 10^at. Noise depends only on the seed, so it cancels in paired comparisons.
 fn peak(lambda: f64, at: f64, seed: usize) -> f64 {
     0.8 - 0.01 * ((lambda + 1e-6).log10() - at).powi(2) + 0.03 * ((seed * 7 + 3) % 5) as f64
 }
@@ -90,7 +90,8 @@ fn interior_optima_are_found_with_their_ratio_and_cost() {
     let cost = found.mismatch_cost.unwrap();
     assert!((cost.estimate - (peak(1e-2, -2.0, 0) - peak(1e-3, -2.0, 0))).abs() < 1e-12);
     assert_eq!(cost.range, None, "the same difference for every seed has no spread to judge it by");
-    // With a little noise in single cells: paired, so that the seeds' own level (sd 0.05) does not widen it.
+    // With a little noise in single cells. The comparison is paired, so the level of the seeds (sd
+    // 0.05) does not widen the interval.
     let own = |l: f64, s: usize| 1e-4 * transfergrid::base::stream::Stream::new(&format!("{l}"), s as u64, 0).uniform();
     let noisy = self::group(&GRID, &[0.0], 5, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, -2.0, s) + own(l, s), |_| 0.1);
     let (low, high) = answer(&noisy).mismatch_cost.unwrap().range.unwrap();
@@ -133,11 +134,11 @@ fn one_seed_gives_no_interval() {
 
 #[test]
 fn a_cell_without_a_result_for_every_seed_does_not_compete() {
-    // The best λ₀ lacks seed 2; averaging the others would favour it.
+    // The best λ₀ lacks seed 2; averaging over the other seeds would favour it.
     let lacking = |l: f64, s: usize| if l == 1e-2 && s == 2 { f64::NAN } else { peak(l, -2.0, s) };
     let group = group(&GRID, &[0.0], 3, |l, s| peak(l, -3.0, s), |l, _, s| lacking(l, s), |_| 0.1);
     let found = answer(&group);
-    // Seeds 0 and 1 are complete and are used; with only those the cell competes.
+    // Seeds 0 and 1 are complete and are used. With only these seeds the cell is eligible.
     assert_eq!((found.basis.seeds.len(), found.transfer), (2, (3, 0)));
     let never = |l: f64, s: usize| if l == 1e-2 { f64::NAN } else { peak(l, -2.0, s) };
     let group = self::group(&GRID, &[0.0], 3, |l, s| peak(l, -3.0, s), |l, _, s| never(l, s), |_| 0.1);
@@ -156,15 +157,17 @@ fn ties_are_said_and_the_smaller_is_taken() {
     assert_eq!((found.source, found.transfer), (2, (2, 0)));
     assert_eq!(found.ties.len(), 2);
     assert_eq!((found.ties[0].lambda0, found.ties[0].others.as_slice()), (1e-3, &[1e-2][..]));
-    // Equally good values are equally good in every draw: the ratio is 1 give or take a step, not 1 for certain.
+    // Equally good values are equal in every draw. The ratio is therefore 1 within one grid step,
+    // but not exactly 1 with certainty.
     let ratio = comparison(&found).log_ratio;
     assert_eq!((ratio.estimate, comparison(&found).verdict), (0.0, Verdict::Undecided));
     let (low, high) = ratio.range.unwrap();
     assert!((low + 10f64.ln()).abs() < 1e-12 && (high - 10f64.ln()).abs() < 1e-12, "{low} {high}");
-    // A source at the ceiling for several λ₀ proves nothing about one of them.
+    // If the source has the maximum accuracy at several λ₀, none of them is proved to be its
+    // optimum.
     let ceiling = self::group(&GRID, &[0.0], 5, |l, _| if l < 1e-1 { 1.0 } else { 0.5 }, |l, _, s| peak(l, -3.0, s), |_| 0.1);
     assert_eq!(verdict(&ceiling), Verdict::Undecided);
-    // A tie with the end of the grid is at the end.
+    // An optimum that ties with the end of the grid counts as being at the end.
     let end =
         self::group(&GRID, &[0.0], 5, |l, s| peak(l, -3.0, s), |l, _, s| if l >= 1e-1 { 0.9 } else { 0.5 + 0.01 * s as f64 }, |_| 0.1);
     let found = answer(&end);
@@ -174,18 +177,19 @@ fn ties_are_said_and_the_smaller_is_taken() {
 
 #[test]
 fn results_that_are_still_missing_settle_nothing() {
-    // Targets of the smallest λ₀ alone: the source's optimum is not among them, and an order must not be read from that.
+    // Only the smallest λ₀ have targets. The source's optimum is not among them, so no order must
+    // be inferred.
     let target = |l: f64, _: f64, s: usize| if l <= 1e-4 { peak(l, -2.0, s) } else { f64::NAN };
     let group = group(&GRID, &[0.0], 5, |l, s| peak(l, -2.0, s), target, |_| 0.1);
     let found = answer(&group);
     assert_eq!((found.eligible_lambda0.clone(), found.partial, comparison(&found).verdict), (vec![0, 1], true, Verdict::Undecided));
     assert!(found.source <= 1, "chosen among the λ₀ that have both");
-    // The largest λ₀ diverged: the one below it is at the end of those in the running.
+    // The largest λ₀ diverged: the one below it is at the end of the eligible λ₀.
     let mut group = self::group(&GRID, &[0.0], 5, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, 4.0, s), |_| 0.1);
     group.target[5][0].diverged = vec![0];
     let found = answer(&group);
     assert_eq!((found.transfer, comparison(&found).transfer_end, found.partial), ((4, 0), Some(GridEnd::High), false));
-    // A single λ₀, and two seeds.
+    // A single λ₀, and then two seeds.
     let single = self::group(&[0.1], &[0.0, 1.0], 5, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, 4.0, s), |_| 0.1);
     assert!(answer(&single).comparison.is_none());
     let two = self::group(&GRID, &[0.0], 2, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, -2.0, s), |_| 0.1);
@@ -194,7 +198,8 @@ fn results_that_are_still_missing_settle_nothing() {
 
 #[test]
 fn the_gain_is_measured_on_seeds_that_did_not_choose() {
-    // Each seed has a cell of its own that shines for it alone, in validation and test; no cell is better than scratch.
+    // For each seed, one cell is exceptionally good for this seed only, in validation and test. No
+    // cell is better than training from scratch.
     let lucky = |l: f64, _: f64, s: usize| if l == GRID[s] { 0.9 } else { 0.5 };
     let group = group(&GRID, &[0.0], 5, |l, s| peak(l, -3.0, s), lucky, |s| 0.51 - 0.001 * s as f64);
     let gain = answer(&group).gain.unwrap();
@@ -217,19 +222,20 @@ fn what_diverged_for_one_seed_is_out_of_the_running_and_costs_no_seed() {
     group.target[3][0].diverged = vec![1];
     let found = answer(&group);
     assert_eq!((found.basis.seeds.len(), found.transfer), (4, (2, 0)), "the next best, over all four seeds");
-    // A cell that the study never asks for (zipped axes) is not missing either.
+    // A cell that is not part of the study (zipped axes) does not count as missing either.
     group.target[4][0] = CellResults { by_seed: vec![None; 4], planned: false, diverged: vec![] };
     assert_eq!(answer(&group).basis.seeds.len(), 4);
 }
 
 #[test]
 fn both_optima_at_the_same_edge_settle_nothing() {
-    // Both curves rise to the end of the grid: the optima coincide only because the grid ends there.
+    // Both curves rise to the end of the grid: the optima coincide only because the grid ends
+    // there.
     let group = group(&GRID, &[0.0], 4, |l, s| peak(l, 3.0, s), |l, _, s| peak(l, 4.0, s), |_| 0.1);
     let found = answer(&group);
     assert_eq!((found.source, found.transfer), (5, (5, 0)));
     assert_eq!((comparison(&found).bound, comparison(&found).verdict), (Bound::Unknown, Verdict::Undecided));
-    // One at the edge: a bound.
+    // One optimum at the end of the grid gives a bound.
     let group = self::group(&GRID, &[0.0], 4, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, 4.0, s), |_| 0.1);
     let found = answer(&group);
     assert_eq!(
@@ -244,7 +250,7 @@ fn both_optima_at_the_same_edge_settle_nothing() {
 
 #[test]
 fn of_two_peaks_the_higher_is_taken_and_the_interval_tells_of_both() {
-    // 0.81 at 10⁻³ and 0.80 at 0.1, with seeds that prefer one or the other.
+    // 0.81 at 10⁻³ and 0.80 at 0.1. Some seeds prefer one, some the other.
     let two = |l: f64, s: usize| match l {
         1e-3 => 0.81 + 0.03 * [1.0, -1.0, 0.5, -0.5][s],
         1e-1 => 0.80 - 0.03 * [1.0, -1.0, 0.5, -0.5][s],
@@ -269,19 +275,20 @@ fn the_smoothed_optimum_lies_between_the_points() {
 
 #[test]
 fn many_comparisons_are_corrected() {
-    // No cell differs from scratch beyond noise; without correction some of 60 would.
+    // No cell differs from scratch by more than noise. Without the correction, some of the 60 would
+    // seem to.
     let grid: Vec<f64> = (0..12).map(|k| 10f64.powf(-4.0 + 0.5 * k as f64)).collect();
     let noise = |l: f64, m: f64, s: usize| 0.01 * transfergrid::base::stream::Stream::new(&format!("{l} {m}"), s as u64, 0).uniform();
     let group = group(&grid, &[0.0, 0.1, 1.0, 2.0, 3.0], 5, |l, s| noise(l, -1.0, s), noise, |s| noise(9.0, 9.0, s));
     let rows = rows_of(&group);
     assert!(rows.iter().any(|row| row.p.unwrap() < 0.05), "without the correction there would be false alarms");
     assert_eq!(compare_with_scratch(&rows), ScratchComparison { cells: 60, better: 0, worse: 0 });
-    // A cell that is better is found all the same.
+    // A cell that is really better is still found.
     let better = |l: f64, m: f64, s: usize| noise(l, m, s) + if (l, m) == (grid[2], 0.1) { 0.2 } else { 0.0 };
     let found = self::group(&grid, &[0.0, 0.1, 1.0, 2.0, 3.0], 5, |l, s| noise(l, -1.0, s), better, |s| noise(9.0, 9.0, s));
     let found = rows_of(&found);
     assert_eq!(compare_with_scratch(&found), ScratchComparison { cells: 60, better: 1, worse: 0 });
-    // A cell that diverged for a seed is named, not averaged, and not tested.
+    // A cell that diverged for a seed is listed, but not averaged and not tested.
     let mut group = group;
     group.target[3][0].diverged = vec![1];
     group.target[3][0].by_seed[1] = None;
@@ -308,7 +315,8 @@ fn where_smaller_is_stronger_the_verdict_turns_and_the_ratio_does_not() {
 
 #[test]
 fn one_lambda0_for_several_targets_by_mean_and_by_worst_regret() {
-    // Three targets are best at 10⁻⁴, one at 1: on average 10⁻³ loses least, at worst 10⁻².
+    // Three targets are best at 10⁻⁴ and one at 1. The smallest mean regret is at 10⁻³, the
+    // smallest maximum regret at 10⁻².
     let sections = |path: &str| -> Vec<SettingAnalysis> {
         let of = |(i, at): (usize, f64)| {
             let mut group = group(&GRID, &[0.0], 5, |l, s| peak(l, -1.0, s), |l, _, s| peak(l, at, s), |s| peak(0.1, -1.0, s) - 0.2);
@@ -322,16 +330,16 @@ fn one_lambda0_for_several_targets_by_mean_and_by_worst_regret() {
         (GRID[found.mean_regret.at], GRID[found.worst_regret.at], GRID[found.source_optimum.as_ref().unwrap().at]),
         (1e-3, 1e-2, 1e-1)
     );
-    // What it costs each target: 0.01·(distance in decades)².
+    // The cost for each target: 0.01·(distance in decades)².
     let costs: Vec<f64> = found.mean_regret.costs.iter().map(|cost| cost.estimate).collect();
     assert!(costs.iter().zip([0.01, 0.01, 0.01, 0.09]).all(|(a, b)| (a - b).abs() < 1e-3), "{costs:?}");
     assert_eq!(found.mean_regret.range, Some((1e-3, 1e-3)), "seeds shift all λ₀ alike");
-    // Sizes of one task, or settings of the source, are no several targets.
+    // Different sizes of one task, or settings of the source, do not count as several targets.
     assert!(shared_lambda0(&sections("target.per_class")).is_none() && shared_lambda0(&sections("source.lr")).is_none());
 }
 
-/// Every unhealthy condition of docs/report.md's table: what the first sentence then says, and what
-/// it must not say.
+/// Every problem in the table of docs/report.md: what the first sentence then says, and what it
+/// must not say.
 #[test]
 fn the_first_sentence_says_what_is_unhealthy() {
     let healthy = || group(&GRID, &[0.0, 0.1], 5, |l, s| peak(l, -3.0, s), |l, m, s| peak(l, -2.0, s) - m, |s| peak(0.1, -1.0, s) - 0.2);
@@ -354,7 +362,8 @@ fn the_first_sentence_says_what_is_unhealthy() {
     let (verdict, words) = said(healthy());
     assert!(verdict == Verdict::Stronger && words.starts_with("The transfer-optimal λ₀ is stronger"), "{words}");
 
-    // A source at chance where the target likes it best: 10% of 1000 images in five seeds.
+    // A source at the level of guessing at the λ₀ that is best for the target: accuracy 0.78 on
+    // 1000 images in five seeds.
     let mut collapsed = healthy();
     collapsed.source_guess.accuracy = 0.78;
     collapsed.source[3].by_seed.iter_mut().flatten().for_each(|metrics| {
@@ -364,8 +373,8 @@ fn the_first_sentence_says_what_is_unhealthy() {
     assert!(verdict == Verdict::Collapsed && words.starts_with("What transfers best is a source that learned nothing"), "{words}");
     assert!(words.contains("not shown to be better than guessing"), "{words}");
 
-    // At the end of the grid too: but nobody is sent further into penalties that let a source learn
-    // nothing.
+    // The same at the end of the grid. The report must not advise larger penalties at which a
+    // source learns nothing.
     let mut collapsed = group(&GRID, &[0.0, 0.1], 5, |l, s| peak(l, -3.0, s), |l, m, s| peak(l, 3.0, s) - m, |s| peak(0.1, -1.0, s) - 0.2);
     let last = collapsed.source.len() - 1;
     collapsed.source_guess.accuracy = 0.5;
@@ -384,12 +393,13 @@ fn the_first_sentence_says_what_is_unhealthy() {
     nothing.target_guess.accuracy = 0.99;
     assert!(said(nothing).1.starts_with("The target at (λ₀*, λ₁*) is not shown to be better than guessing"));
 
-    // Two seeds well above chance: the interval over two seeds is wide, the images leave no doubt.
+    // Two seeds well above guessing. The interval over two seeds is wide, but the number of images
+    // is sufficient.
     let two = group(&GRID, &[0.0], 2, |l, s| 0.5 + 0.3 * s as f64 + 0.01 * l, |l, _, s| peak(l, -2.0, s), |_| 0.5);
     let (_, words) = said(two);
     assert!(words.starts_with("Two seeds cannot settle") && !words.contains("guessing"), "{words}");
 
-    // All equally good: no ratio of 0 or ∞, no draw counted for an order.
+    // All λ₀ are equally good: the ratio must not be 0 or ∞, and no draw counts for an order.
     let flat = group(&GRID, &[0.0], 5, |_, s| 0.7 + 0.01 * s as f64, |_, _, s| 0.6 + 0.01 * s as f64, |s| 0.6 + 0.01 * s as f64);
     let (verdict, words) = said(flat);
     assert!(verdict == Verdict::Undecided && words.starts_with("Not settled, several λ₀ are equally good"), "{words}");
@@ -398,7 +408,8 @@ fn the_first_sentence_says_what_is_unhealthy() {
         assert!(!words.contains(never), "{never}: {words}");
     }
 
-    // A choice that validation makes and test does not bear out is not called worth anything.
+    // If validation chooses λ₀* but test does not confirm the gain, the report must not call it an
+    // improvement.
     let mut luck = healthy();
     luck.target[3].iter_mut().flat_map(|cell| cell.by_seed.iter_mut().flatten()).for_each(|metrics| {
         let metrics = std::sync::Arc::make_mut(metrics);
@@ -408,7 +419,7 @@ fn the_first_sentence_says_what_is_unhealthy() {
     let (_, words) = said(luck);
     assert!(words.contains("not shown to be worth anything: -") && !words.contains("; worth"), "{words}");
 
-    // The explicit step forbids more: no "widen it".
+    // The explicit step allows no larger value, so there is no "widen it".
     let mut bounded = group(&GRID, &[0.0], 5, |l, s| peak(l, 3.0, s), |l, _, s| peak(l, 3.0, s), |_| 0.1);
     bounded.limits.lambda0 = 1.0;
     let (_, words) = said(bounded);
@@ -422,7 +433,7 @@ fn the_first_sentence_says_what_is_unhealthy() {
 
 #[test]
 fn edges_of_the_twins_grid_do_not_depend_on_the_order_in_which_it_is_written() {
-    // `scratch.lambdas` in any order is laid out ascending; see analysis/layout.rs.
+    // `scratch.lambdas` in any order is arranged in ascending order; see analysis/layout.rs.
     let mut group = group(&GRID, &[0.0], 3, |l, s| peak(l, -3.0, s), |l, _, s| peak(l, -2.0, s), |_| 0.1);
     group.scratch_lambda = vec![1e-3, 1e-2, 1e-1];
     let plain = group.scratch[0].clone();

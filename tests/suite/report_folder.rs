@@ -1,4 +1,5 @@
-//! `report` on folders of studies: tables, page, figures, formats, comparison, watching, and what is lacking.
+//! `report` on folders of studies: tables, page, figures, formats, comparison, --watch, and missing
+//! results.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,7 +21,7 @@ fn read(path: PathBuf) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Runs a script of tests/python in the tests' own Python.
+/// Runs a script from tests/python with the Python of the tests.
 fn python(script: &str, arguments: &[&str]) -> String {
     let program = repository().join(".venv/bin/python");
     assert!(program.exists(), "{} is missing: `make test` installs it", program.display());
@@ -30,7 +31,7 @@ fn python(script: &str, arguments: &[&str]) -> String {
     out.into()
 }
 
-/// Opens a page in Chromium and uses it. Without a Chromium it is left out, except in CI.
+/// Opens a page in Chromium and operates it. Skipped without Chromium, except in CI.
 fn use_page(page: &Path) {
     let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
     let chromium = std::env::var("CHROMIUM").ok().or_else(|| known.iter().find(|p| Path::new(p).exists()).map(|p| p.to_string()));
@@ -67,7 +68,7 @@ fn the_page_and_the_tables_of_one_group_and_of_several() {
         let report = folder.path().join(name).join("report");
         let page = read(report.join("index.html"));
         assert_eq!(page.matches("<figure").count(), figures, "{name}");
-        // Nothing is fetched: the only address is the name of the SVG namespace.
+        // Nothing is loaded from the network: the only address is the SVG namespace.
         assert_eq!(page.matches("://").count(), page.matches("http://www.w3.org/2000/svg").count());
         let svg =
             std::fs::read_dir(&report).unwrap().filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|e| e == "svg")).count();
@@ -81,7 +82,7 @@ fn the_page_and_the_tables_of_one_group_and_of_several() {
     let summary = json(&read(folder.path().join("groups/report/summary.json")));
     assert!(summary["groups"].as_array().unwrap().len() == 4 && summary["verdict"].is_null());
 
-    // A study with fewer groups leaves no figures of the earlier ones.
+    // If a study has fewer groups than before, the figures of the other groups are removed.
     let study = write(folder.path(), "groups.yaml", &GROUPS.replace("lr: [0.1, 0.05]", "lr: 0.1"));
     assert_eq!(mock(&study, folder.path(), &[]).code, Some(0));
     assert!(folder.path().join("groups/report/figure2-2.svg").exists() && !folder.path().join("groups/report/figure2-3.svg").exists());
@@ -111,7 +112,8 @@ fn zero_stands_apart_on_the_logarithmic_axis() {
     let svg = read(folder.path().join("small/report/figure2.svg"));
     let labels: Vec<&str> = svg.split("</text>").filter_map(|part| part.rsplit('>').next()).map(str::trim).collect();
     assert!(labels.contains(&"0") && labels.contains(&"10⁻²"), "{labels:?}");
-    // The orange and blue lines of width 4 are curves and (level) interval bars; no curve comes from λ₀ = 0, which has a hollow point.
+    // The orange and blue lines of width 4 are curves and (level) interval bars. No curve starts at
+    // λ₀ = 0, which has a hollow point.
     let number = |text: &str| text.parse::<f64>().unwrap();
     let zero = svg.split("cx=\"").skip(1).map(|part| number(part.split('"').next().unwrap())).fold(f64::INFINITY, f64::min);
     let lines = svg
@@ -146,7 +148,7 @@ fn what_diverged_failed_or_is_missing_is_listed_and_not_averaged() {
     assert!(done.stdout.contains("Not complete: of"), "{}", done.stdout);
     use_page(&report_folder.join("index.html"));
 
-    // A shard that is not here: its records are missing, and the report says which.
+    // The records of one shard are missing, and the report lists them.
     let study = write(folder.path(), "other.yaml", &SMALL.replace("name: small", "name: other"));
     assert_eq!(mock(&study, folder.path(), &[]).code, Some(0));
     let records = folder.path().join("other/records/main.jsonl");
@@ -174,7 +176,7 @@ fn formats() {
     assert_eq!(report(&study, &["--format", "json"]).stdout, report(&study, &["--json"]).stdout);
     assert_eq!(json(&report(&study, &["--json"]).stdout), json(&read(study.join("report/summary.json"))));
     assert!(latex.contains("MADE-UP RESULTS of the mock engine"), "{latex}");
-    // Elsewhere, e.g. from a folder that cannot be written to.
+    // The report is written to another folder, for example because the study's folder is read-only.
     let elsewhere = folder.path().join("elsewhere");
     assert_eq!(report(&study, &["--out", &elsewhere.to_string_lossy()]).code, Some(0));
     assert!(read(elsewhere.join("index.html")).contains("href=\"../small/records/\""));
@@ -217,7 +219,8 @@ fn what_is_not_the_reports_own_stays_and_what_cannot_be_written_is_said_after_th
     assert_eq!(done.code, Some(1));
     assert!(done.stderr.contains("cannot write") && done.stdout.contains("predicted"), "{}{}", done.stdout, done.stderr);
 
-    // Without records there is nothing to report: the good report is not replaced by an empty one.
+    // Without records there is nothing to report. The existing report is not replaced by an empty
+    // one.
     std::fs::rename(study.join("records"), study.join("moved")).unwrap();
     let done = report(&study, &[]);
     assert_eq!(done.code, Some(2));
@@ -246,13 +249,13 @@ fn studies_are_compared_whatever_their_kind() {
     assert_eq!(read(of("comparison/comparison.csv")).lines().count(), 3);
     let all = json(&run(program().arg("report").args([of("one"), of("ridge")]).arg("--json")).stdout);
     assert_eq!((all[0]["study"].as_str(), all[1]["kind"].as_str(), all[0]["made_up"].as_bool()), (Some("one"), Some("ridge"), Some(true)));
-    // One name in two places: told apart by their folders.
+    // Two studies with the same name are distinguished by their folders.
     let again = folder.path().join("again");
     let study = write(folder.path(), "one.yaml", &SMALL.replace("name: small", "name: one"));
     mock(&study, &again, &[]);
     let done = run(program().arg("report").args([of("one"), again.join("one")]).arg("--out").arg(of("cmp")));
     assert!(done.code == Some(0) && read(of("cmp/index.html")).contains(&again.join("one").display().to_string()), "{}", done.stderr);
-    // Not over a study or its report.
+    // The comparison must not overwrite a study or its report.
     for taken in [of("one"), of("two/report")] {
         let done = run(program().arg("report").args([of("one"), of("two")]).arg("--out").arg(&taken));
         assert!(done.code == Some(2) && done.stderr.contains("is a study's folder"), "{}", done.stderr);
@@ -267,7 +270,7 @@ fn studies_are_compared_whatever_their_kind() {
 fn watching_follows_a_sweep_until_it_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
-    // Half of it first, so that there is a folder to watch.
+    // The sweep runs for a while first, so that there is a folder to watch.
     let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(["--mock-ms", "300", "--workers", "1"]));
     let records = folder.path().join("small/records/main.jsonl");
     until("there are records", || std::fs::read_to_string(&records).is_ok_and(|text| text.lines().count() >= 3));
@@ -297,19 +300,20 @@ fn watching_sees_a_sweep_that_ends_while_the_page_is_written() {
     assert_eq!(run(&mut sweep(&study, folder.path(), &MOCK)).code, Some(0));
     let report = folder.path().join("small/report");
     std::fs::remove_dir_all(&report).unwrap();
-    // A process on another machine, as far as its lease tells.
+    // According to its lease, this process runs on another machine.
     let lease = folder.path().join("small/leases/main/9");
     let holder = r#"{"host":"far","process":1,"boot":"other","namespace":1,"ticks":1,"since":0.0,"records":"main"}"#;
     std::fs::write(&lease, format!("{holder}\nbeat 000000000001\n")).unwrap();
     let mut watch = spawn(program().arg("report").arg(folder.path().join("small")).args(["--watch", "--every", "1"]));
-    // The first of the files: it has been asked who sweeps, and the figures are still to come.
+    // results.csv is the first file. When it exists, the lease has been read, and the figures are
+    // not yet written.
     until("there is a report", || report.join("results.csv").exists());
     std::fs::write(&lease, format!("{holder}\nreleased         \n")).unwrap();
     until_it_ends(&mut watch);
     assert!(!read(report.join("index.html")).contains("http-equiv=\"refresh\""));
 }
 
-/// A watch that does not end is not left behind.
+/// Waits until the watch ends. A watch that does not end is killed, so that no process remains.
 fn until_it_ends(watch: &mut Child) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while watch.try_wait().unwrap().is_none() {

@@ -1,4 +1,4 @@
-//! Several processes at one study, failures and what is done about them; with the mock engine.
+//! Several processes on one study, failures and recovery from them, with the mock engine.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,7 +33,7 @@ fn shards_side_by_side_give_what_one_process_gives() {
         .collect();
     let done: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
     assert!(done.iter().all(|done| done.status.code() == Some(0)));
-    // Who ends last tells the answer and writes the report.
+    // The shard that ends last prints the answer and writes the report.
     let text: Vec<String> = done.iter().map(|done| String::from_utf8_lossy(&done.stdout).into()).collect();
     assert!(text.iter().any(|text| text.contains("transfer-optimal λ₀")), "{text:?}");
     assert!(text.iter().all(|text| text.contains("transfer-optimal λ₀") || text.starts_with("shard ")), "{text:?}");
@@ -63,7 +63,7 @@ fn a_shard_goes_on_where_any_division_left_off() {
     assert_eq!(seen["missing"].as_u64(), Some(20 - before as u64));
     assert_eq!(seen["shards"][1]["missing"], 0);
     assert!(seen["shards"][0]["holder"].is_null());
-    // Another division of the work, then the rest at once: what is done stays done.
+    // First another division of the work, then all of the rest: finished stages are kept.
     assert_eq!(mock(&study, out, &["--shard", "0/2"]).code, Some(0));
     assert_eq!(mock(&study, out, &[]).code, Some(0));
     let keys: BTreeSet<String> = records(out, "small").iter().map(|record| record["key"].to_string()).collect();
@@ -80,7 +80,7 @@ fn schedulers_say_which_shard() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     let auto = |shard: &str, name: &str, value: &str| run(sweep(&study, folder.path(), &MOCK).args(["--shard", shard]).env(name, value));
-    // A sparse array, as of shards that are run again.
+    // A sparse array, as used to run some shards again.
     assert_eq!(auto("auto/4", "SLURM_ARRAY_TASK_ID", "2").code, Some(0));
     assert_eq!(auto("auto/4", "JOB_COMPLETION_INDEX", "0").code, Some(0));
     let seen = status(folder.path());
@@ -103,7 +103,7 @@ fn the_same_shard_twice_waits_and_other_divisions_are_refused() {
         assert_eq!(refused.code, Some(1), "{}", refused.stderr);
         assert!(refused.stderr.contains("their shares of the work overlap"), "{}", refused.stderr);
     }
-    // Another version of the study beside it.
+    // Another version of the study in the same folder.
     let refused = mock(&study, folder.path(), &["--shard", "1/2", "--set", "source.epochs=5"]);
     assert_eq!(refused.code, Some(1), "it may be tried again later: {}", refused.stderr);
     assert!(refused.stderr.contains("as another version of this study"), "{}", refused.stderr);
@@ -152,7 +152,7 @@ fn a_dead_worker_leaves_its_pack_to_the_others() {
     assert!(done.stderr.contains("worker 1 has died (CUDA error"), "{}", done.stderr);
     assert!(done.stderr.contains("its pack goes back to the queue, to its end, 2 other workers go on"), "{}", done.stderr);
     assert_eq!(results(&calm, "small"), results(&hurt, "small"));
-    // With nobody left the sweep fails, and nothing is recorded as failed.
+    // If no worker is left, the sweep fails, and no stage is recorded as failed.
     let alone = folder.path().join("alone");
     let done = mock(&study, &alone, &["--workers", "1", "--mock-lost", "0"]);
     assert_eq!(done.code, Some(1), "{}", done.stderr);
@@ -167,15 +167,17 @@ fn a_pack_that_kills_every_device_counts_as_failed_and_the_rest_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     let out = folder.path();
-    // One worker, as a task with one GPU has: each death ends the process, and the scheduler starts the next.
-    let start = || mock(&study, out, &["--workers", "1", "--mock-deadly", "0.095"]); // two stages, as it happens
+    // One worker, as in a task with one GPU: each lost device ends the process, and the scheduler
+    // starts the next one.
+    let start = || mock(&study, out, &["--workers", "1", "--mock-deadly", "0.095"]); // with these keys, two stages
     let deaths = || -> usize {
         let files = std::fs::read_dir(out.join("small/checkpoints")).unwrap().map(|entry| entry.unwrap().path());
         let lines = files.filter(|path| path.extension().is_some_and(|e| e == "deaths"));
         lines.map(|path| std::fs::read_to_string(path).unwrap().lines().count()).sum()
     };
     let mut said = String::new();
-    // With the last one nothing is left that another process would mend; nor does one that tries again say so.
+    // After the last try no work is left that another process could do. A further try gives the
+    // same result.
     for (tries, failed, code) in [(1, 0, 1), (2, 0, 1), (3, 1, 1), (4, 2, 3), (5, 2, 3)] {
         let done = start();
         assert_eq!((done.code, deaths(), status(out)["failed"].as_u64()), (Some(code), tries, Some(failed)), "{}", done.stderr);
@@ -184,7 +186,7 @@ fn a_pack_that_kills_every_device_counts_as_failed_and_the_rest_is_done() {
     assert!(said.contains("its pack goes back to the queue, to its end, no worker is left"), "{said}");
     assert!(said.contains("its pack counts as failed, as others have died of it"), "{said}");
     assert_eq!(status(out)["missing"], 0, "all others are done");
-    // What was to blame is no longer: its history is forgotten.
+    // The cause of the crashes is gone: the crash counts are deleted.
     let calm = out.join("calm");
     mock(&study, &calm, &[]);
     assert_eq!((mock(&study, out, &[]).code, deaths()), (Some(0), 0));
@@ -229,7 +231,8 @@ fn failures_are_retried_or_end_the_sweep_as_asked() {
     let done = mock(&study, &out, &["--mock-fail", "0.3", "--fail-fast", "--workers", "1"]);
     assert_eq!(done.code, Some(3), "{}", done.stderr);
     assert!(done.stderr.contains("stopped at the first failure") && done.stderr.contains("asked to fail stage"), "{}", done.stderr);
-    // The worker may have failed a few more before it heard; most of the study was not begun.
+    // The worker may have failed a few more stages before it received the stop. Most of the study
+    // was not started.
     let seen = json(&run(program().args(["status", "--json"]).arg(out.join("small"))).stdout);
     assert!(seen["failed"].as_u64() >= Some(1) && seen["missing"].as_u64() > Some(4), "{seen:#}");
 }
@@ -246,7 +249,7 @@ fn only_what_failed_is_run_again() {
     let failed = before.iter().filter(|record| record["status"] == "failed").count();
     let lost = 20 - before.len();
     assert!(failed > 0 && lost > 0);
-    // One more value of λ₁: its stages are missing, not failed, and stay so.
+    // One more value of λ₁: its stages are missing, not failed, and remain missing.
     let more = ["--set", "lambda1=[0, 0.1, 1]", "--only-failed"];
     let done = run(sweep(&study, out, &["--engine", "mock"]).args(more));
     assert!(done.stderr.contains(&format!("small: {} of 26 stages", failed + lost + lost / 2)), "{failed} {lost}: {}", done.stderr);
@@ -263,7 +266,7 @@ fn a_source_that_diverges_when_it_is_trained_again_does_not_take_its_targets_alo
     for entry in std::fs::read_dir(out.join("small/checkpoints")).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
-    // The new targets want models, and on this device their sources diverge.
+    // The new targets need the source models, which are trained again and diverge on this device.
     let more = ["--set", "lambda1=[0, 0.1, 1]"];
     let slowly = ["--mock-diverge", "1", "--mock-ms", "600", "--workers", "6", "--checkpoint-every", "1"];
     let done = mock(&study, out, &[&more[..], &slowly].concat());
@@ -286,7 +289,8 @@ fn a_source_that_diverges_when_it_is_trained_again_does_not_take_its_targets_alo
 #[test]
 fn the_time_before_an_interruption_counts() {
     let folder = tempfile::tempdir().unwrap();
-    // Twenty seconds of source, then none at all.
+    // The source would take twenty seconds in the first run. In the second run an epoch takes no
+    // time.
     let study = write(folder.path(), "small.yaml", &SMALL.replace("epochs: 4", "epochs: 400"));
     let one = ["--workers", "1", "--set", "lambda0=0", "--set", "lambda1=0", "--seeds", "1"];
     let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(one).args(["--mock-ms", "50"]));
@@ -303,7 +307,7 @@ fn the_time_before_an_interruption_counts() {
 #[test]
 fn a_storage_that_fails_is_no_mistake_in_the_study() {
     let folder = tempfile::tempdir().unwrap();
-    // Its beginning cannot be read: an input/output error, as of a failing disk.
+    // The start of this file cannot be read: an input/output error, as from a failing disk.
     let done = mock(Path::new("/proc/self/mem"), folder.path(), &[]);
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert!(done.stderr.contains("cannot read the study: Input/output error") && done.stderr.contains("try again"), "{}", done.stderr);

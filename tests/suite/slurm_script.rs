@@ -1,4 +1,5 @@
-//! The script of a job array, run without Slurm: what it makes of the program's exit codes, with a made-up `scontrol`; how containers are called.
+//! The script of a job array, run without Slurm: how it handles the program's exit codes, with a
+//! fake `scontrol`, and how it calls containers.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::process::Command;
 
 use crate::common::*;
 
-/// `launch slurm` where `scontrol` is this line of bash.
+/// Runs `launch slurm` with this line of bash as `scontrol`.
 fn launch(folder: &Path, scontrol: &str) -> Command {
     let tools = folder.join("no-slurm");
     std::fs::create_dir_all(&tools).unwrap();
@@ -17,7 +18,7 @@ fn launch(folder: &Path, scontrol: &str) -> Command {
     launch
 }
 
-/// The script that `launch slurm` writes.
+/// Path of the script that `launch slurm` writes.
 fn script(folder: &Path, more: &[&str]) -> PathBuf {
     let study = write(folder, "small.yaml", SMALL);
     let mut launch = launch(folder, "exit 1");
@@ -33,7 +34,8 @@ fn executable(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// Runs a task of the array whose program and whose `scontrol show` are these lines of bash; gives what was said, and how often it was requeued.
+/// Runs a task of the array. Its program and its `scontrol show` are these lines of bash. Returns
+/// the output, and how often the task was requeued.
 fn task(folder: &Path, program: &str, show: &str) -> (Done, usize) {
     let program = executable(folder, "program", &format!("#!/bin/bash\n{program}\n"));
     let array = script(folder, &["--program", program.to_str().unwrap()]);
@@ -43,7 +45,7 @@ fn task(folder: &Path, program: &str, show: &str) -> (Done, usize) {
     let _ = std::fs::remove_file(&calls);
     let scontrol = format!("#!/bin/bash\ncase $1 in\nshow) {show} ;;\nrequeue) echo \"$2\" >> {} ;;\nesac\n", calls.display());
     executable(&tools, "scontrol", &scontrol);
-    executable(&tools, "sleep", "#!/bin/bash\n"); // the pauses between two questions
+    executable(&tools, "sleep", "#!/bin/bash\n"); // skips the pauses between two calls of `scontrol`
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
     let mut bash = Command::new("bash");
     let done = run(bash.arg(&array).env("PATH", path).env("SLURM_ARRAY_JOB_ID", "7").env("SLURM_ARRAY_TASK_ID", "3"));
@@ -61,11 +63,11 @@ fn exit_codes_decide_what_comes_back() {
         let (done, requeued) = task(folder, &format!("exit {code}"), RUNNING);
         assert_eq!((done.code, requeued), (Some(code), again), "{}", done.stdout);
     }
-    // What dies comes back twice, counted over all of the task's lives.
+    // A killed task is requeued twice, counted over all runs of the task.
     let requeued: Vec<usize> = (0..4).map(|_| task(folder, "exit 137", RUNNING).1).collect();
     assert_eq!(requeued, [1, 1, 0, 0]);
-    // A death after something new was saved does not count: a record, or another state of a
-    // snapshot. The same state again does.
+    // A kill after something new was saved does not count. New means a record, or another state of
+    // a snapshot. The same state again counts as a kill without progress.
     let study = folder.join("logs/small");
     for name in ["records", "running"] {
         std::fs::create_dir_all(study.join(name)).unwrap();
@@ -79,7 +81,7 @@ fn exit_codes_decide_what_comes_back() {
     assert_eq!(requeued, [1, 0, 0], "no life went further");
     let failed = record.replace("done", "failed");
     assert_eq!(task(folder, &saves(&failed), RUNNING).1, 0, "a stage that fails in every life is no progress");
-    // What is preempted or cancelled does not count as running.
+    // A preempted or cancelled task does not count as running.
     let (done, requeued) = task(folder, "exit 75", "echo JobId=9 JobState=CANCELLED Reason=None");
     assert_eq!((done.code, requeued), (Some(75), 0));
     assert!(done.stdout.contains("does not count as running any more"), "{}", done.stdout);
@@ -89,7 +91,7 @@ fn exit_codes_decide_what_comes_back() {
 fn a_busy_controller_is_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let asked = folder.path().join("asked");
-    // It answers at the third question.
+    // It answers the third call.
     let show = format!(
         "echo x >> {0}; [[ $(wc -l < {0}) -ge 3 ]] && echo JobState=RUNNING || {{ echo 'Socket timed out' >&2; exit 1; }}",
         asked.display()
@@ -104,7 +106,7 @@ fn a_busy_controller_is_asked_again() {
 fn a_signal_is_handed_on_and_one_that_comes_too_early_is_an_interruption() {
     const RUNNING: &str = "echo JobState=RUNNING";
     let folder = tempfile::tempdir().unwrap();
-    // The program's parent is the script.
+    // The parent process of the program is the script.
     let (done, requeued) = task(folder.path(), "trap 'exit 75' TERM; kill -USR1 $PPID; while :; do read -t 0.05 < <(:); done", RUNNING);
     assert_eq!((done.code, requeued), (Some(75), 1), "{}", done.stdout);
     for _ in 0..3 {

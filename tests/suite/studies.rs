@@ -1,4 +1,4 @@
-//! The shipped studies, their reference, and what a plan counts.
+//! The shipped studies, their reference, and the counts of a plan.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ fn every_shipped_study_and_preset_plans() {
     insta::assert_snapshot!(table);
 }
 
-/// A release check (`make check-results`): between releases a study may be newer than its results.
+/// A release check (`make check-results`): between releases, a study may be newer than its results.
 #[test]
 #[ignore = "a release check: make check-results"]
 fn every_study_of_networks_has_its_results_with_a_verdict() {
@@ -78,13 +78,14 @@ fn every_study_of_networks_has_its_results_with_a_verdict() {
         assert!(runs, "scripts/results.sh runs {}", study.name);
         assert!(verdicts.contains(&format!("({}/index.html)", study.name)), "docs/results/README.md has a row for {}", study.name);
         let folder = repository().join("docs/results").join(&study.name);
-        // The study as it was trained, with the key of every stage, of whichever version, in a row.
+        // The study as it was trained: each stage must have a row with its key, of either key
+        // version.
         let results = read(folder.join("results.csv"));
         let trained = Study::load(&folder.join("study.yaml"), &Overrides::default()).unwrap();
         let has_all = |version| Plan::with_keys(&trained, version).unwrap().stages.iter().all(|stage| results.contains(&stage.key));
         let known = [KeyVersion::Three, KeyVersion::Two].into_iter().any(has_all);
         assert!(known, "docs/results/{}: its rows are not those of its study.yaml", study.name);
-        // It is the study that is shipped, but for the digits of its grids (twelve before version 3
+        // It equals the shipped study, except for the digits of its grids (twelve before version 3
         // of the keys).
         let rounded = study_of(&serde_yaml::to_string(&rounded(&serde_yaml::from_str(&trained.to_yaml()).unwrap())).unwrap());
         assert_eq!(keys(&rounded), keys(&study), "docs/results/{} is of another version of the study: run scripts/results.sh", study.name);
@@ -94,7 +95,7 @@ fn every_study_of_networks_has_its_results_with_a_verdict() {
     }
 }
 
-/// All numbers to six digits.
+/// Rounds all numbers to six digits.
 fn rounded(value: &Value) -> Value {
     match value {
         Value::Number(n) if n.is_f64() => Value::from(significant(n.as_f64().unwrap(), 6)),
@@ -154,7 +155,7 @@ fn each_setting_changes_the_keys_of_the_stages_it_shapes_and_no_others() {
     let base = Plan::new(&study(SMALL, Overrides::default())).unwrap();
     let by_kind = |plan: &Plan, kind| -> HashSet<String> { plan.stages.iter().filter(|s| s.kind == kind).map(|s| s.key.clone()).collect() };
     let changes = [
-        // (what, source, target, scratch) keys change
+        // Columns: setting, and whether the source, target and scratch keys change.
         ("source.l1_ratio=0.5", true, true, false),
         ("source.dropout=0.5", true, true, false),
         ("source.label_smoothing=0.1", true, true, false),
@@ -166,7 +167,7 @@ fn each_setting_changes_the_keys_of_the_stages_it_shapes_and_no_others() {
         ("model.hidden=[8]", true, true, true),
         ("penalty.biases=false", true, true, true),
         ("source.lr=0.2", true, true, false),
-        ("source.per_class=10", true, true, true), // the source's images give the normalisation
+        ("source.per_class=10", true, true, true), // the source's images determine the normalisation
         ("target.lr=0.2", false, true, true),
         ("target.augment.shift=1", false, true, true),
         ("transfer.beta=0.1", false, true, false),
@@ -207,12 +208,12 @@ fn keys_stay_so_that_results_on_disk_stay_valid() {
     let demo = Study::load(&repository().join("experiments/demo.yaml"), &Overrides::default()).unwrap();
     let stages = Plan::new(&demo).unwrap().stages;
     let first = |kind| stages.iter().find(|stage| stage.kind == kind).unwrap().key.as_str();
-    // New settings are not part of a key while they are at their defaults.
+    // New settings with default values are not part of a key.
     assert_eq!(
         [first(StageKind::Source), first(StageKind::Target), first(StageKind::Scratch)],
         ["2e26f446f377ec68b2df", "2563dc3a36829baf9d09", "7c1c9eb515abbab2cec6"]
     );
-    // Version 2, as the first release made them.
+    // Keys of version 2, as in the first release.
     let old = Plan::with_keys(&demo, KeyVersion::Two).unwrap().stages;
     let first = |kind| old.iter().find(|stage| stage.kind == kind).unwrap().key.as_str();
     assert_eq!(first(StageKind::Source), "be5848fd33aa3da726d3");

@@ -27,7 +27,7 @@ fn a_study_runs_once_and_again_does_nothing() {
     let first = mock(&study, folder.path(), &[]);
     assert_eq!(first.code, Some(0), "{}", first.stderr);
     assert!(first.stdout.contains("transfer-optimal λ₀"));
-    // 3 λ₀ × 2 seeds sources, × 2 λ₁ targets, one twin a seed.
+    // 3 λ₀ × 2 seeds of sources, × 2 λ₁ of targets, and one from-scratch stage per seed.
     assert_eq!(records(folder.path(), "small").len(), 6 + 12 + 2);
     assert_eq!(counts(folder.path(), "small"), (20, 0, 0));
     let before = results(folder.path(), "small");
@@ -88,7 +88,7 @@ fn a_torn_last_line_is_cut_and_its_stage_runs_again() {
     assert_eq!(mock(&study, folder.path(), &[]).code, Some(0));
     assert_eq!(records(folder.path(), "small"), before);
 
-    // Damage in the middle: said, left out, and run again.
+    // A damaged line in the middle is reported, skipped, and its stage runs again.
     let text = std::fs::read_to_string(&path).unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
     lines[3] = "{\"version\":1,\"kind\":\"sou";
@@ -99,12 +99,13 @@ fn a_torn_last_line_is_cut_and_its_stage_runs_again() {
     assert!(done.stderr.contains("main.jsonl:4: not a record, left out"), "{}", done.stderr);
     assert_eq!(done.code, Some(0));
 
-    // A number that was changed behind its checksum is no result.
+    // A record with a changed number does not match its checksum and is not used.
     std::fs::write(&path, text.replacen("\"seed\":0", "\"seed\":1", 1)).unwrap();
     let done = mock(&study, folder.path(), &[]);
     assert!(done.stderr.contains("not a record, left out (its checksum does not match)"), "{}", done.stderr);
 
-    // Records from before there were checksums are read; a newer program's record is refused, not guessed at.
+    // Records from before checksums existed are read. A record of a newer program version is
+    // refused.
     let unsealed = |version: &str| {
         let bare = |line: &str| line.split(",\"check\":").next().unwrap().replacen("\"version\":2", version, 1) + "}\n";
         std::fs::write(&path, text.lines().map(bare).collect::<String>()).unwrap();
@@ -131,7 +132,7 @@ fn a_lost_or_damaged_source_model_is_trained_again_without_a_second_record() {
     std::fs::remove_file(&models[0]).unwrap();
     let bytes = std::fs::read(&models[1]).unwrap();
     std::fs::write(&models[1], &bytes[..bytes.len() / 2]).unwrap();
-    // Targets have to run again.
+    // The targets have to run again.
     let path = folder.path().join("small/records/main.jsonl");
     let text: Vec<String> =
         std::fs::read_to_string(&path).unwrap().lines().filter(|l| !l.contains("\"kind\":\"target\"")).map(|l| format!("{l}\n")).collect();
@@ -167,7 +168,7 @@ fn failures_are_recorded_tried_again_and_cost_their_neighbours_nothing() {
     assert!(done.stdout.contains("Not complete") || done.stdout.contains("No answer yet"), "{}", done.stdout);
     let sources: HashSet<_> = failed.iter().filter(|r| r["kind"] == "source").map(|r| r["key"].as_str().unwrap()).collect();
     assert!(!first.iter().any(|r| r["source"].as_str().is_some_and(|s| sources.contains(s))), "targets of a failed source do not run");
-    // Without the fault everything comes right, and what was done is not done again.
+    // Without the fault all stages succeed, and finished stages are not repeated.
     assert_eq!(mock(&study, folder.path(), &[]).code, Some(0));
     assert_eq!(counts(folder.path(), "small"), (20, 0, 0));
     let calm = folder.path().join("calm");
@@ -191,7 +192,7 @@ fn a_diverged_source_takes_its_targets_with_it_and_is_not_averaged() {
         }
     }
     assert!(done.stdout.contains("diverged"), "{}", done.stdout);
-    // Final: a second sweep changes nothing.
+    // Divergence is final: a second sweep changes nothing.
     assert_eq!(mock(&study, folder.path(), &["--mock-diverge", "0.25"]).code, Some(3));
     assert_eq!(records(folder.path(), "small"), all);
 }
@@ -219,7 +220,7 @@ fn packs_that_do_not_fit_into_memory_are_halved_until_they_do() {
     assert_eq!(results(&calm, "small"), results(&tight, "small"));
     let packs: Vec<u64> = records(&tight, "small").iter().map(|record| record["pack"].as_u64().unwrap()).collect();
     assert!(packs.iter().all(|&pack| pack <= 2) && packs.contains(&2), "{packs:?}");
-    // One model alone that does not fit is a failure with a reason.
+    // If even a single model does not fit, the stage fails with an explanation.
     let none = run(&mut sweep(&study, &folder.path().join("none"), &["--engine", "mock", "--pack", "2", "--mock-memory", "0"]));
     assert_eq!(none.code, Some(3));
     assert!(none.stderr.contains("one model alone is too large for the device's memory"), "{}", none.stderr);
@@ -278,7 +279,7 @@ fn a_snapshot_whose_head_is_damaged_is_told_and_the_one_before_it_used() {
     signal("-TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(75));
     let path = snapshot().unwrap();
-    // A digit of a stage's key, so that all can be read and the key is nobody's.
+    // Changes a digit of a stage's key. The snapshot can be read, but no stage has this key.
     let mut bytes = std::fs::read(&path).unwrap();
     let at = String::from_utf8_lossy(&bytes).find("stages").unwrap() + "stages\\\":[\\\"".len() + 2;
     assert!(bytes[at].is_ascii_hexdigit());
@@ -320,7 +321,7 @@ fn a_terminal_that_goes_away_does_not_stop_the_sweep() {
 #[test]
 fn a_second_process_is_refused_and_signals_mean_exit_75() {
     let folder = tempfile::tempdir().unwrap();
-    // Forty epochs: whenever the signal comes, both workers are in the middle of a stage.
+    // Forty epochs: whenever the signal arrives, both workers are in the middle of a stage.
     let study = write(folder.path(), "small.yaml", &SMALL.replace("epochs: 4", "epochs: 40"));
     for kind in ["-TERM", "-INT", "-USR1", "-USR2"] {
         let mut child = spawn(sweep(&study, folder.path(), &MOCK).args(["--mock-ms", "200", "--fresh", "--yes"]));
@@ -336,7 +337,7 @@ fn a_second_process_is_refused_and_signals_mean_exit_75() {
         signal(kind, child.id());
         assert_eq!(child.wait().unwrap().code(), Some(75), "{kind}");
     }
-    // What was in flight left a snapshot, and the rest goes on from there.
+    // The running stages left snapshots, and the next sweep resumes from them.
     let snapshots = std::fs::read_dir(folder.path().join("small/checkpoints"))
         .unwrap()
         .filter(|e| e.as_ref().unwrap().file_name().to_str().unwrap().starts_with("pack-"));
@@ -362,7 +363,7 @@ fn fresh_asks_and_engines_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     mock(&study, folder.path(), &[]);
-    // What can be refused is refused without a question.
+    // Errors that need no answer from the user are returned without a question.
     let shard = mock(&study, folder.path(), &["--fresh", "--shard", "0/2"]);
     assert!(shard.code == Some(2) && shard.stderr.contains("--fresh discards the whole study"), "{}", shard.stderr);
     let asked = mock(&study, folder.path(), &["--fresh"]);
@@ -383,7 +384,8 @@ fn fresh_asks_and_engines_do_not_mix() {
 
 #[test]
 fn a_full_disk_stops_the_sweep_with_a_message_and_loses_nothing() {
-    // A limit on the size of files, its signal ignored, fails writes in mid-file as a full disk does.
+    // With a file-size limit and its signal ignored, writes fail in the middle of a file, as on a
+    // full disk.
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     let line = format!(
@@ -418,14 +420,14 @@ fn ten_thousand_stages_are_no_burden() {
     let done = mock(&study, folder.path(), &more);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert_eq!(records(folder.path(), "small").len(), 40 * 4 + 40 * 24 * 4 + 4);
-    // Too many for a run each: the summary and the best cells only.
+    // Too many stages for one run each: only the summary and the best cells have runs.
     let runs = std::fs::read_dir(folder.path().join("small/tb/target")).unwrap().count();
     assert_eq!(runs, 40, "ten cells of four seeds");
     assert!(folder.path().join("small/tb/summary").is_dir());
 }
 
-/// A user who may have few threads: the sweep goes on with those that it gets, or ends with 1 and
-/// one message. It never hangs.
+/// If the user's number of threads is limited, the sweep continues with the threads that it gets,
+/// or exits with 1 and one message. It never hangs.
 #[test]
 fn refused_threads_make_fewer_workers_or_one_message() {
     use std::os::unix::fs::PermissionsExt;
@@ -433,7 +435,8 @@ fn refused_threads_make_fewer_workers_or_one_message() {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     let binary = env!("CARGO_BIN_EXE_transfergrid");
-    // Root has no limit, so another user is asked; a number that nothing else on the machine uses.
+    // Root has no limit, so the test runs as another user, with an ID that nothing else on the
+    // machine uses.
     let as_user = |limit: &str, command: &str| {
         let user = (50_000 + std::process::id() % 10_000).to_string();
         let words = ["--reuid", &user, "--regid", &user, "--clear-groups", "bash", "-c", &format!("ulimit -u {limit}; {command}")]

@@ -1,4 +1,5 @@
-//! Real sweeps through libtorch on the embedded digits: same bits however they run, killed and resumed, and what they say.
+//! Real sweeps with libtorch on the embedded digits: bit-identical results however they run, kill
+//! and resume, and their output.
 #![cfg(feature = "torch")]
 
 use std::time::{Duration, Instant};
@@ -27,7 +28,8 @@ fn the_same_bits_whatever_the_workers_the_order_and_the_study_around_it() {
     assert_eq!(one.len(), 21);
     assert_eq!(one, sorted("three", &["--workers", "3"]));
     assert_eq!(one, sorted("reversed", &["--set", "seeds=[1, 0]", "--set", "lambda0=[1e-2, 0, 1e-3]"]));
-    // A part of the study gives the same numbers as the whole: every row of the smaller is a row of the larger.
+    // A part of the study gives the same numbers as the whole: every row of the smaller study is a
+    // row of the larger one.
     let part = sorted("part", &["--seeds", "1", "--set", "lambda0=[1e-3]"]);
     assert!(part.iter().all(|line| one.contains(line)), "{part:?}");
 }
@@ -48,7 +50,7 @@ fn a_larger_pack_changes_rounding_only() {
     }
 }
 
-/// Long enough to be hit in mid-training: some seconds on one worker.
+/// Long enough for a kill during training: some seconds on one worker.
 fn longer() -> String {
     SMALL.replace("epochs: 4", "epochs: 60").replace("epochs: 3", "epochs: 60").replace("hidden: [16]", "hidden: [32], norm: batch")
 }
@@ -66,7 +68,7 @@ fn killed_and_interrupted_in_mid_training_and_resumed() {
         std::thread::sleep(whole.mul_f64(0.17 * f64::from(kill) / 2.0) + Duration::from_millis(120));
         child.kill().unwrap();
         child.wait().unwrap();
-        // Between kills also a polite stop, which leaves snapshots of what was in flight.
+        // Between kills there is also a regular stop, which leaves snapshots of the running stages.
         let running = stormy.join("small/running/main.json");
         let _ = std::fs::remove_file(&running);
         let mut child = spawn(&mut sweep(&study, &stormy, &cpu(&[])));
@@ -92,7 +94,7 @@ fn transfer_does_what_its_settings_say() {
         records(&out, "small").into_iter().filter(|r| r["kind"] == "target").collect::<Vec<_>>()
     };
     let distance = |record: &serde_json::Value| record["metrics"]["distance"].as_f64().unwrap();
-    // λ₁ = ∞ keeps the source's backbone; a stronger λ₁ keeps it nearer.
+    // λ₁ = ∞ keeps the source's backbone; a stronger λ₁ keeps the target closer to it.
     let proximal = run_with("proximal", &["--set", "penalty.step=proximal", "--set", "lambda1=[0, 10, .inf]", "--seeds", "1"]);
     let mut by_lambda: std::collections::BTreeMap<String, Vec<f64>> = Default::default();
     for record in &proximal {
@@ -100,7 +102,7 @@ fn transfer_does_what_its_settings_say() {
     }
     assert!(by_lambda["\"inf\""].iter().all(|&d| d == 0.0));
     assert!(by_lambda["0"].iter().zip(&by_lambda["10"]).all(|(free, held)| held < free && *held > 0.0), "{by_lambda:?}");
-    // The proximal and the explicit step agree where lr·λ is small.
+    // The proximal and the explicit step agree if lr·λ is small.
     let loss = |all: &[serde_json::Value]| -> Vec<f64> {
         let mut by_seed: Vec<(u64, f64)> =
             all.iter().map(|r| (r["seed"].as_u64().unwrap(), r["metrics"]["test_loss"].as_f64().unwrap())).collect();
@@ -110,7 +112,8 @@ fn transfer_does_what_its_settings_say() {
     let weak = ["--set", "lambda1=[1e-6]", "--set", "lambda0=[1e-6]"];
     let (explicit, near) = (run_with("weak", &weak), run_with("weak-proximal", &[&weak[..], &["--set", "penalty.step=proximal"]].concat()));
     assert!(loss(&explicit).iter().zip(loss(&near)).all(|(a, b)| (a - b).abs() < 1e-3 * a));
-    // Keeping the head anchors all of θ: at λ₁ = ∞ the model is the source model, and every metric of it.
+    // With the head kept, all of θ is anchored: at λ₁ = ∞ the model equals the source model, and so
+    // does every metric.
     let kept = run_with(
         "kept",
         &["--set", "transfer.head=keep", "--set", "penalty.step=proximal", "--set", "lambda1=[.inf]", "--set", "target.classes=[0, 1, 2]"],
@@ -120,13 +123,13 @@ fn transfer_does_what_its_settings_say() {
         let source = sources.iter().find(|source| source["key"] == record["source"]).unwrap();
         assert_eq!(record["metrics"]["test_loss"], source["metrics"]["test_loss"]);
     }
-    // Plain fine-tuning pulls to zero: a strong λ₁ leaves a smaller norm than L2-SP's.
+    // Plain fine-tuning shrinks towards zero: a strong λ₁ gives a smaller norm than L2-SP.
     let norm = |all: &[serde_json::Value]| -> f64 { all.iter().map(|r| r["metrics"]["weight_norm"].as_f64().unwrap()).sum() };
     let strong = ["--set", "lambda1=[5]", "--set", "penalty.step=proximal"];
     let (l2sp, finetune) =
         (run_with("l2sp", &strong), run_with("finetune", &[&strong[..], &["--set", "transfer.method=finetune"]].concat()));
     assert!(norm(&finetune) < norm(&l2sp));
-    // Frozen statistics stay the source's.
+    // Frozen statistics remain those of the source.
     for rule in ["update", "frozen"] {
         run_with(rule, &["--set", "model.norm=batch", "--set", &format!("transfer.batchnorm={rule}")]);
     }
@@ -185,7 +188,8 @@ fn frozen_features_are_probed_by_steps_and_in_closed_form() {
         let probe = run_with(&format!("probe {norm}"), &["--set", "transfer.method=probe", "--set", &norm, "--set", "target.epochs=200"]);
         assert!(probe.iter().all(|r| metric(r, "distance") == 0.0 && metric(r, "test_acc") > 0.7), "{probe:?}");
     }
-    // The closed form has the least ½·mean‖y − ŷ‖² + (λ/2)‖W‖², so its training loss falls with λ; packed or not it is the same.
+    // The closed form minimises ½·mean‖y − ŷ‖² + (λ/2)‖W‖², so its training loss cannot fall as λ
+    // grows. Packed and single training give the same result.
     let lambdas = ["--set", "transfer.method=ridge", "--set", "lambda1=[0, 1e-4, 1e-2, 1]"];
     let ridge = run_with("ridge", &lambdas);
     let mut by_lambda: Vec<(f64, f64)> = ridge.iter().map(|r| (r["axes"]["lambda1"].as_f64().unwrap(), metric(r, "train_loss"))).collect();
@@ -210,13 +214,14 @@ fn regularisers_of_the_source_do_what_they_say() {
         of_kind(&out, "source").remove(0)
     };
     let plain = run_with("plain", &["--set", "lambda0=0"]);
-    // Each of them costs training loss.
+    // Each of these settings increases the training loss.
     for (name, set) in [("dropout", "source.dropout=0.5"), ("noise", "source.label_noise=0.3"), ("smoothing", "source.label_smoothing=0.3")]
     {
         let other = run_with(name, &["--set", "lambda0=0", "--set", set]);
         assert!(metric(&other, "train_loss") > metric(&plain, "train_loss") + 0.01, "{name}");
     }
-    // Smoothing and noise are measured differently: without, and as expected under the noise.
+    // The loss in the metrics is without label smoothing. With label noise it is the expected loss
+    // under the noise.
     let noisy = run_with("noise", &["--set", "lambda0=0", "--set", "source.label_noise=0.3"]);
     assert!(metric(&noisy, "test_acc") > 0.7 && metric(&noisy, "test_loss") > 0.5, "{noisy}");
     let lasso = run_with("lasso", &["--set", "lambda0=1e-3", "--set", "source.l1_ratio=1"]);
@@ -239,7 +244,7 @@ fn an_alignment_is_one_for_the_same_task_and_grows_with_the_sources_noise() {
     };
     let same = of("same", &[]);
     assert!((same - 1.0).abs() < 0.05, "{same}");
-    // A third of the labels wrong, two other classes: the signal is halved.
+    // A third of the labels is wrong, spread over two other classes: the signal is halved.
     let noisy = of("noisy", &["--set", "source.label_noise=0.3333"]);
     assert!((noisy - 2.0).abs() < 0.3, "{noisy}");
     let other = of("other", &["--set", "target.classes=[7, 8, 9]"]);

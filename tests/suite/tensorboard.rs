@@ -1,4 +1,5 @@
-//! The real TensorBoard reads what a sweep wrote: scalars, the HParams table and the heat map, over its HTTP API.
+//! The real TensorBoard reads what a sweep wrote: scalars, the HParams table and the heat map,
+//! through its HTTP API.
 #![cfg(feature = "torch")]
 
 use std::net::TcpListener;
@@ -68,7 +69,7 @@ fn scalars_hparams_and_the_heat_map_come_back() {
     let deadline = Instant::now() + Duration::from_secs(60);
     let runs = loop {
         let runs: Vec<String> = server.get("runs").as_array().unwrap().iter().map(|r| r.as_str().unwrap().to_string()).collect();
-        // Every stage has a run, beside the root, the summary and the sweep itself.
+        // Every stage has a run. There are also runs of the root, the summary and the sweep itself.
         if runs.len() >= 20 + 3 {
             break runs;
         }
@@ -114,7 +115,8 @@ fn scalars_hparams_and_the_heat_map_come_back() {
         assert_eq!(scalars("small/tb/summary", &format!("target_test_acc/lambda0=0.01,lambda1=0.1/{part}")).len(), 1);
     }
 
-    // The HParams table: the axes with their domains, and a group for each cell, averaged over its two seeds.
+    // The HParams table: the axes with their domains, and a group for each cell, averaged over its
+    // two seeds.
     let experiment = server.post("plugin/hparams/experiment", json!({}));
     let axes: Vec<(&str, Vec<f64>)> = experiment["hparamInfos"]
         .as_array()

@@ -1,4 +1,5 @@
-//! The `theory` commands from outside: what they print, what they write, what they refuse.
+//! The `theory` commands as a user runs them: what they print, what they write, and what they
+//! refuse.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -89,7 +90,8 @@ fn a_run_is_the_same_for_any_number_of_threads_and_goes_on_where_it_stopped() {
     for file in ["results.csv", "optima.csv", "summary.json", "risks-1.svg", "risks-1.png", "index.html"] {
         assert!(here.path().join("one/little/report").join(file).is_file(), "{file}");
     }
-    // Half of the records lost, the last line torn: what is left is kept, the rest is drawn again, and gives the same.
+    // Half of the records are lost and the last line is incomplete. The remaining records are kept,
+    // the others are drawn again, and the results are the same.
     let records = here.path().join("one/little/records/ridge.jsonl");
     let text = std::fs::read_to_string(&records).unwrap();
     let first = text.lines().next().unwrap();
@@ -101,9 +103,9 @@ fn a_run_is_the_same_for_any_number_of_threads_and_goes_on_where_it_stopped() {
     let seconds = |line: &str| crate::common::json(line)["seconds"].clone();
     let kept = std::fs::read_to_string(&records).unwrap();
     assert_eq!(seconds(kept.lines().next().unwrap()), seconds(first), "the finished case was not drawn again");
-    // TensorBoard's files are there.
+    // TensorBoard's files exist.
     assert!(here.path().join("one/little/tb/rho=0.7").is_dir());
-    // More draws are the same study; another ρ is not.
+    // With more draws it is still the same study; with another ρ it is not.
     ok(here.path(), &["run", "study.yaml", "--out", "one", "--quiet", "--set", "draws=60"]);
     let other = theory(here.path(), &["run", "study.yaml", "--out", "one", "--quiet", "--set", "rho=0.31"]);
     assert!(other.code == Some(2) && other.stderr.contains("of another study called `little`"), "{}", other.stderr);
@@ -132,7 +134,7 @@ fn a_run_that_is_told_to_stop_saves_and_says_so() {
     let mut command = program();
     command.current_dir(here.path()).args(["theory", "run", "study.yaml", "--out", "logs"]);
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    // Opened as the first case begins; the draws take minutes.
+    // The file is created when the first case starts; the draws take minutes.
     let records = here.path().join("logs/little/records");
     until("it draws", || std::fs::read_dir(&records).is_ok_and(|mut files| files.next().is_some()));
     std::thread::sleep(Duration::from_millis(300));
@@ -168,20 +170,20 @@ fn claims_need_evidence() {
         sets.iter().for_each(|set| arguments.extend(["--set", set]));
         ok(here.path(), &arguments)
     };
-    // No ρ beyond 1: nothing was seen to cross.
+    // There is no ρ above 1, so no crossing was observed.
     let text = run(&shipped("figure1.yaml"), &["p=200", "rho=[0.5, 0.6]", "lambda0={log: {from: 1, to: 2000, points: 31}}"]);
     assert!(text.contains("[not decided] the ratio crosses 1 at ρ = 1 (γ = 2, σ₀² = 0.5)"), "{text}");
     assert!(text.contains("[holds] λ₀* > λ_S* for ρ < 1"), "{text}");
     assert!(!text.contains("()"), "{text}");
-    // Three λ₀ have no interval: what they seem to cross is not decided, and ρ is all there is to
-    // name.
+    // With three λ₀ there is no interval. The apparent crossing is undecided, and ρ is the only
+    // axis to name.
     let text = run(&shipped("figure1.yaml"), &["p=50", "rho=[0.5, 1, 2]", "lambda0=[1, 10, 100]", "zip=[]", "gamma=2", "source.noise=0.5"]);
     assert!(!text.contains("()") && !text.contains("(, "), "{text}");
     assert!(!text.contains("no bound to no bound") || !text.contains("[holds] the ratio crosses"), "{text}");
-    // A grid that holds neither optimum says nothing about their order.
+    // A grid that contains neither optimum gives no information on their order.
     let text = run(&shipped("figure1.yaml"), &["p=200", "lambda0=[20000, 30000, 40000]"]);
     assert!(text.contains("[not decided] λ₀* > λ_S* for ρ < 1"), "{text}");
-    // One λ₀, and that 0: no optimum can be simulated, and nothing panics.
+    // A single λ₀ of 0: no optimum can be simulated, and nothing panics.
     let text = run(&shipped("multi-target.yaml"), &["lambda0=0"]);
     assert!(!text.contains("[holds]"), "{text}");
 }

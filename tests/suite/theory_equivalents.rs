@@ -1,4 +1,5 @@
-//! Deterministic equivalents, optima and boundaries against closed forms, reference values and simulation.
+//! Deterministic equivalents, optima and boundaries, compared with closed forms, reference values
+//! and simulation.
 
 use std::sync::Arc;
 
@@ -205,7 +206,7 @@ fn strongly_super_aligned_problems_want_a_negative_penalty() {
     close(free.lambda, exact.lambda, 1e-7);
 }
 
-/// A direction that the target weighs and one that it does not, with different best penalties.
+/// One direction matters to the target and the other does not; their best penalties differ.
 #[test]
 fn several_minima_are_all_told() {
     let d0: Vec<f64> = (0..60).map(|i| if i < 4 { 3000.0 } else { 0.02 }).collect();
@@ -271,7 +272,8 @@ fn predictions_are_within_three_standard_errors_of_simulation() {
             for (z, _) in deviations(&setup, Sampler::Direct, draws) {
                 assert!(z.abs() < 3.0, "p = {p}, pair {i}: {z:.2} standard errors");
             }
-            // Averaged over the noise, simulation is sharp enough to see the equivalents' own error, O(1/p): under 1% here.
+            // Averaged over the noise, the simulation is precise enough to detect the equivalents'
+            // own error, O(1/p): below 1% here.
             for (z, relative) in deviations(&setup, Sampler::RaoBlackwell, draws / 5) {
                 assert!(z.abs() < 3.0 || relative.abs() < 0.01, "p = {p}, pair {i}: {relative:.4} of the risk, {z:.2} standard errors");
             }
@@ -299,7 +301,7 @@ fn the_three_samplers_agree() {
                 let error = x.1.hypot(y.1);
                 assert!((x.0 - y.0).abs() <= 3.5 * error + 1e-12, "p = {p}, n₀ = {n0}, number {i}: {x:?} and {y:?}");
             }
-            // The last λ₁ is ∞: scratch is ‖w₁‖² without any error.
+            // The last λ₁ is ∞: the scratch risk is ‖w₁‖² without any error.
         }
     }
 }
@@ -391,7 +393,8 @@ fn the_boundary_is_the_difference_of_the_risks() {
         assert!(boundary.paper.margin > boundary.full.margin, "the printed condition leaves out a cost");
         assert_eq!(boundary.ridgeless, None);
     }
-    // Isotropic and ridgeless: the exact threshold, on both sides of p = n₀, and no dependence on the target.
+    // Isotropic and ridgeless: the exact threshold, for p above and below n₀, and without
+    // dependence on the target.
     for (p, n0) in [(60usize, 30usize), (30, 60)] {
         let threshold = 0.5 * (1.0 + 0.2 * p as f64 / (p.abs_diff(n0) - 1) as f64);
         for n1 in [5, 500] {
@@ -419,7 +422,8 @@ fn a_compromise_lies_between_the_targets_optima() {
     let weighted = compromise(&targets, Objective::Weighted, false).unwrap();
     let at = |k: usize| weighted.own[k].lambda;
     assert!(at(1) < weighted.lambda0.best.lambda && weighted.lambda0.best.lambda < at(0));
-    // Equal weights and one Σ₁: the compromise is the optimum for the mean alignment, here exactly the source's own.
+    // Equal weights and one Σ₁: the compromise is the optimum for the mean alignment, which here is
+    // exactly the source's own.
     close(weighted.lambda0.best.lambda, 0.5 * 100.0, 1e-8);
     let regret = compromise(&targets, Objective::MaxRegret, false).unwrap();
     assert!((regret.regret[0] - regret.regret[1]).abs() < 1e-9, "min–max regret equalises two targets: {:?}", regret.regret);

@@ -1,4 +1,5 @@
-//! The estimators by identities and constructed solutions, long and wide; leave-one-out against refits.
+//! The estimators are tested with identities and constructed solutions, for long and wide matrices.
+//! Leave-one-out is compared with refits.
 
 use ndarray::{concatenate, Array1, Array2, Axis};
 use rand_distr::{Distribution, StandardNormal};
@@ -23,7 +24,7 @@ fn close(a: &Array1<f64>, b: &Array1<f64>, tolerance: f64) {
     assert!(worst <= tolerance, "they differ by {worst:.3e} of the largest entry");
 }
 
-/// (XᵀX + λI)β = Xᵀy, by elimination without any of the code under test.
+/// Solves (XᵀX + λI)β = Xᵀy by elimination, without any of the code under test.
 fn solve_plainly(x: &Array2<f64>, y: &Array1<f64>, lambda: f64) -> Array1<f64> {
     let p = x.ncols();
     let mut a = x.t().dot(x);
@@ -111,7 +112,7 @@ fn l2sp_is_ridge_without_a_prior_and_the_prior_without_data() {
         close(&reduction.l2sp(y.view(), Array1::zeros(p).view(), 2.0), &reduction.ridge(y.view(), 2.0), 1e-12);
         close(&reduction.l2sp(y.view(), prior.view(), f64::INFINITY), &prior, 0.0);
         close(&reduction.l2sp(y.view(), prior.view(), 1e14), &prior, 1e-9);
-        // Its objective's gradient vanishes: Xᵀ(Xβ − y) + λ₁(β − prior) = 0.
+        // The gradient of the objective is zero: Xᵀ(Xβ − y) + λ₁(β − prior) = 0.
         let beta = reduction.l2sp(y.view(), prior.view(), 0.3);
         let gradient = x.t().dot(&(x.dot(&beta) - &y)) + 0.3 * (&beta - &prior);
         assert!(gradient.iter().all(|g| g.abs() < 1e-9), "{gradient}");
@@ -173,7 +174,7 @@ fn wrong_designs_are_refused() {
     assert_eq!(message(x), "design: row 2, column 1 is NaN");
 }
 
-/// Leave-one-out by refitting n times, with the intercept refitted too.
+/// Leave-one-out error by refitting n times, with the intercept refitted too.
 fn refits(x: &Array2<f64>, r: &Array1<f64>, lambda: f64, intercept: bool) -> f64 {
     let n = x.nrows();
     let mut sum = 0.0;
@@ -210,7 +211,7 @@ fn leave_one_out_is_n_refits() {
         assert!((found.scratch - scratch).abs() < 1e-8 * scratch, "{} and {scratch}", found.scratch);
         let source_loo = refits(&source.x, &source.y.column(0).to_owned(), found.lambda_source, intercept);
         assert!((found.source - source_loo).abs() < 1e-8 * source_loo);
-        // The chosen penalties are at least as good as their neighbours.
+        // The chosen penalties are at least as good as nearby values.
         for (d0, d1) in [(1.2, 1.0), (1.0 / 1.2, 1.0), (1.0, 1.2), (1.0, 1.0 / 1.2)] {
             let mut x0 = source.x.clone();
             let mut y0 = source.y.clone();
@@ -247,7 +248,7 @@ fn a_fit_recovers_alignment_and_says_whether_transfer_helps() {
         assert!(covered >= 51, "ρ = {rho}, n₁ = {n1}: {covered} of 60 intervals hold it");
         assert!(predictions >= 51, "ρ = {rho}, n₁ = {n1}: {predictions} of 60 intervals of predictions hold it");
         match rho > 0.5 {
-            true if n0 < 100 => {} // a source this poor may or may not help
+            true if n0 < 100 => {} // with so few source rows, transfer may or may not help
             true => assert!(helps >= 45, "ρ = {rho}: helps in {helps} of 60"),
             false => assert!(helps <= 6, "ρ = {rho}: helps in {helps} of 60"),
         }
@@ -256,7 +257,8 @@ fn a_fit_recovers_alignment_and_says_whether_transfer_helps() {
 
 #[test]
 fn coefficients_are_in_the_units_of_the_data() {
-    // Without noise and with little penalty chosen, the fit is the truth whatever the units and offsets.
+    // Without noise and with a small chosen penalty, the fit equals the truth, whatever the units
+    // and offsets.
     let p = 5;
     let w = vector(31, p);
     let units = Array1::from_vec(vec![1e-3, 1.0, 50.0, 1e4, 7.0]);

@@ -1,4 +1,4 @@
-//! `theory fit` from outside: every kind of table, what it finds, and what it refuses.
+//! `theory fit` as a user runs it: every kind of table, its results, and what it refuses.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn ok(folder: &Path, arguments: &[&str]) -> String {
     done.stdout
 }
 
-/// A Parquet file with doubles and one column of text.
+/// A Parquet file with columns of doubles and one column of text.
 fn parquet(path: &Path, names: &[&str], columns: &[Vec<f64>]) {
     use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
     let fields: String = names.iter().map(|name| format!("REQUIRED DOUBLE {name};")).collect();
@@ -39,7 +39,8 @@ fn parquet(path: &Path, names: &[&str], columns: &[Vec<f64>]) {
     file.close().unwrap();
 }
 
-/// Source and target tables with features a, b, c and response y; the target's function is `rho` times the source's.
+/// Source and target tables with features a, b, c and response y. The target's function is `rho`
+/// times the source's.
 fn tables(seed: u64, rho: f64, n0: usize, n1: usize) -> [(Array2<f64>, Array1<f64>); 2] {
     let mut rng = random(seed, 0);
     let w = [1.0, -2.0, 0.5];
@@ -85,7 +86,7 @@ fn a_fit_reads_every_kind_of_table_and_says_the_same() {
     for (kind, response, tolerance) in [("npz", "y", 1e-9f64), ("parquet", "y", 1e-9), ("npy", "3", 1e-4)] {
         let other = fit(kind, response);
         for key in ["lambda_source", "lambda0", "lambda1"] {
-            // null: λ = ∞, which `limits` explains.
+            // null means λ = ∞, which `limits` explains.
             let lambda = |fit: &Json| fit[key].as_f64().unwrap_or_else(|| if fit["limits"][key].is_string() { 1.0 } else { f64::NAN });
             assert_eq!(first[key].is_null(), other[key].is_null(), "{kind} {key}");
             let (a, b) = (lambda(&first), lambda(&other));
@@ -94,7 +95,8 @@ fn a_fit_reads_every_kind_of_table_and_says_the_same() {
         let (a, b) = (first["loo"]["transfer"].as_f64().unwrap(), other["loo"]["transfer"].as_f64().unwrap());
         assert!((a / b - 1.0).abs() < tolerance, "{kind}: {a} and {b}");
     }
-    // The coefficients predict: residuals on the target are smaller than its noise plus what three coefficients leave.
+    // The coefficients predict: the residuals on the target are smaller than its noise plus the
+    // error of three coefficients.
     let mut npz = NpzReader::new(std::fs::File::open(here.path().join("npz/coefficients.npz")).unwrap()).unwrap();
     let beta: Array2<f64> = npz.by_name("beta_transfer").unwrap();
     let intercept: Array1<f64> = npz.by_name("intercept_transfer").unwrap();
@@ -128,7 +130,7 @@ fn several_responses_are_fitted_together() {
     }
 }
 
-/// The first sentence of a fit of two tables, and all that is printed.
+/// Fits two tables. Returns the first sentence and everything that is printed.
 fn fitted(source: &str, target: &str) -> (String, String) {
     let here = tempfile::tempdir().unwrap();
     write(here.path(), "a.csv", source);
@@ -153,8 +155,8 @@ fn a_fit_finds_the_same_optimum_whatever_the_units_of_one_column() {
     assert_eq!(plain["warnings"], serde_json::json!([]));
     for scale in [1e4, 1e-4, 1e7] {
         let other = loo(scale);
-        // The direction of that column is fitted with or without its penalty: the error stays of
-        // one size.
+        // The direction of that column is fitted with or without its penalty: the size of the error
+        // does not change.
         assert!((scratch(&other) / scratch(&plain)).ln().abs() < 0.5, "{scale}: {} and {}", scratch(&other), scratch(&plain));
         let warning = other["warnings"][0].as_str().unwrap();
         assert!(warning.starts_with("column `c` is spread"), "{warning}");
@@ -175,7 +177,7 @@ fn one_row_or_an_interval_beyond_the_whole_error_gives_no_verdict() {
     response[7] = 5000.0;
     let (outlier, _) = fitted(&csv(&x0, &y0), &csv(&x1, &response));
     assert!(outlier.starts_with("No verdict: line 9 of b.csv decides"), "{outlier}");
-    // A limit on the size of files is an error of the write.
+    // Beyond a file-size limit, a write returns an error.
     let here = tempfile::tempdir().unwrap();
     write(here.path(), "a.csv", &csv(&x0, &y0));
     write(here.path(), "b.csv", &csv(&x1, &y1));
@@ -183,7 +185,7 @@ fn one_row_or_an_interval_beyond_the_whole_error_gives_no_verdict() {
     let limited = crate::common::run(std::process::Command::new("bash").args(["-c", &fit]).current_dir(here.path()));
     assert!(limited.code == Some(1) && limited.stderr.contains("cannot write"), "{:?}: {}", limited.code, limited.stderr);
 
-    // Two such rows hide each other from a look at one.
+    // Two such rows mask each other if each is checked alone.
     for in_source in [false, true] {
         let (mut source, mut target) = (y0.clone(), y1.clone());
         let coded = if in_source { &mut source } else { &mut target };
@@ -193,8 +195,8 @@ fn one_row_or_an_interval_beyond_the_whole_error_gives_no_verdict() {
         assert!(two.starts_with(&format!("No verdict: 2 rows of {file} decide")), "{two}");
         assert!(words.contains("warning: column `y` is spread"), "{words}");
     }
-    // A category that occurs once decides nothing, however many there are; beside them an outlier
-    // is found all the same.
+    // Categories that occur only once have no influence, however many there are. An outlier beside
+    // them is still found.
     let categories = |text: String| -> String {
         let more = |i: usize| -> String {
             (0..15).map(|j| if i == 0 { format!(",d{j}") } else { format!(",{}", u8::from(i == j + 1)) }).collect()
@@ -226,7 +228,7 @@ fn an_index_is_no_feature_in_any_format_and_constants_are_judged_alike() {
     assert_eq!(plain, indexed);
     assert!(words.contains("the first column (it has no name) is the index of the rows and is left out"), "{words}");
 
-    // An index of two levels.
+    // An index with two levels.
     let (twice, _) = fitted(&numbered(&numbered(&csv(&x0, &y0))), &numbered(&numbered(&csv(&x1, &y1))));
     assert_eq!(plain, twice);
 
@@ -318,14 +320,14 @@ fn wrong_tables() {
         assert_eq!(done.code, Some(2), "{source}");
         out.push_str(&format!("## {source}\n{}\n", done.stderr));
     }
-    // What is left out need not be numbers.
+    // Columns that are left out may contain text.
     let with_words =
         |text: &str| -> String { text.lines().enumerate().map(|(i, l)| format!("{},{l}\n", if i == 0 { "id" } else { "p-7" })).collect() };
     write(here.path(), "c.csv", &with_words(&a));
     write(here.path(), "d.csv", &with_words(&b));
     ok(here.path(), &["fit", "--source", "c.csv", "--target", "d.csv", "--response", "y", "--drop", "id"]);
     ok(here.path(), &["fit", "--source", "c.csv", "--target", "d.csv", "--response", "y", "--features", "a,b"]);
-    // Constant columns can be left out by themselves.
+    // Constant columns can be left out with a flag.
     write(here.path(), "a.csv", &constant(&a));
     ok(here.path(), &["fit", "--source", "a.csv", "--target", "b.csv", "--response", "y", "--drop-constant"]);
     insta::assert_snapshot!(out);

@@ -1,9 +1,11 @@
-//! The walls of ARCHITECTURE.md: imports go down only, tch stays in its rooms, only store/ writes records.
+//! The import rules of ARCHITECTURE.md: imports go down only, tch is used only in its modules, and
+//! only store/ writes records.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// In the order of the walk; a module may use those before it. `run` and `report` are neighbours that do not know each other.
+/// In dependency order: a module may import those before it. `run` and `report` are adjacent and
+/// must not import each other.
 const ORDER: [&str; 13] =
     ["base", "theory", "config", "plan", "data", "store", "track", "model", "train", "run", "report", "launch", "cli"];
 const FORBIDDEN: [(&str, &str); 11] = [
@@ -41,7 +43,7 @@ fn sources() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Code without comments and without tests.
+/// The code without comments and without tests.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]").next().unwrap();
     text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
@@ -51,7 +53,8 @@ fn module(path: &str) -> Option<usize> {
     ORDER.iter().position(|name| path.starts_with(&format!("{name}/")))
 }
 
-/// Whether the code has this word, and not as the tail of another (`Watch::` is not `tch::`).
+/// Whether the code contains this word, and not only as the end of another word (`Watch::` is not
+/// `tch::`).
 fn has(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
 }
@@ -108,7 +111,7 @@ fn config_and_plan_do_no_io_beyond_reading_a_study() {
 
 #[test]
 fn files_are_written_by_store_and_a_few_named_others() {
-    // fetch.rs downloads into its own .part files; events.rs writes TensorBoard's.
+    // fetch.rs downloads into its own .part files; events.rs writes TensorBoard's event files.
     let allowed = ["store/", "data/fetch.rs", "track/events.rs"];
     for (path, text) in sources() {
         let text = code(&text);

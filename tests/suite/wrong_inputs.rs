@@ -1,11 +1,12 @@
-//! Wrong inputs and what is said about them: one clear message, exit code 2, no panic. The table is a snapshot:
-//! tests/suite/snapshots; after a wanted change, `INSTA_UPDATE=always cargo test --release --test suite`.
+//! Wrong inputs and their messages: one clear message, exit code 2, no panic. The table is a
+//! snapshot in tests/suite/snapshots. After an intended change, run
+//! `INSTA_UPDATE=always cargo test --release --test suite`.
 
 use std::path::Path;
 
 use crate::common::*;
 
-/// Runs `plan` on each study; the table of messages.
+/// Runs `plan` on each study and returns the table of messages.
 fn table(cases: &[(&str, String, Vec<&str>)]) -> String {
     let mut out = String::new();
     for (name, text, more) in cases {
@@ -150,7 +151,7 @@ fn studies() {
     insta::assert_snapshot!(table(&cases));
 }
 
-/// A command line in an empty folder with small.yaml in it.
+/// Runs a command line in an empty folder with small.yaml in it.
 fn command(line: &[&str], prepare: impl Fn(&Path), env: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "small.yaml", SMALL);

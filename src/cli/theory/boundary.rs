@@ -1,4 +1,4 @@
-//! `theory boundary`: does transfer help, by three conditions.
+//! `theory boundary`: whether transfer helps, by three conditions.
 
 use anyhow::Result;
 use clap::Args;
@@ -18,7 +18,8 @@ ridgeless  exact at finite size; only for Σ₀ = Σ₁ = I, λ₀ = 0 and |p �
 Example:
   transfergrid theory boundary experiments/noise-ablation.yaml";
 
-/// Whether transfer helps or hurts, by the full condition, the paper's and the exact ridgeless one
+/// Whether transfer helps or hurts, by the full condition, the paper's condition and the exact
+/// ridgeless condition
 #[derive(Debug, Args)]
 #[command(after_help = ABOUT)]
 pub struct BoundaryArgs {

@@ -1,4 +1,4 @@
-//! `theory fit`: λ₀ and λ₁ for a user's own source and target tables.
+//! `theory fit`: chooses λ₀ and λ₁ for a user's own source and target tables.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -35,16 +35,16 @@ the source by its own. Scales of features come from the source alone. Writes coe
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct FitArgs {
-    /// The source's table
+    /// The source table
     #[arg(long, value_name = "FILE")]
     source: PathBuf,
-    /// The target's table
+    /// The target table
     #[arg(long, value_name = "FILE")]
     target: PathBuf,
     /// Column (or .npz array) to predict; several separated by commas
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', required = true)]
     response: Vec<String>,
-    /// Use these columns only
+    /// Use only these columns
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     features: Vec<String>,
     /// Leave these columns out
@@ -53,16 +53,16 @@ pub struct FitArgs {
     /// Leave out columns that are constant in the source
     #[arg(long)]
     drop_constant: bool,
-    /// Take the features in their own units
+    /// Keep the features in their own units
     #[arg(long, alias = "no-standardise")]
     no_standardize: bool,
-    /// No intercept: the data go through the origin
+    /// Fit without an intercept: the data go through the origin
     #[arg(long)]
     no_intercept: bool,
-    /// Write coefficients.npz and fit.json here
+    /// Folder for coefficients.npz and fit.json
     #[arg(long, default_value = "logs/fit", value_name = "FOLDER")]
     out: PathBuf,
-    /// Print the summary as JSON instead of words
+    /// Print the summary as JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -77,7 +77,7 @@ struct SplitTable {
 
 impl FitArgs {
     pub fn run(self) -> Result<u8> {
-        // Only an .npz has responses of several columns: y[0], y[1], …
+        // Only .npz tables can have responses with several columns: y[0], y[1], …
         let part_of = |name: &str, response: &String| {
             let index = name.strip_prefix(response.as_str()).and_then(|rest| rest.strip_prefix('[')?.strip_suffix(']'));
             index.is_some_and(|index| index.parse::<usize>().is_ok())
@@ -169,10 +169,11 @@ impl FitArgs {
         }
     }
 
-    /// Features in the order of the source's table. `like`: the source's table and features.
+    /// Splits a table. The features have the order of the source table. `like` holds the source
+    /// table and its features.
     fn split(&self, table: &Table, like: Option<(&Table, &[String])>) -> Result<SplitTable> {
         let column = |name: &str, what: &str| table.columns.iter().position(|c| c == name).ok_or_else(|| missing(table, what, name, ""));
-        // A response of an .npz may have several columns: y[0], y[1], …
+        // A response of an .npz table may have several columns: y[0], y[1], …
         let mut responses = vec![];
         for name in &self.response {
             let several: Vec<usize> = (0..table.columns.len())
@@ -325,7 +326,7 @@ fn penalties(f: &Fit) -> [(&'static str, f64); 5] {
     ]
 }
 
-/// What a penalty of 0 or ∞ means.
+/// The meaning of a penalty of 0 or ∞.
 fn limit(name: &str, lambda: f64) -> Option<&'static str> {
     match (name, lambda) {
         (_, 0.0) => Some("least squares"),
@@ -336,7 +337,7 @@ fn limit(name: &str, lambda: f64) -> Option<&'static str> {
     }
 }
 
-/// The first sentence: whether transfer helps, or why that cannot be said.
+/// The first sentence: whether transfer helps, or why this is undecided.
 fn verdict(f: &Fit, source: &Table, target: &Table) -> String {
     let change = falls(f.gain_share.estimate);
     let n = target.values.nrows();
@@ -369,7 +370,7 @@ fn verdict(f: &Fit, source: &Table, target: &Table) -> String {
     }
 }
 
-/// What the gain would be without some rows.
+/// The gain without some rows, as text.
 fn without_it(without: f64, them: &str, change: &str) -> String {
     match without.is_finite() {
         true => format!("without {them} the target's error {}, with {them} the error {change}", falls(without)),
@@ -377,7 +378,7 @@ fn without_it(without: f64, them: &str, change: &str) -> String {
     }
 }
 
-/// Columns whose units or outliers differ between the tables.
+/// Warnings about columns whose units or outliers differ between the tables.
 fn warnings(f: &Fit, split: &SplitTable, source: &Table, target: &Table) -> Vec<String> {
     let name = |column: usize| cut(split.features.iter().chain(&split.responses).nth(column).map_or("", |name| name));
     let of = |mismatch: &Mismatch| {
@@ -402,7 +403,7 @@ fn warnings(f: &Fit, split: &SplitTable, source: &Table, target: &Table) -> Vec<
     all
 }
 
-/// Columns that are warned of one by one.
+/// Largest number of columns with a separate warning.
 const MOST_NAMED: usize = 5;
 
 fn percent(share: f64) -> String {
@@ -422,7 +423,7 @@ fn range(share: &Interval) -> String {
     format!("{} to {}", percent(low), percent(high))
 }
 
-/// What the error does when its share `share` is gained.
+/// How the error changes if the fraction `share` of it is gained.
 fn falls(share: f64) -> String {
     match percent(share.abs()).as_str() {
         "0.0%" => "does not change".into(),
@@ -435,7 +436,7 @@ fn thousandths(value: f64) -> String {
     number((value * 1000.0).round() / 1000.0)
 }
 
-/// A name that is no column, with the nearest one or all of them.
+/// The error for an unknown column name. Its hint is the most similar name, or all names.
 fn missing(table: &Table, what: &str, name: &str, flag: &str) -> anyhow::Error {
     let all: Vec<String> = table.columns.iter().chain(&table.left_out).cloned().collect();
     let hint = nearest(name, all.iter().map(String::as_str)).filter(|near| *near != name);
@@ -451,7 +452,7 @@ fn shorten(names: &[String]) -> String {
     }
 }
 
-/// An .npz with coefficients (features × responses) and intercepts in the data's own units.
+/// An .npz file with coefficients (features × responses) and intercepts in the units of the data.
 fn coefficients(f: &Fit) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(vec![]);
     let mut npz = NpzWriter::new(&mut bytes);

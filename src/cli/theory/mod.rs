@@ -1,4 +1,4 @@
-//! `theory`: the exact theory of L2-SP ridge regression, and fits to given data.
+//! `theory`: the exact theory of L2-SP ridge regression, and fits to the user's data.
 
 mod boundary;
 mod fit;
@@ -55,12 +55,12 @@ impl TheoryArgs {
     }
 }
 
-/// A ridge study and what the command line lays over it.
+/// A ridge study and the overrides from the command line.
 #[derive(Debug, Clone, Args)]
 struct RidgeStudyArgs {
     /// A study's YAML file with `kind: ridge`, e.g. experiments/figure1.yaml
     study: PathBuf,
-    /// Lay one of the study's presets over it
+    /// Apply one of the study's presets
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Override any key, e.g. `rho=0.7` or `lambda0=[1, 10, 100]`; may be repeated
@@ -74,7 +74,7 @@ impl RidgeStudyArgs {
     }
 }
 
-/// A ridge study with its cases.
+/// Loads a ridge study with its cases.
 fn load(file: &std::path::Path, preset: &Option<String>, set: &[String]) -> Result<(Study, Vec<Case>)> {
     let study = Study::load(file, &Overrides { preset: preset.clone(), seeds: None, set: set.to_vec() })?;
     if study.kind != StudyKind::Ridge {
@@ -87,12 +87,12 @@ fn load(file: &std::path::Path, preset: &Option<String>, set: &[String]) -> Resu
     Ok((study, cases))
 }
 
-/// The axes of a case by their key, as the start of a row of JSON.
+/// The axes of a case by key, as the first fields of a JSON row.
 fn axes_json(case: &Case) -> Map<String, Json> {
     case.axes.iter().map(|(path, value)| (path.clone(), axis_json(value))).collect()
 }
 
-/// null for what does not exist as a number.
+/// A number as JSON; null if it is not finite.
 fn finite(value: f64) -> Json {
     match value.is_finite() {
         true => value.into(),

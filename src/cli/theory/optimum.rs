@@ -1,4 +1,4 @@
-//! `theory optimum`: λ_S*, λ₀*, and (λ₀*, λ₁*).
+//! `theory optimum`: the optimal penalties λ_S*, λ₀*, and (λ₀*, λ₁*).
 
 use anyhow::Result;
 use clap::Args;
@@ -26,7 +26,7 @@ A positive --rho below 1 asks for a stronger source penalty than the source's ow
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct OptimumArgs {
-    /// A ridge study: optima for each of its cases, for any covariance
+    /// A ridge study: the optima of each case, for any covariance
     #[arg(conflicts_with_all = ["gamma", "noise", "rho", "p"])]
     study: Option<std::path::PathBuf>,
     /// γ = p/n₀
@@ -38,16 +38,16 @@ pub struct OptimumArgs {
     /// Alignment ⟨w₀,w₁⟩/‖w₀‖²
     #[arg(long, allow_negative_numbers = true, required_unless_present = "study")]
     rho: Option<f64>,
-    /// Dimension: λ is proportional to it
+    /// Dimension p: λ is proportional to it
     #[arg(long, default_value_t = 1000.0, allow_negative_numbers = true)]
     p: f64,
-    /// Let λ₀ go below 0, down to where risks become infinite
+    /// Allow λ₀ below 0, down to where risks become infinite
     #[arg(long)]
     allow_negative: bool,
-    /// With a study: also (λ₀*, λ₁*), both chosen at once
+    /// With a study: also (λ₀*, λ₁*), chosen jointly
     #[arg(long, requires = "study")]
     joint: bool,
-    /// Lay one of the study's presets over it
+    /// Apply one of the study's presets
     #[arg(long, value_name = "NAME", requires = "study")]
     preset: Option<String>,
     /// Override any key of the study; may be repeated
@@ -58,13 +58,13 @@ pub struct OptimumArgs {
     json: bool,
 }
 
-/// λ₀*/λ_S*; none where λ_S* is 0 or one of them is not finite, or not determined.
+/// λ₀*/λ_S*. None if λ_S* is 0, or if one of them is not finite or not determined.
 fn ratio_of(transfer: f64, source: f64) -> Option<f64> {
     let ratio = transfer / source;
     (source > 0.0 && source.is_finite() && ratio.is_finite()).then_some(ratio)
 }
 
-/// A penalty in a table: six digits, ∞, or – where it is not determined.
+/// A penalty in a table: six digits, ∞, or – if it is not determined.
 fn shown(lambda: f64) -> String {
     match lambda {
         l if l.is_nan() => "–".into(),
@@ -93,7 +93,8 @@ impl OptimumArgs {
         let problem = Isotropic::new(self.p, gamma, noise)?;
         let (source, transfer) = (problem.optimum(1.0, self.allow_negative)?, problem.optimum(rho, self.allow_negative)?);
         let ratio = ratio_of(transfer.lambda, source.lambda);
-        // E‖β̂₀ − w₁‖² with w₁ = ρw₀; the part of w₁ that is orthogonal to w₀ adds the same to both.
+        // E‖β̂₀ − w₁‖² with w₁ = ρw₀. The part of w₁ that is orthogonal to w₀ adds the same amount
+        // to both.
         let distance = |x: f64| problem.distance2(x, rho) + rho * rho;
         if self.json {
             let json = json!({
@@ -191,7 +192,7 @@ impl OptimumArgs {
         Ok(0)
     }
 
-    #[allow(clippy::too_many_arguments)] // three outputs of one row
+    #[allow(clippy::too_many_arguments)] // they are three outputs of one row
     fn row(
         &self,
         case: &Case,

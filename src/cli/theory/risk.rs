@@ -1,4 +1,4 @@
-//! `theory risk`: predicted risks on a study's grid.
+//! `theory risk`: shows predicted risks on a study's grid.
 
 use anyhow::Result;
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `theory run`: predictions beside Monte Carlo, for one study or several.
+//! `theory run`: compares predictions with Monte Carlo simulation, for one or more studies.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,29 +29,29 @@ Examples:
 Results go to logs/<study>/: records, TensorBoard scalars, report/ with figures, tables and index.html. The same command again
 goes on where it stopped. Draws are the same for any number of threads.";
 
-/// Simulate a ridge study beside its prediction, and say which claims hold
+/// Simulate a ridge study, compare it with its prediction, and show which claims hold
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RunArgs {
-    /// Studies with `kind: ridge`
+    /// Studies of `kind: ridge`
     #[arg(required = true, value_name = "STUDY")]
     studies: Vec<PathBuf>,
-    /// Lay one of the study's presets over it
+    /// Apply one of the study's presets
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Override any key, e.g. `draws=1000`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Threads [default: one per core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<usize>,
-    /// Results go to a folder of the study's name in this one
+    /// Results are written to a subfolder of this folder with the study's name
     #[arg(long, default_value = "logs", value_name = "FOLDER")]
     out: PathBuf,
     /// Discard these studies' earlier results
     #[arg(long)]
     fresh: bool,
-    /// No progress; only the answer and problems
+    /// Show no progress; print only the answer and problems
     #[arg(long, short)]
     quiet: bool,
 }
@@ -98,10 +98,10 @@ impl RunArgs {
         Ok(0)
     }
 
-    /// None where it was told to stop.
+    /// Runs one study. None if a signal stopped it.
     fn one(&self, study: &Study, cases: &[Case], stop: &Arc<AtomicBool>) -> Result<Option<RidgeReport>> {
         let folder = Folder(self.out.join(&study.name));
-        // Covariances that cannot be read are refused before anything is written.
+        // A covariance that cannot be read is an error before anything is written.
         let mut problems = crate::run::ridge::ProblemBuilder::new(study);
         for case in cases {
             let tasks = problems.tasks(case)?;
@@ -165,21 +165,21 @@ impl RunArgs {
         let (report, files) = write_ridge(study, cases, &records, &ReportTarget::of(&folder))?;
         drop(lease);
         print(&format!("{}\n", statement(&report.analysis)));
-        // What could not be written is told after the answer.
+        // Errors of writing are reported after the answer.
         files?.iter().for_each(|file| print(&format!("{}\n", file.display())));
         print("\n");
         Ok(Some(report))
     }
 }
 
-/// Bytes that this machine has to give, where the system says.
+/// Available memory of this machine in bytes. None if the system does not report it.
 fn available_memory() -> Option<f64> {
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     Some(1024.0 * line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()?)
 }
 
-/// Draws that will be made: cases of one design share theirs.
+/// Number of draws to make. Cases with the same design share their draws.
 fn draws_of(left: &[&Case]) -> usize {
     let mut seen: Vec<&str> = vec![];
     let mut sum = 0;

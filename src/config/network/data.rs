@@ -1,9 +1,10 @@
-//! The data sets that a study may name, with what can be said of them before they are read.
+//! The data sets that a study can use, and the facts about them that are known before they are
+//! read.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The data sets that a study may name.
+/// The data sets that a study can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataName {
@@ -42,7 +43,8 @@ pub const CIFAR100_SUPERCLASSES: [(&str, [&str; 5]); 20] = [
     ("vehicles_2", ["lawn_mower", "rocket", "streetcar", "tank", "tractor"]),
 ];
 
-/// Newsgroups with the documents that each has in the training and in the test folder of the bydate version.
+/// The newsgroups, with the number of documents of each in the training folder and in the test
+/// folder of the bydate version.
 const NEWSGROUPS: [(&str, usize, usize); 20] = [
     ("alt.atheism", 480, 319),
     ("comp.graphics", 584, 389),
@@ -83,10 +85,10 @@ impl DataName {
     }
 
     /// SHA-256, in hex, of the content that determines examples and labels, whatever the container.
-    /// Of published files: of the lines `name md5` of the uncompressed files in their order. Of the
-    /// digits: of the unpacked bytes. Of 20 Newsgroups: of all documents (`data/verify.rs`).
-    /// `data/verify.rs` compares what is read with it, so it can stand in a key before anything is
-    /// read.
+    /// For published files: of the lines `name md5` of the uncompressed files in their order. For
+    /// the digits: of the unpacked bytes. For 20 Newsgroups: of all documents (`data/verify.rs`).
+    /// `data/verify.rs` compares data with this digest when they are read. So the digest can be
+    /// part of a key before anything is read.
     pub fn digest(self) -> &'static str {
         match self {
             DataName::Digits => "50a029aed79f3ef636a82a80089946955f228720d133bd046fe95490a5dc25dc",
@@ -142,7 +144,7 @@ impl DataName {
             DataName::Cifar10 => CIFAR10.to_vec(),
             DataName::Cifar100 => {
                 let mut all: Vec<&str> = CIFAR100_SUPERCLASSES.iter().flat_map(|(_, classes)| *classes).collect();
-                all.sort_unstable(); // as the official labels are
+                all.sort_unstable(); // the official labels are in this order
                 all
             }
             DataName::Cifar100Coarse => CIFAR100_SUPERCLASSES.iter().map(|(name, _)| *name).collect(),
@@ -150,8 +152,8 @@ impl DataName {
         }
     }
 
-    /// Labels of the classes that a name stands for: its own; those of a superclass of CIFAR-100; those that a pattern with `*` matches.
-    /// Ascending.
+    /// Labels of the classes that a name stands for, ascending. A name is that of a class, that of
+    /// a superclass of CIFAR-100, or a pattern with `*`.
     pub fn labels(self, name: &str) -> Vec<usize> {
         let names = self.class_names();
         let members = CIFAR100_SUPERCLASSES.iter().filter(|_| self == DataName::Cifar100).find(|(group, _)| *group == name);
@@ -163,7 +165,7 @@ impl DataName {
     }
 }
 
-/// Whether a text is the pattern, in which each `*` stands for any characters.
+/// Whether a text matches the pattern, in which each `*` stands for any characters.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut left) = text.strip_prefix(start) else { return false };

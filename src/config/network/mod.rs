@@ -1,4 +1,5 @@
-//! The settings of one cell of a network study. Their doc comments are the reference (docs/study.md).
+//! The settings of one cell of a network study. Their doc comments become the reference
+//! (docs/study.md).
 
 mod data;
 mod model;
@@ -15,25 +16,30 @@ pub use phase::{Augment, Class, Phase, Schedule, ScheduleKind};
 pub use text::{FitOn, Text};
 pub use transfer::{BatchNormRule, HeadRule, Scratch, Transfer, TransferMethod};
 
-/// One cell: everything that determines one source model and the target model grown from it, apart from the seed.
+/// One cell: everything except the seed that determines one source model and the target model
+/// trained from it.
 ///
-/// Source objective: mean cross-entropy over the batch + (λ₀/2)·‖θ‖².
-/// Target objective: mean cross-entropy + (λ₁/2)·‖θ_b − θ_b⁰‖² + (β/2)·‖θ_h‖², with θ_b the backbone, θ_b⁰ its value in
+/// Source objective: mean cross-entropy over the batch + (λ₀/2)·‖θ‖². Target objective: mean
+/// cross-entropy + (λ₁/2)·‖θ_b − θ_b⁰‖² + (β/2)·‖θ_h‖², with θ_b the backbone, θ_b⁰ its value in
 /// the source model and θ_h the head. λ is not divided by the number of examples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// The data set: `digits` (8×8 grey, embedded), `mnist` (28×28 grey), `cifar10` (32×32 colour), `cifar100` (its 100 classes),
-    /// `cifar100-coarse` (the same images under their 20 superclasses) or `newsgroups` (20 Newsgroups, bydate, as TF-IDF features).
+    /// The data set: `digits` (8×8 grey, embedded in the program), `mnist` (28×28 grey), `cifar10`
+    /// (32×32 colour), `cifar100` (its 100 classes), `cifar100-coarse` (the same images with their
+    /// 20 superclasses) or `newsgroups` (20 Newsgroups, bydate, as TF-IDF features).
     pub data: DataName,
-    /// How documents become features (`newsgroups` only): TF-IDF as scikit-learn's TfidfVectorizer computes it. Words of two or more letters, digits or
-    /// underscores, in lower case; of those in enough documents the most frequent ones; idf = ln((1 + n)/(1 + df)) + 1; rows of length 1. Never fitted on
-    /// validation or test documents.
+    /// How documents are turned into features (`newsgroups` only): TF-IDF as scikit-learn's
+    /// TfidfVectorizer computes it. Words have two or more letters, digits or underscores, in lower
+    /// case. Of the words in enough documents, the most frequent ones are kept;
+    /// idf = ln((1 + n)/(1 + df)) + 1; rows have length 1. Never fitted on validation or test
+    /// documents.
     #[serde(default, skip_serializing_if = "Text::is_default")]
     pub text: Text,
     /// λ₀, the source penalty; ≥ 0.
     pub lambda0: f64,
-    /// λ₁, the target penalty; ≥ 0, and `.inf` (the backbone stays at the source weights) with `penalty.step: proximal`, `transfer.method: l2sp` and no `target.l1_ratio`.
+    /// λ₁, the target penalty; ≥ 0. `.inf` keeps the backbone at the source weights; it needs
+    /// `penalty.step: proximal`, `transfer.method: l2sp` and no `target.l1_ratio`.
     pub lambda1: f64,
     /// The network.
     #[serde(default)]
@@ -41,32 +47,35 @@ pub struct Network {
     /// What λ₀ and λ₁ act on, and how.
     #[serde(default)]
     pub penalty: PenaltyRules,
-    /// What matrix products and convolutions compute with. Weights, velocity, losses, penalties and normalisation layers are float32 in any
-    /// case. `float32`: exact. `tf32`: on CUDA their inputs are rounded to 10 bits of mantissa; on CPU the same as
-    /// float32. `bf16`: inputs and activations have 8 bits; fast on CUDA and on CPUs with avx512_bf16, slow on others.
-    /// docs/performance.md has the effect on the answer.
+    /// Number format of matrix products and convolutions. Weights, velocity, losses, penalties and
+    /// normalisation layers are always float32. `float32`: exact. `tf32`: on CUDA, inputs are
+    /// rounded to 10 bits of mantissa; on CPU, the same as float32. `bf16`: inputs and activations
+    /// have 8 bits; fast on CUDA and on CPUs with avx512_bf16, slow on others. docs/performance.md
+    /// shows the effect on results.
     #[serde(default)]
     pub precision: Precision,
     /// The source task and its training.
     pub source: Phase,
     /// The target task and its training.
     pub target: Phase,
-    /// How the target model grows from the source model.
+    /// How the target model is trained from the source model.
     #[serde(default)]
     pub transfer: Transfer,
-    /// The from-scratch twin: the target task trained from a fresh initialisation with the same seed and data.
+    /// Training from scratch: the target task trained from a fresh initialisation with the same
+    /// seed and data.
     #[serde(default)]
     pub scratch: Scratch,
 }
 
 impl Network {
-    /// Height, width and channels of what the model sees; a text's features are the channels of one pixel.
+    /// Height, width and channels of the model's input. A text's features are the channels of one
+    /// pixel.
     pub fn input(&self) -> [usize; 3] {
         self.data.image_shape().unwrap_or([1, 1, self.text.features])
     }
 }
 
-/// What the penalties act on, and how the optimiser step takes them in.
+/// What the penalties act on, and how the optimiser step applies them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PenaltyRules {
@@ -74,9 +83,11 @@ pub struct PenaltyRules {
     pub biases: bool,
     /// Penalise the scale and shift of normalisation layers too (as PyTorch's weight decay does).
     pub norm: bool,
-    /// `explicit`: λ(θ − θ⁰) is added to the gradient before momentum, as in PyTorch's SGD; unstable once lr·λ > 2 (with
-    /// Nesterov momentum μ: 2(1 + μ)/(1 + 2μ)), so such a cell is refused. `proximal`: θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)) after the step on the loss alone (μ the momentum, so that
-    /// both steps have the same minimum); stable for every λ.
+    /// `explicit`: λ(θ − θ⁰) is added to the gradient before momentum, as in PyTorch's SGD. It is
+    /// unstable once lr·λ > 2 (with Nesterov momentum μ: 2(1 + μ)/(1 + 2μ)), so such a cell is
+    /// rejected. `proximal`: θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)) after the step on the loss
+    /// alone, with μ the momentum. The factor 1/(1 − μ) gives both steps the same minimum.
+    /// `proximal` is stable for every λ.
     pub step: PenaltyStep,
 }
 

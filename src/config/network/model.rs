@@ -7,21 +7,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
-    /// `convnet`: a block per entry of `channels` (3×3 convolution, norm, ReLU, 2×2 max-pooling), then the `hidden` layers.
-    /// `mlp`: the `hidden` layers alone. `bag`: the sum of word embeddings, each weighted by its TF-IDF (a linear map without bias to
-    /// `embedding` numbers), then the `hidden` layers. `resnet20`, `resnet32`, `resnet56`: the CIFAR family of He et al. (2016), shortcuts
-    /// without parameters. `resnet18`: four stages of two blocks, shortcuts by 1×1 convolutions, with a 3×3 stem as is usual for small images.
+    /// `convnet`: one block per entry of `channels` (3×3 convolution, norm, ReLU, 2×2 max-pooling),
+    /// then the `hidden` layers. `mlp`: the `hidden` layers alone. `bag`: the sum of word
+    /// embeddings, each weighted by its TF-IDF, then the `hidden` layers. This sum is a linear map
+    /// without bias to `embedding` numbers. `resnet20`, `resnet32`, `resnet56`: the CIFAR family of
+    /// He et al. (2016), with shortcuts without parameters. `resnet18`: four stages of two blocks,
+    /// with 1×1 convolutions as shortcuts and a 3×3 stem, as is usual for small images.
     pub kind: ModelKind,
-    /// Channels of each convolution block of a `convnet` (null: [32, 64]), or of each stage of a ResNet (null: [16, 32, 64], and
-    /// [64, 128, 256, 512] for `resnet18`).
+    /// Channels of each convolution block of a `convnet`, or of each stage of a ResNet. Null:
+    /// [32, 64] for `convnet`, [64, 128, 256, 512] for `resnet18`, and [16, 32, 64] for the other
+    /// ResNets.
     pub channels: Option<Vec<usize>>,
-    /// Widths of the fully connected hidden layers (linear, norm, ReLU); null: [256, 256] for `mlp`, none for the others.
+    /// Widths of the fully connected hidden layers (linear, norm, ReLU); null: [256, 256] for
+    /// `mlp`, none for the others.
     pub hidden: Option<Vec<usize>>,
-    /// Width of a `bag`'s embeddings; null: 128.
+    /// Width of the embeddings of a `bag`; null: 128.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding: Option<usize>,
-    /// Normalisation after each convolution or hidden layer. It makes the weights before it scale-invariant, so λ₀ acts differently.
-    /// A ResNet needs one.
+    /// Normalisation after each convolution or hidden layer. It makes the weights before it
+    /// scale-invariant, so λ₀ acts differently. A ResNet needs normalisation.
     pub norm: Norm,
     /// Groups of `norm: group`; must divide every channel count and width.
     pub groups: usize,
@@ -34,7 +38,7 @@ impl Default for Model {
 }
 
 impl Model {
-    /// Channels of the convolution blocks or of the stages, the default filled in.
+    /// Channels of the convolution blocks or of the stages, with the default filled in.
     pub fn channels(&self) -> Vec<usize> {
         let usual: &[usize] = match self.kind {
             ModelKind::Mlp | ModelKind::Bag => return vec![],
@@ -45,12 +49,12 @@ impl Model {
         self.channels.clone().unwrap_or_else(|| usual.to_vec())
     }
 
-    /// Widths of the hidden layers, the default filled in.
+    /// Widths of the hidden layers, with the default filled in.
     pub fn hidden(&self) -> Vec<usize> {
         self.hidden.clone().unwrap_or_else(|| if self.kind == ModelKind::Mlp { vec![256, 256] } else { vec![] })
     }
 
-    /// Width of the embeddings, the default filled in; none without embeddings.
+    /// Width of the embeddings, with the default filled in; none without embeddings.
     pub fn embedding(&self) -> Option<usize> {
         (self.kind == ModelKind::Bag).then(|| self.embedding.unwrap_or(128))
     }
@@ -80,7 +84,7 @@ impl ModelKind {
         }
     }
 
-    /// Whether it needs images.
+    /// Whether the model needs images.
     pub fn convolves(self) -> bool {
         !matches!(self, ModelKind::Mlp | ModelKind::Bag)
     }

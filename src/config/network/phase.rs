@@ -9,60 +9,70 @@ use super::DataName;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
-    /// The task's classes, by name or label; their order gives the head's outputs. A pattern such as `comp.*` stands for all classes that
-    /// it matches, a superclass of CIFAR-100 for its five classes.
+    /// The task's classes, by name or label; their order is the order of the head's outputs. A
+    /// pattern such as `comp.*` stands for all classes that it matches. A superclass of CIFAR-100
+    /// stands for its five classes.
     pub classes: Vec<Class>,
-    /// Training images per class; null: all that validation leaves. Drawn with the seed; a larger number keeps the smaller one's images.
+    /// Training images per class; null: all images that are not used for validation. Drawn with the
+    /// seed; a larger number includes the images of a smaller one.
     #[serde(default)]
     pub per_class: Option<usize>,
-    /// Training images in total, spread over the classes as evenly as they go; instead of `per_class`.
+    /// Training images in total, spread over the classes as evenly as possible; use this instead of
+    /// `per_class`.
     #[serde(default)]
     pub total: Option<usize>,
-    /// Validation images per class, drawn from the training file with the seed and never trained on; ≥ 1.
+    /// Validation images per class, drawn from the training file with the seed and never trained
+    /// on; ≥ 1.
     #[serde(default = "Phase::default_validation_per_class")]
     pub validation_per_class: usize,
     /// Passes over the training images; ≥ 1.
     pub epochs: usize,
-    /// Images per step; the last, shorter batch of an epoch counts as a step of its own.
+    /// Images per step; the last, shorter batch of an epoch is a step of its own.
     #[serde(default = "Phase::default_batch_size")]
     pub batch_size: usize,
-    /// Learning rate at its highest; > 0.
+    /// Highest learning rate; > 0.
     pub lr: f64,
-    /// How the learning rate runs over the steps.
+    /// How the learning rate changes over the steps.
     #[serde(default)]
     pub schedule: Schedule,
     /// Momentum of SGD; 0 ≤ momentum < 1.
     #[serde(default = "Phase::default_momentum")]
     pub momentum: f64,
-    /// Nesterov's form of momentum.
+    /// Use Nesterov momentum.
     #[serde(default)]
     pub nesterov: bool,
-    /// Stop after this many epochs without a better validation loss, and keep the best epoch's weights; null: train all epochs, keep the last.
+    /// Stop after this many epochs without a better validation loss, and keep the weights of the
+    /// best epoch; null: train all epochs and keep the last weights.
     #[serde(default)]
     pub patience: Option<usize>,
     /// Random changes to the training images.
     #[serde(default)]
     pub augment: Augment,
-    /// α, the share of the absolute value in this phase's penalty: λ(α‖u‖₁ + (1 − α)/2·‖u‖²) with u = θ − θ⁰; 0 is L2, 1 is L1, between
-    /// them lies the elastic net. The absolute value acts through its proximal map after each step, whatever `penalty.step`.
+    /// α, the share of the L1 term in this phase's penalty: λ(α‖u‖₁ + (1 − α)/2·‖u‖²) with
+    /// u = θ − θ⁰. 0 is L2, 1 is L1, and values between them are the elastic net. The L1 term is
+    /// applied by its proximal map after each step, whatever `penalty.step` is.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(extend("default" = 0))]
     pub l1_ratio: f64,
-    /// Probability with which dropout sets an input of the head, or of a hidden layer after another layer, to 0 in a training step;
-    /// 0 ≤ dropout < 1. Drawn per seed and step, the same for every λ.
+    /// Probability with which dropout sets an input to 0 in a training step; 0 ≤ dropout < 1. It
+    /// applies to the inputs of the head, and of hidden layers that follow another layer. Drawn per
+    /// seed and step, the same for every λ.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(extend("default" = 0))]
     pub dropout: f64,
-    /// ε: training targets are 1 − ε on the right class plus ε spread evenly over all classes; 0 ≤ ε < 1. Validation and test are without.
+    /// ε: training targets are 1 − ε on the right class plus ε spread evenly over all classes;
+    /// 0 ≤ ε < 1. Validation and test use no smoothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(extend("default" = 0))]
     pub label_smoothing: f64,
-    /// ν: the task's labels are wrong with this probability, any other class of the task being as likely; 0 ≤ ν ≤ 1. Training images are taught such
-    /// labels, drawn with the seed; validation and test losses are the expected ones under the same noise; accuracies are against the true labels.
+    /// ν, the probability that a label is wrong; 0 ≤ ν ≤ 1. All other classes of the task are
+    /// equally likely. The noisy labels of training images are drawn with the seed. Validation and
+    /// test losses are the expected ones under the same noise. Accuracies use the true labels.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(extend("default" = 0))]
     pub label_noise: f64,
-    /// For the target only: where both tasks have a class, the target trains on other images of it than the source does. Needs `per_class` or `total`.
+    /// For the target only: where both tasks have a class, the target trains on other images of it
+    /// than the source does. Needs `per_class` or `total`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
     pub disjoint_from_source: bool,
@@ -73,7 +83,7 @@ fn is_zero(value: &f64) -> bool {
 }
 
 impl Phase {
-    /// A task with every other setting at its default.
+    /// A task with all other settings at their defaults.
     pub fn new(classes: Vec<Class>, epochs: usize, lr: f64) -> Phase {
         Phase {
             classes,
@@ -106,7 +116,7 @@ impl Phase {
         0.9
     }
 
-    /// Label noise ν is, on average, the label smoothing ε = ν·C/(C − 1) of its C classes.
+    /// The label smoothing ε = ν·C/(C − 1) that equals label noise ν on average, with C classes.
     pub fn expected_smoothing(&self, data: DataName) -> f64 {
         let classes = self.labels(data).len() as f64;
         self.label_noise * classes / (classes - 1.0).max(1.0)
@@ -136,17 +146,18 @@ impl Phase {
         self.labels(data).into_iter().map(|label| counts[label]).collect()
     }
 
-    /// The largest λ of a penalty that the explicit step allows; infinite where there is none.
-    /// `own_lr`: in place of the phase's.
+    /// The largest λ of a penalty for which the explicit step is stable; infinite where there is no
+    /// limit. `own_lr` is used in place of the phase's learning rate.
     pub fn largest_explicit(&self, own_lr: Option<f64>) -> f64 {
-        // The step multiplies the distance to the anchor by 1 − lr·λ: without momentum it grows
-        // once lr·λ > 2. Nesterov's form grows earlier (from the characteristic polynomial of the
-        // penalty alone); plain momentum later, but beyond 2 it would only ring.
+        // The step multiplies the distance to the anchor by 1 − lr·λ. Without momentum, the
+        // distance grows once lr·λ > 2. With Nesterov momentum it grows earlier, by the
+        // characteristic polynomial of the penalty alone. With plain momentum it grows later, but
+        // beyond 2 it would only oscillate.
         let limit = match self.nesterov {
             true => 2.0 * (1.0 + self.momentum) / (1.0 + 2.0 * self.momentum),
             false => 2.0,
         };
-        limit / own_lr.unwrap_or(self.lr) / (1.0 - self.l1_ratio) // what acts through the gradient
+        limit / own_lr.unwrap_or(self.lr) / (1.0 - self.l1_ratio) // only the L2 term acts through the gradient
     }
 }
 
@@ -168,7 +179,7 @@ impl std::fmt::Display for Class {
 }
 
 impl Class {
-    /// The labels that it stands for in a data set; none if the data set has no such class.
+    /// The labels that the class stands for in a data set; empty if the data set has no such class.
     pub fn labels(&self, data: DataName) -> Vec<usize> {
         match self {
             Class::Label(label) => Vec::from_iter((*label < data.class_names().len()).then_some(*label)),
@@ -177,17 +188,18 @@ impl Class {
     }
 }
 
-/// Learning rate over the steps of a phase: a linear warm-up, then the kind's own course.
+/// Learning rate over the steps of a phase: a linear warm-up, then the schedule of the kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Schedule {
-    /// `constant`; `cosine` from lr to 0 over the phase; `step`: times `factor` every `every` epochs.
+    /// `constant`; `cosine` from lr to 0 over the phase; `step`: multiplied by `factor` every
+    /// `every` epochs.
     pub kind: ScheduleKind,
     /// Epochs of linear warm-up from 0 to lr (may be a fraction).
     pub warmup: f64,
     /// Epochs between two steps of `kind: step`.
     pub every: usize,
-    /// What each step of `kind: step` multiplies the learning rate by.
+    /// Factor by which each step of `kind: step` multiplies the learning rate.
     pub factor: f64,
 }
 
@@ -211,6 +223,6 @@ pub enum ScheduleKind {
 pub struct Augment {
     /// Mirror left-right with probability ½.
     pub flip: bool,
-    /// Shift by up to this many pixels each way; what comes in is the training mean.
+    /// Shift by up to this many pixels each way; the gap is filled with the training mean.
     pub shift: usize,
 }

@@ -1,4 +1,4 @@
-//! How documents become features.
+//! How documents are turned into features.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,13 +7,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Text {
-    /// Words in the vocabulary, at most; the network has as many inputs (those beyond the vocabulary stay 0).
+    /// Maximum number of words in the vocabulary, which is also the network's number of inputs.
+    /// Inputs beyond the vocabulary stay 0.
     pub features: usize,
-    /// Words in fewer of the documents than this are left out; ≥ 1.
+    /// Words that occur in fewer documents than this are left out; ≥ 1.
     pub min_df: usize,
-    /// What the vocabulary and the idf are fitted on: the `source` task's training documents, or the `union` with the target's.
+    /// Documents on which the vocabulary and the idf are fitted: the training documents of the
+    /// `source` task, or the `union` with those of the target task.
     pub fit: FitOn,
-    /// Without headers, footers and quoted lines (as scikit-learn's `remove`); with them, a classifier reads who wrote, not what about.
+    /// Remove headers, footers and quoted lines (like scikit-learn's `remove`). With them, a
+    /// classifier recognises the author instead of the topic.
     pub strip: bool,
 }
 

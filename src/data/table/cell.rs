@@ -1,21 +1,21 @@
-//! What one cell of a table holds.
+//! The content of one cell of a table.
 
-/// A cell, whatever the format it comes from.
+/// A cell of a table in any format.
 pub enum TableCell {
     Number(f64),
-    /// Nothing, or a word that stands for nothing.
+    /// An empty cell, or a word for a missing value.
     Missing(Box<str>),
     Other(Box<Other>),
 }
 
-/// What is no number: as it is written, what that is, and what to do about it.
+/// A cell that is not a number: its text, a description of it, and a hint.
 pub struct Other {
     pub text: String,
     pub what: &'static str,
     pub hint: &'static str,
 }
 
-/// What pandas reads as missing.
+/// Words that pandas reads as missing values.
 const MISSING: [&str; 19] = [
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None",
     "n/a", "nan", "null",
@@ -32,7 +32,7 @@ impl TableCell {
         TableCell::Other(Box::new(Other { text: text.into(), what, hint: DROP }))
     }
 
-    /// A field of a text file.
+    /// Parses a field of a text file.
     pub fn of_text(field: &str) -> TableCell {
         if MISSING.iter().any(|word| word.eq_ignore_ascii_case(field)) {
             return TableCell::Missing(field.into());

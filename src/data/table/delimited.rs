@@ -1,4 +1,4 @@
-//! Text files of fields between commas, semicolons or tabs.
+//! Text files with fields separated by commas, semicolons or tabs.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::{unreadable, wrong, DataError, Raw};
 /// Reads all fields. Without a header, columns are numbered from 0.
 pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes); // the mark that some editors put first
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes); // the byte order mark that some editors write
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(wrong(path, "is in UTF-16", "save it as UTF-8"));
     }
@@ -30,7 +30,7 @@ pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
         let what = "its first line has no comma, semicolon or tab between columns";
         return Err(wrong(path, what, "separate the columns by one of these"));
     }
-    // pandas calls the columns of a frame without names 0, 1, 2, …
+    // pandas names the columns of a data frame without names 0, 1, 2, …
     let numbered = columns.iter().enumerate().all(|(i, name)| name.parse() == Ok(i));
     if header && !columns.is_empty() && !numbered && columns.iter().all(|name| name.parse::<f64>().is_ok_and(f64::is_finite)) {
         return Err(wrong(path, "the first line has numbers where the columns' names should be", "put a header line first"));
@@ -44,17 +44,17 @@ pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
     if !header {
         columns = (0..rows.first().map_or(0, Vec::len)).map(|i| i.to_string()).collect();
     }
-    // An index of pandas, of one level or several.
+    // An index that pandas wrote, with one or several levels.
     let unnamed = |name: &&String| name.is_empty() || name.strip_prefix("Unnamed: ").is_some_and(|n| n.parse::<usize>().is_ok());
     let index = if header { (0..columns.iter().take_while(unnamed).count()).collect() } else { vec![] };
     Ok(Raw { columns, rows, lines: Some(lines), index })
 }
 
-/// The number of an empty line with a line that is not empty after it, which the csv crate would
-/// pass over in silence.
+/// The number of the first empty line that is followed by a line with content. The csv crate would
+/// skip it silently.
 fn blank_line(bytes: &[u8]) -> Option<usize> {
     let blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
-    let quoted = bytes.contains(&b'"'); // a field between quotes may hold empty lines
+    let quoted = bytes.contains(&b'"'); // a quoted field may contain empty lines
     let lines: Vec<&[u8]> = bytes.split(|&b| b == b'\n').collect();
     let last = lines.iter().rposition(|line| !blank(line))?;
     lines[..last].iter().position(|line| blank(line)).filter(|_| !quoted).map(|at| at + 1)
@@ -68,7 +68,7 @@ fn told(path: &Path, error: &csv::Error, bytes: &[u8]) -> DataError {
             wrong(path, what, "every line needs as many fields as the first")
         }
         csv::ErrorKind::Utf8 { pos, .. } => {
-            // Of the header the crate gives no position.
+            // For errors in the header, the crate gives no position.
             let at = bytes.split(|&b| b == b'\n').position(|line| std::str::from_utf8(line).is_err()).map_or(line(pos), |at| at as u64 + 1);
             wrong(path, format!("line {at} is not UTF-8"), "save the file as UTF-8")
         }

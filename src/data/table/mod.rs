@@ -1,9 +1,10 @@
-//! Tables of numbers from `.npy`, `.npz`, CSV (also `;` and tabs) and Parquet: for covariances and
-//! for `theory fit`.
+//! Tables of numbers from `.npy`, `.npz`, CSV (also with `;` or tabs) and Parquet. They are used
+//! for covariances and for `theory fit`.
 //!
-//! Every format follows the same rules. A cell is a number, a truth value (0 or 1), missing, or an
-//! error that names its place and what is there. Rows are counted from 1; in CSV a place is the
-//! line of the file. An index that pandas wrote is left out unless it is asked for.
+//! The rules are the same for every format. A cell is a number, a truth value (0 or 1), or missing.
+//! Any other cell is an error that names its position and content. Rows are counted from 1; in CSV,
+//! the position is the line in the file. An index that pandas wrote is skipped unless it is
+//! requested.
 
 mod cell;
 mod delimited;
@@ -21,33 +22,32 @@ use cell::TableCell;
 /// Named columns of finite numbers.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// The file, for messages.
+    /// The file's path, for messages.
     pub file: String,
     pub columns: Vec<String>,
-    /// n × columns.
+    /// Shape: rows × columns.
     pub values: Array2<f64>,
-    /// Columns that the file has and that were not wanted.
+    /// Columns of the file that were not requested.
     pub left_out: Vec<String>,
-    /// The file's line of each row, where it has lines.
+    /// The line number of each row, for formats that have lines.
     lines: Option<Vec<u64>>,
-    /// What a reader of the results should know: an index that was left out, or a column that looks
-    /// like one.
+    /// Notes for readers of the results: an index was skipped, or a column looks like an index.
     pub notes: Vec<String>,
 }
 
-/// What a reader found, before it is checked.
+/// The content of a table before it is checked.
 struct Raw {
     columns: Vec<String>,
-    /// Row by row, a cell for each column.
+    /// The rows, each with one cell for each column.
     rows: Vec<Vec<TableCell>>,
-    /// The file's line of each row, where it has lines.
+    /// The line number of each row, for formats that have lines.
     lines: Option<Vec<u64>>,
-    /// Columns that hold an index, by position.
+    /// Positions of the columns that hold an index.
     index: Vec<usize>,
 }
 
 impl Raw {
-    /// Numbers in rows, all columns features.
+    /// A table of numbers without an index.
     fn of_numbers(columns: Vec<String>, values: &Array2<f64>) -> Raw {
         let rows = values.rows().into_iter().map(|row| row.iter().map(|v| TableCell::Number(*v)).collect()).collect();
         Raw { columns, rows, lines: None, index: vec![] }
@@ -55,13 +55,13 @@ impl Raw {
 }
 
 impl Table {
-    /// A row (from 0) as messages name it.
+    /// The position of a row (counted from 0) as it is written in messages.
     pub fn place(&self, row: usize) -> String {
         place(&self.lines, row)
     }
 }
 
-/// `line 7` of a text file; elsewhere `row 6`, from 1.
+/// `line 7` for a text file, `row 6` (counted from 1) for other formats.
 fn place(lines: &Option<Vec<u64>>, row: usize) -> String {
     match lines {
         Some(lines) => format!("line {}", lines[row]),
@@ -75,12 +75,12 @@ fn wrong(path: &Path, what: impl std::fmt::Display, hint: impl Into<String>) -> 
 
 const KINDS: &str = "a table is .npy (2-D, columns are numbered from 0), .npz (arrays X and the response), .csv with a header, or .parquet";
 
-/// Beyond it squares overflow.
+/// Squares of larger numbers could overflow.
 const LARGEST: f64 = 1e100;
 
-/// Reads the columns of a table that are `wanted`; the others need not be numbers. `named`: columns
-/// that were asked for by name, so that an index among them is kept. `responses` names the arrays
-/// of an `.npz` that stand beside `X`.
+/// Reads the columns of a table that are `wanted`; other columns need not be numbers. `named`
+/// selects columns that were requested by name, so an index among them is kept. `responses` are the
+/// names of the arrays in an `.npz` that are used together with `X`.
 pub fn read(path: &Path, responses: &[String], named: impl Fn(&str) -> bool, wanted: impl Fn(&str) -> bool) -> Result<Table, DataError> {
     let raw = match extension(path)?.as_str() {
         "npy" => {
@@ -129,7 +129,7 @@ pub fn read(path: &Path, responses: &[String], named: impl Fn(&str) -> bool, wan
     Ok(Table { file: path.display().to_string(), columns, values, left_out, lines: raw.lines, notes })
 }
 
-/// The wanted cells as finite numbers.
+/// The wanted cells, which must be finite numbers.
 fn numbers(path: &Path, raw: &Raw, kept: &[usize]) -> Result<Array2<f64>, DataError> {
     let mut values = Array2::zeros((raw.rows.len(), kept.len()));
     for (row, cells) in raw.rows.iter().enumerate() {
@@ -165,8 +165,7 @@ fn counts_rows(values: &Array2<f64>, at: usize) -> bool {
     column.len() >= 3 && column[0].fract() == 0.0 && column.windows(2).into_iter().all(|pair| pair[1] - pair[0] == 1.0)
 }
 
-/// A square matrix from `.npy` or a CSV without a header. The error lacks the file's name where it
-/// is of the file itself.
+/// A matrix from `.npy` or from a CSV without a header. The caller checks that it is square.
 pub fn matrix(path: &Path) -> Result<Array2<f64>, DataError> {
     match extension(path)?.as_str() {
         "npy" => numpy::two_dimensional(path),
@@ -178,7 +177,7 @@ pub fn matrix(path: &Path) -> Result<Array2<f64>, DataError> {
     }
 }
 
-/// In lower case, of a file that can be opened.
+/// The file name's extension in lower case. Fails if the path is a folder or cannot be accessed.
 fn extension(path: &Path) -> Result<String, DataError> {
     match std::fs::metadata(path) {
         Ok(meta) if meta.is_dir() => return Err(wrong(path, "is a folder", KINDS)),
@@ -206,7 +205,7 @@ fn unpack_hint(extension: &str) -> &'static str {
     }
 }
 
-/// A name or value in a message: not more of it than can be read.
+/// Shortens a name or value for a message.
 fn cut(text: &str) -> String {
     crate::config::cut(text)
 }

@@ -1,4 +1,4 @@
-//! NumPy's arrays: `.npy` and `.npz`.
+//! NumPy arrays: `.npy` and `.npz`.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -11,7 +11,7 @@ use py_literal::Value as PyValue;
 
 use super::{unreadable, wrong, DataError, KINDS};
 
-/// A table from an `.npy` file; one dimension is one column.
+/// A table from an `.npy` file. A one-dimensional array becomes one column.
 pub fn two_dimensional(path: &Path) -> Result<Array2<f64>, DataError> {
     shaped(path, "the array", array(path)?)
 }
@@ -27,7 +27,7 @@ fn shaped(path: &Path, name: &str, array: ArrayD<f64>) -> Result<Array2<f64>, Da
     }
 }
 
-/// NumPy's 16-bit float, which ndarray-npy does not read.
+/// NumPy's 16-bit float, which ndarray-npy does not support.
 #[derive(Clone, Copy)]
 struct HalfFloat(f16);
 
@@ -48,8 +48,8 @@ impl ReadableElement for HalfFloat {
     }
 }
 
-/// An array of any of NumPy's real types as f64: tried one after another, since the type stands in
-/// the file.
+/// Reads an array of any of NumPy's real types as f64. The types are tried one after another,
+/// because only the file says which type it has.
 macro_rules! real_numbers {
     ($read:ident $arguments:tt, $other_type:pat => $dtype:expr) => {{
         let found = match $read::<f64> $arguments {
@@ -64,7 +64,7 @@ macro_rules! real_numbers {
     }};
     (@each $read:ident $arguments:tt, $other_type:pat, $convert:expr; $($t:ident)*) => {
         $(
-            #[allow(unused_variables)] // the type's name is wanted once
+            #[allow(unused_variables)] // the type name is used only once
             match $read::<$t> $arguments {
                 Ok(array) => return Ok(array.mapv($convert)),
                 Err($other_type) => {}
@@ -85,8 +85,8 @@ fn array(path: &Path) -> Result<ArrayD<f64>, DataError> {
     any(path).map_err(|what| wrong(path, what, "save it from NumPy as an array of floats"))
 }
 
-/// The reader takes memory for as long a header as the file says that it has, up to 4 GB: a damaged
-/// length must not get that far.
+/// Checks the length of the header. The reader allocates as much memory as the file gives for its
+/// header, up to 4 GB. A damaged length must not reach it.
 fn whole_header(path: &Path) -> Result<(), DataError> {
     let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
     let mut start = vec![];
@@ -104,11 +104,11 @@ fn whole_header(path: &Path) -> Result<(), DataError> {
             let what = format!("its header would end at byte {length}, the file has {size}: truncated or damaged");
             Err(wrong(path, what, "save it anew"))
         }
-        _ => Ok(()), // what is shorter, the reader refuses
+        _ => Ok(()), // the reader refuses a header that is too short
     }
 }
 
-/// `X` and the responses of an `.npz`, side by side, with the columns' names.
+/// `X` and the responses of an `.npz` as the columns of one array, with the columns' names.
 pub fn arrays(path: &Path, responses: &[String]) -> Result<(Vec<String>, Array2<f64>), DataError> {
     fn open(path: &Path) -> Result<NpzReader<File>, ReadNpzError> {
         NpzReader::new(File::open(path).map_err(ReadNpyError::from)?)

@@ -1,4 +1,4 @@
-//! Parquet files of plain columns.
+//! Parquet files with columns of plain values.
 
 use std::fs::File;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub fn read(path: &Path) -> Result<Raw, DataError> {
     Ok(Raw { columns, rows, lines: None, index })
 }
 
-/// The columns that pandas' own notes call an index.
+/// The index columns according to the metadata that pandas wrote.
 fn index_columns(pandas: &str) -> Vec<String> {
     let json: Json = serde_json::from_str(pandas).unwrap_or(Json::Null);
     json["index_columns"].as_array().into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_string())).collect()
@@ -59,7 +59,8 @@ fn cell(field: &Field) -> TableCell {
     }
 }
 
-/// unscaled/10^scale, the unscaled number in two's complement, highest byte first.
+/// Returns unscaled/10^scale. The unscaled number is in two's complement, with the highest byte
+/// first.
 fn decimal(value: &Decimal) -> f64 {
     let bytes = value.data();
     let start = if bytes.first().is_some_and(|b| *b >= 0x80) { -1.0 } else { 0.0 };

@@ -1,4 +1,4 @@
-//! The answer of one setting: optima on validation images, what they cost on test images, and
+//! The answer for one setting: optima chosen on validation images, their cost on test images, and
 //! intervals over seeds.
 
 use super::grid_end::{optima_at_ends, ties, GridEnd, OptimumAtEnd, Tie};
@@ -10,7 +10,7 @@ use super::stats::{bootstrap, even_weights, quantile};
 use crate::base::interval::Interval;
 use crate::config::StrongerEnd;
 
-/// Which λ₀ transfers best, against which is best for the source.
+/// Which λ₀ transfers best, compared with the λ₀ that is best for the source.
 #[derive(Debug, Clone)]
 pub enum Answer {
     Unanswered(Unanswered),
@@ -20,75 +20,78 @@ pub enum Answer {
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
-    /// No λ₀ has a source and a target result for every seed yet.
+    /// No λ₀ has a source result and a target result for every seed yet.
     Incomplete,
-    /// Every λ₀ diverged for some seed.
+    /// Every λ₀ diverged for at least one seed.
     Diverged,
 }
 
-/// The optima of a setting and what follows from them.
+/// The optima of a setting and the quantities derived from them.
 #[derive(Debug, Clone)]
 pub struct Answered {
     pub basis: Basis,
-    /// λ₀ (indices) with results for a source and a target for every seed. The others diverged or have
-    /// no results yet; they compete for neither optimum.
+    /// Indices of the λ₀ that have source and target results for every seed. The others diverged or
+    /// lack results; they are excluded from the choice of both optima.
     pub eligible_lambda0: Vec<usize>,
-    /// Some planned cell has no result yet. (A cell that diverged has one.)
+    /// At least one planned cell has no result yet. A cell that diverged has a result.
     pub partial: bool,
-    /// Index into λ₀ of the source-optimal one.
+    /// Index of the source-optimal λ₀.
     pub source: usize,
-    /// Indices into λ₀ and λ₁ of the transfer-optimal pair.
+    /// Indices of the transfer-optimal pair in λ₀ and λ₁.
     pub transfer: (usize, usize),
-    /// Index into λ₁ of the best one at the source-optimal λ₀.
+    /// Index of the best λ₁ at the source-optimal λ₀.
     pub lambda1_at_source_optimum: usize,
-    /// Index into the λ of training from scratch.
+    /// Index of the best λ of training from scratch.
     pub scratch: Option<usize>,
-    /// None with fewer than two eligible λ₀.
+    /// None if fewer than two λ₀ are eligible.
     pub comparison: Option<OptimaComparison>,
     /// Which models are better than guessing.
     pub learned: Learned,
-    /// Test metric at λ₀* above that at λ_S*, each with its best λ₁: what choosing by the source costs.
-    /// Its interval is at these optima: the choice is not made anew.
+    /// Test metric at λ₀* minus test metric at λ_S*, each with its best λ₁: the cost of choosing λ₀
+    /// on the source. The interval is conditional on these optima; the choice is not repeated in
+    /// each draw.
     pub mismatch_cost: Option<Interval>,
-    /// Test metric of the best transfer above that of training from scratch, each seed measured at the
-    /// optima that the *other* seeds choose: the best of many cells on the very seeds that chose it
-    /// would look better than it is. Below 0: negative transfer.
+    /// Test metric of the best transfer minus that of training from scratch. Each seed is evaluated
+    /// at the optima that the *other* seeds choose. Choosing the best of many cells on the same
+    /// seeds would overestimate it. A value below 0 is negative transfer.
     pub gain: Option<Interval>,
     pub optima_at_ends: Vec<OptimumAtEnd>,
     pub ties: Vec<Tie>,
 }
 
-/// How the two optimal λ₀ lie to each other.
+/// How the two optimal λ₀ compare.
 #[derive(Debug, Clone)]
 pub struct OptimaComparison {
     pub verdict: Verdict,
-    /// ln(λ₀*/λ_S*); infinite where one of them is 0, 0 where they are equal.
+    /// ln(λ₀*/λ_S*); infinite if one of them is 0, and 0 if they are equal.
     pub log_ratio: Interval,
-    /// How the true ratio lies to the estimate where an optimum is at an end of the grid.
+    /// How the true ratio compares with the estimate if an optimum is at an end of the grid.
     pub bound: Bound,
     /// 95% intervals of the two optimal λ₀.
     pub source_range: Option<(f64, f64)>,
     pub transfer_range: Option<(f64, f64)>,
-    /// None with one seed.
+    /// None with a single seed.
     pub probabilities: Option<OrderProbabilities>,
-    /// The smallest and the largest ratio of equally good optima, where those differ.
+    /// Smallest and largest ratio among equally good optima, if they differ.
     pub tied_ratio: Option<(f64, f64)>,
-    /// None where the interval of an optimum reaches 0 or an end of the positive λ₀.
+    /// None if the interval of an optimum reaches 0 or an end of the positive λ₀, or if grid steps
+    /// are wider than a decade.
     pub smoothed: Option<SmoothedOptima>,
-    /// Ends of the eligible λ₀ at which the optima lie.
+    /// The ends of the eligible λ₀ at which the optima are, if any.
     pub source_end: Option<GridEnd>,
     pub transfer_end: Option<GridEnd>,
 }
 
-/// Shares of bootstrap draws in which λ₀* regularises more, or less, than λ_S*. Ties count for neither.
+/// Fractions of bootstrap draws in which λ₀* regularises more, or less, than λ_S*. Ties count for
+/// neither.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OrderProbabilities {
     pub stronger: f64,
     pub weaker: f64,
 }
 
-/// Whether models are shown to be better than guessing on test images. True where there is no
-/// result to say otherwise.
+/// Whether models are significantly better than guessing on test images. True if there is no result
+/// that could show the opposite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Learned {
     /// The source at λ_S*.
@@ -99,24 +102,24 @@ pub struct Learned {
     pub target: bool,
 }
 
-/// What the intervals say of the order of the two optima.
+/// The order of the two optima that the intervals support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// λ₀* regularises more than λ_S*: the ratio's interval lies on that side of 1.
+    /// λ₀* regularises more than λ_S*: the whole interval of the ratio is on that side of 1.
     Stronger,
     Weaker,
-    /// Both optima are one point of the grid, in all draws.
+    /// Both optima are the same grid point in all draws.
     Same,
     /// The target prefers a source that has learned nothing.
     Collapsed,
-    /// These seeds and this grid do not settle it.
+    /// These seeds and this grid are not enough to decide.
     Undecided,
 }
 
 impl Verdict {
     pub const ALL: [Verdict; 5] = [Verdict::Stronger, Verdict::Weaker, Verdict::Same, Verdict::Collapsed, Verdict::Undecided];
 
-    /// In tables and JSON.
+    /// The name in tables and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Verdict::Stronger => "stronger",
@@ -128,32 +131,32 @@ impl Verdict {
     }
 }
 
-/// Fewer seeds settle no order of the optima.
+/// With fewer seeds the order of the optima is always undecided.
 pub const MIN_SEEDS: usize = 3;
 
-/// How the true ratio lies to its estimate.
+/// How the true ratio compares with its estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// No optimum is at an end of the grid.
     None,
     AtLeast,
     AtMost,
-    /// Both optima are at the same end.
+    /// Both optima are at the same end of the grid.
     Unknown,
 }
 
-/// Optima by a parabola in ln λ₀ through the neighbourhood of each best grid point: a second reading,
-/// finer than the grid.
+/// Optima from a parabola in ln λ₀, fitted around each best grid point: a second estimate, finer
+/// than the grid.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SmoothedOptima {
-    /// λ.
+    /// Optimal λ₀, not its logarithm.
     pub source: Interval,
     pub transfer: Interval,
-    /// ln of their ratio.
+    /// ln(λ₀*/λ_S*).
     pub log_ratio: Interval,
 }
 
-/// ln(t/s), 0 where they are equal.
+/// ln(t/s); 0 if both are equal.
 fn log_ratio(s: f64, t: f64) -> f64 {
     if s == t {
         0.0
@@ -176,7 +179,7 @@ impl Answer {
             });
         };
         let source = source.first;
-        // An eligible λ₀ has a target.
+        // Every eligible λ₀ has a target result.
         let Some(lambda1_at_source_optimum) = best(&scores.target[source], &all).map(|best| best.first) else {
             return Answer::Unanswered(Unanswered::Incomplete);
         };
@@ -214,8 +217,8 @@ impl Answer {
     }
 }
 
-/// Validation scores of a setting; only λ₀ that compete for both optima have any. Otherwise one optimum
-/// would be chosen among others than the other.
+/// Validation scores of a setting. Only eligible λ₀ have scores, so that both optima are chosen
+/// among the same λ₀.
 pub struct EligibleCells {
     pub scores: Scores,
     pub scratch: Vec<Option<Vec<f64>>>,
@@ -255,7 +258,8 @@ fn learned(setting: &Setting, basis: &Basis, source: usize, transfer: (usize, us
     }
 }
 
-/// One seed alone has no others to choose for it: its difference, without an interval.
+/// Gain over training from scratch, see [`Answered::gain`]. With a single seed no other seeds can
+/// choose its optima: the result is its difference without an interval.
 fn gain_over_scratch(setting: &Setting, basis: &Basis, cells: &EligibleCells) -> Option<Interval> {
     let n = basis.seeds.len();
     let of_seed = |seed: usize| -> Option<f64> {
@@ -265,7 +269,7 @@ fn gain_over_scratch(setting: &Setting, basis: &Basis, cells: &EligibleCells) ->
         }
         let (i, j) = cells.scores.pair(&others)?;
         let k = best(&cells.scratch, &others)?.first;
-        // Rounded: equal fractions give 0, not the last bit of a sum.
+        // Rounded, so that equal fractions give exactly 0 despite rounding errors.
         let gain = basis.test_scores(&setting.target[i][j])?[seed] - basis.test_scores(&setting.scratch[k])?[seed];
         Some((gain * 1e12).round() / 1e12)
     };
@@ -280,19 +284,20 @@ impl Answered {
         self.eligible_lambda0.len() == setting.lambda0.len()
     }
 
-    /// The eligible λ₀, ascending.
+    /// The eligible λ₀ in ascending order.
     pub fn eligible_grid(&self, setting: &Setting) -> Vec<f64> {
         self.eligible_lambda0.iter().map(|&i| setting.lambda0[i]).collect()
     }
 
-    /// The end of the eligible λ₀ at which the best ones lie.
+    /// The end of the eligible λ₀ at which the best values are.
     pub fn grid_end(&self, setting: &Setting, best: Best) -> Option<GridEnd> {
         GridEnd::of(&self.eligible_grid(setting), setting.lambda0[best.first], setting.lambda0[best.last])
     }
 
-    /// Intervals of the optima and of their ratio, on the grid and smoothed, all from the same draws.
-    /// Of equally good values the lower ends of the intervals take the smallest and the upper ends the
-    /// largest. An optimum at an end of the grid leaves the ratio open to that side.
+    /// Intervals of the optima and of their ratio, on the grid and smoothed, all from the same
+    /// draws. Among equally good values, lower interval ends use the smallest and upper ends the
+    /// largest. If an optimum is at an end of the grid, the interval of the ratio is unbounded on
+    /// that side.
     fn compare_optima(&self, setting: &Setting, scores: &Scores) -> OptimaComparison {
         let lambda0 = &setting.lambda0;
         let n = self.basis.seeds.len();
@@ -343,7 +348,7 @@ impl Answered {
         }
     }
 
-    /// Whether λ₀* regularises more than λ_S*, as far as these seeds and this grid say.
+    /// Whether λ₀* regularises more than λ_S*, as far as these seeds and this grid can decide.
     fn verdict(&self, log_ratio: Interval, stronger: StrongerEnd) -> Verdict {
         let order = match log_ratio.range {
             _ if self.basis.seeds.len() < MIN_SEEDS || self.partial => Verdict::Undecided,
@@ -362,8 +367,8 @@ impl Answered {
         }
     }
 
-    /// A parabola says nothing where draws reach 0 or an end of the positive λ₀, or where the grid's
-    /// steps are wider than a decade.
+    /// Smoothed optima. None if an interval reaches 0 or an end of the positive λ₀, or if grid
+    /// steps are wider than a decade: there a parabola is not informative.
     fn smooth(
         &self,
         lambda0: &[f64],

@@ -1,5 +1,5 @@
-//! Every cell of a setting by itself: what was measured, over how many seeds, and how it compares with
-//! training from scratch.
+//! Every cell of a setting: its results, the number of seeds, and its comparison with training from
+//! scratch.
 
 use super::answer::Answer;
 use super::layout::{CellResults, Setting};
@@ -7,38 +7,40 @@ use super::metric::Basis;
 use super::stats::{holm, mean, p_value};
 use crate::base::interval::Interval;
 
-/// The level at which a cell counts as better or worse than training from scratch, after Holm's
-/// correction.
+/// Significance level, after Holm's correction, at which a cell counts as better or worse than
+/// training from scratch.
 const LEVEL: f64 = 0.05;
 
-/// One (λ₀, λ₁), averaged over the basis's seeds. Metrics in their own units: fractions, or nats.
+/// One cell (λ₀, λ₁), averaged over the basis's seeds. Metrics are in their own units: fractions
+/// for accuracy, nats for the loss.
 #[derive(Debug, Clone)]
 pub struct CellRow {
     /// Indices into the setting's grids.
     pub at: (usize, usize),
     pub lambda0: f64,
     pub lambda1: f64,
-    /// Seeds with a result, whatever the others.
+    /// Number of seeds with a result. It includes seeds outside the basis.
     pub seeds: usize,
     /// Mean validation metric of the target.
     pub validation: Option<f64>,
     pub test: Option<Interval>,
     /// Test metric of the source.
     pub source: Option<Interval>,
-    /// Target test metric above that of the chosen training from scratch, paired by seed; higher is
+    /// Target test metric minus that of the chosen training from scratch, paired by seed. Higher is
     /// better.
     pub gain: Option<Interval>,
-    /// Of "the gain is 0" by the paired t test; none where the seeds do not differ.
+    /// p-value of the paired t test of "the gain is 0". None if the gains have no spread over
+    /// seeds.
     pub p: Option<f64>,
-    /// The same after Holm's correction over all cells that have one.
+    /// p-value after Holm's correction over all cells that have a p-value.
     pub p_holm: Option<f64>,
-    /// Seeds for which it diverged.
+    /// Seeds for which the cell diverged.
     pub diverged: Vec<u64>,
-    /// Seeds without a result for another reason.
+    /// Seeds without a result for any other reason.
     pub missing: Vec<u64>,
 }
 
-/// How many cells were compared with training from scratch, and the outcomes after Holm's correction.
+/// Number of cells compared with training from scratch, and the outcomes after Holm's correction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ScratchComparison {
     pub cells: usize,
@@ -46,7 +48,7 @@ pub struct ScratchComparison {
     pub worse: usize,
 }
 
-/// A row for each planned cell, λ₀ ascending, then λ₁.
+/// One row per planned cell, in ascending order of λ₀, then λ₁.
 pub fn rows(setting: &Setting, basis: &Basis, answer: &Answer) -> Vec<CellRow> {
     let scratch = answer.answered().and_then(|answered| basis.test_scores(&setting.scratch[answered.scratch?]));
     let mut rows: Vec<CellRow> = vec![];
@@ -86,7 +88,8 @@ pub fn compare_with_scratch(rows: &[CellRow]) -> ScratchComparison {
     all
 }
 
-/// The seeds for which a cell diverged, and those for which it has no result for another reason.
+/// Returns the seeds for which a cell diverged, and the seeds without a result for any other
+/// reason.
 fn seeds_without_result(setting: &Setting, cell: &CellResults) -> (Vec<u64>, Vec<u64>) {
     let names = |seeds: &[usize]| seeds.iter().map(|&seed| setting.seeds[seed]).collect();
     let missing: Vec<usize> =

@@ -1,5 +1,5 @@
-//! Several studies side by side: the ratio of the optima in each, what the wrong choice costs, and
-//! whether transfer helps.
+//! Several studies side by side: the ratio of the optima in each study, the cost of the wrong
+//! choice, and whether transfer helps.
 
 use super::answer::Verdict;
 use super::metric::Metric;
@@ -13,10 +13,10 @@ use crate::config::{Regularizer, StrongerEnd};
 pub struct StudyEntry {
     pub name: String,
     pub folder: String,
-    /// From the comparison's folder to its page.
+    /// Link from the comparison's folder to the study's page.
     pub link: String,
     pub headline: String,
-    /// One for each of its settings; none for a ridge study, whose claims its own page has.
+    /// One entry per setting. Empty for a ridge study, whose own page lists its claims.
     pub settings: Vec<SettingSummary>,
 }
 
@@ -28,14 +28,14 @@ pub struct SettingSummary {
     pub metric: Metric,
     pub seeds: usize,
     pub source: Option<f64>,
-    /// λ₀ and λ₁.
+    /// The transfer-optimal λ₀ and λ₁.
     pub transfer: Option<(f64, f64)>,
     pub log_ratio: Option<Interval>,
     pub mismatch_cost: Option<Interval>,
     pub gain: Option<Interval>,
-    /// None without an answer.
+    /// None if there is no answer.
     pub verdict: Option<Verdict>,
-    /// An optimal λ₀ is at an end of the grid.
+    /// Whether an optimal λ₀ is at an end of the grid.
     pub is_at_end: bool,
 }
 
@@ -58,7 +58,7 @@ impl SettingSummary {
         }
     }
 
-    /// Which way of λ₀ is stronger.
+    /// Which end of λ₀ regularises more.
     pub fn stronger(&self) -> StrongerEnd {
         self.regularizer.stronger
     }
@@ -71,7 +71,7 @@ impl StudyEntry {
     }
 }
 
-/// Studies of one name are called by their folders.
+/// Adds the folder to the names of studies that share a name.
 pub fn distinguish_names(entries: &mut [StudyEntry]) {
     let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
     for entry in entries {
@@ -81,7 +81,7 @@ pub fn distinguish_names(entries: &mut [StudyEntry]) {
     }
 }
 
-/// A row for each setting of each study. `label`: a setting in words.
+/// One row per setting of each study. `label` formats a setting.
 pub fn comparison_table(entries: &[StudyEntry], label: impl Fn(&SettingSummary) -> String) -> Table {
     let mut columns: Vec<(String, ColumnType)> = [
         ("study", ColumnType::Text),

@@ -1,11 +1,12 @@
-//! Optima at an end of a grid, and ties: what they leave open, and what can be done about it.
+//! Optima at an end of a grid, and ties: what they leave undecided, and what can be done about
+//! them.
 
 use super::answer::{Answered, EligibleCells, Verdict};
 use super::layout::Setting;
 use super::scores::{best, Best, Scores};
 
-/// An end of the grid beyond which the best value may lie. λ = 0 is no such end, nothing is below it;
-/// nor is λ = ∞.
+/// An end of the grid beyond which the best value may be. λ = 0 does not count as an end, because
+/// no value is below it. λ = ∞ does not count either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GridEnd {
     Low,
@@ -13,7 +14,7 @@ pub enum GridEnd {
 }
 
 impl GridEnd {
-    /// The end of an ascending list at which the values `first` to `last` lie, which are equally good.
+    /// The end of an ascending list at which the equally good values `first` to `last` are.
     pub fn of(list: &[f64], first: f64, last: f64) -> Option<GridEnd> {
         match list {
             [] | [_] => None,
@@ -31,7 +32,7 @@ impl GridEnd {
     }
 }
 
-/// Something that is chosen from a grid.
+/// A quantity that is chosen from a grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Optimum {
     SourceLambda0,
@@ -44,12 +45,12 @@ pub enum Optimum {
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptimumAtEnd {
     pub optimum: Optimum,
-    /// The study's key of the grid.
+    /// The grid's key in the study.
     pub axis: String,
     pub end: GridEnd,
-    /// The value at the end.
+    /// The value at this end of the grid.
     pub value: f64,
-    /// The optimum itself is another value, which is as good.
+    /// The reported optimum is another, equally good value.
     pub is_tie: bool,
     pub advice: Advice,
 }
@@ -57,14 +58,14 @@ pub struct OptimumAtEnd {
 /// What can be done about an optimum at an end of its grid.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Advice {
-    /// Nothing yet: values beyond it lack results.
+    /// Wait: values beyond it lack results.
     WaitForResults,
-    /// Nothing: the source is not shown to have learned anything there.
+    /// Do nothing: at this λ₀ the source is not shown to have learned anything.
     SourceLearnedNothing,
-    /// Widen the grid; `limit` is the largest value that the explicit step allows, ∞ where nothing
-    /// limits it. `stages`: new stages for each further value.
+    /// Widen the grid. `limit` is the largest value that the explicit step allows, or ∞ without a
+    /// limit. `stages` is the number of new stages for each further value.
     Widen { limit: f64, stages: usize },
-    /// The explicit step allows no larger value than this.
+    /// The explicit step allows no value above `limit`.
     AtStepLimit { limit: f64 },
 }
 
@@ -73,7 +74,7 @@ pub fn has_room_above(value: f64, limit: f64) -> bool {
     value < limit * (1.0 - 1e-3)
 }
 
-/// An optimal λ₀ that others equal.
+/// An optimal λ₀ that ties with other λ₀.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tie {
     pub optimum: Optimum,
@@ -81,7 +82,7 @@ pub struct Tie {
     pub others: Vec<f64>,
 }
 
-/// The optima that lie at an end of their grids.
+/// Returns the optima at an end of their grids.
 pub(super) fn optima_at_ends(setting: &Setting, answered: &Answered, cells: &EligibleCells, all: &[f64]) -> Vec<OptimumAtEnd> {
     let axis = setting.regularizer.axis.as_str();
     let is_whole = answered.is_whole_grid(setting);
@@ -91,7 +92,7 @@ pub(super) fn optima_at_ends(setting: &Setting, answered: &Answered, cells: &Eli
         _ => Advice::Widen { limit, stages },
     };
     let mut found = vec![];
-    // A further λ₀ is a source for each seed with all its targets.
+    // Each further λ₀ adds one source and all its targets for every seed.
     let stages_per_lambda0 = seeds * (1 + setting.lambda1.len());
     let limit = if axis == "lambda0" { setting.limits.lambda0 } else { f64::INFINITY };
     let collapsed = answered.comparison.as_ref().is_some_and(|comparison| comparison.verdict == Verdict::Collapsed);
@@ -101,7 +102,7 @@ pub(super) fn optima_at_ends(setting: &Setting, answered: &Answered, cells: &Eli
         let value = setting.lambda0[if end == GridEnd::High { best.last } else { best.first }];
         let advice = match optimum {
             _ if !is_whole => Advice::WaitForResults,
-            // More of what leaves a source with nothing learned would not help.
+            // The source has learned nothing here; an even larger penalty would not help.
             Optimum::TransferLambda0 if collapsed => Advice::SourceLearnedNothing,
             _ => widen(end, value, limit, stages_per_lambda0),
         };
@@ -127,7 +128,8 @@ pub(super) fn optima_at_ends(setting: &Setting, answered: &Answered, cells: &Eli
     found
 }
 
-/// Optimal λ₀ that others equal. `source`, `transfer`: their indices.
+/// Returns the optimal λ₀ that tie with other λ₀. `source` and `transfer` are the indices of the
+/// optima.
 pub(super) fn ties(setting: &Setting, scores: &Scores, all: &[f64], source: usize, transfer: usize) -> Vec<Tie> {
     let level = |cells: &[Option<Vec<f64>>]| best(cells, all).map(|best| best.score);
     let sources: Vec<Option<f64>> = scores.source.iter().map(|cell| level(std::slice::from_ref(cell))).collect();

@@ -1,15 +1,15 @@
-//! Whether a model is better than one that has learned nothing.
+//! Whether a model is better than guessing.
 
 use super::layout::CellResults;
 use super::stats::beats_guessing;
 use crate::config::network::{DataName, Phase};
 
-/// What a model gets that has learned nothing.
+/// The performance of a model that has learned nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Guess {
-    /// Accuracy of always naming the most frequent class.
+    /// Accuracy of always predicting the most frequent class.
     pub accuracy: f64,
-    /// Test images.
+    /// Number of test images.
     pub images: usize,
 }
 
@@ -20,8 +20,8 @@ impl Guess {
         Guess { accuracy: counts.iter().max().map_or(1.0, |most| *most as f64 / images as f64), images }
     }
 
-    /// Whether a cell's test accuracy, over all its seeds and their test images, is better than
-    /// guessing. None without results.
+    /// Whether a cell's test accuracy, over all its seeds and their test images, is significantly
+    /// better than guessing. None without results.
     pub fn is_beaten(&self, cell: &CellResults, seeds: &[usize]) -> Option<bool> {
         let accuracies = cell.values(seeds, "test_acc")?;
         let right: f64 = accuracies.iter().map(|accuracy| (accuracy * self.images as f64).round()).sum();

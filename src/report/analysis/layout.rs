@@ -1,4 +1,4 @@
-//! Records laid out as λ₀ × λ₁ × seed, one layout for each combination of the study's other axes.
+//! Arranges records as λ₀ × λ₁ × seed, one layout for each combination of the study's other axes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use crate::config::{Regularizer, Study};
 use crate::plan::{Cell, Plan, Stage};
 use crate::store::{Record, Records, Status};
 
-/// One cell's metrics by seed (position in [`Setting::seeds`]); none where there is no result.
+/// One cell's metrics by seed (position in [`Setting::seeds`]); None where a seed has no result.
 #[derive(Debug, Clone, Default)]
 pub struct CellResults {
     pub by_seed: Vec<Option<Arc<BTreeMap<String, f64>>>>,
-    /// The study asks for this cell (not every λ₀ meets every λ₁ where the two are zipped).
+    /// Whether the study contains this cell. With zipped axes not every λ₀ is combined with every
+    /// λ₁.
     pub planned: bool,
-    /// Seeds (positions) for which it diverged. One is enough to rule it out for all of them, or only the seeds that survived would
-    /// speak for it.
+    /// Positions of the seeds for which the cell diverged. One such seed excludes the cell for all
+    /// seeds; otherwise its mean would be over the surviving seeds only.
     pub diverged: Vec<usize>,
 }
 
@@ -39,7 +40,8 @@ impl CellResults {
         }
     }
 
-    /// A metric for each of these seeds; none unless there are seeds, all of them have it, and the cell diverged for none.
+    /// A metric for each of these seeds. None if the list is empty, if a seed lacks the metric, or
+    /// if the cell diverged for any seed.
     pub fn values(&self, seeds: &[usize], key: &str) -> Option<Vec<f64>> {
         if !self.diverged.is_empty() || seeds.is_empty() {
             return None;
@@ -48,28 +50,28 @@ impl CellResults {
     }
 }
 
-/// One combination of the axes other than λ₀ (or what stands for it) and λ₁.
+/// One combination of the axes other than λ₀ (or the axis that stands for it) and λ₁.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// Those axes.
+    /// The axes other than λ₀ and λ₁, with their values.
     pub axes: Vec<(String, Value)>,
-    /// What λ₀ stands for.
+    /// The axis used as λ₀.
     pub regularizer: Regularizer,
-    /// Ascending.
+    /// In ascending order.
     pub lambda0: Vec<f64>,
-    /// Ascending.
+    /// In ascending order.
     pub lambda1: Vec<f64>,
     pub scratch_lambda: Vec<f64>,
     pub seeds: Vec<u64>,
-    /// By λ₀.
+    /// Indexed by λ₀.
     pub source: Vec<CellResults>,
-    /// By λ₀, then λ₁.
+    /// Indexed by λ₀, then λ₁.
     pub target: Vec<Vec<CellResults>>,
-    /// By the twin's own λ.
+    /// Indexed by the λ of training from scratch.
     pub scratch: Vec<CellResults>,
-    /// How aligned the tasks are, where the study asks for it.
+    /// Alignment of the tasks, if the study measures it.
     pub alignment: CellResults,
-    /// What guessing gets of each task's test images.
+    /// Performance of guessing on each task's test images.
     pub source_guess: Guess,
     pub target_guess: Guess,
     /// How far the penalties may be widened.
@@ -77,8 +79,9 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Seeds (positions) to average over: those with nothing missing, or all of them if each lacks something. What diverged is not
-    /// missing: it rules out its cell, not its seed.
+    /// Positions of the seeds to average over: those that lack no result, or all seeds if every one
+    /// lacks some result. A diverged cell is not a missing result: it excludes its cell, not its
+    /// seed.
     pub fn complete_seeds(&self) -> Vec<usize> {
         let cells = || {
             self.source
@@ -96,7 +99,7 @@ impl Setting {
         }
     }
 
-    /// ρ̂ or its cosine over the seeds that have it.
+    /// Mean of ρ̂, or of its cosine, over the seeds that have it.
     pub fn aligned(&self, key: &str) -> Option<Interval> {
         let seeds: Vec<usize> =
             (0..self.seeds.len()).filter(|&seed| self.alignment.by_seed.get(seed).is_some_and(Option::is_some)).collect();
@@ -104,11 +107,12 @@ impl Setting {
     }
 }
 
-/// Lays out a study's records, a [`Setting`] for each combination of its other axes.
+/// Arranges a study's records; returns one [`Setting`] for each combination of its other axes.
 pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
     let mut settings: Vec<Setting> = vec![];
     let seeds = &study.seeds;
-    // Lambdas first, so that every setting knows its grid before its cells are filled.
+    // First pass: collect the λ, so that every setting has its full grid before its cells are
+    // filled.
     let other_axes = |axes: &[(String, Value)]| -> Vec<(String, Value)> {
         axes.iter().filter(|(path, _)| *path != study.regularizer.axis && path != "lambda1").cloned().collect()
     };
@@ -175,7 +179,8 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
         setting.target[i][j].put(seed, record(cell.target));
         if let Some(index) = cell.alignment {
             match aligned.insert((at, seed), index) {
-                // It changes along λ₀ (source.label_noise in its place, say): the setting has no one alignment.
+                // The alignment changes along λ₀, for example if `source.label_noise` is used as
+                // λ₀. The setting then has no single alignment.
                 Some(other) if other != index => setting.alignment = CellResults::new(seeds.len()),
                 _ => setting.alignment.put(seed, record(index)),
             }

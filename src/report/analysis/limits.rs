@@ -2,7 +2,7 @@
 
 use crate::config::network::{Network, PenaltyStep, TransferMethod};
 
-/// The largest penalties that the explicit step allows; infinite where nothing limits them.
+/// The largest penalties that the explicit step allows; infinite without a limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PenaltyLimits {
     pub lambda0: f64,

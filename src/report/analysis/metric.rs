@@ -1,4 +1,4 @@
-//! What is compared, and over which seeds.
+//! The metric that is compared, and the seeds it is averaged over.
 
 use super::layout::CellResults;
 use super::scores::{best, Best};
@@ -6,7 +6,7 @@ use super::stats::{even_weights, mean_interval};
 use crate::base::interval::Interval;
 use crate::config::Selection;
 
-/// What is compared.
+/// The metric that is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     Accuracy,
@@ -23,7 +23,7 @@ impl From<Selection> for Metric {
 }
 
 impl Metric {
-    /// The record's key of this metric on validation images.
+    /// Record key of this metric on validation images.
     pub fn validation_key(self) -> &'static str {
         match self {
             Metric::Accuracy => "val_acc",
@@ -31,7 +31,7 @@ impl Metric {
         }
     }
 
-    /// The record's key of this metric on test images.
+    /// Record key of this metric on test images.
     pub fn test_key(self) -> &'static str {
         match self {
             Metric::Accuracy => "test_acc",
@@ -53,8 +53,9 @@ impl Metric {
         }
     }
 
-    /// The mean over the seeds. An interval around an accuracy that is wider than 0 to 100% says
-    /// nothing and is left out. One that only reaches beyond 100%, as ± does near it, is kept.
+    /// The mean over the seeds. An accuracy interval more than 100 percentage points wide is
+    /// uninformative and is left out. An interval that only extends beyond 100%, as ± does near it,
+    /// is kept.
     pub fn level(self, values: &[f64]) -> Interval {
         let mean = mean_interval(values);
         match self {
@@ -63,8 +64,8 @@ impl Metric {
         }
     }
 
-    /// The mean of differences, paired by seed. An interval that holds differences that no two
-    /// accuracies have is left out.
+    /// The mean of differences, paired by seed. An interval is left out if it contains differences
+    /// that no two accuracies can have.
     pub fn paired(self, differences: &[f64]) -> Interval {
         let mean = mean_interval(differences);
         match self {
@@ -73,7 +74,7 @@ impl Metric {
         }
     }
 
-    /// Higher is better.
+    /// The value with its sign chosen so that higher is better.
     pub fn score(self, value: f64) -> f64 {
         match self {
             Metric::Accuracy => value,
@@ -82,31 +83,31 @@ impl Metric {
     }
 }
 
-/// What every number of a setting is computed over: a metric and the seeds that are averaged.
+/// The basis of every number of a setting: a metric, and the seeds it is averaged over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Basis {
     pub metric: Metric,
-    /// Positions in the setting's seeds.
+    /// Positions in the setting's list of seeds.
     pub seeds: Vec<usize>,
 }
 
 impl Basis {
-    /// A cell's test metric by seed; none unless every seed has it.
+    /// A cell's test metric by seed. None unless every seed has it.
     pub fn test_values(&self, cell: &CellResults) -> Option<Vec<f64>> {
         cell.values(&self.seeds, self.metric.test_key())
     }
 
-    /// A cell's validation metric by seed; none unless every seed has it.
+    /// A cell's validation metric by seed. None unless every seed has it.
     pub fn validation_values(&self, cell: &CellResults) -> Option<Vec<f64>> {
         cell.values(&self.seeds, self.metric.validation_key())
     }
 
-    /// The test metric by seed, higher is better; none unless every seed has it.
+    /// The test metric by seed, with higher as better. None unless every seed has it.
     pub fn test_scores(&self, cell: &CellResults) -> Option<Vec<f64>> {
         self.scores(self.test_values(cell))
     }
 
-    /// The validation metric by seed, higher is better; none unless every seed has it.
+    /// The validation metric by seed, with higher as better. None unless every seed has it.
     pub fn validation_scores(&self, cell: &CellResults) -> Option<Vec<f64>> {
         self.scores(self.validation_values(cell))
     }
@@ -120,18 +121,18 @@ impl Basis {
         Some(self.metric.level(&self.test_values(cell)?))
     }
 
-    /// The mean of `better` − `worse`, paired by seed.
+    /// The mean of `better` − `worse`, paired by seed, with its interval.
     pub fn difference(&self, better: &[f64], worse: &[f64]) -> Interval {
         self.metric.paired(&better.iter().zip(worse).map(|(a, b)| a - b).collect::<Vec<_>>())
     }
 
-    /// The best of some cells on validation images.
+    /// The best of some cells by the validation metric.
     pub fn best_of(&self, cells: &[CellResults]) -> Option<Best> {
         let scores: Vec<Option<Vec<f64>>> = cells.iter().map(|cell| self.validation_scores(cell)).collect();
         best(&scores, &even_weights(self.seeds.len()))
     }
 
-    /// The λ₁ that validation prefers for a λ₀, given that λ₀'s cells.
+    /// The best λ₁ for one λ₀ by the validation metric. `row` holds the cells of that λ₀.
     pub fn best_lambda1(&self, row: &[CellResults]) -> Option<usize> {
         Some(self.best_of(row)?.first)
     }

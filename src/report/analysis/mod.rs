@@ -1,11 +1,12 @@
-//! Records become numbers: cells, optima, intervals, comparisons and verdicts.
+//! Computes numbers from records: cells, optima, intervals, comparisons and verdicts.
 //!
-//! Nothing here makes a sentence, a file or a pixel; `render/` does. A study of networks is analysed by
-//! [`analyse`], a ridge study by [`ridge::analyse`]. Validation chooses, test reports.
+//! This module produces no sentences, files or pixels; `render/` does. A study of networks is
+//! analysed by [`analyse`], a ridge study by [`ridge::analyse`]. Choices are made on validation
+//! images; results are reported on test images.
 //!
-//! A study is laid out as λ₀ × λ₁ × seed for each combination of its other axes (`layout`). Each of
-//! these settings gets an answer (`answer`, with `scores`, `stats` and `grid_end`) and a row for each of
-//! its cells (`cells`). `shared_lambda0` looks for one λ₀ for several targets, `comparison` puts several
+//! A study is arranged as λ₀ × λ₁ × seed for each combination of its other axes (`layout`). Each
+//! such setting gets an answer (`answer`, with `scores`, `stats` and `grid_end`) and one row per
+//! cell (`cells`). `shared_lambda0` finds one λ₀ for several targets. `comparison` shows several
 //! studies side by side.
 
 mod answer;

@@ -1,4 +1,4 @@
-//! The table of results: a row for each stage that has a record.
+//! The table of results: one row per stage that has a record.
 
 use serde_json::Value as Json;
 
@@ -9,9 +9,10 @@ use crate::store::{FullRecord, Records};
 
 const METRICS: [&str; 8] = ["train_loss", "val_loss", "val_acc", "test_loss", "test_acc", "weight_norm", "distance", "epochs"];
 
-/// In plan order, sources first: kind, the axes by their key, seed, stage key, status, metrics,
-/// error. No times, hosts or versions: two runs of one study compare byte for byte. `others`, by
-/// kind and key, follow the stages of the plan.
+/// The columns are kind, the axes by their key, seed, stage key, status, metrics and error. Rows
+/// are in plan order, sources first. There are no times, hosts or versions, so that the tables of
+/// two runs of one study are equal byte for byte. `others` are added after the plan's stages,
+/// sorted by kind and key.
 pub fn results(study: &Study, plan: &Plan, records: &Records, others: &[FullRecord]) -> Table {
     let mut axes: Vec<(&str, ColumnType)> = vec![("lambda0", ColumnType::Number), ("lambda1", ColumnType::Number)];
     let of_study = study.axes.iter().filter(|axis| !axis.path.starts_with("lambda"));
@@ -57,13 +58,13 @@ pub fn results(study: &Study, plan: &Plan, records: &Records, others: &[FullReco
     table
 }
 
-/// A setting of a stage that is no longer in the study.
+/// The value of an axis for a stage that is no longer in the study.
 fn of_record(record: &FullRecord, path: &str, column: ColumnType) -> Field {
     let setting = || path.split('.').try_fold(&record.settings, |node, key| node.get(key));
     let json = match (path, record.kind) {
         ("lambda0", StageKind::Source | StageKind::Target) | ("lambda1", StageKind::Target) => setting(),
         ("lambda0" | "lambda1", _) => record.axes.get(path),
-        // The axes of its own study say what shaped it.
+        // The axes in its own record come first: they hold the values that its stage was run with.
         _ => record.axes.get(path).or_else(setting),
     };
     match json {

@@ -1,14 +1,14 @@
-//! Which λ are the best, by weighted means over seeds.
+//! Finds the best λ by weighted means over seeds.
 
 use super::stats::{vertex, weighted_mean};
 
-/// Validation scores by seed of the eligible cells.
+/// Validation scores by seed, for the eligible cells.
 pub struct Scores {
     pub source: Vec<Option<Vec<f64>>>,
     pub target: Vec<Vec<Option<Vec<f64>>>>,
 }
 
-/// The first and the last of the best values: equal ones are equally good.
+/// The first and the last of the equally good best values.
 #[derive(Debug, Clone, Copy)]
 pub struct Best {
     pub first: usize,
@@ -16,7 +16,8 @@ pub struct Best {
     pub score: f64,
 }
 
-/// Weighted mean over seeds, rounded so that equal fractions are equal however they were summed: a tie is a tie.
+/// Weighted mean over seeds, in units of 10⁻¹² and rounded, so that equal means compare as equal
+/// whatever the order of summation.
 pub fn level(values: &[f64], weights: &[f64]) -> f64 {
     (weighted_mean(values, weights) * 1e12).round()
 }
@@ -38,18 +39,19 @@ impl Scores {
         best(&self.source, weights)
     }
 
-    /// Over λ₀, each with its best λ₁.
+    /// The best λ₀, each with its best λ₁.
     pub fn transfer(&self, weights: &[f64]) -> Option<Best> {
         highest(self.target.iter().map(|row| best(row, weights).map(|best| best.score)))
     }
 
-    /// The first of the best pairs.
+    /// The first of the best (λ₀, λ₁) pairs.
     pub fn pair(&self, weights: &[f64]) -> Option<(usize, usize)> {
         let i = self.transfer(weights)?.first;
         Some((i, best(&self.target[i], weights)?.first))
     }
 
-    /// ln of the smoothed optima over the positive λ₀: of the source, and of the target with the best λ₁ for each.
+    /// ln of the smoothed optima over the positive λ₀: for the source, and for the target with the
+    /// best λ₁ at each λ₀.
     pub fn vertices(&self, lambda0: &[f64], weights: &[f64]) -> Option<(f64, f64)> {
         let curve = |score: &dyn Fn(usize) -> Option<f64>| {
             let positive = (0..lambda0.len()).filter(|&i| lambda0[i] > 0.0);

@@ -1,5 +1,5 @@
-//! One λ₀ for several targets of one source: the one of the least mean regret, and the one of the
-//! least worst regret.
+//! One λ₀ for several targets of one source: the λ₀ with the smallest mean regret, and the λ₀ with
+//! the smallest maximum regret.
 
 use super::grid_end::GridEnd;
 use super::layout::Setting;
@@ -12,38 +12,40 @@ use crate::base::interval::Interval;
 pub struct SharedChoice {
     /// Index into λ₀.
     pub at: usize,
-    /// Others that are as good.
+    /// Indices of other λ₀ that are equally good.
     pub ties: Vec<usize>,
-    /// The end of the grid at which it, or a tie with it, lies.
+    /// The end of the grid at which this λ₀, or one that ties with it, is.
     pub end: Option<GridEnd>,
     /// 95% interval of the choice over seeds.
     pub range: Option<(f64, f64)>,
-    /// For each target its cost: the test metric at the target's own optimum above that at this λ₀, each
-    /// with its best λ₁.
+    /// The cost for each target: the test metric at the target's own optimum minus that at this λ₀,
+    /// each with its best λ₁.
     pub costs: Vec<Interval>,
 }
 
-/// All targets weigh the same. Regret: what a target's validation metric loses against its own best λ₀.
+/// All targets have equal weight. Regret is the loss of a target's validation metric relative to
+/// its own best λ₀.
 #[derive(Debug, Clone)]
 pub struct SharedLambda0 {
     pub lambda0: Vec<f64>,
-    /// Of the least mean regret.
+    /// The λ₀ with the smallest mean regret.
     pub mean_regret: SharedChoice,
-    /// Of the least worst regret.
+    /// The λ₀ with the smallest maximum regret.
     pub worst_regret: SharedChoice,
-    /// The source's own optimum.
+    /// The source-optimal λ₀.
     pub source_optimum: Option<SharedChoice>,
 }
 
-/// Validation scores of each λ₀ by seed, with the λ₁ that is best on average; none where a seed has no result.
+/// Validation scores by seed for each λ₀, with the λ₁ that is best on average. None if a seed has
+/// no result.
 type ValidationCurve = Vec<Option<Vec<f64>>>;
 
-/// None unless the settings differ in the target's classes alone, and have the source models, λ₀ and
-/// seeds in common.
+/// None unless the settings differ only in the target's classes and share the source models, λ₀ and
+/// seeds.
 pub fn shared_lambda0(settings: &[SettingAnalysis]) -> Option<SharedLambda0> {
     let first = settings.first().filter(|_| settings.len() > 1)?;
     let has_target_axis_alone = |setting: &Setting| setting.axes.len() == 1 && setting.axes[0].0 == "target.classes";
-    // Where the targets' words are in the source's vocabulary, each has a source of its own.
+    // If the vocabulary includes the target's words, each target has its own source model.
     let shares_source = |setting: &Setting| setting.source.iter().zip(&first.setting.source).all(|(a, b)| a.by_seed == b.by_seed);
     let is_alike = |other: &SettingAnalysis| {
         let setting = &other.setting;
@@ -58,7 +60,7 @@ pub fn shared_lambda0(settings: &[SettingAnalysis]) -> Option<SharedLambda0> {
     let curves: Vec<ValidationCurve> = settings.iter().map(curve).collect();
     let n = first.basis.seeds.len();
     let lambda0 = &first.setting.lambda0;
-    // All that are equally good, rounded so that a tie is a tie.
+    // All equally good λ₀. Values are rounded, so that ties compare as equal.
     let choose = |weights: &[f64], worst: bool| -> Vec<usize> {
         let regrets: Vec<Vec<Option<f64>>> = curves.iter().map(|curve| regret(curve, weights)).collect();
         let of = |i: usize| -> Option<f64> {

@@ -1,7 +1,9 @@
-//! Means with Student intervals, the bootstrap over seeds, the smoothed optimum, and Holm's correction.
+//! Means with Student's t intervals, the bootstrap over seeds, the smoothed optimum, and Holm's
+//! correction.
 //!
-//! Everything is paired by seed: a draw of the bootstrap weighs the *seeds*, the same way for every λ, so that what a seed does to all
-//! cells alike cancels. docs/report.md says why these methods and how well their intervals cover.
+//! Everything is paired by seed. Each bootstrap draw weights the *seeds* in the same way for every
+//! λ, so that an effect that a seed has on all cells cancels. docs/report.md explains the choice of
+//! methods and reports their coverage.
 
 use rand_distr::{ChiSquared, StandardNormal};
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
@@ -10,10 +12,10 @@ use crate::base::interval::Interval;
 use crate::base::stream::Stream;
 use crate::base::threads;
 
-/// Draws of every bootstrap.
+/// Number of draws of every bootstrap.
 const DRAWS: usize = 2000;
 
-/// Arithmetic mean; NaN of nothing.
+/// Arithmetic mean; NaN for an empty slice.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -28,13 +30,15 @@ fn student(n: usize) -> Option<StudentsT> {
     StudentsT::new(0.0, 1.0, n.checked_sub(1)? as f64).ok()
 }
 
-/// Values that differ by rounding alone have no spread to judge a mean by: with few test images the same difference in two or three seeds is
-/// chance, not certainty.
+/// Whether the values differ by rounding errors only. They then have no spread from which to
+/// estimate an error. With few test images, two or three seeds can have the same difference by
+/// chance; this is no certainty.
 fn has_no_spread(values: &[f64]) -> bool {
     standard_error(values) <= 1e-9 * mean(values).abs()
 }
 
-/// The mean with its 95% interval by Student's t. Of paired differences: the paired t interval. None where the values are the same and not 0.
+/// The mean with its 95% interval by Student's t. For paired differences this is the paired t
+/// interval. There is no interval if all values are equal and not 0.
 pub fn mean_interval(values: &[f64]) -> Interval {
     let estimate = mean(values);
     let nothing = values.iter().all(|v| *v == 0.0);
@@ -43,13 +47,15 @@ pub fn mean_interval(values: &[f64]) -> Interval {
     Interval { estimate, range: half.map(|half| (estimate - half, estimate + half)) }
 }
 
-/// Two-sided p-value of "the mean is 0" by Student's t; none for fewer than two values, or without spread.
+/// Two-sided p-value of "the mean is 0" by Student's t. None for fewer than two values, or without
+/// spread.
 pub fn p_value(values: &[f64]) -> Option<f64> {
     let t = student(values.len()).filter(|_| !has_no_spread(values))?;
     Some(2.0 * t.cdf(-(mean(values) / standard_error(values)).abs()))
 }
 
-/// Holm's step-down correction: the chance of even one false alarm among all of them stays below the level that these are compared with.
+/// Holm's step-down correction. If the corrected p-values are compared with a level, the
+/// probability of any false positive among all of them is below that level.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
@@ -62,11 +68,12 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// The p-quantile (0 ≤ p ≤ 1) of sorted values, by linear interpolation between order statistics; infinities allowed.
+/// The p-quantile (0 ≤ p ≤ 1) of sorted values, by linear interpolation between order statistics.
+/// Infinite values are allowed.
 pub fn percentile(sorted: &[f64], p: f64) -> f64 {
     let at = p * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    // From −∞ there is no way to interpolate.
+    // Interpolation from −∞ is undefined.
     if low == high || low == f64::NEG_INFINITY {
         low
     } else {
@@ -74,7 +81,8 @@ pub fn percentile(sorted: &[f64], p: f64) -> f64 {
     }
 }
 
-/// The p-quantile of bootstrap values, outwards to one of them: never a value between two points of a grid. None of nothing, or where one is NaN.
+/// The p-quantile of bootstrap values, rounded outwards to one of them, so that it is never between
+/// two grid points. None for an empty list, or if a value is NaN.
 pub fn quantile(mut values: Vec<f64>, p: f64) -> Option<f64> {
     if values.is_empty() || values.iter().any(|v| v.is_nan()) {
         return None;
@@ -94,11 +102,14 @@ pub fn weighted_mean(values: &[f64], weights: &[f64]) -> f64 {
     values.iter().zip(weights).map(|(v, w)| v * w).sum()
 }
 
-/// Evaluates `f` on many draws of the weights of n ≥ 2 seeds; nothing for fewer. The same draws every time.
+/// Evaluates `f` on many draws of the weights of n ≥ 2 seeds. Returns an empty list for n < 2. The
+/// draws are the same in every call.
 ///
-/// The multiplier bootstrap, studentised: weights are 1/n + (gₛ − ḡ)·T/√(n(n−1)), with g standard normal and T² = (n−1)/χ²ₙ₋₁, so that the
-/// weighted mean of any metric varies around the plain mean exactly as Student's t has it, jointly over all cells. Drawing seeds with
-/// replacement instead has only (n−1)/n of the variance and none of t's tails: intervals of few seeds come out too narrow.
+/// This is the studentised multiplier bootstrap. The weights are 1/n + (gₛ − ḡ)·T/√(n(n−1)), with g
+/// standard normal and T² = (n−1)/χ²ₙ₋₁. The weighted mean of any metric then varies around the
+/// plain mean exactly as in Student's t, jointly over all cells. Drawing seeds with replacement has
+/// only (n−1)/n of the variance and none of the tails of t. With few seeds its intervals would be
+/// too narrow.
 pub fn bootstrap<T: Send>(n: usize, f: impl Fn(&[f64]) -> T + Sync) -> Vec<T> {
     let Some(chi2) = n.checked_sub(1).and_then(|df| ChiSquared::new(df as f64).ok()) else { return vec![] };
     let draw = |i: usize| {
@@ -112,8 +123,8 @@ pub fn bootstrap<T: Send>(n: usize, f: impl Fn(&[f64]) -> T + Sync) -> Vec<T> {
     threads::map(DRAWS, draw)
 }
 
-/// Whether so many right answers out of `n` are more than guessing right with probability `share`
-/// gives, at the 2.5% level: the exact binomial test.
+/// Whether `right` correct answers out of `n` are significantly more than guessing gives, at the
+/// 2.5% level of the exact binomial test. `share` is the probability that a guess is correct.
 pub fn beats_guessing(right: u64, n: u64, share: f64) -> bool {
     match Binomial::new(share, n) {
         Ok(law) if right > 0 => law.sf(right - 1) <= 0.025,
@@ -121,11 +132,13 @@ pub fn beats_guessing(right: u64, n: u64, share: f64) -> bool {
     }
 }
 
-/// Points on each side of the best one that the smoothed optimum is fitted to.
+/// Number of points on each side of the best one that are included in the fit of the smoothed
+/// optimum.
 const NEIGHBOURS: usize = 2;
 
-/// Where a parabola in x, fitted by least squares to the best point and up to two neighbours on each side, is highest; kept within those
-/// points. None for fewer than three points; the best point itself where the parabola has no maximum.
+/// The maximum of a parabola in x, fitted by least squares to the best point and up to two
+/// neighbours on each side. The maximum is limited to the range of these points. None for fewer
+/// than three points. Returns the best point itself if the parabola has no maximum.
 pub fn vertex(x: &[f64], y: &[f64]) -> Option<f64> {
     if x.len() < 3 {
         return None;
@@ -133,7 +146,7 @@ pub fn vertex(x: &[f64], y: &[f64]) -> Option<f64> {
     let top = (0..y.len()).fold(0, |top, i| if y[i] > y[top] { i } else { top });
     let (first, last) = (top.saturating_sub(NEIGHBOURS), (top + NEIGHBOURS).min(x.len() - 1));
     let (x, y, best) = (&x[first..=last], &y[first..=last], x[top]);
-    // Normal equations of y ≈ a + b·u + c·u², u = x − x̄; three unknowns by elimination of a.
+    // Normal equations of y ≈ a + b·u + c·u², u = x − x̄; a is eliminated first.
     let (centre, level) = (mean(x), mean(y));
     let u: Vec<f64> = x.iter().map(|x| x - centre).collect();
     let sum = |f: &dyn Fn(usize) -> f64| (0..u.len()).map(f).sum::<f64>();
@@ -162,33 +175,34 @@ mod tests {
     #[test]
     fn an_interval_of_impossible_accuracies_is_none() {
         use crate::report::analysis::Metric::{Accuracy, Loss};
-        // Two seeds, 30 points apart: t = 12.7 makes ±191 points of it.
+        // Two seeds with differences −15 and +15 points: t = 12.7 gives ±191 points.
         let apart = [-0.15, 0.15];
         assert_eq!(Accuracy.paired(&apart).range, None);
         assert!(Loss.paired(&apart).range.is_some());
         assert_eq!(Accuracy.level(&[0.5, 0.8]).range, None);
-        // Close to 100% the interval reaches beyond it, and stays: it says how far the seeds are
-        // apart.
+        // Near 100% the interval extends beyond 100% and is kept: its width shows the spread of the
+        // seeds.
         assert!(Accuracy.level(&[0.99, 0.999, 0.995]).range.is_some_and(|(_, high)| high > 1.0));
         assert!(Accuracy.paired(&[0.01, 0.02, 0.015]).range.is_some());
     }
 
     #[test]
     fn student_intervals_and_p_values_are_those_of_the_textbook() {
-        // scipy.stats.ttest_1samp([1, 2, 3, 4, 6], 0): t = 3.7198, p = 0.0204759; confidence interval 0.811612 to 5.588388.
+        // scipy.stats.ttest_1samp([1, 2, 3, 4, 6], 0): t = 3.7198, p = 0.0204759; confidence
+        // interval 0.811612 to 5.588388.
         let values = [1.0, 2.0, 3.0, 4.0, 6.0];
         let (low, high) = mean_interval(&values).range.unwrap();
         assert!((low - 0.811_612).abs() < 1e-5 && (high - 5.588_388).abs() < 1e-5, "{low} {high}");
         assert!((p_value(&values).unwrap() - 0.020_475_9).abs() < 1e-7, "{:?}", p_value(&values));
         assert_eq!(mean_interval(&[1.0]), Interval { estimate: 1.0, range: None });
         assert_eq!(mean_interval(&[0.0, 0.0]).range, Some((0.0, 0.0)));
-        // The same difference twice is no proof.
+        // Two equal differences are not evidence.
         assert_eq!((p_value(&[1.0]), p_value(&[0.5, 0.5]), mean_interval(&[0.1, 0.1, 0.1 + 1e-16]).range), (None, None, None));
     }
 
     #[test]
     fn guessing_is_beaten_by_enough_right_answers_only() {
-        // scipy.stats.binomtest(73, 300, 0.2, 'greater').pvalue is 0.0377, of 75: 0.0215.
+        // scipy.stats.binomtest(73, 300, 0.2, 'greater').pvalue is 0.0377; for 75 it is 0.0215.
         assert!(!beats_guessing(73, 300, 0.2) && beats_guessing(75, 300, 0.2));
         assert!(!beats_guessing(60, 300, 0.2) && !beats_guessing(0, 300, 0.2) && !beats_guessing(0, 0, 0.2));
         assert!(beats_guessing(503, 600, 0.2), "83.8% in two seeds of 300 images");
@@ -212,7 +226,8 @@ mod tests {
             };
             let (low, high) = interval();
             let (a, b) = mean_interval(&values).range.unwrap();
-            // The 2.5% quantile of 2000 draws has a standard error of about 4% of its distance (more for n = 3: heavy tails).
+            // The 2.5% quantile of 2000 draws has a standard error of about 4% of its distance from
+            // the centre. It is larger for n = 3, because of the heavy tails.
             assert!(((low - a) / (b - a)).abs() < 0.08 && ((high - b) / (b - a)).abs() < 0.08, "{n}: {low} {high}, {a} {b}");
             assert_eq!((low, high), interval());
         }

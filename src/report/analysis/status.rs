@@ -1,9 +1,9 @@
-//! How many stages have a result, and which have none.
+//! Counts the stages with a result and lists those without one.
 
 use crate::plan::{Plan, StageKind};
 use crate::store::{Records, Status};
 
-/// Numbers of stages by their state.
+/// Number of stages in each state.
 #[derive(Debug, Clone, Default)]
 pub struct StageCounts {
     pub done: usize,
@@ -17,12 +17,12 @@ impl StageCounts {
         self.done + self.diverged + self.failed + self.missing
     }
 
-    /// Stages that have a record.
+    /// Number of stages with a record.
     pub fn with_record(&self) -> usize {
         self.total() - self.missing
     }
 
-    /// Every stage is done.
+    /// Whether every stage is done.
     pub fn is_complete(&self) -> bool {
         self.done == self.total()
     }
@@ -51,15 +51,15 @@ impl StageState {
 pub struct IncompleteStage {
     pub state: StageState,
     pub kind: StageKind,
-    /// Its axes: `lambda0=0.1,lambda1=0`.
+    /// The values of its axes, for example `lambda0=0.1,lambda1=0`.
     pub cell: String,
     pub seed: u64,
     pub key: String,
-    /// The error in its record.
+    /// The error message in its record.
     pub error: Option<String>,
 }
 
-/// Counts the stages, and lists those without a result in plan order.
+/// Counts the stages, and lists the stages without a result in plan order.
 pub fn count(plan: &Plan, records: &Records) -> (StageCounts, Vec<IncompleteStage>) {
     let mut counts = StageCounts::default();
     let mut incomplete = vec![];

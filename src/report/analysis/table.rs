@@ -1,6 +1,7 @@
-//! A table with typed columns, as CSV and Parquet have it.
+//! A table with typed columns, written as CSV and Parquet.
 
-/// Columns keep their names, kinds and order within a version; new ones may come. Written into every Parquet file and summary.json.
+/// Version of the tables, written into every Parquet file and summary.json. Within a version,
+/// columns keep their names, types and order; new columns may be added.
 pub const SCHEMA_VERSION: u32 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +11,7 @@ pub enum ColumnType {
     Whole,
 }
 
-/// A cell; `None` is an empty one.
+/// A cell of a table; `None` is an empty cell.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Field {
     Text(String),
@@ -43,7 +44,7 @@ impl<T: Into<Field>> From<Option<T>> for Field {
     }
 }
 
-/// Rows of values that fit the columns.
+/// Rows whose values have the types of the columns.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     pub columns: Vec<(String, ColumnType)>,
@@ -62,7 +63,7 @@ impl Table {
 }
 
 impl Field {
-    /// As a text: numbers in the shortest digits that give them again.
+    /// The value as text. Numbers have the fewest digits that reproduce them.
     pub fn text(&self) -> String {
         match self {
             Field::Text(text) => text.replace(['\n', '\r'], " "),
@@ -73,7 +74,7 @@ impl Field {
     }
 }
 
-/// The kind of a column of axis values.
+/// The type of a column that contains axis values.
 pub fn column_type(values: &[serde_yaml::Value]) -> ColumnType {
     match values.iter().all(|value| value.as_f64().is_some()) {
         true => ColumnType::Number,
@@ -81,7 +82,7 @@ pub fn column_type(values: &[serde_yaml::Value]) -> ColumnType {
     }
 }
 
-/// An axis value in a column of a kind.
+/// Converts an axis value to a field of a column's type.
 pub fn axis_field(value: &serde_yaml::Value, kind: ColumnType) -> Field {
     match value.as_f64().filter(|_| kind == ColumnType::Number) {
         Some(number) => Field::Number(number),

@@ -1,4 +1,5 @@
-//! The first sentence of a report: the answer to "does the target want another λ₀ than the source?".
+//! The first sentence of a report. It answers the question "does the target need another λ₀ than
+//! the source?".
 
 use super::words::{axes_label, bound, difference, point, short, stands_for, unit, verdict};
 use crate::base::interval::Interval;
@@ -7,7 +8,7 @@ use crate::report::analysis::{
     StudyAnalysis, Unanswered, Verdict, MIN_SEEDS,
 };
 
-/// The first sentence, with its interval.
+/// The first sentence, with the interval of its numbers.
 pub fn headline(analysis: &StudyAnalysis) -> String {
     let made_up = if analysis.made_up { "(Made-up results of the mock engine.) " } else { "" };
     let answer = match analysis.settings.as_slice() {
@@ -33,7 +34,7 @@ fn of_settings(analysis: &StudyAnalysis, many: &[SettingAnalysis]) -> String {
     format!("{note}{shared}{order}{}", helps(many))
 }
 
-/// In how many settings transfer beats training from scratch; nothing where that is not known.
+/// In how many settings transfer beats training from scratch. Empty if this is unknown.
 fn helps(settings: &[SettingAnalysis]) -> String {
     let gains: Vec<(f64, f64)> = settings.iter().filter_map(|s| s.answer.answered()?.gain?.range).collect();
     let (better, worse) = (gains.iter().filter(|g| g.0 > 0.0).count(), gains.iter().filter(|g| g.1 < 0.0).count());
@@ -43,7 +44,7 @@ fn helps(settings: &[SettingAnalysis]) -> String {
     }
 }
 
-/// One λ₀ for all targets.
+/// The sentence about one λ₀ for all targets.
 fn shared_lambda0(shared: &SharedLambda0) -> String {
     let of = |choice: &SharedChoice| {
         let range = choice.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", point(low), point(high)));
@@ -65,7 +66,7 @@ fn shared_lambda0(shared: &SharedLambda0) -> String {
     )
 }
 
-/// Which λ₀ transfers best in one setting, against which is best for the source.
+/// Which λ₀ transfers best in one setting, compared with the λ₀ that is best for the source.
 pub fn answer_sentence(analysis: &SettingAnalysis) -> String {
     match &analysis.answer {
         Answer::Unanswered(Unanswered::Incomplete) => "No answer yet: no λ₀ has a source and a target result for every seed.".into(),
@@ -158,7 +159,7 @@ fn end_note(setting: &Setting, answered: &Answered, comparison: &OptimaCompariso
     format!(" ({which}{advice})")
 }
 
-/// What λ₀* in place of λ_S* brings the target on test images, if that is shown.
+/// The target's gain on test images from λ₀* in place of λ_S*, if the gain is significant.
 fn worth(cost: Interval, metric: Metric) -> String {
     let show = |v: f64| difference(metric, v);
     let (unit, name) = (unit(metric).0, metric.name());
@@ -174,7 +175,7 @@ fn worth(cost: Interval, metric: Metric) -> String {
     }
 }
 
-/// A setting's name among the settings of its study.
+/// The name of a setting within its study.
 pub fn setting_name(analysis: &SettingAnalysis) -> String {
     axes_label(&analysis.setting.axes)
 }

@@ -6,13 +6,13 @@ use super::words::setting_label;
 use super::{drawings, page, table, RenderedFile};
 use crate::report::analysis::{comparison_table, SettingSummary, StudyEntry, Verdict};
 
-/// The files that a comparison may have.
+/// All files that a comparison can have.
 pub const COMPARISON_FILES: [&str; 5] = ["comparison.csv", "comparison.parquet", "ratios.svg", "ratios.png", "index.html"];
 
-/// comparison.csv and .parquet, the figure of ratios and index.html.
+/// Returns comparison.csv and .parquet, the figure of ratios, and index.html.
 pub fn comparison_files(entries: &[StudyEntry]) -> Result<Vec<RenderedFile>> {
     let mut files = vec![];
-    // Studies of the theory have no settings.
+    // Ridge studies have no settings.
     if entries.iter().any(|entry| !entry.settings.is_empty()) {
         files.extend(table::files("comparison", &comparison_table(entries, setting_label))?);
     }

@@ -1,4 +1,4 @@
-//! Which figures a report has, their files' names and captions.
+//! Selects the figures of a report, with their file names and captions.
 
 use anyhow::Result;
 
@@ -10,16 +10,16 @@ use crate::base::interval::Interval;
 use crate::config::{show, StrongerEnd};
 use crate::report::analysis::{SettingAnalysis, SettingSummary, StudyAnalysis, StudyEntry};
 
-/// How the figure of ratios is read.
+/// How to read the figure of ratios.
 const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it is open; hollow: an optimum at the end of its grid.";
 
-/// What figures of a network study are called; with several settings a number follows.
+/// File names of the figures of a network study. With several settings a number is added.
 pub const FIGURE_NAMES: [&str; 6] = ["figure2", "mismatch", "heatmap", "overview", "gains", "alignment"];
 
-/// Alignments that differ by less are drawn in no figure.
+/// Smallest range of alignments for which the alignment figure is drawn.
 const LEAST_SPREAD: f64 = 0.05;
 
-/// A figure with its file's name and what it shows.
+/// A figure with its file name and caption.
 pub struct Drawing {
     pub name: String,
     pub caption: String,
@@ -27,7 +27,7 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// As SVG and as PNG.
+    /// The figure as SVG and as PNG.
     pub fn files(&self) -> [RenderedFile; 2] {
         [
             RenderedFile::new(format!("{}.svg", self.name), self.figure.svg.as_bytes()),
@@ -51,7 +51,7 @@ pub fn of_setting(analysis: &StudyAnalysis, i: usize) -> Result<Vec<Drawing>> {
     Ok(all.into_iter().filter_map(drawing).collect())
 }
 
-/// The figures of all settings together; none of a single one.
+/// The figures that show all settings together. Empty for a single setting.
 pub fn across_settings(analysis: &StudyAnalysis) -> Result<Vec<Drawing>> {
     let all = match analysis.settings.len() {
         0 | 1 => [None, None, None],
@@ -60,7 +60,7 @@ pub fn across_settings(analysis: &StudyAnalysis) -> Result<Vec<Drawing>> {
     Ok(all.into_iter().flatten().collect())
 }
 
-/// The ratio of the optima in every setting.
+/// Figure: the ratio of the optima in every setting.
 fn overview(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     let row = |(i, setting): (usize, &SettingAnalysis)| {
         let (summary, label) = (SettingSummary::of(setting), format!("{}. {}", i + 1, short_axes_label(&setting.setting.axes)));
@@ -72,13 +72,14 @@ fn overview(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     Ok(figure::forest(&analysis.name, &rows)?.map(|figure| Drawing { name: "overview".into(), caption, figure }))
 }
 
-/// A point of a chart, with its interval where it has one.
+/// A point of a chart, with its interval if it has one.
 fn chart_point(x: f64, value: Interval, is_hollow: bool) -> SeriesPoint {
     let (low, high) = value.range.unwrap_or((f64::NAN, f64::NAN));
     SeriesPoint { x, y: value.estimate, low, high, hollow: is_hollow }
 }
 
-/// Whether transfer helps, against the one other axis where that has numbers.
+/// Figure: whether transfer helps, against the other axis. It is drawn only for a single other axis
+/// with numeric values.
 fn gains(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     let at = |setting: &SettingAnalysis| match setting.setting.axes.as_slice() {
         [(path, value)] => Some((path.clone(), value.as_f64()?)),
@@ -109,14 +110,14 @@ fn gains(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     Ok(Some(Drawing { name: "gains".into(), caption, figure: chart.figure()? }))
 }
 
-/// The ratio of the optima over the theory's axis, the alignment of the tasks.
+/// Figure: the ratio of the optima against the alignment of the tasks, the x axis of the theory.
 fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     let point = |setting: &SettingAnalysis| {
         let (rho, comparison) = (setting.setting.aligned("rho")?, setting.answer.comparison()?);
         let is_at_end = comparison.source_end.or(comparison.transfer_end).is_some();
         Some(chart_point(rho.estimate, comparison.log_ratio.map(f64::exp), is_at_end))
     };
-    // A colour for each way of training; tasks differ along the axis.
+    // One colour for each way of training. The tasks differ along the x axis.
     let label = |setting: &SettingAnalysis| {
         let ways = setting.setting.axes.iter().filter(|(path, _)| !path.starts_with("source.") && !path.starts_with("target."));
         ways.map(|(path, value)| format!("{path} = {}", show(value))).collect::<Vec<_>>().join(", ")
@@ -130,7 +131,7 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
             None => series.push(Series { label, points: vec![point], ..Series::default() }),
         }
     }
-    // Settings of one pair of tasks say nothing about alignment.
+    // Settings with the same pair of tasks show nothing about alignment.
     let all: Vec<f64> = series.iter().flat_map(|series| series.points.iter().map(|p| p.x)).collect();
     let spread = all.iter().copied().fold(f64::NEG_INFINITY, f64::max) - all.iter().copied().fold(f64::INFINITY, f64::min);
     if all.len() < 2 || spread < LEAST_SPREAD {
@@ -150,7 +151,7 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     Ok(Some(Drawing { name: "alignment".into(), caption, figure: chart.figure()? }))
 }
 
-/// The ratio of the optima in every setting of several studies.
+/// Figure: the ratio of the optima in every setting of several studies.
 pub fn ratios(entries: &[StudyEntry]) -> Result<Option<Drawing>> {
     let settings = entries.iter().flat_map(|entry| entry.settings.iter().map(move |setting| (entry, setting)));
     let row = |(entry, setting): (&StudyEntry, &SettingSummary)| {

@@ -1,10 +1,10 @@
-//! The table of a paper: test metrics against λ₀, as LaTeX (booktabs).
+//! A table for a paper as LaTeX (booktabs): test metrics against λ₀.
 
 use super::words::{axes_label, unit};
 use crate::base::interval::Interval;
 use crate::report::analysis::{CellResults, Metric, SettingAnalysis, StudyAnalysis};
 
-/// A `tabular` for each setting.
+/// One `tabular` per setting.
 pub fn latex(analysis: &StudyAnalysis) -> String {
     let mut out = String::from("% needs \\usepackage{booktabs}\n");
     if analysis.made_up {
@@ -32,7 +32,7 @@ fn tabular(analysis: &SettingAnalysis) -> String {
     };
     let show = |value: Option<Interval>, bold: bool| {
         let Some(Interval { estimate, range }) = value else { return "--".to_string() };
-        // Adding 0 makes −0 a 0.
+        // Adding 0 converts −0 to 0.
         let unit = 10f64.powi(digits as i32);
         let centre = format!("{:.digits$}", (unit * scale * estimate).round() / unit + 0.0);
         let centre = if bold { format!("\\mathbf{{{centre}}}") } else { centre };
@@ -75,7 +75,7 @@ fn tabular(analysis: &SettingAnalysis) -> String {
     out
 }
 
-/// `$5 \times 10^{-3}$`.
+/// A number as a LaTeX power of ten, for example `$5 \times 10^{-3}$`.
 fn power(value: f64) -> String {
     if value == 0.0 {
         return "$0$".into();
@@ -83,7 +83,7 @@ fn power(value: f64) -> String {
     if value.is_infinite() {
         return "$\\infty$".into();
     }
-    // All digits: a point of the grid.
+    // All digits are kept, because the value is a grid point.
     let text = format!("{value:e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     match (digits, exponent) {
@@ -93,7 +93,7 @@ fn power(value: f64) -> String {
     }
 }
 
-/// Words with the symbols that this program writes as LaTeX has them.
+/// Escapes text for LaTeX and replaces the symbols that this program uses.
 pub fn words(text: &str) -> String {
     let symbol = |c: char| -> String {
         match c {
@@ -138,7 +138,7 @@ pub fn words(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    /// Every character that the theory's claims are written in.
+    /// Covers every character that occurs in the theory's claims.
     #[test]
     fn claims_become_plain_latex() {
         let sources = [include_str!("ridge/claims.rs"), include_str!("ridge/words.rs")];

@@ -1,10 +1,10 @@
-//! Links between pages on disk.
+//! Links between pages in local folders.
 
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{utf8_percent_encode, NON_ALPHANUMERIC};
 
-/// Absolute, without links and `..`, also where the last parts do not exist yet.
+/// An absolute path without symbolic links and `..`. The last components need not exist.
 pub fn real(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     match (std::fs::canonicalize(&absolute), absolute.parent(), absolute.file_name()) {
@@ -14,7 +14,7 @@ pub fn real(path: &Path) -> PathBuf {
     }
 }
 
-/// The way from a folder to a file, as a page's link has it.
+/// The relative path from a folder to a file, encoded as a link.
 pub fn link(from: &Path, to: &Path) -> String {
     let (from, to) = (real(from), real(to));
     let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();

@@ -1,7 +1,7 @@
-//! An analysis becomes terminal text, a page, figures, CSV, Parquet, JSON and LaTeX.
+//! Renders an analysis as terminal text, a page, figures, CSV, Parquet, JSON and LaTeX.
 //!
-//! A renderer takes the analysis and returns text or named bytes; `report::write` writes them. Nothing
-//! here computes a statistic.
+//! A renderer takes the analysis and returns text or named bytes; `report::write` writes them. No
+//! statistic is computed here.
 
 mod answer_text;
 mod comparison;
@@ -45,13 +45,13 @@ impl RenderedFile {
     }
 }
 
-/// The names of files, for a page that links to them.
+/// File names, for the links of a page.
 fn names(files: &[RenderedFile]) -> Vec<String> {
     files.iter().map(|file| file.name.clone()).collect()
 }
 
-/// The report of a study of networks: results.csv, results.parquet, summary.json, the figures and, last,
-/// index.html.
+/// The files of a network study's report: results.csv, results.parquet, summary.json, the figures
+/// and, last, index.html.
 pub fn study_files(analysis: &StudyAnalysis, results: &Table, provenance: &Provenance) -> Result<Vec<RenderedFile>> {
     let mut files: Vec<RenderedFile> = table::files("results", results)?.into();
     files.push(RenderedFile::new("summary.json", summary_json(analysis)));

@@ -1,5 +1,5 @@
-//! What is said of one setting below its first sentence: how sure the answer is, what the wrong choice
-//! costs, how transfer compares with training from scratch, and what to be careful with.
+//! The text about one setting below its first sentence: the uncertainty of the answer, the cost of
+//! the wrong choice, the comparison with training from scratch, and cautions.
 
 use super::words::{difference, point, unit, verdict, with_range};
 use crate::base::interval::Interval;
@@ -11,12 +11,12 @@ use crate::report::analysis::{
     SettingAnalysis, Tie, Verdict,
 };
 
-/// What a line is about.
+/// The kind of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
-    /// Part of the answer.
+    /// A part of the answer.
     Answer,
-    /// To be careful with.
+    /// A caution about the answer.
     Caution,
 }
 
@@ -127,8 +127,8 @@ fn negative_transfer(setting: &Setting, answered: &Answered) -> String {
     }
 }
 
-/// Over all cells at once: how many differ from training from scratch when it is counted how many were
-/// looked at.
+/// The number of cells that differ from training from scratch, corrected for the number of cells
+/// compared.
 fn many_comparisons(analysis: &SettingAnalysis) -> Option<String> {
     let all = compare_with_scratch(&analysis.rows);
     (all.cells > 1).then(|| {
@@ -143,8 +143,8 @@ fn many_comparisons(analysis: &SettingAnalysis) -> Option<String> {
     })
 }
 
-/// A source that a strong λ₀ has flattened shows here: the target may prefer to start from nothing
-/// learned.
+/// The test metrics at the optima. They show whether a strong λ₀ has prevented the source from
+/// learning: the target may prefer a source that has learned nothing.
 fn test_metrics(setting: &Setting, answered: &Answered) -> String {
     let (source, (i, j)) = (answered.source, answered.transfer);
     let test = |cell: &CellResults| test_metric(&answered.basis, cell);
@@ -157,7 +157,7 @@ fn test_metrics(setting: &Setting, answered: &Answered) -> String {
     )
 }
 
-/// The answer by the metric that the study does not select by.
+/// The answer by the metric that the study does not use for selection.
 fn other_metric(analysis: &SettingAnalysis) -> Option<String> {
     let (setting, other) = (&analysis.setting, analysis.other_metric.answered()?);
     let ratio = other.comparison.as_ref().map_or(String::new(), |c| format!("; ratio {}", with_range(c.log_ratio.map(f64::exp))));
@@ -202,7 +202,7 @@ fn cautions(setting: &Setting, answered: &Answered) -> Vec<String> {
     lines
 }
 
-/// Intervals of optima inside the grid that reach an end of it.
+/// Warns about intervals that reach an end of the grid although their optimum is inside it.
 fn intervals_at_ends(setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> Vec<String> {
     let grid = answered.eligible_grid(setting);
     let optima = [("λ_S*", comparison.source_range, comparison.source_end), ("λ₀*", comparison.transfer_range, comparison.transfer_end)];
@@ -219,7 +219,7 @@ fn intervals_at_ends(setting: &Setting, answered: &Answered, comparison: &Optima
     lines
 }
 
-/// An optimum at an end of its grid, and what can be done about it.
+/// An optimum at an end of its grid, with the advice for it.
 pub fn optimum_at_end(at_end: &OptimumAtEnd) -> String {
     let name = match at_end.optimum {
         Optimum::SourceLambda0 => "the source-optimal λ₀",
@@ -249,7 +249,7 @@ fn widening(at_end: &OptimumAtEnd, advice: Advice) -> String {
         }
         (Advice::Widen { stages, .. }, GridEnd::High) => format!("widen it upwards (each further value: {stages} new stages)"),
         (Advice::Widen { stages, .. }, GridEnd::Low) => {
-            // A penalty may be 0; of what stands for λ₀ that is not known.
+            // A penalty may be 0. Other axes that stand for λ₀ may not allow 0.
             let is_penalty = at_end.axis.starts_with("lambda") || at_end.axis == "scratch.lambdas";
             let zero = if is_penalty { ", or add 0" } else { "" };
             format!("widen it downwards{zero} (each further value: {stages} new stages)")
@@ -261,20 +261,20 @@ fn widening(at_end: &OptimumAtEnd, advice: Advice) -> String {
     }
 }
 
-/// An optimal λ₀ that others equal.
+/// An optimal λ₀ that ties with other λ₀.
 pub fn tie(tie: &Tie) -> String {
     let name = if tie.optimum == Optimum::SourceLambda0 { "source" } else { "transfer" };
     let others: Vec<String> = tie.others.iter().map(|other| number(*other)).collect();
     format!("the {name}-optimal λ₀ {} ties with {}", number(tie.lambda0), others.join(", "))
 }
 
-/// `+1.3 points (95% interval +0.4 to +2.2)`, or nats for the loss. `way`: the words that say which
-/// loss is higher.
+/// `+1.3 points (95% interval +0.4 to +2.2)`, or nats for the loss. `way` is "lower by" or "higher
+/// by"; it is used for losses.
 fn difference_with_range(value: Interval, metric: Metric, way: &str, at: &str) -> String {
     if value.range == Some((0.0, 0.0)) {
         return "no difference".into();
     }
-    // Of losses the word has the sign: "lower by", or "higher by".
+    // For losses the words carry the sign: "lower by" or "higher by".
     if metric == Metric::Loss && value.estimate < 0.0 {
         let turned = Interval { estimate: -value.estimate, range: value.range.map(|(low, high)| (-high, -low)) };
         return difference_with_range(turned, metric, if way == "lower by" { "higher by" } else { "lower by" }, at);
@@ -287,7 +287,7 @@ fn difference_with_range(value: Interval, metric: Metric, way: &str, at: &str) -
     }
 }
 
-/// Mean test metric of a cell.
+/// Mean test metric of a cell as text.
 fn test_metric(basis: &Basis, cell: &CellResults) -> String {
     match basis.test_values(cell) {
         Some(values) if basis.metric == Metric::Accuracy => format!("{:.1}%", 100.0 * mean(&values)),

@@ -1,4 +1,4 @@
-//! summary.json: the answer for programs. docs/report.md lists its keys.
+//! summary.json: the answer in machine-readable form. docs/report.md lists its keys.
 
 use serde_json::{json, Map, Value as Json};
 
@@ -10,11 +10,11 @@ use crate::report::analysis::{
     StudyAnalysis, SCHEMA_VERSION,
 };
 
-/// Keys may be added within a version, never renamed.
+/// Version of the keys. Within a version keys may be added, but are never renamed.
 const VERSION: u32 = 1;
 
-/// The keys of a study's only setting stand at the top. With several settings those are null, and each
-/// of the `groups` has its own.
+/// The keys of a single setting are at the top level. With several settings these are null, and
+/// each entry of `groups` has its own.
 pub fn summary_json(analysis: &StudyAnalysis) -> String {
     let groups: Vec<Map<String, Json>> = analysis.settings.iter().map(|setting| object(setting_json(Some(setting)))).collect();
     let counts = &analysis.counts;
@@ -45,7 +45,7 @@ fn object(pairs: Vec<(&str, Json)>) -> Map<String, Json> {
     pairs.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
 }
 
-/// The answer of a setting; all null without one.
+/// The answer for a setting. All values are null without an answer.
 fn setting_json(analysis: Option<&SettingAnalysis>) -> Vec<(&'static str, Json)> {
     let answered = analysis.and_then(|a| a.answer.answered());
     let of_setting = |value: &dyn Fn(&SettingAnalysis) -> Json| analysis.map_or(Json::Null, value);
@@ -62,7 +62,7 @@ fn setting_json(analysis: Option<&SettingAnalysis>) -> Vec<(&'static str, Json)>
     pairs.extend([
         ("metric", of_setting(&|a| json!(a.basis.metric.name()))),
         ("regularizer", of_setting(&|a| json!(a.setting.regularizer))),
-        // The name of the first release.
+        // This key has its name from the first release.
         ("strength", of_setting(&|a| json!(a.setting.regularizer))),
         ("verdict", comparison.map_or(Json::Null, |c| json!(c.verdict.as_str()))),
         ("lambda0_source_optimal", has_analysis(lambda(source_optimum(analysis, answered)))),
@@ -96,7 +96,7 @@ fn source_optimum(analysis: Option<&SettingAnalysis>, answered: Option<&Answered
 }
 
 fn negative_transfer(answered: Option<&Answered>) -> Json {
-    // One seed has chosen for itself.
+    // With a single seed the optima were chosen on that same seed, so its gain is not used.
     let gain = answered.filter(|answered| answered.basis.seeds.len() > 1).and_then(|answered| answered.gain);
     gain.map_or(Json::Null, |gain| json!(gain.estimate < 0.0))
 }
@@ -106,7 +106,7 @@ fn ends(comparison: Option<&OptimaComparison>) -> Json {
     json!({"source": end(comparison.and_then(|c| c.source_end)), "transfer": end(comparison.and_then(|c| c.transfer_end))})
 }
 
-/// The order of the optima by the metric that the study does not select by.
+/// The order of the optima by the metric that the study does not use for selection.
 fn other_metric(analysis: &SettingAnalysis) -> Json {
     let (setting, answered) = (&analysis.setting, analysis.other_metric.answered());
     let comparison = analysis.other_metric.comparison();
@@ -146,7 +146,8 @@ fn smoothed(smoothed: Option<SmoothedOptima>) -> Json {
     })
 }
 
-/// JSON has no infinity: null, and `infinite` says which bound is.
+/// JSON has no infinity. Infinite values become null, and the key `infinite` names the infinite
+/// bound.
 fn number(value: f64) -> Json {
     if value.is_finite() {
         json!(value)
@@ -172,7 +173,7 @@ fn interval(value: Option<Interval>) -> Json {
     Json::Object(map)
 }
 
-/// Of λ: finite or, for λ₁, `"inf"`.
+/// A λ: a finite number, or `"inf"` for λ₁.
 fn json_lambda(value: f64) -> Json {
     if value.is_infinite() {
         json!("inf")

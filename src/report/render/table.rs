@@ -1,4 +1,4 @@
-//! Tables as CSV and as Parquet.
+//! Writes tables as CSV and as Parquet.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ pub fn files(name: &str, table: &Table) -> Result<[RenderedFile; 2]> {
     Ok([RenderedFile::new(format!("{name}.csv"), csv(table)?), RenderedFile::new(format!("{name}.parquet"), parquet(table)?)])
 }
 
-/// Numbers in the shortest digits that give them again; infinity as `inf`; nothing as an empty field.
+/// A table as CSV. Numbers have the fewest digits that reproduce them. Infinity is `inf`; an empty
+/// cell is an empty field.
 pub fn csv(table: &Table) -> Result<Vec<u8>> {
     let mut out = csv::Writer::from_writer(vec![]);
     let written = out
@@ -28,7 +29,7 @@ pub fn csv(table: &Table) -> Result<Vec<u8>> {
     out.into_inner().context("the table could not be written as CSV")
 }
 
-/// One row group, every column optional, compressed by Snappy.
+/// A table as Parquet, with one row group, optional columns and Snappy compression.
 fn parquet(table: &Table) -> Result<Vec<u8>> {
     parquet_bytes(table).context("the table could not be written as Parquet")
 }
@@ -55,7 +56,7 @@ fn parquet_bytes(table: &Table) -> parquet::errors::Result<Vec<u8>> {
     let version = KeyValue::new("transfergrid.schema_version".into(), SCHEMA_VERSION.to_string());
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
-        .set_created_by("transfergrid".into()) // no version: equal results are equal bytes
+        .set_created_by("transfergrid".into()) // without a version, so that equal results give equal bytes
         .set_key_value_metadata(Some(vec![version]))
         .build();
     let mut bytes = vec![];

@@ -5,7 +5,7 @@ use super::setting_text::details;
 use super::words::axes_label;
 use crate::report::analysis::{StageCounts, StudyAnalysis};
 
-/// For each setting the answer and what belongs to it, then what is incomplete.
+/// The answer and the details of each setting, then the incomplete stages.
 pub fn statement(analysis: &StudyAnalysis) -> String {
     let mut lines = vec![];
     match analysis.settings.len() {
@@ -25,7 +25,7 @@ pub fn statement(analysis: &StudyAnalysis) -> String {
     lines.join("\n")
 }
 
-/// Results that the folder has and the study no longer.
+/// The note about results in the folder that are no longer part of the study.
 pub fn left_out(analysis: &StudyAnalysis) -> Option<String> {
     let shown = analysis.counts.with_record();
     (analysis.withdrawn > 0).then(|| {
@@ -38,7 +38,7 @@ pub fn left_out(analysis: &StudyAnalysis) -> Option<String> {
     })
 }
 
-/// What has no result, and what that means; none where all stages are done.
+/// The number of stages without a result, and what that means. None if all stages are done.
 pub fn incomplete(counts: &StageCounts) -> Option<String> {
     let parts = [(counts.diverged, "diverged"), (counts.failed, "failed"), (counts.missing, "missing")];
     let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();

@@ -1,4 +1,4 @@
-//! How numbers, settings and verdicts are written.
+//! Formats numbers, settings and verdicts.
 
 use serde_yaml::Value;
 
@@ -7,7 +7,7 @@ use crate::base::numbers::{number, significant};
 use crate::config::{show, StrongerEnd};
 use crate::report::analysis::{Bound, CellRow, Metric, OptimaComparison, SettingSummary, Verdict};
 
-/// A point of a grid: as it can be typed into a study, so that what is printed is what was used.
+/// A grid point with all its digits, so that it can be copied into a study.
 pub fn point(value: f64) -> String {
     if value.is_infinite() {
         "∞".into()
@@ -16,7 +16,7 @@ pub fn point(value: f64) -> String {
     }
 }
 
-/// Three digits, of what was computed.
+/// A computed number with three significant digits.
 pub fn short(value: f64) -> String {
     if value.is_infinite() {
         "∞".into()
@@ -25,7 +25,7 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// With its sign; what rounds to 0 is `+0.00`, never `-0.00`.
+/// A number with its sign. A value that rounds to 0 is `+0.00`, never `-0.00`.
 pub fn signed(value: f64, digits: usize) -> String {
     let text = format!("{value:+.digits$}");
     match text.strip_prefix('-') {
@@ -34,7 +34,7 @@ pub fn signed(value: f64, digits: usize) -> String {
     }
 }
 
-/// Unit, factor and digits of a difference: points of accuracy, or nats.
+/// Unit, factor and decimal places of a difference: points of accuracy, or nats.
 pub fn unit(metric: Metric) -> (&'static str, f64, usize) {
     match metric {
         Metric::Accuracy => ("points", 100.0, 2),
@@ -48,7 +48,7 @@ pub fn difference(metric: Metric, value: f64) -> String {
     signed(scale * value, digits)
 }
 
-/// `3.16 (95% interval 1 to 10)`.
+/// A value with its interval, for example `3.16 (95% interval 1 to 10)`.
 pub fn with_range(value: Interval) -> String {
     let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", short(low), short(high)));
     format!("{}{range}", short(value.estimate))
@@ -63,7 +63,7 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What stands before a ratio that an optimum at an end of the grid makes a bound.
+/// The words before a ratio that is only a bound, because an optimum is at an end of the grid.
 pub fn bound(comparison: &OptimaComparison) -> &'static str {
     match comparison.bound {
         _ if comparison.log_ratio.estimate.is_infinite() => "",
@@ -73,18 +73,18 @@ pub fn bound(comparison: &OptimaComparison) -> &'static str {
     }
 }
 
-/// What λ₀ stands for.
+/// The note about the axis that stands for λ₀.
 pub fn stands_for(axis: &str, stronger: StrongerEnd) -> String {
     let way = if stronger == StrongerEnd::Larger { "larger" } else { "smaller" };
     format!("(λ₀ stands for `{axis}`, {way} is stronger.)")
 }
 
-/// `width=64, data=mnist`; empty for the only setting.
+/// `width=64, data=mnist`; empty if there is only one setting.
 pub fn axes_label(axes: &[(String, Value)]) -> String {
     axes.iter().map(|(path, value)| format!("{path}={}", show(value))).collect::<Vec<_>>().join(", ")
 }
 
-/// The same with the last part of each key where that names it, for figures.
+/// The axes label for figures. A key is shortened to its last part if that is unique.
 pub fn short_axes_label(axes: &[(String, Value)]) -> String {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_string();
     let is_unique = |name: &str| axes.iter().filter(|(path, _)| last(path) == name).count() == 1;
@@ -92,7 +92,7 @@ pub fn short_axes_label(axes: &[(String, Value)]) -> String {
     axes.iter().map(|(path, value)| format!("{}={}", name(path), show(value))).collect::<Vec<_>>().join(", ")
 }
 
-/// A setting among those of other studies, which may call something else λ₀.
+/// A setting's label among settings of other studies, in which λ₀ may stand for another axis.
 pub fn setting_label(setting: &SettingSummary) -> String {
     match (setting.regularizer.stands_for(), axes_label(&setting.axes)) {
         (None, label) => label,
@@ -101,7 +101,7 @@ pub fn setting_label(setting: &SettingSummary) -> String {
     }
 }
 
-/// `diverged for seeds 1, 2; no result for seed 3`; none where a cell lacks nothing.
+/// `diverged for seeds 1, 2; no result for seed 3`. None if the cell lacks no result.
 pub fn lacking(row: &CellRow) -> Option<String> {
     let named = |what: &str, seeds: &[u64]| {
         let list: Vec<String> = seeds.iter().map(u64::to_string).collect();

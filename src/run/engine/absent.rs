@@ -1,4 +1,5 @@
-//! The engine of a build without libtorch: says what to do.
+//! The engine of a build without libtorch. It only returns an error that says how to build with
+//! libtorch.
 
 use std::path::PathBuf;
 

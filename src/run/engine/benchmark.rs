@@ -9,9 +9,9 @@ use crate::plan::StageKind;
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct BenchOptions {
-    /// Seconds of training for each number.
+    /// Seconds of training for each measurement.
     pub seconds: f64,
-    /// Replicas in a pack to try beside the sweep's own choice.
+    /// Replicas in a pack to try in addition to the sweep's own choice.
     pub packs: Vec<usize>,
 }
 
@@ -21,42 +21,48 @@ pub struct Benchmark {
     pub hardware: String,
     pub libtorch: String,
     pub workers: usize,
-    /// All workers at once, each copying memory larger than caches: bytes read and written a second.
+    /// Memory bandwidth: bytes read and written a second, by all workers at once. Each copies more
+    /// memory than caches can hold.
     pub copy_bytes: f64,
-    /// One for each shape of stage in the plan.
+    /// One entry for each shape of stage in the plan.
     pub tasks: Vec<BatchingBenchmark>,
 }
 
-/// Training of one shape of stage; rates are of all workers together, without validation.
+/// Training speed of one shape of stage. Rates are of all workers together, without validation.
 #[derive(Debug, Clone, Serialize)]
 pub struct BatchingBenchmark {
     pub kind: StageKind,
-    /// Of this shape in the plan.
+    /// Number of stages of this shape in the plan.
     pub stages: usize,
     pub batch: usize,
     pub precision: String,
-    /// Replicas in a pack, as a sweep would have them, and what that gives.
+    /// Replicas in a pack, as a sweep would choose them; the rates below are measured with it.
     pub pack: usize,
     pub images_per_second: f64,
-    /// Optimiser steps of one model, a second.
+    /// Optimiser steps of one model per second.
     pub model_steps_per_second: f64,
-    /// The same for other packs. None: they do not fit into memory.
+    /// Images per second with other pack sizes. None: the pack does not fit into memory.
     pub other_packs: Vec<(usize, Option<f64>)>,
-    /// Share of the workers' time in which they computed. None on CUDA, where the host does not know.
+    /// Share of the workers' time in which they computed. None on CUDA, where the host cannot
+    /// measure it.
     pub busy: Option<f64>,
-    /// For each convolution: how it is computed, and milliseconds of a forward and backward pass for each way. Empty for a pack of one.
+    /// For each convolution: the chosen strategy, and the milliseconds of a forward and backward
+    /// pass with each strategy. Empty for a pack of one replica.
     pub convolutions: Vec<ConvolutionTiming>,
-    /// All workers at once, each multiplying large matrices in the stage's precision: operations a second.
+    /// Operations per second when all workers multiply large matrices at once, in the stage's
+    /// precision.
     pub matmul_flops: f64,
-    /// Counted, for each image: operations of forward and backward pass, and bytes that have to pass through memory.
+    /// Counted for each image: operations of the forward and backward pass, and bytes that must
+    /// pass through memory.
     pub flops_per_image: f64,
     pub bytes_per_image: f64,
-    /// Images a second if the one or the other were all there is.
+    /// Images per second if only the operations limited the speed, or only the memory bandwidth.
     pub floor_by_flops: f64,
     pub floor_by_bytes: f64,
-    /// Measured over the lower of the two.
+    /// The measured rate divided by the lower of the two limits.
     pub share_of_floor: f64,
-    /// Of one worker: own microseconds for each step of a pack, the longest first.
+    /// Own time of each operation in microseconds per step of a pack, on one worker; the longest
+    /// first.
     pub profile: Vec<Operation>,
 }
 

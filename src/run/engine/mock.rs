@@ -1,4 +1,5 @@
-//! Made-up metrics, a function of the stage's key, λ and start: for tests of everything around training, and for planning at scale.
+//! Made-up metrics, computed from the stage's key, λ and start. For tests of everything around
+//! training, and for planning at scale.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -11,31 +12,32 @@ use crate::base::stream::Stream;
 use crate::plan::{Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
 
-/// The mock engine's knobs.
+/// Settings of the mock engine.
 #[derive(Debug, Clone, Default)]
 pub struct Mock {
-    /// Milliseconds an epoch takes.
+    /// Milliseconds that an epoch takes.
     pub epoch_ms: u64,
-    /// Share of stages that fail, by key.
+    /// Share of stages that fail, chosen by key.
     pub fail: f64,
-    /// Share of stages that diverge, by key.
+    /// Share of stages that diverge, chosen by key.
     pub diverge: f64,
-    /// Models that fit into the made-up device's memory.
+    /// Number of models that fit into the made-up device's memory.
     pub memory: usize,
-    /// A worker whose device is lost at its first pack.
+    /// The worker whose device is lost at its first pack.
     pub lost: Option<usize>,
-    /// Share of stages that lose the device they are trained on, by key.
+    /// Share of stages that lose the device on which they are trained, chosen by key.
     pub deadly: f64,
     /// Share of packs that fail the first time.
     pub flaky: f64,
-    /// Those that have.
+    /// Packs that have failed once because of `flaky`.
     pub failed: Arc<Mutex<HashSet<String>>>,
     pub workers: Option<usize>,
     pub pack: Option<usize>,
 }
 
 impl Mock {
-    /// A stage's made-up course: accuracy peaks at λ = 10⁻³ for sources and at a source λ of 10⁻² for targets.
+    /// A stage's made-up metrics. Accuracy peaks at λ = 10⁻³ for sources and at a source λ of 10⁻²
+    /// for targets.
     fn epoch(&self, stage: &Stage, start: f32, epoch: usize) -> Epoch {
         let log = |lambda: f64| (lambda.min(1e6) + 1e-6).log10();
         let peak = |x: f64, at: f64| (-(x - at).powi(2) / 8.0).exp();
@@ -46,7 +48,8 @@ impl Mock {
             StageKind::Alignment => 0.0,
         };
         let grown = quality * (1.0 - (-(epoch as f64)).exp());
-        // The noise belongs to the seed: paired comparisons see the same.
+        // The noise depends on the seed and the kind of stage only, so paired comparisons get the
+        // same noise.
         let noise = 0.05 * (Stream::new("mock/noise", stage.seed, stage.kind as u64).uniform() - 0.5);
         let val_acc = (0.3 + 0.6 * grown + noise).clamp(0.0, 1.0);
         Epoch { epoch, train_loss: 1.0 - val_acc, val_loss: 1.2 - val_acc, val_acc, distance: 1.0 / (1.0 + stage.lambda) }
@@ -58,7 +61,7 @@ fn chance(key: &str, name: &str) -> f64 {
     Stream::new(&format!("mock/{name}/{key}"), 0, 0).uniform()
 }
 
-/// The one weight of a source's model.
+/// The only weight of a source's model.
 fn model(source: &str) -> f32 {
     chance(source, "model") as f32
 }
@@ -80,7 +83,7 @@ impl Engine for Mock {
         self.pack.unwrap_or(1)
     }
 
-    /// Half of them, so that both ways are walked.
+    /// True for half of the sources, so that both code paths are used.
     fn holds(&self, source: &str) -> bool {
         chance(source, "held") < 0.5
     }

@@ -1,4 +1,5 @@
-//! What executes packs: libtorch (`torch`), nothing (`absent`, a build without libtorch), or made-up numbers (`mock`).
+//! Engines, which execute packs: libtorch (`torch`), made-up numbers (`mock`), or only an error
+//! message (`absent`, in a build without libtorch).
 
 #[cfg(not(feature = "torch"))]
 mod absent;
@@ -25,24 +26,24 @@ pub use torch::{auto_device, bench, describe};
 /// One pack to train.
 #[derive(Debug)]
 pub struct Job {
-    /// Of the pack: a function of its stages' keys.
+    /// The pack's key, computed from its stages' keys.
     pub key: String,
     pub stages: Vec<Stage>,
-    /// Key of the source stage that each stage starts from; none for source and scratch stages.
+    /// Key of the source stage that each stage starts from; none for all stages except targets.
     pub sources: Vec<Option<String>>,
 }
 
-/// What one epoch of one stage gave.
+/// The results of one epoch of one stage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Epoch {
-    /// From 1.
+    /// Counted from 1.
     pub epoch: usize,
-    /// Nats; mean over the images of the epoch, each before its step.
+    /// In nats. Mean over the images of the epoch; each image's loss is computed before its step.
     pub train_loss: f64,
     pub val_loss: f64,
-    /// Fraction, 0 to 1.
+    /// A fraction from 0 to 1.
     pub val_acc: f64,
-    /// Distance of the backbone to what λ pulls it to.
+    /// Distance of the backbone from the point that λ pulls it to.
     pub distance: f64,
 }
 
@@ -62,13 +63,14 @@ pub struct StageOutcome {
 pub enum PackOutcome {
     /// In the order of the job's stages.
     Finished(Vec<StageOutcome>),
-    /// Asked to stop; where it left off has been handed to the link.
+    /// Stopped on request. Its state has been passed to [`PackContext::snapshot`].
     Stopped,
 }
 
-/// An engine's line to the sweep.
+/// An engine's connection to the sweep while it runs a pack.
 pub trait PackContext {
-    /// Stage `index` of the job finished an epoch: trained just now, or (with the snapshot that it goes on from) by an earlier run.
+    /// Stage `index` of the job finished an epoch. `trained` is false if an earlier sweep trained
+    /// the epoch and it comes from the snapshot.
     fn epoch(&self, index: usize, epoch: &Epoch, trained: bool);
     /// Whether to stop at the next step.
     fn stop(&self) -> bool;
@@ -76,35 +78,40 @@ pub trait PackContext {
     fn snapshot(&self, snapshot: Checkpoint);
     /// The model of a finished source stage, from disk.
     fn model(&self, source: &str) -> Result<Vec<Array>>;
-    /// Where an earlier run of the same pack left off.
+    /// The snapshot of an earlier run of the same pack.
     fn resume(&self) -> Result<Option<Checkpoint>>;
 }
 
-/// Executes packs, several at a time from different threads.
+/// Executes packs, several at once, each on its own thread.
 pub trait Engine: Send + Sync {
     fn name(&self) -> &'static str;
-    /// For people and records, e.g. `cpu` or `cuda:0`.
+    /// The device's name for people and records, e.g. `cpu` or `cuda:0`.
     fn device(&self) -> String;
-    /// Packs at a time.
+    /// Number of packs that run at the same time.
     fn workers(&self) -> usize;
-    /// Replicas in a pack of stages like this one, at most, when the plan has `stages` of them. May measure.
+    /// Maximal number of replicas in a pack of stages like this one, when the plan has `stages` of
+    /// them. May run measurements.
     fn pack_size(&self, stage: &Stage, stages: usize) -> usize;
     /// Whether targets can start from this finished source stage before its model is on disk.
     fn holds(&self, source: &str) -> bool;
-    /// Trains one pack, on the calling thread, for worker `worker` of [`Engine::workers`]. An error (or a panic) fails its stages and
-    /// nothing else; one that is [`out_of_memory`] makes the packs smaller, one that is [`device_lost`] sends the worker home and the pack back to the others.
+    /// Trains one pack on the calling thread, for worker `worker` of [`Engine::workers`]. An error
+    /// or a panic fails the pack's stages and nothing else, with two exceptions. After an
+    /// [`out_of_memory`] error packs become smaller. After a [`device_lost`] error the worker exits
+    /// and its pack is requeued.
     fn run(&self, worker: usize, job: &Job, link: &dyn PackContext) -> Result<PackOutcome>;
 }
 
 /// Whether an error says that the device's memory is full.
 pub fn out_of_memory(error: &anyhow::Error) -> bool {
-    // libtorch's words, for CUDA and for the CPU; its errors have no type.
+    // libtorch's messages, for CUDA and for the CPU: its errors have no type.
     says(error, &["out of memory", "_STATUS_ALLOC_FAILED", "DEVICE_ALLOCATION_FAILED", "can't allocate memory"])
 }
 
-/// Whether an error is what a full device may give too: a smaller pack may do, and if not, it fails with these words.
+/// Whether full memory may be the cause of an error. Then a smaller pack may succeed; if it does
+/// not, it fails with the same message.
 pub fn perhaps_out_of_memory(error: &anyhow::Error) -> bool {
-    // cuDNN found no way to compute a convolution, as it tried those that fit only; cuBLAS or cuDNN had no memory to start with.
+    // cuDNN tries only algorithms that fit into memory and found none for a convolution; or cuBLAS
+    // or cuDNN had no memory to initialise.
     let words = ["unable to find an engine to execute this computation", "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED"];
     out_of_memory(error) || says(error, &words)
 }
@@ -114,9 +121,10 @@ fn says(error: &anyhow::Error, words: &[&str]) -> bool {
     words.iter().any(|words| text.contains(words))
 }
 
-/// Whether an error says that the device, or this process's use of it, is lost: whatever is tried on it next fails too.
+/// Whether an error says that the device is lost, at least for this process. Everything that is
+/// tried on it afterwards fails too.
 pub fn device_lost(error: &anyhow::Error) -> bool {
-    // CUDA's words for its sticky errors.
+    // CUDA's messages for its sticky errors.
     let words = [
         "an illegal memory access was encountered",
         "unspecified launch failure",
@@ -143,19 +151,21 @@ pub fn device_lost(error: &anyhow::Error) -> bool {
     says(error, &words)
 }
 
-/// Which engine, and on what.
+/// Which engine to use, and on which devices.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     pub mock: Option<Mock>,
-    /// `auto`, `cpu`, `cuda:N`, or several of the last with commas.
+    /// `auto`, `cpu`, `cuda:N`, or several CUDA devices separated by commas.
     pub device: String,
-    /// Packs at a time; none: one per core on CPU, one per device on CUDA.
+    /// Number of packs that run at the same time. None: one per core on CPU, one per device on
+    /// CUDA.
     pub workers: Option<usize>,
-    /// Replicas in a pack; none: 1 on CPU, as measured on CUDA.
+    /// Replicas in a pack. None: 1 on CPU, measured on CUDA.
     pub pack: Option<usize>,
 }
 
-/// Makes the engine ready for a plan: finds the device, loads the data. What it measures of the device it keeps in `measured`.
+/// Prepares the engine for a plan: finds the device and loads the data. Measurements of the device
+/// are stored in the file `measured`.
 pub fn open(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
     match &choice.mock {
         Some(mock) => Ok(Box::new(mock.clone())),
@@ -163,13 +173,14 @@ pub fn open(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBu
     }
 }
 
-/// What `doctor` says of libtorch.
+/// What `doctor` reports about libtorch.
 #[derive(Debug, Clone, Serialize)]
 pub struct Description {
-    /// PyTorch's version, as its own version file has it.
+    /// PyTorch's version from its own version file, with a note if it is unknown or not the
+    /// expected version.
     pub libtorch: String,
     pub folder: Option<String>,
     pub cuda_devices: usize,
-    /// What CUDA can do here, or why it cannot.
+    /// What CUDA can do here, or why it is not available.
     pub cuda: String,
 }

@@ -1,4 +1,5 @@
-//! Ridge studies: settings become problems, problems get predictions, draws get averaged, and both become records.
+//! Runs ridge studies: builds problems from settings, computes predictions, averages draws, and
+//! writes both as records.
 
 mod problem;
 mod result;
@@ -30,14 +31,15 @@ pub fn sampler(case: &Case, tasks: &[TargetProblem]) -> Sampler {
     }
 }
 
-/// Who hears of a run.
+/// Receives the events of a run.
 pub trait RidgeObserver: Sync {
     fn drawn(&self);
     fn done(&self, case: &Case, record: &RidgeRecord);
     fn warn(&self, message: &str);
 }
 
-/// Runs every case that has no record yet; cases that share a design share their draws. True where it was told to stop before the end.
+/// Runs every case that has no record yet. Cases with the same design share their draws. Returns
+/// true if it was stopped before the end.
 pub fn run(
     study: &Study,
     cases: &[Case],
@@ -83,7 +85,8 @@ pub fn run(
     Ok(false)
 }
 
-/// Draws between two looks at the stop flag: many where a draw takes milliseconds at most, one for each thread where it factors matrices.
+/// Draws between two checks of the stop flag: 64 where a draw takes milliseconds at most, one for
+/// each thread where a draw factorises matrices.
 fn chunk(how: Sampler) -> usize {
     match how {
         Sampler::Chi => 64,
@@ -91,7 +94,8 @@ fn chunk(how: Sampler) -> usize {
     }
 }
 
-/// Bytes that the draws of a case need at a time: designs and p × p matrices for each thread, and the risks that are kept.
+/// Bytes of memory that the draws of a case need: designs and p × p matrices for each thread, and
+/// the stored risks.
 pub fn memory(case: &Case, tasks: &[TargetProblem], how: Sampler) -> f64 {
     let (p, threads) = (case.settings.p as f64, crate::base::threads::count() as f64);
     let rows = tasks.iter().map(|t| t.problem.target.n).max().unwrap_or(0) + case.settings.rows();
@@ -103,7 +107,7 @@ pub fn memory(case: &Case, tasks: &[TargetProblem], how: Sampler) -> f64 {
     8.0 * (working + (cells * case.settings.draws) as f64)
 }
 
-/// For each case and each of its targets, the draws. None where it was told to stop.
+/// The draws for each case and each of its targets. None if it was stopped.
 fn draw_group(
     case: &Case,
     tasks: &[Vec<TargetProblem>],
@@ -112,7 +116,8 @@ fn draw_group(
     listener: &impl RidgeObserver,
 ) -> Result<Option<Vec<Vec<Vec<Draw>>>>> {
     let s = &case.settings;
-    // One design: all w₁ at once. Several targets: one after another, with the same source draws, because the seed is the same.
+    // With one target, all w₁ of the design are computed together. Several targets are computed one
+    // after another. They get the same source draws because the seed is the same.
     let setups: Vec<Setup> = tasks[0]
         .iter()
         .enumerate()
@@ -134,7 +139,8 @@ fn draw_group(
                 return Ok(None);
             }
             let count = chunk(how).min(s.draws - from);
-            // Cases of one dimension share random numbers (paired comparisons); dimensions do not, or their errors would agree.
+            // Cases of the same dimension share random numbers, for paired comparisons. Different
+            // dimensions do not, because their errors would be correlated.
             let seed = s.seed ^ ((s.p as u64) << 32);
             let drawn = sampler::draw_from(setup, how, seed, from as u64, count, || listener.drawn())?;
             for d in drawn {

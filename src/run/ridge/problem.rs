@@ -1,4 +1,4 @@
-//! From a ridge study's settings to problems of the theory.
+//! Converts a ridge study's settings to problems of the theory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::theory::equivalent::{Design, Problem};
 use crate::theory::sampler::{orthogonalise, random_direction};
 use crate::theory::TheoryError;
 
-/// A study's cases; a covariance's file counts by its content, not by its name.
+/// A study's cases. A covariance file is identified by its content, not by its name.
 pub fn cases(study: &Study) -> Result<Vec<Case>, StudyError> {
     let mut cases = plan::cases(study)?;
     let digests = files(cases.iter());
@@ -28,13 +28,13 @@ pub fn cases(study: &Study) -> Result<Vec<Case>, StudyError> {
     Ok(cases)
 }
 
-/// The digest of each covariance's file, by its path.
+/// The digest of each covariance file, by its path.
 pub fn digests(cases: &[Case]) -> BTreeMap<String, String> {
     files(cases.iter()).into_iter().map(|(file, digest)| (file, hex(digest))).collect()
 }
 
-/// The covariance files of some cases, with their digests. A file that cannot be read is an error
-/// later, with its place in the study, when the covariance is made.
+/// The covariance files of some cases, with their digests. An unreadable file is reported later,
+/// when the covariance is built and its place in the study is known.
 fn files<'a>(cases: impl Iterator<Item = &'a Case>) -> BTreeMap<String, [u8; 32]> {
     let mut digests = BTreeMap::new();
     for file in cases.flat_map(files_of) {
@@ -54,20 +54,20 @@ fn files_of(case: &Case) -> Vec<String> {
     [&s.source.covariance, &s.target.covariance].into_iter().chain(own).filter_map(file).collect()
 }
 
-/// Builds problems; a covariance is read and decomposed once.
+/// Builds problems. Each covariance is read and decomposed once.
 pub struct ProblemBuilder<'a> {
     study: &'a Study,
     covariances: HashMap<String, Arc<Covariance>>,
 }
 
-/// One target of a case, ready to predict and to draw.
+/// One target of a case, ready for prediction and sampling.
 pub struct TargetProblem {
     pub name: Option<String>,
     pub weight: f64,
     pub rho: f64,
     pub lambda1: Vec<f64>,
     pub problem: Problem,
-    /// The unit direction of the orthogonal part of w₁, and its length.
+    /// The unit direction of the orthogonal part of w₁; `orthogonal` is that part's length.
     pub u: Vec<f64>,
     pub orthogonal: f64,
 }
@@ -106,7 +106,7 @@ impl<'a> ProblemBuilder<'a> {
         Ok(made)
     }
 
-    /// The targets of a case: one, or those it names.
+    /// The targets of a case: those that it names, or else its single unnamed target.
     pub fn tasks(&mut self, case: &Case) -> Result<Vec<TargetProblem>, StudyError> {
         let s = &case.settings;
         let source = Design::new(self.covariance("source.covariance", &s.source.covariance, s.p)?, s.rows(), s.source.noise)
@@ -165,7 +165,7 @@ impl<'a> ProblemBuilder<'a> {
 
 fn direction(name: Direction, covariance: &Covariance, p: usize, seed: u64, to: Option<&[f64]>) -> Vec<f64> {
     match name {
-        // In one dimension there is nothing orthogonal.
+        // In one dimension no direction is orthogonal.
         Direction::Random if p == 1 => vec![1.0],
         Direction::Random => random_direction(seed, p, to),
         Direction::Uniform => vec![1.0 / (p as f64).sqrt(); p],

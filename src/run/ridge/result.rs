@@ -1,4 +1,4 @@
-//! From draws and predictions to the record of a case.
+//! Builds the record of a case from draws and predictions.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ fn optimum(predicted: &optimum::Optimum, simulated: Option<&Argmin>) -> OptimumR
     }
 }
 
-/// The record of a case from its draws, one list for each target.
+/// The record of a case from its draws, with one list of draws for each target.
 pub fn record(case: &Case, tasks: &[TargetProblem], draws: &[Vec<Draw>], how: Sampler, seconds: f64) -> Result<RidgeRecord> {
     let problem = &tasks[0].problem;
     let tau0: Vec<f64> = case.lambda0.iter().map(|&l| problem.source.spectrum().tau(l)).collect::<Result<_, _>>()?;
@@ -101,7 +101,7 @@ fn target(
 ) -> Result<TargetRecord> {
     let (l0, l1) = (case.lambda0.len(), task.lambda1.len());
     let predicted = task.problem.grid(&case.lambda0, &task.lambda1)?;
-    // The same task at ρ = 0 and ρ = 1: what is linear in ρ is known by these two.
+    // The same task at ρ = 0 and at ρ = 1: these two determine every quantity that is linear in ρ.
     let lines = with_rho(task, 0.0).zip(with_rho(task, 1.0));
     let mut at = vec![];
     for (j, &lambda1) in task.lambda1.iter().enumerate() {
@@ -152,7 +152,7 @@ fn target(
     Ok(TargetRecord { name: task.name.clone(), weight: task.weight, rho: task.rho, at })
 }
 
-/// The ρ at which a line through its values at ρ = 0 and ρ = 1 vanishes.
+/// The ρ at which a line is zero, from its values at ρ = 0 and ρ = 1.
 fn root_in_rho(zero: f64, one: f64) -> Option<f64> {
     let root = zero / (zero - one);
     root.is_finite().then_some(root)
@@ -164,19 +164,20 @@ fn with_rho(task: &TargetProblem, rho: f64) -> Option<Problem> {
     Problem::new(p.source.clone(), p.target.clone(), p.w0.clone(), w1).ok()
 }
 
-/// ∂R_TL/∂τ₀ is linear in ρ: the ρ at which it vanishes at the source's own optimum.
+/// The ρ at which ∂R_TL/∂τ₀ vanishes at the source's own optimum. The derivative is linear in ρ.
 fn crossing((zero, one): &(Problem, Problem), tau0: f64, tau1: f64) -> Option<f64> {
     let slope = |p: &Problem| optimum::transfer_value(p, tau0, tau1).slope;
     root_in_rho(slope(zero), slope(one))
 }
 
-/// R_S − R_TL is linear in ρ: the ρ at which it vanishes.
+/// The ρ at which R_S − R_TL vanishes. The difference is linear in ρ.
 fn threshold((zero, one): &(Problem, Problem), tau0: f64, tau1: f64) -> Option<f64> {
     let gain = |p: &Problem| p.scratch_risk().risk(tau1) - p.transfer_risk(&p.prior(tau0)).risk(tau1);
     root_in_rho(gain(zero), gain(one))
 }
 
-/// The compromises between several targets at the first λ₁ of each; none for one target.
+/// The compromises between several targets, at the first λ₁ of each target. Empty if there is only
+/// one target.
 fn compromises(case: &Case, tasks: &[TargetProblem], draws: &[Vec<Draw>]) -> Result<Vec<CompromiseRecord>> {
     if tasks.len() < 2 {
         return Ok(vec![]);
@@ -197,7 +198,7 @@ fn compromises(case: &Case, tasks: &[TargetProblem], draws: &[Vec<Draw>]) -> Res
         .into_iter()
         .map(|(name, word)| {
             let found = compromise(&all, objective(name), false)?;
-            // Simulated where the objective is itself a mean of draws.
+            // Only the weighted objective is itself a mean of draws and can be simulated.
             let simulated = (name == Objective::Weighted).then(|| argmin(&case.lambda0, &weighted)).flatten();
             let simulated_regret = curves
                 .iter()

@@ -1,4 +1,5 @@
-//! Lease files: created whole and once, numbered, their second line overwritten in place.
+//! Lease files. Each has a number and is created once, with its full content. Only its second line
+//! is overwritten later, in place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::holder::Holder;
 use crate::store::{this_process, Folder};
 
-/// What a lease's second line says.
+/// The second line of a lease file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseLine {
     Beat(u64),
@@ -16,7 +17,7 @@ pub enum LeaseLine {
 }
 
 impl LeaseLine {
-    /// Of one width, so that it is overwritten in place.
+    /// The line's text. It always has the same width, so that it can be overwritten in place.
     pub fn line(self) -> String {
         match self {
             LeaseLine::Beat(count) => format!("beat {count:012}\n"),
@@ -33,7 +34,8 @@ impl LeaseLine {
     }
 }
 
-/// A lease file as it was read. One that is damaged, or was just created and not yet written, has no holder and no state.
+/// The content of a lease file when it was read. A file that is damaged or was created but not yet
+/// written has no holder and no state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     pub bytes: Vec<u8>,
@@ -42,7 +44,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// None where it is no more: it was taken over. Opening asks the server anew on network file systems (close-to-open consistency).
+    /// None if the file no longer exists, because another process took the lease over. On network
+    /// file systems, opening a file asks the server again (close-to-open consistency).
     pub fn read(path: &Path) -> io::Result<Option<Seen>> {
         let mut bytes = vec![];
         let read = File::open(path).and_then(|file| {
@@ -51,7 +54,7 @@ impl Seen {
             Ok(links)
         });
         match read {
-            Ok(0) => return Ok(None), // a name that a network file system has not forgotten yet
+            Ok(0) => return Ok(None), // removed, but a network file system still lists the name
             Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESTALE) => return Ok(None),
             read => _ = read?,
         }
@@ -62,7 +65,8 @@ impl Seen {
         Ok(Some(Seen { bytes, holder, state }))
     }
 
-    /// Its holder has let go, or is known to be dead: its records file can be continued.
+    /// Whether the lease was released or its holder is known to have exited. Its records file can
+    /// then be continued.
     pub fn is_free(&self) -> bool {
         self.state == Some(LeaseLine::Released) || self.holder.as_ref().and_then(Holder::lives) == Some(false)
     }
@@ -76,20 +80,23 @@ impl Seen {
     }
 }
 
-/// Creates a file with its content, both at once; fails where it exists.
+/// Creates a file together with its content. Fails if the file exists.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<File> {
-    // Another name is given to a file that is whole: a process that is killed here leaves no lease without a holder.
+    // The file is written completely under a temporary name and then hard-linked to its final name.
+    // A process killed in between leaves no lease without a holder.
     let own = path.with_file_name(format!("new-{}", this_process()));
     let write = |file: File| file.write_all_at(content, 0).and_then(|()| file.sync_all()).map(|()| file);
     let named = OpenOptions::new().write(true).create_new(true).open(&own).and_then(write).and_then(|file| {
-        // A server that is asked twice, as the first answer was lost, says that it exists; two names tell that it is ours.
+        // If the server's first answer is lost, the request is repeated and fails with "exists".
+        // Two links to the file show that our first request succeeded.
         fs::hard_link(&own, path).or_else(|error| if file.metadata()?.nlink() == 2 { Ok(()) } else { Err(error) })?;
         Ok(file)
     });
-    let _ = fs::remove_file(&own); // left over, it would be in nobody's way
+    let _ = fs::remove_file(&own); // a leftover file does no harm
     match named {
         Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::StorageFull) => Err(error),
-        // File systems without hard links; after a kill in here the empty lease is waited out.
+        // For file systems without hard links. If the process is killed here, other processes wait
+        // until the empty lease is stale.
         Err(_) => {
             let file = OpenOptions::new().write(true).create_new(true).open(path)?;
             write(file).inspect_err(|_| _ = fs::remove_file(path))
@@ -98,7 +105,7 @@ pub fn create(path: &Path, content: &[u8]) -> io::Result<File> {
     }
 }
 
-/// Whoever ever held a lease here.
+/// All writers that have ever held a lease in this folder.
 pub fn writers(folder: &Folder) -> Vec<String> {
     let entries = fs::read_dir(folder.leases()).into_iter().flatten();
     let mut all: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
@@ -106,7 +113,7 @@ pub fn writers(folder: &Folder) -> Vec<String> {
     all
 }
 
-/// A name that is a larger number is no lease: nobody has taken one so often.
+/// Larger numbers are not leases: no lease is taken that often.
 const MOST_LEASES: u64 = 1 << 48;
 
 pub fn numbers(place: &Path) -> Vec<(u64, PathBuf)> {
@@ -115,7 +122,7 @@ pub fn numbers(place: &Path) -> Vec<(u64, PathBuf)> {
     numbered.filter(|(number, _)| *number < MOST_LEASES).collect()
 }
 
-/// The lease that counts: the one of the highest number.
+/// The current lease: the one with the highest number.
 pub fn latest(place: &Path) -> Option<(u64, PathBuf)> {
     numbers(place).into_iter().max()
 }

@@ -1,4 +1,4 @@
-//! Who holds a lease, and whether that process lives.
+//! The holder of a lease, and whether its process is running.
 
 use std::fs;
 use std::io;
@@ -8,22 +8,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::manifest::{host, now};
 
-/// Who holds a lease: its first line.
+/// The holder of a lease, stored in the lease's first line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Holder {
     pub host: String,
     pub process: u32,
-    /// Tells this machine from others of its name, and this boot from others.
+    /// Identifies the machine and its current boot. Machines may share a host name.
     pub(super) boot: String,
-    /// Process numbers mean something within their namespace (a container's, say) only.
+    /// The PID namespace, for example a container's. Process numbers are unique only within it.
     namespace: u64,
-    /// When the process started, in the kernel's ticks: numbers are used again.
+    /// Start time of the process in the kernel's clock ticks. It is needed because process numbers
+    /// are reused.
     pub(super) ticks: u64,
-    /// Seconds since 1970; for people.
+    /// Seconds since 1970, for display only.
     pub since: f64,
-    /// The records file, without its ending.
+    /// The records file, without its extension.
     pub records: String,
-    /// Which version of the study it works on: a hash of that.
+    /// Hash of the version of the study that this process runs.
     #[serde(default)]
     pub study: String,
 }
@@ -35,12 +36,14 @@ impl Holder {
         Holder { host: host(), process: number, boot: boot(), namespace: namespace(), ticks, since: now(), records, study }
     }
 
-    /// Whether it works on this version of a study; a holder that did not say so does.
+    /// Whether this holder runs the given version of the study. True if the holder recorded no
+    /// version.
     pub(super) fn is_of(&self, study: &str) -> bool {
         self.study.is_empty() || self.study == study
     }
 
-    /// Whether its process lives; none where that cannot be known from here.
+    /// Whether the holder's process is running. None if that cannot be determined from this
+    /// process.
     pub(super) fn lives(&self) -> Option<bool> {
         let near = self.boot == boot() && self.namespace == namespace() && !self.boot.is_empty();
         match process(self.process) {
@@ -65,13 +68,13 @@ fn namespace() -> u64 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
 }
 
-/// What can be seen of a process.
+/// The state of a process, as far as it can be observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Process {
-    /// In the kernel's ticks since its start.
+    /// Its start time, in clock ticks since the kernel started.
     Started(u64),
     Ended,
-    /// It may be another user's, on a system that hides those.
+    /// Possibly another user's process, on a system that hides those.
     Hidden,
 }
 
@@ -79,13 +82,13 @@ fn process(number: u32) -> Process {
     let fields = || -> Option<Process> {
         let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        // A zombie has ended, too.
+        // A zombie has exited, too.
         Some(if ["Z", "X"].contains(fields.first()?) { Process::Ended } else { Process::Started(fields.get(19)?.parse().ok()?) })
     };
     fields().unwrap_or_else(|| {
-        // 0 and what is negative would ask for groups of processes.
+        // For 0 and negative numbers, `kill` would address process groups.
         let Some(process) = i32::try_from(number).ok().filter(|process| *process > 0) else { return Process::Hidden };
-        // SAFETY: signal 0 only asks.
+        // SAFETY: signal 0 is not delivered; it only checks whether the process exists.
         let gone = unsafe { libc::kill(process, 0) } != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
         if gone {
             Process::Ended

@@ -1,11 +1,18 @@
-//! Who works in a study's folder: one process for each writer of records.
+//! Leases: they ensure that each writer of records in a study's folder is one process.
 //!
-//! A lease is a file `leases/<writer>/<n>` that only one process can have created (by a hard link, or `O_EXCL`, which network file
-//! systems honour; no advisory locks are used). Its holder overwrites its second line, a counter, every few seconds. A lease whose counter has stood still for
-//! [`Lease::SECONDS`] as watched by whoever wants it (a duration, so that clocks that jump or differ do not matter), or whose process is
-//! known to be dead, is taken over by creating number n + 1 and removing n. The former holder, should it still be alive (a
-//! suspended machine, a node that lost the network for a while), finds its file gone before it next writes, and stops. It and its successor do not
-//! append to one file: a lease that was taken over from a holder of unknown fate names a records file of its own.
+//! A lease is a file `leases/<writer>/<n>` that only one process can create. It is created by a
+//! hard link or with `O_EXCL`, which network file systems support. No advisory locks are used. The
+//! holder overwrites the second line, a counter, every few seconds.
+//!
+//! Another process takes a lease over if the holder's process is known to have exited, or if the
+//! counter has not changed for [`Lease::SECONDS`]. The waiting process measures this duration
+//! itself, so clocks that jump or differ do not matter. It takes over by creating number n + 1 and
+//! removing n.
+//!
+//! The former holder may still be running. Its machine may have been suspended, or may have lost
+//! the network for a while. Before its next write it finds that its file is gone, and stops. It
+//! never appends to the same file as its successor: if the state of the old holder is unknown, the
+//! new lease names a new records file.
 
 mod file;
 mod holder;
@@ -27,7 +34,7 @@ use file::{create, latest, numbers, writers, LeaseLine, Seen};
 pub use holder::Holder;
 use watch::{wait_for_lease, LeaseState, LeaseWatch};
 
-/// This process no longer holds its lease: another one goes on with the work.
+/// This process no longer holds its lease, because another process has taken over the work.
 #[derive(Debug, thiserror::Error)]
 #[error("another process has taken over the work of `{writer}` in {folder}{by}, as this one was taken for dead, or its lease was damaged: nothing more is written here; the other one goes on")]
 pub struct LeaseLost {
@@ -36,15 +43,15 @@ pub struct LeaseLost {
     by: String,
 }
 
-/// What to do where another process holds the lease and is alive.
+/// What to do if another process holds the lease and is running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnConflict {
     Refuse,
-    /// Until it is free, or a stop is asked for.
+    /// Waits until the lease is free or a stop is requested.
     Wait,
 }
 
-/// What the holder and its heartbeat know of the lease.
+/// A lease's data, shared by its holder and the heartbeat thread.
 #[derive(Debug)]
 struct UnpublishedLease {
     folder: Folder,
@@ -52,12 +59,13 @@ struct UnpublishedLease {
     file: File,
     path: PathBuf,
     holder: Holder,
-    /// The first line, as it was written.
+    /// The first line, as this process wrote it.
     line: String,
 }
 
 impl UnpublishedLease {
-    /// Into the open file: should it have been taken over, its name is another's.
+    /// Writes to the open file. If the lease has been taken over, its path may belong to another
+    /// process.
     fn write(&self, state: LeaseLine) -> io::Result<()> {
         self.file.write_all_at(state.line().as_bytes(), self.line.len() as u64)?;
         self.file.sync_data()
@@ -74,27 +82,32 @@ impl UnpublishedLease {
     }
 }
 
-/// Held until it is dropped.
+/// A lease. It is held until this value is dropped.
 #[derive(Debug)]
 pub struct Lease {
     claim: Arc<UnpublishedLease>,
-    /// Ends the heartbeat when dropped.
+    /// The sender, which ends the heartbeat when it is dropped, and the heartbeat's thread.
     beating: Option<(mpsc::Sender<()>, std::thread::JoinHandle<()>)>,
 }
 
 impl Lease {
-    /// A counter that stands still for so long belongs to nobody.
+    /// A lease whose counter has not changed for this long is stale.
     pub const SECONDS: u64 = 30;
     const BEAT: Duration = Duration::from_secs(5);
-    /// How often a waiting process looks.
+    /// How often a waiting process checks the lease.
     const LOOK: Duration = Duration::from_millis(250);
 
-    /// Takes the lease of `writer`, to work on the version of the study whose hash is `study`. Says through `tell` what it waits for. None where
-    /// `stop` was set while it waited. From then on `stop` is set when the lease is lost.
+    /// Takes the lease of `writer` to run the version of the study whose hash is `study`. Calls
+    /// `tell` with a message about what it waits for.
+    ///
+    /// Returns None if `stop` was set during the wait. Once the lease is taken, `stop` is set if
+    /// the lease is lost.
     ///
     /// # Errors
-    /// Held by a living process (with [`OnConflict::Refuse`]), or a living process works in the folder on another version of the study, or under another
-    /// division of the work: the whole against shards, or another number of them.
+    /// - With [`OnConflict::Refuse`], a running process holds the lease.
+    /// - A running process in the folder runs another version of the study.
+    /// - A running process in the folder divides the work differently: the whole study instead of
+    ///   shards, or another number of shards.
     pub fn take(
         folder: &Folder,
         writer: &str,
@@ -107,7 +120,8 @@ impl Lease {
         fs::create_dir_all(&place).with_context(|| format!("cannot make the folder {}", place.display()))?;
         let Some(claim) = claim(folder, writer, study, on_conflict, stop, tell)? else { return Ok(None) };
         let lease = Lease::beating(claim, stop)?;
-        // After taking it: of two that come at the same time at least one sees the other. All are watched at once.
+        // This check follows the taking of the lease. Of two processes that start at the same time,
+        // at least one then finds the other. All other leases are watched at the same time.
         let others: Vec<String> = writers(folder).into_iter().filter(|other| conflict(writer, other)).collect();
         if let Some(other) = clear(folder, others, stop, tell)? {
             if stop.load(Ordering::SeqCst) {
@@ -132,12 +146,12 @@ impl Lease {
         Ok(Some(lease))
     }
 
-    /// The name of the file that the holder's records go to.
+    /// The name of the holder's records file.
     pub fn records(&self) -> &str {
         &self.claim.holder.records
     }
 
-    /// To be asked before each write.
+    /// Checks that the lease is still held. Must be called before each write.
     ///
     /// # Errors
     /// [`LeaseLost`].
@@ -145,10 +159,10 @@ impl Lease {
         self.claim.check()
     }
 
-    /// Counts up in a thread of its own until the lease is dropped or lost.
+    /// Increments the counter in a separate thread until the lease is dropped or lost.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     fn beating(claim: UnpublishedLease, stop: &Arc<AtomicBool>) -> Result<Lease> {
         let (end, ended) = mpsc::channel::<()>();
         let claim = Arc::new(claim);
@@ -158,14 +172,14 @@ impl Lease {
                 if ended.recv_timeout(Lease::BEAT) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                let _ = own.write(LeaseLine::Beat(count)); // tried again at the next beat; while it cannot be written, others will take over
+                let _ = own.write(LeaseLine::Beat(count)); // retried at the next beat; meanwhile others may take over
                 if own.check().is_err_and(|error| error.is::<LeaseLost>()) {
                     stop.store(true, Ordering::SeqCst);
                     return;
                 }
             }
         };
-        let mut lease = Lease { claim, beating: None }; // released where it is dropped
+        let mut lease = Lease { claim, beating: None }; // released when dropped
         let thread = std::thread::Builder::new().name("lease".into()).spawn(beat);
         lease.beating = Some((end, thread.context("the system gives no thread for the lease's heartbeat")?));
         Ok(lease)
@@ -176,13 +190,14 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if let Some((end, thread)) = self.beating.take() {
             drop(end);
-            let _ = thread.join(); // a heartbeat that panicked beats no more either
+            let _ = thread.join(); // a heartbeat that panicked has stopped, too
         }
-        let _ = self.claim.write(LeaseLine::Released); // unwritten, it is found dead or silent
+        let _ = self.claim.write(LeaseLine::Released); // if this fails, others find an exited holder or a stale lease
     }
 }
 
-/// Creates the next lease of a writer once nobody holds the one before it. None where `stop` was set.
+/// Creates the next lease of a writer as soon as the previous one is free or stale. None if `stop`
+/// was set.
 fn claim(
     folder: &Folder,
     writer: &str,
@@ -194,7 +209,7 @@ fn claim(
     let place = folder.leases().join(writer);
     for attempt in 0.. {
         if attempt > 0 {
-            std::thread::sleep(Lease::LOOK); // another process was faster; a signal ends this, too
+            std::thread::sleep(Lease::LOOK); // another process was faster; a signal also ends the sleep
             if stop.load(Ordering::SeqCst) {
                 break;
             }
@@ -226,7 +241,7 @@ fn claim(
     Ok(None)
 }
 
-/// None where another process was faster.
+/// Creates lease `number`. None if another process was faster.
 fn try_claim(folder: &Folder, writer: &str, number: u64, holder: Holder) -> Result<Option<UnpublishedLease>> {
     let place = folder.leases().join(writer);
     let path = place.join(number.to_string());
@@ -236,7 +251,7 @@ fn try_claim(folder: &Folder, writer: &str, number: u64, holder: Holder) -> Resu
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
         other => other.with_context(|| format!("cannot write {}", path.display()))?,
     };
-    // A process that was slow may have created a number that others have long gone past.
+    // A slow process may create a number that others have already passed.
     if latest(&place).is_some_and(|(latest, _)| latest > number) {
         let _ = fs::remove_file(&path);
         return Ok(None);
@@ -257,8 +272,11 @@ fn waiting(writer: &str, seen: &Seen) -> String {
     )
 }
 
-/// Waits until nobody holds any of these writers' leases; ends those whose holder is dead or stale. All are watched at once. Gives one whose holder
-/// lives, or whose fate was not known when `stop` was set.
+/// Waits until none of these writers' leases is held, and ends the stale ones. All leases are
+/// watched at the same time.
+///
+/// Returns a writer whose holder is running. If `stop` was set, returns a writer whose state is not
+/// yet known.
 fn clear(folder: &Folder, writers: Vec<String>, stop: &AtomicBool, tell: &dyn Fn(&str)) -> Result<Option<String>> {
     let mut watched: Vec<(String, Option<(u64, LeaseWatch)>)> = writers.into_iter().map(|writer| (writer, None)).collect();
     loop {
@@ -281,24 +299,27 @@ fn clear(folder: &Folder, writers: Vec<String>, stop: &AtomicBool, tell: &dyn Fn
         if stop.load(Ordering::SeqCst) {
             return Ok(Some(first.clone()));
         }
-        // A thousand shards that wait for a thousand others are to leave the file server some time.
+        // The pause grows with the number of leases. A thousand shards that wait for a thousand
+        // others must not overload the file server.
         std::thread::sleep((Lease::LOOK * left.len() as u32 / 50).clamp(Lease::LOOK, 4 * Lease::LOOK));
         watched = left;
     }
 }
 
-/// Ends a stale lease by a successor that nobody holds: should its holder live, it will notice, and whoever comes next writes elsewhere.
+/// Ends a stale lease by creating a successor that is already released. If the old holder is still
+/// running, it finds its lease lost. The next holder writes to another records file.
 fn retire(path: &Path, number: u64, writer: &str) -> Result<()> {
     let holder = Holder::this(format!("{writer}-{}", number + 1), String::new());
     let text = serde_json::to_string(&holder).context("a lease could not be written as JSON")? + "\n" + &LeaseLine::Released.line();
     match create(&path.with_file_name((number + 1).to_string()), text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()), // another one was faster
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()), // another process was faster
         Err(error) => Err(error).with_context(|| format!("cannot write beside {}", path.display())),
         Ok(_) => super::remove(path),
     }
 }
 
-/// Whether two writers would do the same work: the whole study and a shard, or shards of different divisions.
+/// Whether two writers would do the same work: the whole study and a shard, or shards of different
+/// divisions.
 fn conflict(one: &str, other: &str) -> bool {
     let division = |writer: &str| writer.rsplit_once("-of-").map(|(_, count)| count.to_string());
     one != other && division(one) != division(other)
@@ -308,26 +329,27 @@ fn latest_seen(folder: &Folder, writer: &str) -> Option<Seen> {
     Seen::read(&latest(&folder.leases().join(writer))?.1).ok()?
 }
 
-/// A writer of records, as its lease tells from outside, without waiting.
+/// A writer of records, as described by its lease file. Reading it does not wait.
 #[derive(Debug, Clone)]
 pub struct Occupant {
     pub writer: String,
     /// None where the file cannot be read.
     pub holder: Option<Holder>,
-    /// Whether it seems to be at work: by its process where that can be seen, else by the age of its heartbeat as the clocks here and
-    /// there have it.
+    /// Whether the writer seems to be running. This is taken from its process if that is visible.
+    /// Otherwise it depends on the age of the last heartbeat, by this machine's clock and the
+    /// file's time.
     pub works: bool,
-    /// When it last gave a sign of life.
+    /// Time of the last heartbeat.
     pub seen: std::time::SystemTime,
 }
 
-/// Who has worked in this folder, and who does.
+/// All writers that have worked in this folder, running or not.
 pub fn occupants(folder: &Folder) -> Vec<Occupant> {
     let of = |writer: String| -> Option<Occupant> {
         let (_, path) = latest(&folder.leases().join(&writer))?;
         let seen = fs::metadata(&path).ok()?.modified().ok()?;
         let lease = Seen::read(&path).ok()??;
-        let age = seen.elapsed().unwrap_or_default(); // a heartbeat from the future is a young one
+        let age = seen.elapsed().unwrap_or_default(); // a heartbeat in the future counts as new
         let fresh = age < Duration::from_secs(Lease::SECONDS);
         let works = lease.state != Some(LeaseLine::Released) && lease.holder.as_ref().and_then(Holder::lives).unwrap_or(fresh);
         Some(Occupant { writer, holder: lease.holder, works, seen })
@@ -379,7 +401,7 @@ mod tests {
         assert!(take(&folder, "main", OnConflict::Wait).unwrap().is_some());
     }
 
-    /// What a process on another machine, or a dead one, would have left.
+    /// Writes a lease as a process on another machine, or one that has exited, would leave it.
     fn leave(folder: &Folder, writer: &str, change: impl Fn(&mut Holder)) {
         let place = folder.leases().join(writer);
         fs::create_dir_all(&place).unwrap();
@@ -392,12 +414,12 @@ mod tests {
     #[test]
     fn the_dead_are_known_at_once_and_their_file_is_continued() {
         let (_temporary, folder) = folder();
-        leave(&folder, "main", |holder| holder.ticks += 1); // the number is another process's by now
+        leave(&folder, "main", |holder| holder.ticks += 1); // the process number now belongs to another process
         let started = Instant::now();
         let lease = take(&folder, "main", OnConflict::Refuse).unwrap().unwrap();
         assert!(started.elapsed() < Duration::from_secs(5));
         assert_eq!((lease.records(), lease.claim.path.file_name().unwrap().to_str()), ("main", Some("4")));
-        // Under another division, too.
+        // The same for a lease of another division.
         leave(&folder, "shard-0-of-2", |holder| holder.ticks += 1);
         drop(lease);
         assert!(take(&folder, "main", OnConflict::Refuse).unwrap().is_some());
@@ -416,7 +438,7 @@ mod tests {
         assert_eq!(lease.records(), "main-4", "the other one may yet write to its own");
         let said = said.into_inner();
         assert!(said[0].starts_with("waiting: process") && said[1].contains("its work is taken over"), "{said:?}");
-        // And so it fares itself.
+        // This lease can be lost in the same way.
         let place = folder.leases().join("main");
         fs::remove_file(place.join("4")).unwrap();
         let lost = lease.check().unwrap_err();
@@ -459,7 +481,7 @@ mod tests {
             let place = folder.leases().join("main");
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join("1"), text).unwrap();
-            let stop = AtomicBool::new(true); // at once, so that the test need not watch it for long
+            let stop = AtomicBool::new(true); // set from the start, so that the test does not wait
             assert!(wait_for_lease(&place.join("1"), OnConflict::Refuse, &stop, &|_| {}).unwrap().is_none(), "{text}");
         }
         let (_temporary, folder) = folder();

@@ -1,4 +1,4 @@
-//! Watching a lease that someone else holds, until it is known what becomes of it.
+//! Watches a lease of another process until its state is known.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,21 +9,22 @@ use anyhow::{Context, Result};
 use super::file::Seen;
 use super::{Holder, Lease, OnConflict};
 
-/// What became of a lease that someone had.
+/// The state of a lease of another process.
 pub enum LeaseState {
-    /// Released, or its holder (if known) is dead.
+    /// Released, or its holder is known to have exited.
     Free(Option<Holder>),
-    /// Its counter stood still.
+    /// Its counter has not changed for [`Lease::SECONDS`].
     Stale(Seen),
     Lives(Seen),
-    /// The file is no more: another process took it over.
+    /// The file no longer exists, because another process took the lease over.
     Gone,
 }
 
-/// A lease that is being watched, until its fate is known.
+/// A lease that is watched until its state is known.
 pub struct LeaseWatch {
     pub path: PathBuf,
-    /// For how long its counter has stood still. Time in which this process could not look (a server that did not answer, say) is no silence.
+    /// How long the counter has not changed. Time in which this process could not check, for
+    /// example because a server did not answer, does not count.
     silence: Duration,
     looked: Instant,
     before: Option<Seen>,
@@ -35,7 +36,8 @@ impl LeaseWatch {
         LeaseWatch { path, silence: Duration::ZERO, looked: Instant::now(), before: None, told: false }
     }
 
-    /// One look; its fate, if that is known by now. Says once, through `waits`, that there is something to wait for.
+    /// Checks the lease once and returns its state if that is now known. Calls `waits` once if
+    /// there is something to wait for.
     pub fn look(&mut self, on_conflict: OnConflict, waits: &dyn Fn(&Seen)) -> Result<Option<LeaseState>> {
         let seen = Seen::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
         let Some(seen) = seen else { return Ok(Some(LeaseState::Gone)) };
@@ -43,7 +45,8 @@ impl LeaseWatch {
             return Ok(Some(LeaseState::Free(seen.holder)));
         }
         let beats = self.before.as_ref().is_some_and(|before| *before != seen);
-        // A process that is known to live need not be watched; one that has been stopped is stale all the same when it is waited for.
+        // With [`OnConflict::Refuse`], a process that is known to run need not be watched. With
+        // [`OnConflict::Wait`], the lease of a suspended process becomes stale nevertheless.
         let lives = beats || seen.holder.as_ref().and_then(Holder::lives) == Some(true);
         if on_conflict == OnConflict::Refuse && lives {
             return Ok(Some(LeaseState::Lives(seen)));
@@ -65,7 +68,7 @@ impl LeaseWatch {
     }
 }
 
-/// Watches one lease until its fate is known; none where `stop` was set.
+/// Watches one lease until its state is known. None if `stop` was set.
 pub fn wait_for_lease(path: &Path, on_conflict: OnConflict, stop: &AtomicBool, waits: &dyn Fn(&Seen)) -> Result<Option<LeaseState>> {
     let mut watch = LeaseWatch::new(path.into());
     loop {

@@ -15,8 +15,8 @@ pub use sgd::Sgd;
 
 /// An optimiser's rule and its state. Every tensor of the state is [K, P].
 pub trait Optimiser: Debug {
-    /// One step on θ, in place. `gradients` are those of the loss, in the order of θ's columns: each
-    /// [K, …], together [K, P].
+    /// One step on θ, in place. `gradients` are those of the loss, in the order of θ's columns:
+    /// each [K, …], together [K, P].
     fn step(&mut self, theta: &mut Tensor, gradients: &[Tensor], penalty: &Penalty, lr: f64);
 
     /// The state by name, for a snapshot.

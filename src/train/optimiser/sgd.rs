@@ -1,5 +1,5 @@
-//! SGD with momentum, the penalty folded into the step: in libtorch's operations, and on CPU in one pass
-//! over memory.
+//! SGD with momentum, the penalty folded into the step: in libtorch's operations, and on CPU in one
+//! pass over memory.
 
 use multiversion::multiversion;
 use tch::{Device, Kind, Tensor};
@@ -59,15 +59,15 @@ impl Sgd {
 }
 
 impl Optimiser for Sgd {
-    /// For α = 0. Explicit: g ← ∇ + d(θ − a); v ← μv + g; θ ← θ − lr·v, or θ − lr·(g + μv) for Nesterov
-    /// (PyTorch's SGD). Proximal: the same with g = ∇, then θ ← a + (θ − a)/(1 + lr·d/(1 − μ)), which is
-    /// a itself for d = ∞. Momentum carries a gradient 1/(1 − μ) times as far. The penalty does not pass
-    /// through v, so it needs the same factor to keep its meaning.
+    /// For α = 0. Explicit: g ← ∇ + d(θ − a); v ← μv + g; θ ← θ − lr·v, or θ − lr·(g + μv) for
+    /// Nesterov (PyTorch's SGD). Proximal: the same with g = ∇, then θ ← a + (θ − a)/(1 + lr·d/(1 −
+    /// μ)), which is a itself for d = ∞. Momentum carries a gradient 1/(1 − μ) times as far. The
+    /// penalty does not pass through v, so it needs the same factor to keep its meaning.
     ///
-    /// For α > 0 the quadratic part does that with (1 − α)d in place of d. Between the two, the absolute
-    /// value's proximal map (soft thresholding) moves θ towards a by lr·αd/(1 − μ) at most:
-    /// θ − a ← sign(θ − a)·max(|θ − a| − lr·αd/(1 − μ), 0). Thresholding first and shrinking after it is
-    /// the proximal map of both together.
+    /// For α > 0 the quadratic part does that with (1 − α)d in place of d. Between the two, the
+    /// absolute value's proximal map (soft thresholding) moves θ towards a by lr·αd/(1 − μ) at
+    /// most: θ − a ← sign(θ − a)·max(|θ − a| − lr·αd/(1 − μ), 0). Thresholding first and shrinking
+    /// after it is the proximal map of both together.
     fn step(&mut self, theta: &mut Tensor, gradients: &[Tensor], penalty: &Penalty, lr: f64) {
         if theta.device() == Device::Cpu && theta.kind() == Kind::Float {
             return scope(c"sgd", || self.step_in_one_pass(theta, gradients, penalty, lr));
@@ -135,8 +135,8 @@ struct Rule {
     l1_ratio: f32,
 }
 
-/// One step on θ, in place, with its velocity. An empty `strength` is no penalty, an empty `center` is
-/// zero. The operations and their order are those of [`Sgd::step`].
+/// One step on θ, in place, with its velocity. An empty `strength` is no penalty, an empty `center`
+/// is zero. The operations and their order are those of [`Sgd::step`].
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
 fn step(theta: &mut [f32], gradient: &[f32], velocity: &mut [f32], strength: &[f32], center: &[f32], rule: Rule) {
     let n = theta.len();

@@ -2,10 +2,11 @@
 
 use super::ClaimVerdict;
 
-/// What counts as agreement where the simulation is sharper than the equivalents' own error, O(1/p).
+/// Relative error that still counts as agreement where the simulation is more precise than the
+/// equivalents' own error, O(1/p).
 const CLOSE: f64 = 0.02;
 
-/// What was compared.
+/// The quantity that was compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
     /// λ₀*/λ_S*.
@@ -15,8 +16,8 @@ pub enum Quantity {
     Risks,
 }
 
-/// Of `n` comparisons, how many 95% intervals hold the prediction, and how far (relatively) the
-/// furthest estimate is from it.
+/// Number of 95% intervals, out of `n` comparisons, that contain the prediction, and the largest
+/// relative error of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Agreement {
     pub hits: usize,
@@ -28,16 +29,17 @@ pub struct Agreement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgreementOutcome {
     NothingToCompare,
-    /// As many intervals miss as chance lets miss.
+    /// The number of misses is consistent with chance.
     WithinChance,
-    /// More miss, but all are within 2%: the simulation is sharper than the prediction.
+    /// There are more misses, but all estimates are within 2%: the simulation is more precise than
+    /// the prediction.
     WithinPredictionError,
     Disagrees,
 }
 
 impl Agreement {
     pub fn new(hits: usize, n: usize, furthest: f64) -> Agreement {
-        // Expected misses and 99% of their spread.
+        // Expected number of misses, plus 2.33 standard deviations (99%).
         let chance = 0.05 * n as f64 + 2.33 * (0.05 * 0.95 * n as f64).sqrt() + 0.5;
         let outcome = match () {
             _ if n == 0 => AgreementOutcome::NothingToCompare,

@@ -1,11 +1,12 @@
-//! What λ_S* in place of λ₀* costs the target, and where it turns transfer into negative transfer.
+//! The target's cost of using λ_S* in place of λ₀*, and where λ_S* turns transfer into negative
+//! transfer.
 
 use super::agreement::Agreement;
 use super::curves::{first_target, Axes, CaseRecords, RecordCurve};
 use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, Series, SeriesLabel};
 use crate::store::RidgeRecord;
 
-/// The smallest and the largest cost off ρ = 1, the latter with its curve and ρ.
+/// The smallest and the largest cost away from ρ = 1. The largest comes with its curve and ρ.
 #[derive(Debug, Clone)]
 pub struct CostElsewhere {
     pub least: f64,
@@ -31,13 +32,13 @@ pub fn findings(view: &CaseRecords) -> Findings {
     Findings { claims, charts: vec![ChartData { kind: ChartKind::Cost, series: curves.iter().map(series).collect() }] }
 }
 
-/// Gains below this are 0. At ρ = ½ the gain at λ_S* is 0 exactly (isotropic): rounding must not
-/// decide.
+/// Gains below this are treated as 0. At ρ = ½ the gain at λ_S* is exactly 0 (isotropic case), so
+/// rounding must not decide its sign.
 fn rounding(record: &RidgeRecord) -> f64 {
     1e-9 * first_target(record).scratch.predicted
 }
 
-/// Transfer is predicted to hurt at λ_S*.
+/// Whether transfer at λ_S* is predicted to hurt.
 fn is_negative(record: &RidgeRecord) -> bool {
     first_target(record).gain_at_source_optimal < -rounding(record)
 }

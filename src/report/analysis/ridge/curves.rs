@@ -1,4 +1,4 @@
-//! A study's records as curves over one axis.
+//! Groups a study's records into curves along one axis.
 
 use serde_yaml::Value;
 
@@ -7,7 +7,7 @@ use crate::plan::Case;
 use crate::store::ridge_record::{AtLambda1, Risk};
 use crate::store::RidgeRecord;
 
-/// Values of axes, by key.
+/// Axis values by key.
 pub type Axes = Vec<(String, Value)>;
 
 /// All records of a study, in the order of its cases.
@@ -16,20 +16,20 @@ pub struct CaseRecords<'a> {
     pub cases: Vec<(&'a Case, &'a RidgeRecord)>,
 }
 
-/// The records that differ in one axis alone, ascending in it.
+/// Records that differ in one axis only, in ascending order of it.
 pub struct RecordCurve<'a> {
-    /// The other axes.
+    /// The other axes and their values.
     pub axes: Axes,
     pub items: Vec<(f64, &'a RidgeRecord)>,
 }
 
 impl RecordCurve<'_> {
-    /// All covariances of all its records are the identity.
+    /// Whether all covariances of all records are the identity.
     pub fn is_isotropic(&self) -> bool {
         self.items.iter().all(|(_, record)| is_isotropic(record))
     }
 
-    /// Its axes but for one.
+    /// The curve's axes except `path`.
     pub fn axes_without(&self, path: &str) -> Axes {
         self.axes.iter().filter(|(known, _)| known != path).cloned().collect()
     }
@@ -41,7 +41,7 @@ impl<'a> CaseRecords<'a> {
         CaseRecords { study, cases: cases.iter().filter_map(|case| Some((case, of(case)?))).collect() }
     }
 
-    /// Curves over the axis `x`. Axes that are zipped to it say nothing more and are left out.
+    /// Curves along the axis `x`. Axes that are zipped with `x` are redundant and left out.
     pub fn curves(&self, x: &str) -> Vec<RecordCurve<'a>> {
         let mut curves: Vec<RecordCurve<'a>> = vec![];
         for (case, record) in &self.cases {
@@ -62,7 +62,7 @@ pub fn is_isotropic(record: &RidgeRecord) -> bool {
     record.settings["source"]["covariance"] == "identity" && has_isotropic_targets(record)
 }
 
-/// Whether those of its targets are.
+/// Whether all target covariances of a record are the identity.
 pub fn has_isotropic_targets(record: &RidgeRecord) -> bool {
     let own = record.settings["targets"].as_array().into_iter().flatten().map(|target| &target["covariance"]);
     record.settings["target"]["covariance"] == "identity" && own.into_iter().all(|c| c.is_null() || c == "identity")
@@ -73,12 +73,13 @@ pub fn first_target(record: &RidgeRecord) -> &AtLambda1 {
     &record.targets[0].at[0]
 }
 
-/// R_S − R_TL at the study's smallest λ₀ and λ₁.
+/// R_S − R_TL for the first target at the study's smallest λ₀ and λ₁.
 pub fn first_gain(record: &RidgeRecord) -> &Risk {
     &first_target(record).gain[0]
 }
 
-/// Where a piecewise linear curve through (x, y) crosses a level: every crossing, ascending.
+/// All x at which the piecewise linear curve through the points (x, y) crosses a level, in
+/// ascending order.
 pub fn crossings(points: &[(f64, f64)], level: f64) -> Vec<f64> {
     let mut out: Vec<f64> = vec![];
     for pair in points.windows(2) {

@@ -1,5 +1,5 @@
-//! Whether transfer helps: R_S − R_TL against the source's noise, and against the target's size and
-//! noise.
+//! Whether transfer helps: R_S − R_TL as a function of the source's noise, and of the target's size
+//! and noise.
 
 use super::agreement::{Agreement, Quantity};
 use super::curves::{crossings, first_gain, first_target, has_isotropic_targets, is_isotropic, Axes, CaseRecords, RecordCurve};
@@ -8,7 +8,7 @@ use crate::base::interval::Z95;
 use crate::store::ridge_record::Risk;
 use crate::store::RidgeRecord;
 
-/// In how many targets transfer helps, hurts, or is not told from doing neither.
+/// Number of targets in which transfer helps, hurts, or has an effect not distinguishable from 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignCounts {
     pub helps: usize,
@@ -31,7 +31,7 @@ fn predicted_sign(risk: &Risk) -> i32 {
     i32::from(risk.predicted > 0.0) - i32::from(risk.predicted < 0.0)
 }
 
-/// −1, 0 (not told from 0) or 1.
+/// −1, 0 (not distinguishable from 0) or 1.
 fn simulated_sign(risk: &Risk) -> i32 {
     let half = Z95 * risk.error;
     i32::from(risk.simulated > half) - i32::from(risk.simulated < -half)
@@ -60,7 +60,7 @@ fn gain_chart(curves: &[RecordCurve], kind: ChartKind) -> ChartData {
     ChartData { kind, series: curves.iter().map(series).collect() }
 }
 
-/// Corollary 3.4: more source noise, less help.
+/// Corollary 3.4: transfer helps less as the source's noise grows.
 pub fn source_noise(view: &CaseRecords) -> Findings {
     let curves = view.curves("source.noise");
     let mut claims: Vec<Claim> = curves.iter().map(help_shrinks).collect();
@@ -80,7 +80,7 @@ fn help_shrinks(curve: &RecordCurve) -> Claim {
     let predicted: Vec<(f64, f64)> = items.iter().map(|(x, record)| (*x, first_gain(record).predicted)).collect();
     let simulated: Vec<(f64, f64)> = items.iter().map(|(x, record)| (*x, first_gain(record).simulated)).collect();
     let falls = |points: &[(f64, f64)]| points.windows(2).all(|w| w[1].1 < w[0].1);
-    // Steps from one noise to the next that are significantly upwards (1) or downwards (−1).
+    // Number of steps to the next noise value with a significant rise (1) or fall (−1).
     let significant_steps = |sign: f64| {
         let is_significant = |w: &[(f64, &RidgeRecord)]| {
             let (a, b) = (first_gain(w[0].1), first_gain(w[1].1));
@@ -91,7 +91,7 @@ fn help_shrinks(curve: &RecordCurve) -> Claim {
     let thresholds: Vec<f64> = items.iter().filter_map(|(_, record)| first_target(record).threshold[0]).collect();
     let zero = |points: &[(f64, f64)]| crossings(points, 0.0).first().copied();
     let holds = falls(&predicted) && significant_steps(1.0) == 0 && thresholds.windows(2).all(|w| w[1] > w[0]);
-    // Where transfer and scratch are one estimate, nothing falls or rises.
+    // Where transfer and training from scratch give the same estimate, nothing falls or rises.
     let says_nothing = thresholds.len() < items.len() || predicted.iter().all(|(_, gain)| *gain == 0.0);
     let is_weak = holds && (items.len() < 2 || 2 * significant_steps(-1.0) < items.len() - 1);
     Claim {
@@ -109,7 +109,7 @@ fn help_shrinks(curve: &RecordCurve) -> Claim {
     }
 }
 
-/// The σ₀² at which the exact ridgeless condition turns: (2ρ − 1)(|p − n₀| − 1)/p.
+/// The σ₀² at which the exact ridgeless condition changes sign: (2ρ − 1)(|p − n₀| − 1)/p.
 fn ridgeless_noise(curve: &RecordCurve) -> Option<f64> {
     let (_, record) = curve.items.first()?;
     let p = record.settings["p"].as_f64()?;
@@ -117,10 +117,10 @@ fn ridgeless_noise(curve: &RecordCurve) -> Option<f64> {
         .then(|| (2.0 * record.targets[0].rho - 1.0) * ((p - record.n0 as f64).abs() - 1.0) / p)
 }
 
-/// Whether the decision depends on n₁ and σ₁²: it does not where Σ₁ = I.
+/// Whether the sign of the gain depends on n₁ and σ₁². It does not if Σ₁ = I.
 pub fn target_size(view: &CaseRecords) -> Findings {
     let curves = view.curves("n1");
-    // Cases that differ in nothing but the target's size and noise.
+    // Groups of cases that differ only in the target's size and noise.
     let mut groups: Vec<(Axes, Vec<&RidgeRecord>)> = vec![];
     for curve in &curves {
         let axes = curve.axes_without("target.noise");
@@ -135,7 +135,8 @@ pub fn target_size(view: &CaseRecords) -> Findings {
     Findings { claims, charts: vec![gain_chart(&curves, ChartKind::GainOverTargetSize)] }
 }
 
-/// One claim for both studies: the paper's is for Σ₁ = I, and the anisotropic study shows where it ends.
+/// One claim for both kinds of study. The paper's claim is for Σ₁ = I; the anisotropic study shows
+/// its limits.
 fn target_size_matters(axes: Axes, records: &[&RidgeRecord]) -> Claim {
     let (predicted, simulated) = (SignCounts::of(records, predicted_sign), SignCounts::of(records, simulated_sign));
     let is_isotropic = records.iter().all(|record| has_isotropic_targets(record));

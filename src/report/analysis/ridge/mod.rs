@@ -1,5 +1,5 @@
-//! The analysis of a ridge study: for each claim what was predicted, what was simulated and whether it
-//! holds, with the data of its figures and tables.
+//! The analysis of a ridge study. Each claim comes with its prediction, its simulation and its
+//! verdict, and with the data of its figures and tables.
 
 mod agreement;
 mod cost;
@@ -27,7 +27,7 @@ use crate::store::ridge_record::Risk;
 use crate::store::RidgeRecord;
 use curves::CaseRecords;
 
-/// Fewer draws than this settle no claim.
+/// With fewer draws every claim is undecided.
 pub const MIN_DRAWS: usize = 10;
 
 /// Whether a claim holds.
@@ -35,7 +35,7 @@ pub const MIN_DRAWS: usize = 10;
 pub enum ClaimVerdict {
     Holds,
     DoesNotHold,
-    /// The simulation does not decide.
+    /// The simulation is not precise enough to decide.
     Undecided,
 }
 
@@ -52,56 +52,58 @@ impl ClaimVerdict {
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub finding: Finding,
-    /// Outside the paper's assumptions: tried to see how far its claim carries.
+    /// Outside the paper's assumptions: tested to see how far the claim extends.
     pub is_beyond_assumptions: bool,
     pub verdict: ClaimVerdict,
 }
 
-/// What was found about one claim.
+/// The result for one claim.
 #[derive(Debug, Clone)]
 pub enum Finding {
-    /// λ₀* > λ_S* for ρ < 1, λ₀* < λ_S* for ρ > 1. `against`: points of `total` at which the prediction
-    /// says otherwise.
+    /// λ₀* > λ_S* for ρ < 1, and λ₀* < λ_S* for ρ > 1. `against` is the number of points, out of
+    /// `total`, at which the prediction contradicts this.
     SidesOfOne { is_isotropic: bool, against: usize, total: usize, simulated: Sides },
     /// The ratio λ₀*/λ_S* crosses 1 at ρ = 1.
     CrossesOne { axes: Axes, predicted: Option<f64>, simulated: Option<Crossing> },
-    /// The deterministic equivalents give the simulated numbers. `furthest`: the curve and ρ where they
-    /// are furthest apart.
+    /// The deterministic equivalents agree with the simulated numbers. `furthest` is the curve and
+    /// the ρ with the largest difference.
     EquivalentsAgree { quantity: Quantity, agreement: Agreement, furthest: Option<(Axes, f64)> },
-    /// The region in which transfer helps shrinks as the source's noise grows. `..._zero`: the noise at
-    /// which R_S − R_TL is 0; `thresholds`: the ρ needed at the smallest and the largest noise.
+    /// The region in which transfer helps shrinks as the source's noise grows. `predicted_zero`,
+    /// `exact_zero` and `simulated_zero` are the noise at which R_S − R_TL is 0. `thresholds` are
+    /// the ρ needed at the smallest and the largest noise.
     HelpShrinksWithNoise {
         axes: Axes,
         predicted_falls: bool,
         predicted_zero: Option<f64>,
-        /// By the exact ridgeless condition.
+        /// From the exact ridgeless condition.
         exact_zero: Option<f64>,
         thresholds: Option<(f64, f64)>,
         simulated_falls: bool,
         simulated_zero: Option<f64>,
     },
-    /// Whether transfer helps does not depend on the target's size and noise where Σ₁ = I, and does
-    /// elsewhere.
+    /// Whether transfer helps does not depend on the target's size and noise if Σ₁ = I. It does
+    /// otherwise.
     TargetSizeMatters { axes: Axes, is_isotropic: bool, predicted: SignCounts, simulated: SignCounts, targets: usize },
-    /// The source-optimal λ costs the target nothing at ρ = 1 and something elsewhere; as shares of R_TL.
+    /// The source-optimal λ costs the target nothing at ρ = 1 and something elsewhere. Costs are
+    /// fractions of R_TL.
     CostOfSourceOptimum {
         at_one: Option<f64>,
         elsewhere: Option<CostElsewhere>,
         agreement: Agreement,
-        /// Simulated costs whose interval lies below 0.
+        /// Number of simulated costs whose interval is below 0.
         below_zero: usize,
     },
-    /// The source-optimal λ can turn transfer that helps into negative transfer.
+    /// The source-optimal λ can turn helpful transfer into negative transfer.
     TurnsNegative { negative: usize, turned: usize, total: usize, simulated_negative: usize, simulated_turned: usize },
     /// Simulated risks approach their deterministic equivalents as p grows.
     ConvergesWithP { risk: RiskKind, axes: Axes, scaling: Scaling },
-    /// Targets on both sides of ρ = 1 want opposite corrections of λ_S*.
+    /// Targets on opposite sides of ρ = 1 need opposite corrections of λ_S*.
     OppositeCorrections { case: String, source: OptimumValue, targets: Vec<TargetOptimum> },
     /// One λ₀ for all targets.
     Compromise {
         case: String,
         objective: String,
-        /// It is the one that the study asks for.
+        /// Whether this compromise is the one that the study asks for.
         asked: bool,
         optimum: OptimumValue,
         simulated: Option<Interval>,
@@ -114,18 +116,18 @@ pub enum Finding {
 pub struct Point {
     pub x: f64,
     pub value: Interval,
-    /// Drawn hollow: the chart says what that means.
+    /// Drawn hollow. The chart explains what that means.
     pub is_marked: bool,
 }
 
 impl Point {
-    /// A simulated risk with its 95% interval, times `scale`.
+    /// A simulated risk with its 95% interval, multiplied by `scale`.
     fn of_risk(x: f64, risk: &Risk, scale: f64) -> Point {
         let (y, half) = (risk.simulated * scale, Z95 * risk.error * scale);
         Point { x, value: Interval { estimate: y, range: Some((y - half, y + half)) }, is_marked: false }
     }
 
-    /// A simulated number, times `scale` > 0; none without an estimate.
+    /// A simulated number, multiplied by `scale` > 0. None without a finite estimate.
     fn of_interval(x: f64, interval: &Interval, scale: f64) -> Option<Point> {
         interval.estimate.is_finite().then(|| Point { x, value: interval.map(|v| scale * v), is_marked: false })
     }
@@ -134,16 +136,16 @@ impl Point {
 /// What a series of a figure shows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SeriesLabel {
-    /// One curve, told from the others by these axes.
+    /// One curve, identified by these axes.
     Axes(Axes),
     SourceRisk,
     TransferRisk {
         target: Option<String>,
         lambda1: f64,
     },
-    /// Error of the mean of a risk, relative to its prediction.
+    /// Error of the mean of a risk, relative to the prediction.
     ErrorOfMean(RiskKind, Axes),
-    /// Standard deviation of one draw of a risk, relative to its prediction.
+    /// Standard deviation of one draw of a risk, relative to the prediction.
     SpreadOfDraw(RiskKind, Axes),
     Target {
         name: String,
@@ -152,7 +154,7 @@ pub enum SeriesLabel {
     WeightedMean,
 }
 
-/// Predicted line and simulated points.
+/// A predicted line and simulated points.
 #[derive(Debug, Clone)]
 pub struct Series {
     pub label: SeriesLabel,
@@ -160,10 +162,11 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
-/// Which figure some series make.
+/// The figure that some series belong to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ChartKind {
-    /// λ₀*/λ_S* against ρ; `facet`: the axes that its curves have in common where there are several.
+    /// λ₀*/λ_S* against ρ. `facet` holds the axes that all its curves share, if there are several
+    /// facets.
     Ratio {
         facet: Axes,
         index: usize,
@@ -173,19 +176,21 @@ pub enum ChartKind {
     /// R_S − R_TL against the source's noise, or the target's size.
     GainOverNoise,
     GainOverTargetSize,
-    /// The smallest ρ at which transfer helps, against the source's noise. `rho`: the study's own.
+    /// The smallest ρ at which transfer helps, against the source's noise. `rho` is the study's own
+    /// ρ.
     Threshold {
         rho: Option<f64>,
     },
     Scaling,
     Cost,
-    /// Risks of several targets against their one λ₀; `compromise`: the one asked for.
+    /// Risks of several targets against their shared λ₀. `compromise` is the shared λ₀ that the
+    /// study asks for.
     Targets {
         case: String,
         index: usize,
         compromise: Option<f64>,
     },
-    /// Risks against λ₀; `several`: there are several cases.
+    /// Risks against λ₀. `several` is true if there is more than one case.
     Risks {
         case: String,
         index: usize,
@@ -200,36 +205,36 @@ pub struct ChartData {
     pub series: Vec<Series>,
 }
 
-/// Claims and figures of one question.
+/// Claims and figures for one question.
 #[derive(Debug, Default)]
 struct Findings {
     claims: Vec<Claim>,
     charts: Vec<ChartData>,
 }
 
-/// Everything that a report shows of a ridge study.
+/// Everything that a report shows about a ridge study.
 #[derive(Debug, Clone)]
 pub struct RidgeAnalysis {
     pub name: String,
     pub description: String,
-    /// Cases of the study, and those that have a record.
+    /// Number of cases in the study, and of cases with a record.
     pub cases: usize,
     pub cases_done: usize,
-    /// The fewest draws of a case.
+    /// Smallest number of draws of any case.
     pub draws: usize,
     pub claims: Vec<Claim>,
     pub charts: Vec<ChartData>,
     pub simulation: Option<Simulation>,
-    /// A row for each λ₀, λ₁ and target.
+    /// One row per λ₀, λ₁ and target.
     pub results: Table,
-    /// A row for each case, λ₁ and target.
+    /// One row per case, λ₁ and target.
     pub optima: Table,
 }
 
 /// How the numbers were simulated.
 #[derive(Debug, Clone)]
 pub struct Simulation {
-    /// Distinct, ascending.
+    /// Distinct numbers of draws, in ascending order.
     pub draws: Vec<usize>,
     pub samplers: Vec<String>,
     pub seconds: f64,
@@ -239,7 +244,7 @@ pub struct Simulation {
 }
 
 impl RidgeAnalysis {
-    /// Cases without a record.
+    /// Number of cases without a record.
     pub fn missing(&self) -> usize {
         self.cases - self.cases_done
     }
@@ -258,7 +263,7 @@ pub fn analyse(study: &Study, cases: &[Case], records: &[&RidgeRecord]) -> Ridge
         None => risks::findings(&view),
     };
     let draws = view.cases.iter().map(|(_, record)| record.draws).min().unwrap_or(0);
-    // Some of the cases prove nothing about all of them.
+    // A part of the cases, or too few draws, cannot decide a claim about all cases.
     if view.cases.len() < cases.len() || draws < MIN_DRAWS {
         findings.claims.iter_mut().for_each(|claim| claim.verdict = ClaimVerdict::Undecided);
     }

@@ -1,4 +1,5 @@
-//! λ₀*/λ_S* against ρ: the paper's alignment-dependent reversal, and where it crosses 1.
+//! λ₀*/λ_S* as a function of ρ: the paper's alignment-dependent reversal, and where the ratio
+//! crosses 1.
 
 use super::agreement::{Agreement, Quantity};
 use super::curves::{crossings, first_target, Axes, CaseRecords, RecordCurve};
@@ -6,14 +7,14 @@ use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point,
 use crate::base::interval::Interval;
 use crate::store::RidgeRecord;
 
-/// Curves that one figure can carry.
+/// Largest number of curves in one figure.
 const MAX_CURVES: usize = 6;
 
-/// How far from 1 a crossing may be and still count as 1.
+/// Largest distance from 1 at which a crossing still counts as 1.
 const TOLERANCE: f64 = 0.005;
 
-/// Of the points off ρ = 1: those whose simulated ratio lies on the claimed side of 1, on the other, and
-/// those whose interval holds 1.
+/// Counts of the points away from ρ = 1. Their simulated ratio is on the claimed side of 1, on the
+/// other side, or has an interval that contains 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sides {
     pub expected: usize,
@@ -21,7 +22,8 @@ pub struct Sides {
     pub unclear: usize,
 }
 
-/// Where the simulated ratio crosses 1, and where the ends of its intervals do (infinite: nowhere).
+/// Where the simulated ratio crosses 1, and where the ends of its intervals do. Infinite if there
+/// is no crossing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Crossing {
     pub at: f64,
@@ -52,7 +54,7 @@ fn count_side(rho: f64, record: &RidgeRecord, sides: &mut Sides) {
     if is_exactly_one(rho) {
         return;
     }
-    // Where the source's optimum is not inside the grid there is nothing to compare with.
+    // If the source's optimum is not inside the grid, there is nothing to compare with.
     let edge = at.optimum.simulated_edge.as_deref().filter(|_| record.source_optimum.simulated.is_some());
     let is_above = match (&at.simulated_ratio, edge) {
         (Some(ratio), _) if ratio.is_above(1.0) => Some(true),
@@ -68,7 +70,7 @@ fn count_side(rho: f64, record: &RidgeRecord, sides: &mut Sides) {
     }
 }
 
-/// Predicted λ₀*/λ_S*, 0 at the boundary λ₀* = 0.
+/// Predicted λ₀*/λ_S*; 0 at the boundary λ₀* = 0.
 fn predicted(record: &RidgeRecord) -> Option<f64> {
     first_target(record).ratio
 }
@@ -148,7 +150,7 @@ fn equivalents_agree(curves: &[RecordCurve]) -> Option<Claim> {
         let Some(held) = simulated.holds(p) else { continue };
         n += 1;
         hits += usize::from(held);
-        // In units of λ_S* where λ₀* is smaller: near λ₀* = 0 a ratio of ratios says little.
+        // In units of λ_S* if λ₀* is smaller: near λ₀* = 0 a ratio of ratios is not informative.
         let estimate = Some(simulated.estimate).filter(|v| v.is_finite()).unwrap_or(p);
         let off = (estimate - p).abs() / p.max(1.0);
         if off > worst {
@@ -185,8 +187,8 @@ fn charts(curves: &[RecordCurve]) -> Vec<ChartData> {
     out
 }
 
-/// (axes of the facet, [(axes within it, curve)]): one facet for each combination of the axes other than
-/// γ where there are too many curves for one figure.
+/// Returns (axes of the facet, [(axes within the facet, curve)]). If there are too many curves for
+/// one figure, there is one facet for each combination of the axes other than γ.
 fn facets<'a, 'b>(curves: &'b [RecordCurve<'a>]) -> Vec<(Axes, Vec<(Axes, &'b RecordCurve<'a>)>)> {
     let mut out: Vec<(Axes, Vec<(Axes, &RecordCurve)>)> = vec![];
     for curve in curves {
@@ -199,7 +201,7 @@ fn facets<'a, 'b>(curves: &'b [RecordCurve<'a>]) -> Vec<(Axes, Vec<(Axes, &'b Re
     out
 }
 
-/// Where the ratio crosses 1, against γ, for studies that vary the covariance.
+/// The ρ at which the ratio crosses 1, against γ, for studies that vary the covariance.
 fn crossing_chart(curves: &[RecordCurve]) -> Option<ChartData> {
     if curves.len() <= MAX_CURVES {
         return None;

@@ -1,4 +1,4 @@
-//! Predicted and simulated risks against λ₀: for a study that asks nothing in particular.
+//! Predicted and simulated risks against λ₀, for a study without a specific question.
 
 use super::agreement::{Agreement, Quantity};
 use super::curves::CaseRecords;
@@ -7,10 +7,10 @@ use crate::base::interval::Z95;
 use crate::store::ridge_record::Risk;
 use crate::store::RidgeRecord;
 
-/// Figures of this many cases at most; the tables have all.
+/// Largest number of cases with a figure. The tables contain all cases.
 const MAX_FIGURES: usize = 12;
 
-/// Targets and λ₁ that one figure shows.
+/// Largest number of transfer curves (targets × λ₁) in one figure.
 const MAX_TRANSFER_CURVES: usize = 7;
 
 pub fn findings(view: &CaseRecords) -> Findings {

@@ -1,4 +1,4 @@
-//! Simulation against its deterministic equivalent as p grows.
+//! Convergence of the simulation to its deterministic equivalent as p grows.
 
 use super::curves::{first_target, CaseRecords, RecordCurve};
 use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, Series, SeriesLabel};
@@ -26,29 +26,30 @@ impl RiskKind {
 /// How the relative error of a simulated risk changes with p.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scaling {
-    /// One p says nothing about growth.
+    /// With a single p there is no growth to measure.
     SingleP,
-    /// A risk of 0 or without spread has no relative error.
+    /// A risk that is 0 or has no spread has no relative error.
     NoRelativeError,
     Measured {
-        /// At the smallest p.
+        /// Relative error at the smallest p.
         first_error: f64,
         first_p: f64,
         /// Upper end of the error's interval at the largest p.
         last_bound: f64,
         last_p: f64,
-        /// p at which the error is told from 0, of all.
+        /// Number of p at which the error is distinguishable from 0, out of `total`.
         seen: usize,
         total: usize,
-        /// The constant c of c/p that the smallest p allows, and the p whose 99% interval lies above it.
+        /// The constant c of the bound c/p, from the upper end at the smallest p, and the number of
+        /// p whose 99% interval is above this bound.
         constant: f64,
         above: usize,
-        /// Exponent of p with which one draw's spread grows.
+        /// Exponent of p in the spread of one draw.
         exponent: f64,
     },
 }
 
-/// Slope of log y against log x, by least squares.
+/// Slope of log y against log x by least squares.
 fn slope(points: &[(f64, f64)]) -> f64 {
     let logs: Vec<(f64, f64)> = points.iter().map(|p| (p.0.ln(), p.1.ln())).collect();
     let n = logs.len() as f64;
@@ -80,7 +81,7 @@ pub fn findings(view: &CaseRecords) -> Findings {
     out
 }
 
-/// |simulated/predicted − 1| with its interval; marked where it is not told from 0.
+/// |simulated/predicted − 1| with its interval; marked if it is not distinguishable from 0.
 fn relative_error(p: f64, risk: &Risk) -> Point {
     let y = (risk.simulated / risk.predicted - 1.0).abs();
     let half = Z95 * risk.error / risk.predicted;
@@ -108,7 +109,7 @@ fn scaling(
         return (Scaling::NoRelativeError, ClaimVerdict::Undecided);
     }
     let upper = |point: &Point| point.value.range.map_or(f64::NAN, |range| range.1);
-    // Above its own standard error the simulation sees the equivalent's error; below it only bounds it.
+    // An error above its own standard error is measured; an error below it is only bounded.
     let seen = error.iter().filter(|e| !e.is_marked && e.value.estimate > 0.0).count();
     let constant = first.x * upper(first);
     let above = error.iter().filter(|e| e.value.estimate - 1.33 * (upper(e) - e.value.estimate) > constant / e.x).count();

@@ -1,12 +1,12 @@
-//! The tables of a ridge study: results have a row for each λ₀, λ₁ and target, optima a row for each
-//! case, λ₁ and target.
+//! The tables of a ridge study. `results` has one row per λ₀, λ₁ and target; `optima` has one row
+//! per case, λ₁ and target.
 
 use super::curves::CaseRecords;
 use crate::base::interval::Interval;
 use crate::report::analysis::table::{axis_field, column_type, ColumnType, Field, Table};
 use crate::store::ridge_record::Risk;
 
-/// Names and kinds of a table's columns.
+/// Names and types of a table's columns.
 #[derive(Default)]
 struct Columns(Vec<(String, ColumnType)>);
 
@@ -21,7 +21,7 @@ impl Columns {
         self.0.extend(names.iter().map(|name| (name.to_string(), kind)));
     }
 
-    /// `<name><end>` for each end.
+    /// Adds a column `<name><end>` for each end.
     fn numbers(&mut self, name: &str, ends: &[&str]) {
         self.0.extend(ends.iter().map(|end| (format!("{name}{end}"), ColumnType::Number)));
     }
@@ -46,7 +46,8 @@ fn interval(i: Option<&Interval>) -> [Field; 3] {
     [pick(|i| Some(i.estimate).filter(|v| v.is_finite())), pick(Interval::low), pick(Interval::high)]
 }
 
-/// Predicted and simulated risks. No times, hosts or versions: two runs of one study compare byte for byte.
+/// Predicted and simulated risks. There are no times, hosts or versions, so that the tables of two
+/// runs of one study are equal byte for byte.
 pub fn results(view: &CaseRecords) -> Table {
     let mut columns = Columns::axes(view);
     columns.0.insert(0, ("kind".into(), ColumnType::Text));
@@ -77,7 +78,7 @@ pub fn results(view: &CaseRecords) -> Table {
     table
 }
 
-/// The cells that the study asks for; a target with a λ₁ of its own has one λ₁.
+/// The cells that the study contains. A target with its own λ₁ has a single λ₁.
 fn cells(case: &crate::plan::Case, lambda1: usize) -> Vec<(usize, usize)> {
     if lambda1 == case.lambda1.len() {
         return case.cells.clone();
@@ -87,7 +88,7 @@ fn cells(case: &crate::plan::Case, lambda1: usize) -> Vec<(usize, usize)> {
     rows
 }
 
-/// Optimal penalties, predicted and simulated, with what the wrong one costs.
+/// Optimal penalties, predicted and simulated, and the cost of the wrong one.
 pub fn optima(view: &CaseRecords) -> Table {
     let mut columns = Columns::axes(view);
     columns.add(ColumnType::Text, &["target"]);

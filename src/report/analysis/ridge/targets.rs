@@ -25,17 +25,17 @@ impl OptimumValue {
     }
 }
 
-/// A target's own λ₀*.
+/// The optimal λ₀ of one target alone.
 #[derive(Debug, Clone)]
 pub struct TargetOptimum {
     pub name: Option<String>,
     pub rho: f64,
     pub predicted: OptimumValue,
-    /// None where the simulated risk is smallest at an end of the grid.
+    /// None if the simulated risk is smallest at an end of the grid.
     pub simulated: Option<Interval>,
 }
 
-/// What a λ₀ for all targets costs one of them.
+/// The cost of a shared λ₀ for one target.
 #[derive(Debug, Clone)]
 pub struct TargetRegret {
     pub name: Option<String>,
@@ -54,7 +54,7 @@ pub fn findings(view: &CaseRecords) -> Findings {
     out
 }
 
-/// None where all targets lie on one side of ρ = 1.
+/// None if all targets are on the same side of ρ = 1.
 fn opposite_corrections(case: &str, record: &RidgeRecord) -> Option<Claim> {
     let optimum = |target: &TargetRecord| OptimumValue::of(&target.at[0].optimum);
     let source = OptimumValue::of(&record.source_optimum);

@@ -1,21 +1,22 @@
-//! A numeric axis: where a value stands in pixels, and which values get ticks.
+//! A numeric axis: converts values to pixels, and selects ticks.
 
 /// A linear or logarithmic scale from values to pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
     log: bool,
-    /// In the scale's own units: log₁₀ where it is logarithmic.
+    /// In the units of the scale: log₁₀ if it is logarithmic.
     low: f64,
     high: f64,
     from: f64,
     to: f64,
 }
 
-/// A tick: where, and its label; minor ones have none.
+/// The position and the label of a tick. Minor ticks have no label.
 pub type Tick = (f64, Option<String>);
 
 impl Scale {
-    /// Covers `values` (those that are finite, and positive on a log scale) with a margin.
+    /// Covers `values` with a margin. Values that are not finite are ignored, and on a log scale
+    /// also those that are not positive.
     pub fn over(values: impl Iterator<Item = f64>, log: bool, margin: f64, (from, to): (f64, f64)) -> Scale {
         let own = values.filter(|v| v.is_finite() && (!log || *v > 0.0)).map(|v| if log { v.log10() } else { v });
         let (mut low, mut high) = own.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
@@ -30,7 +31,7 @@ impl Scale {
         Scale { log, low: low - room, high: high + room, from, to }
     }
 
-    /// None where a logarithmic scale has no place for the value.
+    /// The pixel of a value. None for a value ≤ 0 on a logarithmic scale.
     pub fn at(&self, value: f64) -> Option<f64> {
         let own = match self.log {
             true if value > 0.0 => value.log10(),
@@ -40,7 +41,7 @@ impl Scale {
         own.is_finite().then(|| self.from + (own - self.low) / (self.high - self.low) * (self.to - self.from))
     }
 
-    /// The same, kept inside the frame (for the ends of error bars).
+    /// The pixel of a value, limited to the frame; used for the ends of error bars.
     pub fn clamped(&self, value: f64) -> f64 {
         let (a, b) = (self.from.min(self.to), self.from.max(self.to));
         match self.at(value) {
@@ -83,7 +84,7 @@ impl Scale {
     }
 }
 
-/// 10⁻³.
+/// A power of ten, for example 10⁻³.
 pub fn power(exponent: i32) -> String {
     let raised: String = exponent
         .to_string()
@@ -96,7 +97,7 @@ pub fn power(exponent: i32) -> String {
     format!("10{raised}")
 }
 
-/// Round steps for about `n` ticks over a range.
+/// About `n` ticks with a round step over a range.
 pub fn nice_ticks(low: f64, high: f64, n: usize) -> Vec<f64> {
     let raw = (high - low) / n as f64;
     let scale = 10f64.powf(raw.log10().floor());
@@ -106,7 +107,7 @@ pub fn nice_ticks(low: f64, high: f64, n: usize) -> Vec<f64> {
     (first..=last).map(|i| i as f64 * step).collect()
 }
 
-/// Digits after the point that tell ticks apart.
+/// Number of decimal places at which the ticks differ.
 pub fn decimals(ticks: &[f64]) -> usize {
     let decimals = ticks.windows(2).map(|w| (-(w[1] - w[0]).log10().floor()).max(0.0) as usize).next().unwrap_or(0);
     let split = ticks.windows(2).any(|w| {

@@ -1,4 +1,5 @@
-//! A drawing as a list of steps in pixels, rendered as SVG and as an anti-aliased PNG from the same list.
+//! A drawing as a list of steps in pixels. SVG and anti-aliased PNG are rendered from the same
+//! list.
 
 use std::sync::Once;
 
@@ -10,14 +11,14 @@ pub use plotters::style::text_anchor::{HPos, VPos};
 pub use plotters::style::RGBColor;
 use plotters::style::{register_font, text_anchor::Pos, FontStyle};
 
-// Okabe and Ito's colours, told apart by colour-blind readers.
+// The colours of Okabe and Ito, which colour-blind readers can distinguish.
 pub const BLUE: RGBColor = RGBColor(0, 114, 178);
 pub const ORANGE: RGBColor = RGBColor(213, 94, 0);
 pub const GREEN: RGBColor = RGBColor(0, 120, 90);
 pub const INK: RGBColor = RGBColor(34, 34, 34);
 pub const FAINT: RGBColor = RGBColor(225, 225, 225);
 
-/// Pixels of text; a figure of 1000 pixels in a column of 3.3 inches makes this 8 points.
+/// Text size in pixels. If a figure of 1000 pixels is printed 3.3 inches wide, this is 8 points.
 pub const TEXT: f64 = 27.0;
 
 /// A finished figure.
@@ -34,9 +35,10 @@ pub fn render(size: (u32, u32), steps: &[Step]) -> Result<Figure> {
     Ok(Figure { svg, png })
 }
 
-/// The same as RGB bytes, row by row.
+/// Renders a drawing as RGB bytes, row by row.
 pub fn render_rgb(size: (u32, u32), steps: &[Step]) -> Result<Vec<u8>> {
-    // The bitmap backend has no anti-aliasing for lines: draw at double size and average.
+    // The bitmap backend does not anti-alias lines. The drawing is rendered at double size and
+    // averaged.
     let mut large = vec![0u8; (size.0 * size.1 * 4 * 3) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut large, (size.0 * 2, size.1 * 2)).into_drawing_area();
@@ -56,7 +58,7 @@ pub fn render_rgb(size: (u32, u32), steps: &[Step]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// A PNG file of RGB pixels.
+/// Encodes RGB pixels as a PNG file.
 fn png_file(pixels: &[u8], size: (u32, u32)) -> Result<Vec<u8>> {
     let mut bytes = vec![];
     let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
@@ -68,7 +70,7 @@ fn png_file(pixels: &[u8], size: (u32, u32)) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// One thing to draw, in pixels; recorded once and rendered by each backend.
+/// One element of a drawing, in pixels. It is recorded once and rendered by each backend.
 #[derive(Clone)]
 pub enum Step {
     Line { points: Vec<(f64, f64)>, color: RGBColor, width: f64 },
@@ -94,7 +96,7 @@ impl Step {
 fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, steps: &[Step]) -> Result<()> {
     static FONT: Once = Once::new();
     FONT.call_once(|| {
-        // Fails only where this very font is refused; then drawing text says so.
+        // This fails only if this font is invalid. Drawing text then returns the error.
         let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
     });
     let failed = |error: DrawingAreaErrorKind<DB::ErrorType>| anyhow!("the figure could not be drawn: {error}");
@@ -133,7 +135,7 @@ pub fn line(points: Vec<(f64, f64)>, color: RGBColor, width: f64) -> Step {
     Step::Line { points, color, width }
 }
 
-/// Dashes from `a` to `b`.
+/// A dashed line from `a` to `b`.
 pub fn dashed(a: (f64, f64), b: (f64, f64), color: RGBColor, width: f64) -> Vec<Step> {
     let length = (b.0 - a.0).hypot(b.1 - a.1);
     let at = |d: f64| (a.0 + (b.0 - a.0) * d / length, a.1 + (b.1 - a.1) * d / length);

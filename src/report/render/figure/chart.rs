@@ -1,11 +1,12 @@
-//! A chart for papers: predicted curves as lines, simulated points with error bars, the legend above the data.
+//! A chart for papers: predictions as lines, simulations as points with error bars, and the legend
+//! above the data.
 
 use anyhow::Result;
 
 use super::axis::Scale;
 use super::canvas::{dashed, line, render, text, Figure, HPos, RGBColor, Step, VPos, BLUE, FAINT, GREEN, INK, ORANGE, TEXT};
 
-/// Told apart by colour-blind readers (Okabe & Ito).
+/// Colours that colour-blind readers can distinguish (Okabe & Ito).
 const COLORS: [RGBColor; 8] = [
     BLUE,
     ORANGE,
@@ -18,32 +19,32 @@ const COLORS: [RGBColor; 8] = [
 ];
 const GREY: RGBColor = RGBColor(110, 110, 110);
 
-/// An axis: what it shows, with its unit.
+/// An axis with its label, which includes the unit.
 #[derive(Debug, Clone, Default)]
 pub struct ChartAxis {
     pub label: String,
     pub log: bool,
 }
 
-/// A point with its interval; bounds that are not finite are left out.
+/// A point with its interval. Bounds that are not finite are not drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct SeriesPoint {
     pub x: f64,
     pub y: f64,
     pub low: f64,
     pub high: f64,
-    /// Marks what the note says it marks.
+    /// Whether the point is drawn hollow. The chart's note explains what that means.
     pub hollow: bool,
 }
 
-/// One colour: a line, points, or both.
+/// One series in one colour: a line, points, or both.
 #[derive(Debug, Clone, Default)]
 pub struct Series {
     pub label: String,
     pub line: Vec<(f64, f64)>,
     pub dashed: bool,
     pub points: Vec<SeriesPoint>,
-    /// The colour, where it is not that of its place in the list.
+    /// Index of the colour, if it differs from the position in the list.
     pub hue: Option<usize>,
 }
 
@@ -61,19 +62,19 @@ pub struct Chart {
     pub x: ChartAxis,
     pub y: ChartAxis,
     pub series: Vec<Series>,
-    /// Values that a grey line marks.
+    /// The y value of a grey horizontal line, and the x value of a grey vertical line.
     pub level: Option<f64>,
     pub at: Option<f64>,
 }
 
-/// Dots are told apart by a white rim.
+/// Draws a dot with a white rim, so that overlapping dots can be distinguished.
 fn dot(out: &mut Vec<Step>, at: (f64, f64), color: RGBColor, hollow: bool) {
     out.push(Step::Dot { at, radius: 8.5, color: RGBColor(255, 255, 255), hollow: false });
     out.push(Step::Dot { at, radius: 7.0, color, hollow });
 }
 
 impl Chart {
-    /// Draws it.
+    /// Renders the chart.
     pub fn figure(&self) -> Result<Figure> {
         let longest = self.series.iter().map(|s| s.label.chars().count()).max().unwrap_or(0);
         let columns = if longest > 27 { 1 } else { 2 };
@@ -84,7 +85,7 @@ impl Chart {
         let bottom = top + 560.0;
         let size = (1000, (bottom + 112.0) as u32);
         let xs = self.series.iter().flat_map(|s| s.line.iter().map(|p| p.0).chain(s.points.iter().map(|p| p.x)));
-        // What has no place on the x axis does not stretch the y axis.
+        // Points that cannot be shown on the x axis must not extend the y axis.
         let on = |x: &f64| !self.x.log || *x > 0.0;
         let ys = self.series.iter().flat_map(|s| {
             let line = s.line.iter().filter(|p| on(&p.0)).map(|p| p.1);
@@ -130,7 +131,7 @@ impl Chart {
             let length = if label.is_some() { 12.0 } else { 6.0 };
             out.push(line(vec![(*at, bottom), (*at, bottom + length)], INK, if label.is_some() { 2.0 } else { 1.0 }));
         }
-        // Labels that would run into each other are left out.
+        // Labels that would overlap are left out.
         let mut free = f64::NEG_INFINITY;
         for (at, label) in ticks.into_iter().filter_map(|(at, label)| Some((at, label?))) {
             let half = 0.31 * TEXT * label.chars().count() as f64;
@@ -147,7 +148,7 @@ impl Chart {
         }
         for (i, series) in self.series.iter().enumerate() {
             let color = series.color(i);
-            // A line breaks where it has no value.
+            // The line is interrupted where it has no value.
             let mut run: Vec<(f64, f64)> = vec![];
             for p in &series.line {
                 match (x.at(p.0), y.at(p.1)) {

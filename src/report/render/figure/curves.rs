@@ -1,4 +1,4 @@
-//! The paper's Figure 2 for a study: source and target test metric against λ₀.
+//! The paper's Figure 2 for a study: source and target test metrics against λ₀.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use super::{fitted, mean_and_range, title, GREY};
 use crate::report::analysis::{Metric, SettingAnalysis};
 use crate::report::render::words::point;
 
-/// Both optima, by colour and value.
+/// Legend with the colours and values of both optima.
 pub fn legend(out: &mut Vec<Step>, analysis: &SettingAnalysis, left: f64, y: f64) {
     let (setting, answered) = (&analysis.setting, analysis.answer.answered());
     let marks: [(RGBColor, Option<String>); 2] = [
@@ -25,8 +25,8 @@ pub fn legend(out: &mut Vec<Step>, analysis: &SettingAnalysis, left: f64, y: f64
     }
 }
 
-/// Source and target test metric against λ₀, each target at the λ₁ that validation prefers for its λ₀; both optima marked, with the
-/// intervals of their places as bars. None with fewer than two λ₀.
+/// Source and target test metrics against λ₀. Each target uses the best λ₁ by validation for its
+/// λ₀. Both optima are marked, and bars show their intervals. None with fewer than two λ₀.
 pub fn curves(study: &str, analysis: &SettingAnalysis) -> Result<Option<Figure>> {
     let (setting, basis) = (&analysis.setting, &analysis.basis);
     let grid = || setting.lambda0.iter().enumerate();

@@ -8,19 +8,19 @@ use super::{fitted, GREY};
 use crate::base::interval::Interval;
 use crate::config::StrongerEnd;
 
-/// A setting and its ln(λ₀*/λ_S*).
+/// A setting with its ln(λ₀*/λ_S*).
 pub struct Row {
     pub label: String,
     pub log_ratio: Interval,
-    /// Which way is stronger.
+    /// Which end of λ₀ regularises more.
     pub stronger: StrongerEnd,
-    /// An optimum is at an end of its grid: drawn hollow.
+    /// Whether an optimum is at an end of its grid; its point is then drawn hollow.
     pub is_at_end: bool,
 }
 
 const HEIGHT: f64 = 44.0;
 
-/// A row for each; infinite bounds end in an arrow at the frame. None without rows.
+/// One row per setting. Infinite bounds are drawn as arrows at the frame. None without rows.
 pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
     if rows.is_empty() {
         return Ok(None);
@@ -51,7 +51,8 @@ pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
             (*h, *v) = (HPos::Right, VPos::Center);
         }
         out.push(label);
-        // Where it stands: a finite place, or an end of the frame.
+        // The position of a value and whether it is clipped: a finite position, or an end of the
+        // frame.
         let place = |log: f64| match log {
             l if l == f64::INFINITY => (right, true),
             l if l == f64::NEG_INFINITY => (left, true),
@@ -73,7 +74,7 @@ pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
     for (at, label) in x.ticks(6) {
         let (length, width) = if label.is_some() { (12.0, 2.0) } else { (6.0, 1.0) };
         out.push(line(vec![(at, bottom), (at, bottom + length)], INK, width));
-        // Labels that would run into each other are left out.
+        // Labels that would overlap are left out.
         if let Some(label) = label.filter(|label| at - 8.0 * label.chars().count() as f64 > free) {
             free = at + 8.0 * label.chars().count() as f64 + 8.0;
             out.push(text((at, bottom + 16.0), label, HPos::Center, VPos::Top, INK));

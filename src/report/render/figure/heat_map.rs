@@ -10,11 +10,12 @@ use crate::report::analysis::stats::mean;
 use crate::report::analysis::{CellResults, Metric, SettingAnalysis};
 use crate::report::render::words::unit;
 
-/// Of the numbers in the cells. Colours of their own: those of the text around them turn with a dark page, these must not.
+/// Text colours within the cells. Other text colours are inverted on a dark page; these must not
+/// be, so they are distinct values.
 const LIGHT: RGBColor = RGBColor(254, 254, 254);
 const DARK: RGBColor = RGBColor(17, 17, 17);
 
-/// Viridis at nine points.
+/// The Viridis colour map at nine points.
 const VIRIDIS: [(u8, u8, u8); 9] = [
     (68, 1, 84),
     (71, 44, 122),
@@ -36,12 +37,13 @@ fn viridis(t: f64) -> RGBColor {
 
 const HEAT_SIZE: (u32, u32) = (1000, 760);
 
-/// Mean target test metric over λ₀ × λ₁, the optimum framed. None with a single cell or without results.
+/// Mean target test metric over λ₀ × λ₁, with a frame around the optimum. None with a single cell
+/// or without results.
 pub fn heat_map(study: &str, analysis: &SettingAnalysis) -> Result<Option<Figure>> {
     heat_steps(study, analysis).map(|steps| render(HEAT_SIZE, &steps)).transpose()
 }
 
-/// The heat map as RGB bytes with width and height, for TensorBoard.
+/// The heat map as RGB bytes with its width and height, for TensorBoard.
 pub fn heat_map_rgb(study: &str, analysis: &SettingAnalysis) -> Result<Option<(Vec<u8>, u32, u32)>> {
     match heat_steps(study, analysis) {
         Some(steps) => Ok(Some((render_rgb(HEAT_SIZE, &steps)?, HEAT_SIZE.0, HEAT_SIZE.1))),
@@ -81,7 +83,8 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis) -> Option<Vec<Step>> {
         for (j, value) in row.iter().enumerate() {
             let (x, y) = corner(i, j);
             let color = value.map_or(RGBColor(238, 238, 238), |v| viridis(better(v)));
-            // A pixel under the next cell to the right and below, so that no seam shows; none beyond the frame.
+            // A cell extends one pixel underneath the next cells to the right and below, so that no
+            // gap is visible. No cell extends beyond the frame.
             let (wide, high) = (if i + 1 < columns { w + 1.0 } else { w }, if j > 0 { h + 1.0 } else { h });
             steps.push(Step::Area { points: rectangle(x, y, wide, high), color, opacity: 1.0 });
             if small >= 13.0 {
@@ -102,11 +105,12 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis) -> Option<Vec<Step>> {
     }
     if let Some((i, j)) = transfer {
         let (x, y) = corner(i, j);
-        // Inside the cell, or around one that is too small for that.
+        // The frame is inside the cell, or around a cell that is too small for that.
         let inset = if w.min(h) > 24.0 { 3.0 } else { -4.0 };
         let corners = rectangle(x + inset, y + inset, w - 2.0 * inset, h - 2.0 * inset);
         for side in 0..4 {
-            // One line a side: the bitmap backend leaves gaps at the corners of a thick path.
+            // Each side is a separate line, because the bitmap backend leaves gaps at the corners
+            // of a thick path.
             let (a, b) = (corners[side], corners[(side + 1) % 4]);
             let reach = |p: (f64, f64), q: (f64, f64)| {
                 (p.0 + 2.5 * (p.0 - q.0).signum() * f64::from(p.0 != q.0), p.1 + 2.5 * (p.1 - q.1).signum() * f64::from(p.1 != q.1))
@@ -137,7 +141,7 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis) -> Option<Vec<Step>> {
     if transfer.is_some() {
         steps.push(text((left, 738.0), "framed: chosen by validation", HPos::Left, VPos::Bottom, RGBColor(200, 0, 52)));
     }
-    // Colour bar, worst at the bottom.
+    // The colour bar, with the worst value at the bottom.
     let bar = 100;
     for k in 0..bar {
         let t = f64::from(k) / f64::from(bar);
@@ -157,8 +161,8 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// The values of an axis in the fewest digits, from two on, that tell them apart: it has no room
-/// for more.
+/// Labels of an axis, with the fewest digits (at least two) that distinguish its values. There is
+/// no room for more.
 fn labels(values: &[f64]) -> Vec<String> {
     let at = |digits: usize| -> Vec<String> {
         let label = |value: &f64| if value.is_infinite() { "∞".into() } else { number(significant(*value, digits)) };

@@ -4,9 +4,9 @@ use super::axis::power;
 use super::canvas::{line, text, HPos, Step, VPos, INK};
 use crate::config::Regularizer;
 
-/// λ₀ on a logarithmic axis; 0 has a place of its own, left of a break.
+/// A logarithmic axis of λ₀. The value 0 has its own position, left of a break.
 pub struct LambdaAxis {
-    /// Where the logarithmic part begins.
+    /// The pixel at which the logarithmic part begins.
     left: f64,
     right: f64,
     low: f64,
@@ -43,7 +43,7 @@ impl LambdaAxis {
         }
     }
 
-    /// Ticks with their labels; minor ones without.
+    /// Ticks with their labels. Minor ticks have no label.
     fn ticks(&self) -> Vec<(f64, Option<String>)> {
         let mut ticks: Vec<(f64, Option<String>)> = self.zero.map(|x| (x, Some("0".to_string()))).into_iter().collect();
         let decades = self.high.floor() as i32 - self.low.ceil() as i32;
@@ -63,7 +63,8 @@ impl LambdaAxis {
         ticks
     }
 
-    /// The axis under a panel: line, ticks, and the break between 0 and the logarithmic part.
+    /// Draws the axis below a panel: the line, the ticks, and the break between 0 and the
+    /// logarithmic part.
     pub fn draw(&self, out: &mut Vec<Step>, (left, right, bottom): (f64, f64, f64)) {
         match self.zero {
             None => out.push(line(vec![(left, bottom), (right, bottom)], INK, 2.0)),
@@ -82,7 +83,7 @@ impl LambdaAxis {
         }
     }
 
-    /// The ticks' labels and the axis' name, below `bottom`.
+    /// Draws the tick labels and the axis label below `bottom`.
     pub fn label(&self, out: &mut Vec<Step>, (left, right, bottom): (f64, f64, f64), regularizer: &Regularizer) {
         for (x, label) in self.ticks() {
             out.extend(label.map(|label| text((x, bottom + 16.0), label, HPos::Center, VPos::Top, INK)));
@@ -91,7 +92,7 @@ impl LambdaAxis {
     }
 }
 
-/// The axis' name.
+/// The axis label.
 pub fn name(regularizer: &Regularizer) -> String {
     regularizer.stands_for().map_or("source penalty λ₀".into(), |axis| format!("{axis} (for λ₀)"))
 }

@@ -1,4 +1,4 @@
-//! What every other λ₀ costs the target: paired differences from the transfer-optimal one.
+//! The target's cost of every other λ₀: paired differences from the transfer-optimal λ₀.
 
 use anyhow::Result;
 
@@ -10,8 +10,9 @@ use super::{fitted, title, GREY};
 use crate::report::analysis::{Metric, SettingAnalysis};
 use crate::report::render::words::unit;
 
-/// Target test metric at each λ₀ (with its best λ₁) minus that at λ₀*, paired by seed: far narrower than the difference of two bands of
-/// Figure 2, since what a seed does to all λ₀ alike cancels. Higher is better. None with fewer than two λ₀ or two seeds.
+/// Target test metric at each λ₀, with its best λ₁, minus that at λ₀*, paired by seed. Effects of a
+/// seed on all λ₀ cancel. The intervals are therefore far narrower than the difference of two bands
+/// of Figure 2. Higher is better. None with fewer than two λ₀ or two seeds.
 pub fn mismatch(study: &str, analysis: &SettingAnalysis) -> Result<Option<Figure>> {
     let (setting, basis) = (&analysis.setting, &analysis.basis);
     let Some((i, j)) = analysis.answer.answered().map(|answered| answered.transfer) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The figures, as SVG and PNG from one drawing.
+//! The figures. SVG and PNG are rendered from the same drawing.
 
 mod axis;
 mod canvas;
@@ -21,7 +21,7 @@ use crate::report::analysis::{Basis, CellResults, Setting};
 
 const GREY: canvas::RGBColor = canvas::RGBColor(110, 110, 110);
 
-/// Mean and 95% interval of a cell's test metric, in the figure's units (percent, or nats).
+/// Mean and 95% interval of a cell's test metric, in the units of the figure: percent, or nats.
 fn mean_and_range(cell: &CellResults, basis: &Basis) -> Option<(f64, f64, f64)> {
     let (_, unit, _) = unit(basis.metric);
     let mean = basis.test_level(cell)?;
@@ -29,9 +29,10 @@ fn mean_and_range(cell: &CellResults, basis: &Basis) -> Option<(f64, f64, f64)> 
     Some((unit * mean.estimate, unit * low, unit * high))
 }
 
-/// A heading or label that has `width` pixels: smaller text where it is long, cut where even that is too long.
+/// A heading or label that fits into `width` pixels. Long text is made smaller, and cut if it is
+/// still too long.
 fn fitted(at: (f64, f64), words: &str, width: f64, color: canvas::RGBColor) -> canvas::Step {
-    // DejaVu's letters are about 0.58 of the size wide.
+    // The average width of a DejaVu letter is about 0.58 of the font size.
     let n = words.chars().count().max(1) as f64;
     let size = (width / (0.58 * n)).clamp(0.62 * canvas::TEXT, canvas::TEXT);
     let room = (width / (0.58 * size)).round() as usize;
@@ -42,7 +43,7 @@ fn fitted(at: (f64, f64), words: &str, width: f64, color: canvas::RGBColor) -> c
     canvas::Step::Text { at, text, size, color, h: canvas::HPos::Left, v: canvas::VPos::Top, turned: false }
 }
 
-/// The study's name, with the setting's axes where there are several.
+/// The study's name, with the setting's axes if there are several settings.
 fn title(study: &str, setting: &Setting) -> String {
     match setting.axes.is_empty() {
         true => study.to_string(),

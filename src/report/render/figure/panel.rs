@@ -1,11 +1,11 @@
-//! A panel over λ₀: a curve with its band, a level to compare it with, and the optima.
+//! A panel over λ₀: a curve with its band, a reference level, and the optima.
 
 use super::axis::{decimals, nice_ticks};
 use super::canvas::{dashed, line, text, HPos, RGBColor, Step, VPos, BLUE, FAINT, GREEN, INK, ORANGE, TEXT};
 use super::lambda_axis::LambdaAxis;
 use crate::report::analysis::SettingAnalysis;
 
-/// Left, right, top and bottom in pixels.
+/// Left, right, top and bottom edges in pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame {
     pub left: f64,
@@ -20,7 +20,7 @@ pub struct PanelCurve {
     pub color: RGBColor,
 }
 
-/// A value with its interval, for all λ₀.
+/// A reference value with its interval, the same for all λ₀.
 pub struct Level {
     pub name: &'static str,
     pub centre: f64,
@@ -28,7 +28,8 @@ pub struct Level {
     pub high: f64,
 }
 
-/// Both optima as dashed lines through a panel; above it a bar for the 95% interval of each that `bars` names.
+/// Draws both optima as dashed lines through a panel. A bar above the panel shows the 95% interval
+/// of each optimum that is selected in `bars`.
 pub fn draw_optima(out: &mut Vec<Step>, axis: &LambdaAxis, frame: Frame, analysis: &SettingAnalysis, bars: (bool, bool)) {
     let Some(answered) = analysis.answer.answered() else { return };
     let comparison = answered.comparison.as_ref();
@@ -39,7 +40,7 @@ pub fn draw_optima(out: &mut Vec<Step>, axis: &LambdaAxis, frame: Frame, analysi
     ];
     let is_same = source == transfer;
     for (color, at, range, bar, aside) in marks {
-        // Side by side where both stand at the same λ₀.
+        // If both are at the same λ₀, the lines are drawn side by side.
         let x = axis.at(analysis.setting.lambda0[at]) + if is_same { aside } else { 0.0 };
         out.extend(dashed((x, frame.top), (x, frame.bottom), color, 3.0));
         if let Some((low, high)) = range.filter(|_| bar) {
@@ -74,7 +75,7 @@ pub fn panel(out: &mut Vec<Step>, axis: &LambdaAxis, frame: Frame, label: &str, 
         }
         out.push(text((left + 42.0, top - 44.0), level.name, HPos::Left, VPos::Center, GREEN));
     }
-    // λ₀ = 0 is off the logarithmic axis: no line leads to it.
+    // λ₀ = 0 is not on the logarithmic part of the axis, so no line leads to it.
     let logarithmic: Vec<_> = curve.points.iter().filter(|p| p.0 > 0.0).collect();
     let upper = logarithmic.iter().map(|p| (axis.at(p.0), y(p.3)));
     let lower = logarithmic.iter().rev().map(|p| (axis.at(p.0), y(p.2)));

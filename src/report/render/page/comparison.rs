@@ -1,4 +1,4 @@
-//! The page of several studies side by side.
+//! The page of a comparison of several studies.
 
 use maud::html;
 

@@ -1,4 +1,5 @@
-//! The page: one self-contained file that opens from disk, light and dark, without a network.
+//! Builds pages. A page is one self-contained file that opens from disk without a network, in a
+//! light and a dark theme.
 
 mod comparison;
 mod network;
@@ -11,7 +12,7 @@ pub use provenance::Provenance;
 
 use maud::{html, Markup, PreEscaped, DOCTYPE};
 
-/// Infinity and other numbers sort by these.
+/// The sort key of a number for the page's script. Infinite values have JavaScript's names.
 fn sortable(value: f64) -> String {
     match value {
         v if v == f64::INFINITY => "Infinity".into(),
@@ -20,7 +21,8 @@ fn sortable(value: f64) -> String {
     }
 }
 
-/// A whole page around its content. `refresh`: seconds after which the browser loads it again.
+/// A complete page around its content. `refresh` is the number of seconds after which the browser
+/// reloads it.
 pub fn shell(title: &str, refresh: Option<u64>, content: Markup) -> String {
     html! {
         (DOCTYPE)
@@ -31,7 +33,7 @@ pub fn shell(title: &str, refresh: Option<u64>, content: Markup) -> String {
                 meta name="generator" content=(crate::store::program());
                 @if let Some(seconds) = refresh { meta http-equiv="refresh" content=(seconds); }
                 title { (title) }
-                // No icon: a page from disk must not ask for one.
+                // An empty icon: without it, a browser would request one.
                 link rel="icon" href="data:,";
                 style { (PreEscaped(include_str!("style.css"))) }
             }
@@ -53,10 +55,10 @@ pub fn figure(svg: &str, name: &str, caption: &str) -> Markup {
     }
 }
 
-/// A heading of a table's column: what it says, whether its cells are words, and what it means.
+/// A column heading: its text, whether its cells are words, and its explanation.
 pub struct Heading(pub &'static str, pub bool, pub &'static str);
 
-/// A table that sorts and filters. `id` is unique in the page.
+/// A table that can be sorted and filtered. `id` must be unique on the page.
 pub fn table(id: &str, headings: &[Heading], rows: Markup) -> Markup {
     html! {
         div class="filter" {
@@ -72,12 +74,12 @@ pub fn table(id: &str, headings: &[Heading], rows: Markup) -> Markup {
     }
 }
 
-/// A cell with words; long ones may break into lines.
+/// A cell with words. Long text may wrap.
 fn words_cell(words: &str) -> Markup {
     html! { td.words.long[words.chars().count() > 28] { (words) } }
 }
 
-/// A cell with a number: how it is shown, and what it sorts by.
+/// A cell with a number: the text to show, and the value to sort by.
 fn number_cell(shown: &str, value: Option<f64>) -> Markup {
     html! { td data-v=(value.map(sortable).unwrap_or_default()) { (shown) } }
 }

@@ -16,15 +16,16 @@ use crate::report::render::setting_text::{details, About};
 use crate::report::render::terminal::{incomplete, left_out};
 use crate::report::render::words::{bound, difference, lacking, point, setting_label, short, signed, unit};
 
-/// Rows of the table of stages without a result; a study that has just begun lacks thousands.
+/// Largest number of rows in the table of stages without a result. A study that has just started
+/// can have thousands of such stages.
 const LACKING_LIMIT: usize = 500;
 
 const METHOD: &str = "Validation chooses, test reports. Intervals are 95%: of means and paired differences by Student's t over seeds, of optima and their ratio \
     by a bootstrap over seeds that makes the choice anew in every draw. With several seeds the gain over scratch is measured on each seed at what the others choose; \
     the cost of λ_S* and the table are at fixed cells.";
 
-/// `drawings`: those of each setting, in order; `across`: of all settings together; `files`: those beside
-/// the page.
+/// The page. `drawings` holds the figures of each setting, in order. `across` holds the figures of
+/// all settings together. `files` are the names of the files beside the page.
 pub fn network(
     analysis: &StudyAnalysis,
     drawings: &[Vec<Drawing>],
@@ -59,7 +60,7 @@ pub fn network(
     shell(&analysis.name, provenance.refresh, content)
 }
 
-/// How long the plan's stages trained, and on what.
+/// Training time of the plan's stages, and the devices that trained them.
 fn trained(training: &Training) -> String {
     let devices: Vec<String> = training.devices.iter().map(|(device, host)| format!("{device} on {host}")).collect();
     let on = if devices.is_empty() { String::new() } else { format!(": {}", devices.join(", ")) };
@@ -102,7 +103,7 @@ fn cards(analysis: &SettingAnalysis) -> Markup {
     let between = |range: Option<(f64, f64)>, show: &dyn Fn(f64) -> String| {
         range.map_or("no interval".to_string(), |(low, high)| format!("95% interval {} to {}", show(low), show(high)))
     };
-    // `is_good`: whether more is better.
+    // `is_good` is true if higher is better.
     let difference_card = |value: Option<Interval>, name: &str, is_good: bool| {
         let show = |v: f64| difference(metric, v);
         let Some(value) = value else { return html! {} };
@@ -195,7 +196,7 @@ fn p_text(p: f64) -> String {
     }
 }
 
-/// What one λ₀ for all targets costs each of them.
+/// The cost of one shared λ₀ for each target.
 fn several_targets(analysis: &StudyAnalysis, shared: &SharedLambda0) -> Markup {
     let headings = [
         Heading("target", true, "of the study's targets"),

@@ -1,4 +1,4 @@
-//! What stands at a page's end: files, how it was made, the study.
+//! The last section of a page: files, how the report was made, and the study.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use maud::{html, Markup};
 use super::words_cell;
 use crate::store::Manifest;
 
-/// Where a report comes from.
+/// The origin of a report.
 #[derive(Debug, Clone)]
 pub struct Provenance {
     pub manifest: Option<Manifest>,
-    /// The resolved study, as it lies in the folder.
+    /// The resolved study, as saved in the folder.
     pub yaml: String,
-    /// Where the records lie, as a link.
+    /// Link to the records.
     pub records: String,
-    /// The page loads itself again after so many seconds.
+    /// Number of seconds after which the page reloads itself.
     pub refresh: Option<u64>,
 }
 
@@ -25,8 +25,9 @@ impl Provenance {
         self.manifest.iter().flat_map(|manifest| &manifest.runs).flat_map(|run| &run.data).collect()
     }
 
-    /// `files`: those beside the page. `source`: from what it was computed. `method`: how the numbers are
-    /// made. `prefix`: the way from the page to the report's folder, with its `/`.
+    /// `files` are the names of the files beside the report's page. `source` names the input of the
+    /// computation. `method` explains how the numbers are computed. `prefix` is the path from the
+    /// page to the report's folder, with its final `/`.
     pub fn section(&self, files: &[String], source: &str, method: &str, prefix: &str) -> Markup {
         let time = |seconds: f64| jiff::Timestamp::from_second(seconds as i64).map_or(String::new(), |t| t.to_string());
         html! {

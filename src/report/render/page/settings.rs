@@ -1,4 +1,4 @@
-//! A table of answers: a study's settings, or several studies.
+//! A table of answers, for the settings of a study or for several studies.
 
 use maud::{html, Markup};
 
@@ -7,7 +7,7 @@ use crate::base::interval::Interval;
 use crate::report::analysis::SettingSummary;
 use crate::report::render::words::{difference, point, short, unit, verdict};
 
-/// A row for each: its name, where its name leads, and the answer.
+/// One row per item: its name, the link of its name, and its answer.
 pub fn settings<'a>(id: &str, rows: impl Iterator<Item = (String, String, &'a SettingSummary)>) -> Markup {
     let headings = [
         Heading("setting", true, "of the study's other axes, or a study"),
@@ -30,7 +30,7 @@ fn row(name: &str, link: &str, s: &SettingSummary) -> Markup {
     let ratio = s.log_ratio.map(|r| r.estimate.exp());
     let range = s.log_ratio.and_then(|r| r.range).map(|(low, high)| (low.exp(), high.exp()));
     let show_difference = |value: Option<Interval>| {
-        // The same λ₀: nothing differs.
+        // Both use the same λ₀, so there is no difference.
         let nothing = value.is_some_and(|v| v.estimate == 0.0 && v.range == Some((0.0, 0.0)));
         let words = value.filter(|_| !nothing).map_or(if nothing { "0".into() } else { "–".into() }, |v| {
             let show = |v: f64| difference(s.metric, v);

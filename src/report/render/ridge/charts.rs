@@ -9,10 +9,10 @@ use crate::report::analysis::ridge::{ChartData, ChartKind, Point, RidgeAnalysis,
 use crate::report::render::drawings::Drawing;
 use crate::report::render::figure::chart::{Chart, ChartAxis, Series, SeriesPoint};
 
-/// What figures of ridge studies are called; with several a number follows.
+/// File names of the figures of ridge studies. With several figures a number is added.
 pub const FIGURE_NAMES: [&str; 8] = ["ratio", "crossing", "gain", "threshold", "scaling", "cost", "targets", "risks"];
 
-/// The words of a chart.
+/// The texts of a chart.
 struct ChartText {
     name: String,
     caption: String,
@@ -170,7 +170,7 @@ fn series(all: &[SeriesData]) -> Vec<Series> {
         label: series_label(&series.label),
         line: series.line.clone(),
         dashed: series.label == SeriesLabel::WeightedMean,
-        // A risk's error and its spread share a colour.
+        // The error and the spread of one risk have the same colour.
         hue: matches!(series.label, SeriesLabel::ErrorOfMean(..) | SeriesLabel::SpreadOfDraw(..)).then_some(i / 2),
         points: series.points.iter().map(point).collect(),
     };

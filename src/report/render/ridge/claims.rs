@@ -7,7 +7,7 @@ use crate::report::analysis::ridge::{
     SignCounts, TargetOptimum, TargetRegret,
 };
 
-/// A claim, what was predicted and what was simulated.
+/// A claim in words, with its prediction and its simulation.
 pub struct ClaimText {
     pub claim: String,
     pub predicted: String,
@@ -148,7 +148,7 @@ fn equivalents_agree(quantity: Quantity, agreement: &Agreement, furthest: Option
     )
 }
 
-/// `of`: what the furthest distance is a share of, where it is not the number itself.
+/// `of` names the reference of the largest error, if it is not the number itself.
 fn agreement_text(agreement: &Agreement, of: &str) -> String {
     let Agreement { hits, n, furthest, .. } = agreement;
     let words = format!("{hits} of {n} 95% intervals hold the prediction; the furthest is {:.1}%{of} off", 100.0 * furthest);
@@ -179,7 +179,7 @@ fn cost_of_source_optimum(at_one: Option<f64>, elsewhere: Option<&CostElsewhere>
     format!("{at_one} at ρ = 1, {elsewhere} elsewhere")
 }
 
-/// `R_TL, γ = 2`.
+/// A risk with its axes, for example `R_TL, γ = 2`.
 pub fn risk_label(risk: RiskKind, axes: &Axes) -> String {
     let name = match risk {
         RiskKind::Source => "source risk",

@@ -1,4 +1,4 @@
-//! A ridge study's report: text, files, page and LaTeX.
+//! The report of a ridge study: text, files, page and LaTeX.
 
 mod charts;
 mod claims;
@@ -17,17 +17,17 @@ pub use charts::FIGURE_NAMES;
 use claims::{claim_text, verdict};
 pub use page::page;
 
-/// A ridge study's report, as its own page and that of several studies show it.
+/// The report of a ridge study, for its own page and for a page with several studies.
 pub struct RidgeReport {
     pub analysis: RidgeAnalysis,
     pub drawings: Vec<Drawing>,
     pub provenance: Provenance,
-    /// Files beside its own page.
+    /// Names of the files beside its own page.
     pub files: Vec<String>,
 }
 
-/// The report, and its files: results and optima (CSV and Parquet), summary.json, the figures and, last,
-/// index.html.
+/// The report and its files: results and optima as CSV and Parquet, summary.json, the figures and,
+/// last, index.html.
 pub fn study_files(analysis: RidgeAnalysis, provenance: Provenance) -> Result<(RidgeReport, Vec<RenderedFile>)> {
     let mut files = vec![];
     for (name, of) in [("results", &analysis.results), ("optima", &analysis.optima)] {
@@ -51,7 +51,8 @@ pub fn headline(analysis: &RidgeAnalysis) -> String {
     }
 }
 
-/// How many claims hold within the paper's assumptions, how many beyond them, and how many do not.
+/// The numbers of claims that hold within the paper's assumptions, that hold beyond them, and that
+/// do not hold.
 fn claims_headline<'a>(claims: impl Iterator<Item = &'a Claim> + Clone) -> String {
     let part = |is_beyond: bool| -> Option<String> {
         let of: Vec<&Claim> = claims.clone().filter(|claim| claim.is_beyond_assumptions == is_beyond).collect();
@@ -105,7 +106,7 @@ pub fn latex(analysis: &RidgeAnalysis) -> String {
     out + "\\bottomrule\n\\end{tabular}\n"
 }
 
-/// summary.json: the claims for programs.
+/// summary.json: the claims in machine-readable form.
 pub fn summary_json(analysis: &RidgeAnalysis) -> String {
     let claim = |claim: &Claim| {
         let text = claim_text(claim);

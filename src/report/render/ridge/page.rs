@@ -1,4 +1,4 @@
-//! One page for one ridge study or several: claims with their verdicts first, then the figures.
+//! A page for one ridge study or several: claims with their verdicts first, then the figures.
 
 use maud::{html, Markup};
 
@@ -7,7 +7,7 @@ use super::{claims_headline, headline, simulated, RidgeReport};
 use crate::report::analysis::ridge::{Claim, ClaimVerdict};
 use crate::report::render::page::{figure, shell};
 
-/// The page. `refresh`: seconds after which a browser loads it again.
+/// The page. `refresh` is the number of seconds after which a browser reloads it.
 pub fn page(reports: &[&RidgeReport], refresh: Option<u64>) -> String {
     let names: Vec<&str> = reports.iter().map(|report| report.analysis.name.as_str()).collect();
     let content = html! {

@@ -1,4 +1,5 @@
-//! How aligned a study's two tasks are, on the features of an untrained network: what the theory's axis ρ is for networks.
+//! Estimates how aligned a study's two tasks are, on the features of an untrained network. For
+//! networks this takes the place of the theory's axis ρ.
 
 use std::collections::BTreeMap;
 
@@ -20,15 +21,16 @@ use crate::theory::linalg::product;
 use crate::theory::overlap::overlap;
 use crate::train::{features, BatchSource, DeviceDataset};
 
-/// Images of each class, at most.
+/// Maximal number of images of each class.
 const PER_CLASS: usize = 300;
-/// Features beyond this are projected at random.
+/// More features than this are reduced to this number by a random projection.
 const FEATURES: usize = 128;
 
 impl TorchEngine {
-    /// `rho` and `cosine` of [`crate::theory::overlap`]: the responses are the one-hot classes, with the phases' label noise; the features are what the head of
-    /// the untrained network of this seed gets, projected to 128 dimensions at random where there are more; up to 300 images a class that neither task
-    /// validates on.
+    /// Computes `rho` and `cosine` of [`crate::theory::overlap`]. The responses are the one-hot
+    /// classes, with the phases' label noise. The features are the inputs of the head of this
+    /// seed's untrained network; more than 128 are projected to 128 dimensions at random. Up to 300
+    /// images of each class are used, from those that neither task validates on.
     pub(super) fn align(&self, stage: &Stage, device: usize) -> Result<StageOutcome> {
         let settings = &stage.settings;
         let network = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.data).len());
@@ -47,7 +49,8 @@ impl TorchEngine {
         let other = if task == "source" { &settings.target } else { &settings.source };
         let mut rows: Vec<usize> = vec![];
         for label in phase.labels(settings.data) {
-            // A class of both tasks gives every other image to each: an image in both would make them look alike.
+            // A class that both tasks have gives every other image to each task: an image in both
+            // would make the tasks look alike.
             let shared = other.labels(settings.data).contains(&label);
             let own = pool.iter().filter(|&&row| usize::from(dataset.train.labels[row]) == label);
             let ours = own.enumerate().filter(|(i, _)| !shared || (i % 2 == 0) == (task == "source"));
@@ -77,7 +80,7 @@ impl TorchEngine {
     }
 }
 
-/// The same projection for both tasks of a seed.
+/// Projects to `FEATURES` dimensions. Both tasks of a seed get the same projection.
 fn projected(x: Array2<f64>, seed: u64) -> Array2<f64> {
     if x.ncols() <= FEATURES {
         return x;

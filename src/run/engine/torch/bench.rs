@@ -1,4 +1,5 @@
-//! `bench`: how fast this device trains a study's stages, where the time goes, and how far that is from what the device can do.
+//! `bench`: how fast this device trains a study's stages, where the time is spent, and how far that
+//! is from the device's limits.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::run::engine::{Engine, EngineOptions};
 
 /// Measures every shape of stage in a plan.
 pub fn bench(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf, settings: &BenchOptions) -> Result<Benchmark> {
-    // A card that is full or in use by another shows in a panic of tch's.
+    // If a GPU is full or in use by another process, tch panics.
     catch_panic(|| measure(choice, plan, roots, measured, settings)).and_then(|outcome| outcome)
 }
 
@@ -29,7 +30,7 @@ fn measure(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf
     let engine = TorchEngine::new(choice, plan, roots, measured)?;
     let copy_bytes = engine.together(|worker| Ok(engine.copy_rate(worker)))?.iter().sum();
     let mut shapes: BTreeMap<(StageKind, &str), Vec<&Stage>> = BTreeMap::new();
-    // An alignment trains nothing.
+    // An alignment stage trains nothing.
     let trained = plan.stages.iter().filter(|stage| stage.kind != StageKind::Alignment);
     trained.for_each(|stage| shapes.entry((stage.kind, &stage.shape)).or_default().push(stage));
     let mut tasks = vec![];
@@ -47,7 +48,7 @@ fn measure(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf
 }
 
 impl TorchEngine {
-    /// Runs `work` on all workers' threads at once.
+    /// Runs `work` on the threads of all workers at once.
     fn together<T: Send>(&self, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
         std::thread::scope(|scope| {
             let run = |worker: usize| {
@@ -65,7 +66,8 @@ impl TorchEngine {
         })
     }
 
-    /// Images a second of all workers together, and the share of their time that was computing (on CPU).
+    /// Images per second of all workers together, and (on CPU) the share of their time in which
+    /// they computed.
     fn throughput(&self, stage: &Stage, k: usize, seconds: f64) -> Result<Option<(f64, Option<f64>)>> {
         let time = Duration::from_secs_f64(seconds);
         if k > 1 && self.rate_if_it_fits(stage, k, Duration::ZERO, true)?.is_none() {
@@ -129,7 +131,7 @@ impl TorchEngine {
             let c = timing.convolution;
             ConvolutionTiming {
                 shape: format!("{}×{}, {} → {} channels at {} × {}", c.kernel, c.kernel, c.inputs, c.outputs, c.height, c.width),
-                // See `architecture`.
+                // On CPU only this strategy is used: see `architecture`.
                 chosen: if device == Device::Cpu { Strategy::Alone } else { timing.chosen }.as_str(),
                 milliseconds: timing.milliseconds.iter().map(|(strategy, ms)| (strategy.as_str(), *ms)).collect(),
             }
@@ -138,11 +140,11 @@ impl TorchEngine {
         Ok(timings.into_iter().map(describe).collect())
     }
 
-    /// Where a step's time goes, on one worker.
+    /// The time of each operation in a step, on one worker.
     fn profile(&self, stage: &Stage, pack: usize) -> Result<Vec<Operation>> {
         self.prepare_thread(0);
         let (rate, all) = profile(|| tch::with_grad(|| self.rate(0, stage, pack, Duration::from_millis(500), false)));
-        // The warm-up is in the profile too.
+        // The profile includes the warm-up steps.
         let steps = (rate?.steps + WARM_UP) as f64;
         let operation = |p: Profiled| Operation {
             name: p.name,
@@ -152,7 +154,7 @@ impl TorchEngine {
         Ok(all.into_iter().map(operation).filter(|operation| operation.calls_per_step >= 0.5).collect())
     }
 
-    /// The faster of our own matrix product and libtorch's: operations a second.
+    /// Operations per second of the faster matrix product: our own or libtorch's.
     fn matmul_rate(&self, worker: usize, precision: Precision) -> f64 {
         let device = self.devices[self.device_of(worker)];
         let n = if device == Device::Cpu { 1024 } else { 8192 }; // large enough to fill the device
@@ -172,7 +174,7 @@ impl TorchEngine {
     }
 }
 
-/// Seconds of one call, over half a second of calls.
+/// Mean seconds of one call, from half a second of calls.
 fn repeat(device: Device, mut work: impl FnMut()) -> f64 {
     work();
     wait_for(device);
@@ -185,9 +187,9 @@ fn repeat(device: Device, mut work: impl FnMut()) -> f64 {
     started.elapsed().as_secs_f64() / f64::from(calls)
 }
 
-/// Processor time of the calling thread.
+/// CPU time of the calling thread.
 fn thread_seconds() -> f64 {
-    // SAFETY: fills the struct that it is given.
+    // SAFETY: `clock_gettime` only writes to the struct that it is given.
     let time = unsafe {
         let mut time: libc::timespec = std::mem::zeroed();
         libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);

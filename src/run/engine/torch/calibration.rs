@@ -1,4 +1,5 @@
-//! What is fastest on the device at hand: measured once for each device, libtorch version and shape, and kept in the study's folder.
+//! Measures which strategies and pack sizes are fastest on a device. Results are measured once for
+//! each device, libtorch version and shape, and stored in the study's folder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub struct Timing {
     pub milliseconds: BTreeMap<Strategy, f64>,
 }
 
-/// A pack's size and what was tried: (replicas, images a second).
+/// The chosen pack size and all measurements: (replicas, images per second).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct PackSize {
     chosen: usize,
@@ -44,14 +45,15 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// With what an earlier run measured, if `path` has it.
+    /// Starts with the results of an earlier run, if the file `path` has any.
     pub fn new(path: PathBuf, device: Device) -> Calibration {
         let known = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let hardware = format!("{} / libtorch {}", hardware(device), version().unwrap_or_default());
         Calibration { path, hardware, measured: Mutex::new(known) }
     }
 
-    /// For each convolution, the strategy that is fastest for `k` replicas (rounded up to a power of two).
+    /// The fastest strategy of each convolution for `k` replicas, with `k` rounded up to a power of
+    /// two.
     pub fn strategies(&self, layers: &[Convolution], k: usize, batch: usize, precision: Precision, device: Device) -> Vec<Strategy> {
         self.timings(layers, k, batch, precision, device).into_iter().map(|timing| timing.chosen).collect()
     }
@@ -63,7 +65,7 @@ impl Calibration {
             .map(|c| format!("{}→{} at {}×{}, {}×{} by {}", c.inputs, c.outputs, c.height, c.width, c.kernel, c.kernel, c.stride))
             .collect();
         let key = format!("{} / {k} replicas, batch {batch}, {precision:?}: {}", self.hardware, shapes.join(", "));
-        // Locked while measuring, so that two workers do not disturb each other's clocks.
+        // Locked while measuring, so that two workers do not disturb each other's timings.
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = measured.strategies.get(&key).filter(|known| known.len() == layers.len()) {
             return known.clone();
@@ -71,7 +73,8 @@ impl Calibration {
         let kind = if precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         let timings: Vec<Timing> =
             layers.iter().enumerate().map(|(i, layer)| time(layer, i > 0, k as i64, batch as i64, kind, device)).collect();
-        // Where none worked, the device is full or lost just now.
+        // If no strategy worked for a convolution, the device is full or lost now: nothing is
+        // stored.
         if timings.iter().all(|timing| !timing.milliseconds.is_empty()) {
             measured.strategies.insert(key, timings.clone());
             self.save(&measured);
@@ -79,13 +82,14 @@ impl Calibration {
         timings
     }
 
-    /// The size that `measure` finds best, with what it tried. What failed at once tells nothing of the device, and is not kept.
+    /// The best pack size according to `measure`, which also returns its measurements. Without any
+    /// measurement the size says nothing about the device and is not stored.
     pub fn pack_size(&self, shape: &str, measure: impl FnOnce() -> (usize, Vec<(usize, f64)>)) -> usize {
         let key = format!("{} / {shape}", self.hardware);
         if let Some(known) = self.measured.lock().unwrap_or_else(PoisonError::into_inner).packs.get(&key) {
             return known.chosen;
         }
-        let (chosen, images_per_second) = measure(); // unlocked: it asks for strategies
+        let (chosen, images_per_second) = measure(); // not locked: it asks for strategies
         if images_per_second.is_empty() {
             return chosen;
         }
@@ -96,14 +100,15 @@ impl Calibration {
     }
 
     fn save(&self, measured: &Measured) {
-        // The folder may not be there yet or be read-only: then it is measured again next time.
+        // The folder may be missing or read-only. Then the results are measured again next time.
         if let Ok(text) = serde_json::to_vec_pretty(measured) {
             write_hint(&self.path, &text);
         }
     }
 }
 
-/// Times each strategy on made-up images. One that does not fit into memory is left out.
+/// Times each strategy on made-up images. A strategy that fails, for example for lack of memory, is
+/// left out.
 fn time(layer: &Convolution, wants_x: bool, k: i64, batch: i64, kind: Kind, device: Device) -> Timing {
     const ROUNDS: usize = 5;
     let try_one = |strategy: Strategy| {
@@ -117,7 +122,7 @@ fn time(layer: &Convolution, wants_x: bool, k: i64, batch: i64, kind: Kind, devi
             let total = convolution(&x, &weight, layer.stride, strategy).sum(Kind::Float);
             Tensor::run_backward(&[&total], &wanted, false, false)
         };
-        pass(); // chooses kernels, fills caches
+        pass(); // warm-up: chooses kernels, fills caches
         let mut times: Vec<f64> = (0..ROUNDS)
             .map(|_| {
                 wait_for(device);

@@ -1,14 +1,14 @@
-//! Which devices there are, and libtorch's CUDA part.
+//! Finds the available devices and loads libtorch's CUDA library.
 
 use anyhow::{bail, Result};
 use tch::{Cuda, Device};
 
 use crate::run::engine::Description;
 
-/// PyTorch's version that tch's bindings were generated for.
+/// The PyTorch version for which tch's bindings were generated.
 const LIBTORCH_VERSION: &str = "2.11.0";
 
-/// `cuda:0` where there is one, else `cpu`.
+/// `cuda:0` if it is available, else `cpu`.
 pub fn auto_device() -> String {
     if load_cuda().is_ok() && Cuda::is_available() {
         "cuda:0".into()
@@ -17,7 +17,7 @@ pub fn auto_device() -> String {
     }
 }
 
-/// The devices that `--device` names: the CPU, or one or more of CUDA's.
+/// The devices that `--device` names: the CPU, or one or more CUDA devices.
 pub fn devices(wanted: &str) -> Result<Vec<Device>> {
     let name = if wanted == "auto" { auto_device() } else { wanted.to_string() };
     if name == "cpu" {
@@ -54,13 +54,13 @@ fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
     }
     let what = format!("--device {wanted}: {}", found.cuda);
     if load_cuda().is_ok() {
-        // No mistake where a cluster's node has lost one: another node may have it.
+        // Not a usage error: a cluster node may have lost a device that another node has.
         bail!("{what}\n  hint: `nvidia-smi` says more; --device cpu always works");
     }
     Err(crate::base::usage::usage(what, "`transfergrid doctor` says what is here; --device cpu always works"))
 }
 
-/// PyTorch's version, as its own version file has it.
+/// PyTorch's version from its own version file.
 pub fn version() -> Option<String> {
     let file = std::path::Path::new(option_env!("TRANSFERGRID_LIBTORCH_LIB")?).join("../version.py");
     let text = std::fs::read_to_string(file).ok()?;
@@ -87,14 +87,15 @@ pub fn describe() -> Description {
     Description { libtorch, folder: lib.map(str::to_string), cuda_devices, cuda }
 }
 
-/// Loads libtorch's CUDA part if it is installed. The program itself links the CPU part only, so that one binary runs on
-/// machines with and without CUDA; this has to happen before anything asks for CUDA, since libtorch remembers the answer.
+/// Loads libtorch's CUDA library if it is installed. The program itself links only the CPU library,
+/// so that one binary runs on machines with and without CUDA. This must happen before anything asks
+/// whether CUDA is available, since libtorch caches the answer.
 fn load_cuda() -> Result<(), String> {
     static LOADED: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
     let load = || {
         load_compiler();
-        // SAFETY: a NUL-terminated name; libtorch's libraries register themselves when loaded and are never unloaded. dlerror's text
-        // is copied before anything else can replace it.
+        // SAFETY: the name is NUL-terminated. libtorch's libraries register themselves when loaded
+        // and are never unloaded. dlerror's text is copied before another call can replace it.
         unsafe {
             if !libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL).is_null() {
                 return Ok(());
@@ -106,22 +107,26 @@ fn load_cuda() -> Result<(), String> {
     LOADED.get_or_init(load).clone()
 }
 
-/// cuDNN compiles some of its kernels when they are needed, by a compiler that looks for one of its own libraries by its bare name, and would find it in
-/// the system's folders only: PyTorch's wheel has it elsewhere (torch/__init__.py loads it beforehand for the same reason).
+/// Preloads a library of CUDA's run-time compiler. cuDNN compiles some kernels when they are
+/// needed, and that compiler looks for this library by its bare name. So it would be found only in
+/// the system's folders, but PyTorch's wheel has it elsewhere. torch/__init__.py preloads it for
+/// the same reason.
 fn load_compiler() {
     let Some(lib) = option_env!("TRANSFERGRID_LIBTORCH_LIB").map(std::path::Path::new) else { return };
-    // The wheel's place, and that of libtorch's own archive.
+    // Its folder in the wheel, and in libtorch's own archive.
     let places = [lib.join("../../nvidia/cu13/lib"), lib.to_path_buf()];
     let files = places.iter().filter_map(|place| std::fs::read_dir(place).ok()).flatten().flatten();
     for file in files.filter(|file| file.file_name().to_string_lossy().starts_with("libnvrtc-builtins")) {
         if let Ok(name) = std::ffi::CString::new(file.path().into_os_string().into_encoded_bytes()) {
-            // SAFETY: a NUL-terminated name; the library is data for the compiler and is never unloaded.
+            // SAFETY: the name is NUL-terminated; the library is data for the compiler and is never
+            // unloaded.
             unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
         }
     }
 }
 
-/// The device's name, so that what was measured on one is not taken for another's: the GPUs' model names, or the processor's.
+/// The device's name, so that measurements of one device are not used for another: the GPUs' model
+/// names, or the processor's.
 pub fn hardware(device: Device) -> String {
     let first_value = |text: String, key: &str| {
         text.lines().find_map(|line| line.strip_prefix(key)?.split_once(':').map(|(_, value)| value.trim().to_string()))

@@ -1,4 +1,4 @@
-//! Trains made-up packs for a moment, to see how fast they go.
+//! Trains made-up packs for a short time to measure their speed.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -14,33 +14,34 @@ use crate::plan::{Stage, StageKind};
 use crate::run::engine::perhaps_out_of_memory;
 use crate::train::{EpochReport, EvaluationLoss, Observer, Pack, Penalty, Snapshot, Start};
 
-/// Replicas tried in one pack, at most.
+/// Maximal number of replicas that are tried in one pack.
 const LARGEST: usize = 256;
 
-/// How much faster a pack twice as large has to be, to be worth its memory and the wait for its slowest replica.
+/// Required speedup of a pack that is twice as large: it also uses more memory, and all its
+/// replicas wait for the slowest.
 const WORTH: f64 = 1.1;
 
-/// Steps before the clock starts: libtorch chooses kernels and fills its caches.
+/// Steps before timing starts, in which libtorch chooses kernels and fills its caches.
 pub const WARM_UP: usize = 5;
 
-/// What a moment of training gave.
+/// The result of a timed training run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// Steps of the whole pack.
     pub steps: usize,
-    /// Images a step takes from each replica's epoch, on average.
+    /// Images of one replica in a step, averaged over its epoch.
     pub images_per_step: f64,
     pub seconds: f64,
 }
 
 impl Rate {
-    /// Training images of all replicas a second.
+    /// Training images per second, of all replicas together.
     pub fn images_per_second(&self, replicas: usize) -> f64 {
         self.steps as f64 * self.images_per_step * replicas as f64 / self.seconds
     }
 }
 
-/// Lets a pack train until its time is up.
+/// Stops a pack's training after a given time.
 struct Clock {
     device: Device,
     time: Duration,
@@ -82,7 +83,8 @@ impl Observer for Clock {
 }
 
 impl TorchEngine {
-    /// Trains `k` replicas of a stage, each from a fresh start. `whole`: with the validation after each epoch.
+    /// Trains `k` replicas of a stage from newly initialised weights. With `whole`, each epoch
+    /// includes the full validation.
     pub(super) fn rate(&self, worker: usize, stage: &Stage, k: usize, time: Duration, whole: bool) -> Result<Rate> {
         let device = self.device_of(worker);
         let (pool, mut prepared) = self.prepare(std::slice::from_ref(stage), device)?;
@@ -117,12 +119,13 @@ impl TorchEngine {
         wait_for(device);
         let n = replicas[0].train.len();
         let images_per_step = n as f64 / n.div_ceil(phase.batch_size) as f64;
-        // A pack whose replicas have all diverged ends by itself; its time counts as far as it went.
+        // If all replicas diverge, the pack ends early. The rate then covers the steps up to that
+        // point.
         let seconds = clock.started.get().map_or(f64::INFINITY, |started| started.elapsed().as_secs_f64());
         Ok(Rate { steps: clock.steps.get(), images_per_step, seconds })
     }
 
-    /// The same, where the device's memory may not suffice: none then.
+    /// The same, but returns none if the device's memory does not suffice.
     pub(super) fn rate_if_it_fits(&self, stage: &Stage, k: usize, time: Duration, whole: bool) -> Result<Option<Rate>> {
         match catch_panic(|| tch::with_grad(|| self.rate(0, stage, k, time, whole))).and_then(|rate| rate) {
             Ok(rate) => Ok(Some(rate)),
@@ -131,14 +134,16 @@ impl TorchEngine {
         }
     }
 
-    /// How many replicas of this stage a pack should have: doubled for as long as that brings more images a second.
+    /// How many replicas of this stage a pack should have. The number is doubled as long as that
+    /// makes training faster by the factor [`WORTH`].
     pub(super) fn measured_pack_size(&self, stage: &Stage, stages: usize) -> usize {
         let key = format!("{} of {}", stage.shape, stages.min(LARGEST).next_power_of_two());
         self.calibration.pack_size(&key, || {
             let (mut best, mut fastest, mut k) = (1, 0.0, 1);
             let mut tried = vec![];
             while k <= LARGEST && k < 2 * stages {
-                // A failure other than of memory will be met again in the sweep, and told there.
+                // An error other than lack of memory will occur again in the sweep and is reported
+                // there.
                 let Ok(Some(rate)) = self.rate_if_it_fits(stage, k, Duration::from_millis(400), true) else { break };
                 let speed = rate.images_per_second(k);
                 tried.push((k, speed));
@@ -147,7 +152,7 @@ impl TorchEngine {
                 }
                 (best, fastest, k) = (k, speed, 2 * k);
             }
-            release_memory(); // each worker's cuBLAS and cuDNN will want some
+            release_memory(); // each worker's cuBLAS and cuDNN need some of it
             (best, tried)
         })
     }

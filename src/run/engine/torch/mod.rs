@@ -1,5 +1,6 @@
-//! Packs through libtorch. On CPU: one replica per worker, one intra-op thread and one core each. On CUDA: packs of replicas in one
-//! graph, as many and computed as is fastest on the device at hand.
+//! Trains packs with libtorch. On CPU each worker trains one replica, with one intra-op thread and
+//! one core. On CUDA a pack of replicas is one graph; its size and its strategies are those
+//! measured as fastest on the device.
 
 mod alignment;
 mod bench;
@@ -33,20 +34,21 @@ use sources::{NamedTensors, Sources};
 pub use bench::bench;
 pub use devices::{auto_device, describe};
 
-/// The data sets of a plan, each on every device in use, and the source models that targets still want.
+/// The data sets of a plan, each on every device in use, and the source models that targets still
+/// need.
 pub struct TorchEngine {
     devices: Vec<Device>,
     workers: usize,
-    /// Replicas in a pack; none: as measured.
+    /// Replicas in a pack; none: measured.
     pack: Option<usize>,
     data: HashMap<DatasetFiles, PreparedData>,
-    /// A source task's statistics are wanted again by each of its targets.
+    /// Cached, since each target of a source task needs the source's statistics again.
     preparations: Mutex<HashMap<String, Preparation>>,
     sources: Sources,
     calibration: Calibration,
 }
 
-/// A data set as the settings want it read: its name, and whether documents are stripped.
+/// How a data set is read: its name, and whether documents are stripped.
 type DatasetFiles = (DataName, bool);
 
 fn files_of(settings: &Network) -> DatasetFiles {
@@ -55,12 +57,13 @@ fn files_of(settings: &Network) -> DatasetFiles {
 
 struct PreparedData {
     set: Dataset,
-    /// All training images, on each device; none of documents, whose features depend on the vocabulary.
+    /// All training images, on each device. Empty for documents, whose features depend on the
+    /// vocabulary.
     pools: Vec<Mutex<DeviceDataset>>,
 }
 
 pub fn open(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
-    // A card that is full or in use by another shows in a panic of tch's.
+    // If a GPU is full or in use by another process, tch panics.
     let opened = catch_panic(|| TorchEngine::new(choice, plan, roots, measured)).and_then(|opened| opened);
     Ok(Box::new(opened?))
 }
@@ -68,10 +71,11 @@ pub fn open(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBu
 impl TorchEngine {
     fn new(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<TorchEngine> {
         let devices = devices::devices(&choice.device)?;
-        // Before the first tensor: libtorch's own threads end the process where they are refused,
-        // and workers need none.
+        // Set before the first tensor is created. If the system refuses a thread, libtorch's own
+        // pool ends the process; workers need no such threads.
         tch::set_num_threads(1);
-        // Replicas run in parallel, so operators need no threads between them. Fails the second time in one process: harmless.
+        // Replicas run in parallel, so no operators need to run concurrently. A second call in one
+        // process would fail, so it is called once.
         static INTEROP: std::sync::Once = std::sync::Once::new();
         INTEROP.call_once(|| tch::set_num_interop_threads(1));
         let (workers, pack) = match devices[0] {
@@ -99,7 +103,7 @@ impl TorchEngine {
     }
 }
 
-/// TF32 is a switch of the whole process.
+/// Sets the TF32 switch, which applies to the whole process.
 fn set_tf32(plan: &Plan, device: Device, workers: usize) -> Result<()> {
     let is_tf32 = |stage: &Stage| stage.settings.precision == Precision::Tf32;
     let some = plan.stages.iter().any(is_tf32);
@@ -113,16 +117,18 @@ fn set_tf32(plan: &Plan, device: Device, workers: usize) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the calling thread on the worker's own core: its caches stay warm. Only where the sweep has a worker for each core that the process may
-/// use, since other programs (another sweep, say) would be given the same cores. A refusal is no matter.
+/// Pins the calling thread to the worker's own core, which keeps its caches warm. Only done if the
+/// sweep has one worker for each core that the process may use: other programs, such as another
+/// sweep, would be given the same cores. A failure is ignored.
 fn pin(worker: usize, workers: usize) {
     static CORES: std::sync::OnceLock<Vec<usize>> = std::sync::OnceLock::new();
-    // SAFETY: zeroed sets of the right size; the first is filled on success, the second has one core of those that we may use.
+    // SAFETY: both sets are zeroed and have the right size. The first is filled on success; the
+    // second contains one core of those that the process may use.
     unsafe {
         let size = std::mem::size_of::<libc::cpu_set_t>();
         let cores = CORES.get_or_init(|| {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
-            // Of the whole process: no thread has been pinned yet.
+            // The affinity of the whole process: no thread has been pinned yet.
             let known = libc::sched_getaffinity(libc::getpid(), size, &mut set) == 0;
             (0..libc::CPU_SETSIZE as usize).filter(|&core| known && libc::CPU_ISSET(core, &set)).collect()
         });
@@ -164,18 +170,19 @@ impl Engine for TorchEngine {
 
     fn run(&self, worker: usize, job: &Job, link: &dyn PackContext) -> Result<PackOutcome> {
         self.prepare_thread(worker);
-        // A panic inside tch's `no_grad` leaves gradients off on this thread; the next pack must not suffer for it. It is caught here, and not by the
-        // worker, since memory is only free when it has unwound.
+        // A panic inside tch's `no_grad` leaves gradients off on this thread; `with_grad` turns
+        // them on for the next pack. The panic is caught here and not by the worker, because memory
+        // is free only after unwinding.
         let ended = catch_panic(|| tch::with_grad(|| self.train(self.device_of(worker), job, link))).and_then(|ended| ended);
         if ended.as_ref().is_err_and(perhaps_out_of_memory) {
-            release_memory(); // its tensors are no more
+            release_memory(); // its tensors have been dropped
         }
         ended
     }
 }
 
 impl TorchEngine {
-    /// What libtorch and the system keep for each thread.
+    /// Applies the settings that libtorch and the system keep for each thread.
     fn prepare_thread(&self, worker: usize) {
         tch::set_num_threads(1);
         if self.devices[0] == Device::Cpu {
@@ -183,7 +190,7 @@ impl TorchEngine {
         }
     }
 
-    /// Sets the process's switch as a stage wants it.
+    /// Sets the process's TF32 switch to the stage's precision.
     fn switch_tf32(&self, stage: &Stage) {
         if self.devices[0] != Device::Cpu {
             allow_tf32(stage.settings.precision == Precision::Tf32);
@@ -202,7 +209,7 @@ impl TorchEngine {
         Ok(pool.lock().map_or_else(|poisoned| poisoned.into_inner().share(), |pool| pool.share()))
     }
 
-    /// What a pack's stages learn from, on a device: the pool, and each replica's rows of it.
+    /// The training data of a pack's stages on a device: the pool, and each replica's rows of it.
     fn prepare(&self, stages: &[Stage], device: usize) -> Result<(DeviceDataset, Vec<Replica>)> {
         let data = self.data.get(&files_of(&stages[0].settings)).context("the engine was opened for another plan")?;
         let mut replicas: Vec<Replica> = stages.iter().map(|stage| self.replica(stage, &data.set)).collect();
@@ -227,11 +234,12 @@ impl TorchEngine {
         Ok((pool, replicas))
     }
 
-    /// A network with the strategies that are fastest for `k` replicas.
+    /// A network with the fastest strategies for `k` replicas.
     fn architecture(&self, stage: &Stage, device: Device, k: usize) -> Architecture {
         let (settings, phase) = (&stage.settings, stage.phase());
         let mut architecture = Architecture::new(&settings.model, settings.input(), phase.labels(settings.data).len());
-        // On CPU separate convolutions are as fast as any, and give each replica the bits that it gets alone.
+        // On CPU separate convolutions are as fast as any other strategy. They also give each
+        // replica the same bits as when it is trained alone.
         if device != Device::Cpu && k > 1 {
             let precision = stage.settings.precision;
             architecture.strategies = self.calibration.strategies(&architecture.convolutions(), k, phase.batch_size, precision, device);
@@ -282,7 +290,7 @@ impl TorchEngine {
             TrainingOutcome::Stopped => Ok(PackOutcome::Stopped),
             TrainingOutcome::Trained(trained) => {
                 let ends = self.ends(job, &pack, &trained, dataset);
-                job.sources.iter().flatten().for_each(|source| self.sources.used(source)); // last: a pack that fails is tried again
+                job.sources.iter().flatten().for_each(|source| self.sources.used(source)); // last, because a failed pack is tried again
                 Ok(PackOutcome::Finished(ends))
             }
         }
@@ -306,7 +314,8 @@ impl TorchEngine {
         if let Some(known) = self.preparations.lock().ok().and_then(|known| known.get(&id).cloned()) {
             return known;
         }
-        // Unlocked: other workers need not wait. Where two compute the same, the first stays.
+        // Not locked, so that other workers need not wait. If two compute the same, the first
+        // result is stored.
         let fresh = Preparation::of(&dataset.train, &stage.settings, stage.seed);
         match self.preparations.lock() {
             Ok(mut known) => known.entry(id).or_insert(fresh).clone(),
@@ -314,7 +323,7 @@ impl TorchEngine {
         }
     }
 
-    /// Where the pack's replicas start, and what λ pulls them to.
+    /// The pack's initial weights, and the point that λ pulls them to.
     fn start(&self, device: Device, job: &Job, link: &dyn PackContext, architecture: &Architecture) -> Result<Start> {
         let first = &job.stages[0];
         let (settings, layout) = (&first.settings, &architecture.layout);
@@ -336,7 +345,8 @@ impl TorchEngine {
         let (mut theta, buffers) = assemble(&source, &models).context("the source model on disk is of another architecture")?;
         let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
         if !keep {
-            // The head is the last parameter of both architectures: the source's backbone, then the target's own head.
+            // The head's parameters come last in both architectures. The result is the source's
+            // backbone, then the target's own head.
             let backbone: i64 = layout.parameters.iter().filter(|p| p.role == Role::Backbone).map(|p| p.count()).sum();
             theta = Tensor::cat(&[theta.narrow(1, 0, backbone), fresh.narrow(1, backbone, layout.total() - backbone)], 1);
         }
@@ -353,7 +363,7 @@ impl TorchEngine {
         Ok(Start { theta, buffers, penalty })
     }
 
-    /// A finished source's model: from memory, else from disk.
+    /// A finished source's model, from memory or else from disk.
     fn source(&self, key: &str, device: Device, link: &dyn PackContext) -> Result<NamedTensors> {
         if let Some(model) = self.sources.get(key, device) {
             return Ok(model);
@@ -361,7 +371,7 @@ impl TorchEngine {
         Ok(link.model(key)?.iter().map(|array| (array.name.clone(), to_tensor(array).to_device(device))).collect())
     }
 
-    /// Results of a trained pack; the test set is opened here, once.
+    /// Results of a trained pack. The test set is opened here, and only once.
     fn ends(&self, job: &Job, pack: &Pack, trained: &Trained, dataset: &Dataset) -> Vec<StageOutcome> {
         let test = trained.test(pack, dataset);
         let each = job.stages.iter().enumerate().map(|(k, stage)| {
@@ -388,7 +398,8 @@ impl TorchEngine {
             let model = (stage.kind == StageKind::Source).then(|| {
                 let named = disassemble(&pack.architecture.layout, &trained.theta, &trained.buffers, k);
                 let arrays = named.iter().map(|(name, tensor)| to_array(name, tensor)).collect();
-                // Of several devices one may be lost: what it holds is lost with it.
+                // One of several devices may be lost, with everything in its memory. So the model
+                // is kept on the CPU.
                 let host = |(name, tensor): (String, Tensor)| (name, tensor.to_device(Device::Cpu));
                 self.sources.keep(&stage.key, if self.devices.len() > 1 { named.into_iter().map(host).collect() } else { named });
                 arrays
@@ -399,7 +410,8 @@ impl TorchEngine {
     }
 }
 
-/// Names a stage's streams of random numbers: a from-scratch twin sees what its target sees.
+/// The name of a stage's random streams. Training from scratch uses the target's streams, so it
+/// gets the same data as the target.
 fn task_name(kind: StageKind) -> &'static str {
     match kind {
         StageKind::Source | StageKind::Alignment => "source",
@@ -412,7 +424,7 @@ fn solves(stage: &Stage) -> bool {
     stage.kind == StageKind::Target && stage.settings.transfer.method == TransferMethod::Ridge
 }
 
-/// Passes what happens in a pack on to the sweep, in words without tensors.
+/// Passes a pack's events on to the sweep, converted to types without tensors.
 struct ProgressRelay<'a> {
     link: &'a dyn PackContext,
 }
@@ -452,7 +464,8 @@ fn to_epoch(report: &EpochReport) -> Epoch {
 
 fn to_array(name: &str, tensor: &Tensor) -> Array {
     let flat = tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().reshape([-1]);
-    // A float tensor on the CPU converts; were it ever not so, the checkpoint's shape check would refuse the empty values.
+    // A float tensor on the CPU always converts. If it did not, the checkpoint's shape check would
+    // reject the empty values.
     Array {
         name: name.into(),
         shape: tensor.size().iter().map(|&n| n as usize).collect(),

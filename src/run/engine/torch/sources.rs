@@ -1,4 +1,5 @@
-//! Trained source models in memory, on the device they were trained on, until their last target has been trained.
+//! Trained source models, kept in memory until their last target has been trained. With one device
+//! they stay on it; with several they are kept on the CPU.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,7 @@ use tch::{Device, Tensor};
 
 use crate::plan::Plan;
 
-/// Bytes of source models kept, at most; the rest come back from disk.
+/// Maximal number of bytes of source models kept in memory; the others are read from disk.
 const LIMIT: usize = 1 << 30;
 
 /// A model's parameters and running statistics by name.
@@ -19,7 +20,7 @@ pub struct Sources {
 }
 
 struct Inner {
-    /// Target stages that each source still has to start.
+    /// Number of target stages that still need each source.
     wanted: HashMap<String, usize>,
     models: HashMap<String, NamedTensors>,
     bytes: usize,
@@ -42,7 +43,7 @@ impl Sources {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a model if targets want it and there is room.
+    /// Keeps a model if targets need it and the limit allows it.
     pub fn keep(&self, key: &str, model: NamedTensors) {
         let (mut inner, size) = (self.lock(), bytes(&model));
         if inner.wanted.contains_key(key) && inner.bytes + size <= self.limit && !inner.models.contains_key(key) {
@@ -55,7 +56,7 @@ impl Sources {
         self.lock().models.contains_key(key)
     }
 
-    /// A kept model, on this device.
+    /// A stored model, copied to this device if it is on another.
     pub fn get(&self, key: &str, device: Device) -> Option<NamedTensors> {
         let inner = self.lock();
         Some(inner.models.get(key)?.iter().map(|(name, tensor)| (name.clone(), tensor.to_device(device))).collect())
