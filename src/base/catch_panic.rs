@@ -36,7 +36,7 @@ pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
     CAUGHT.set(outer);
     outcome.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
-        let text = text.unwrap_or_else(|| "a panic without words".into());
+        let text = text.unwrap_or_else(|| "a panic without a message".into());
         match text.starts_with(TCH) {
             true => anyhow!(plain(&text)),
             false => anyhow!("{}{}", plain(&text), PLACE.take()),

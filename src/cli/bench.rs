@@ -108,8 +108,8 @@ fn section(t: &BatchingBenchmark) -> String {
         si(t.floor_by_bytes),
         si(t.bytes_per_image)
     );
-    out.push_str(&row("at best", floors));
-    out.push_str(&row("of that reached", format!("{:.0}%", 100.0 * t.share_of_floor)));
+    out.push_str(&row("upper bounds", floors));
+    out.push_str(&row("share reached", format!("{:.0}%", 100.0 * t.share_of_floor)));
     let total: f64 = t.profile.iter().map(|operation| operation.microseconds_per_step).sum();
     out.push_str(&format!("  a step of one worker: {total:.0} µs in\n"));
     for operation in t.profile.iter().take(12) {

@@ -89,7 +89,7 @@ impl DataArgs {
                     if sources.is_empty() {
                         print(&format!("{}: built in, nothing to fetch\n", name.as_str()));
                     } else if verify(name, &roots).is_ok_and(|found| found == Verification::Right) {
-                        print(&format!("{}: already here and right\n", name.as_str()));
+                        print(&format!("{}: already here, checksums are correct\n", name.as_str()));
                     } else {
                         // A failed download does not stop the others. Earlier errors are printed;
                         // the last one is returned.
@@ -109,7 +109,7 @@ impl DataArgs {
                 for name in chosen {
                     let found = verify(name, &roots).unwrap_or_else(|error| Verification::Wrong(error.what));
                     let words = match found {
-                        Verification::Right => "right (published checksums)".to_string(),
+                        Verification::Right => "correct (published checksums)".to_string(),
                         Verification::BuiltIn => "built in".into(),
                         Verification::NotFound if names.is_empty() => "not here".into(),
                         Verification::NotFound => {
@@ -126,8 +126,8 @@ impl DataArgs {
                 match wrong.is_empty() {
                     true => Ok(0),
                     false => Err(DataError {
-                        what: format!("not right: {}", wrong.join(", ")),
-                        hint: format!("remove what is wrong and run `transfergrid data fetch {}`", wrong.join(" ")),
+                        what: format!("missing or not correct: {}", wrong.join(", ")),
+                        hint: format!("remove the wrong files and run `transfergrid data fetch {}`", wrong.join(" ")),
                         may_pass: false,
                     }
                     .into()),

@@ -73,7 +73,7 @@ struct Common {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  transfergrid launch slurm experiments/cifar10.yaml --shards 16 --time 2:00:00 --partition gpu --gres gpu:1\n\n\
-    Scripts, the resolved study and the tasks' logs go to OUT/<study>/launch/. A second job, after all tasks have ended (however), writes the report."
+    Scripts, the resolved study and the tasks' logs go to OUT/<study>/launch/. A second job writes the report when all tasks have ended, whether they succeeded or not."
 )]
 struct SlurmArgs {
     #[command(flatten)]
@@ -89,19 +89,19 @@ struct SlurmArgs {
     /// Search for data sets in this folder
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    #[arg(long, help = "As of sbatch")]
+    #[arg(long, help = "As in sbatch")]
     partition: Option<String>,
-    #[arg(long, help = "As of sbatch, e.g. gpu:1")]
+    #[arg(long, help = "As in sbatch, e.g. gpu:1")]
     gres: Option<String>,
-    #[arg(long, help = "As of sbatch")]
+    #[arg(long, help = "As in sbatch")]
     account: Option<String>,
-    #[arg(long, help = "As of sbatch")]
+    #[arg(long, help = "As in sbatch")]
     qos: Option<String>,
-    #[arg(long, help = "As of sbatch", value_name = "N")]
+    #[arg(long, help = "As in sbatch", value_name = "N")]
     cpus_per_task: Option<u32>,
-    #[arg(long, help = "As of sbatch, e.g. 16G", value_name = "SIZE")]
+    #[arg(long, help = "As in sbatch, e.g. 16G", value_name = "SIZE")]
     mem: Option<String>,
-    #[arg(long, help = "As of sbatch")]
+    #[arg(long, help = "As in sbatch")]
     constraint: Option<String>,
     /// Any other option of sbatch, e.g. --sbatch=--exclusive; may be repeated
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
@@ -133,7 +133,7 @@ struct SlurmArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  transfergrid launch kubernetes experiments/cifar10.yaml --shards 16 --image registry/transfergrid:0.1.0 --pvc work --gpus 1 | kubectl apply -f -\n\n\
-    The volume's `logs` folder gets the results, its `data` folder has the data sets. The pod of the last shard to end writes the report."
+    Results are written to the volume's `logs` folder; data sets are read from its `data` folder. The pod of the last shard to finish writes the report."
 )]
 struct KubernetesArgs {
     #[command(flatten)]
@@ -204,7 +204,7 @@ impl Common {
         let seconds = CostEstimate::of(&plan).cpu_seconds(1) / shards as f64;
         if seconds < 60.0 {
             print_error(&format!(
-                "warning: a shard is roughly {} of work on one CPU core, less than it may wait to start; fewer --shards do",
+                "warning: a shard takes roughly {} on one CPU core, possibly less than its time in the queue; use fewer --shards",
                 duration(seconds)
             ));
         }
@@ -237,7 +237,10 @@ impl SlurmArgs {
         }
         if slurm::seconds(&self.time).is_some_and(|time| time <= self.notice) {
             return Err(usage(
-                format!("--time {} is no longer than --notice {} s: tasks would be told to stop as they start", self.time, self.notice),
+                format!(
+                    "--time {} is not longer than --notice {} s: tasks would get the signal to stop as soon as they start",
+                    self.time, self.notice
+                ),
                 "a longer --time, or a shorter --notice (5 s are enough on CPU)",
             ));
         }
@@ -247,8 +250,8 @@ impl SlurmArgs {
         for text in [&folder].into_iter().chain(&data) {
             if text.contains(|c: char| c.is_whitespace() || "%:,'\"#\\".contains(c)) {
                 return Err(usage(
-                    format!("`{text}` has a blank or one of % : , ' \" # \\, which sbatch and containers misread"),
-                    "use a plainer path",
+                    format!("`{text}` contains a space or one of % : , ' \" # \\, which sbatch and containers misinterpret"),
+                    "use a path without these characters",
                 ));
             }
         }
@@ -295,7 +298,7 @@ impl SlurmArgs {
         let id = sbatch(&[&array.to_string_lossy()])?;
         print(&format!("job array {id}, {} tasks\n", task.shards));
         let report = sbatch(&[&format!("--dependency=afterany:{id}"), &after.to_string_lossy()])
-            .with_context(|| format!("array {id} is submitted, the job that would report after it is not"))?;
+            .with_context(|| format!("job array {id} was submitted, but the job that writes the report was not"))?;
         print(&format!("report after it: job {report}\n"));
         print_error(&format!("  transfergrid status {out}/{name}\n  tail -f {folder}/{id}_0.log", name = study.name));
         Ok(0)
@@ -324,11 +327,17 @@ impl SlurmArgs {
     fn container(&self, out: &str, data: &Option<String>) -> Result<Container> {
         let image = match (self.container, &self.image) {
             (container::ContainerRuntime::None, Some(_)) => {
-                return Err(usage("--image without --container", "say what runs it: --container apptainer, docker, podman or charliecloud"))
+                return Err(usage(
+                    "--image without --container",
+                    "name the container engine: --container apptainer, docker, podman or charliecloud",
+                ))
             }
             (container::ContainerRuntime::None, None) => {
-                let program =
-                    self.program.clone().map_or_else(std::env::current_exe, Ok).context("where this program lies is not known")?;
+                let program = self
+                    .program
+                    .clone()
+                    .map_or_else(std::env::current_exe, Ok)
+                    .context("the path of this program could not be determined")?;
                 absolute(&program)?
             }
             (_, Some(image)) => image.clone(),
@@ -391,7 +400,7 @@ fn text_of(path: &Path, hint: &str) -> Result<String> {
 }
 
 fn absolute(path: &Path) -> Result<String> {
-    let path = std::path::absolute(path).with_context(|| format!("`{}` is no path", path.display()))?;
+    let path = std::path::absolute(path).with_context(|| format!("`{}` is not a valid path", path.display()))?;
     path.into_os_string().into_string().map_err(|path| usage(format!("{path:?} is not UTF-8"), "use a plainer path"))
 }
 

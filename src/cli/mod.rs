@@ -32,8 +32,8 @@ use crate::theory::TheoryError;
 const EXAMPLES: &str = "\
 Examples:
   transfergrid plan experiments/demo.yaml                 what would run, and what it costs
-  transfergrid sweep experiments/demo.yaml                run it; again: go on where it stopped
-  transfergrid report logs/demo                           the answer once more
+  transfergrid sweep experiments/demo.yaml                run it; the same command resumes it
+  transfergrid report logs/demo                           print the answer again
   transfergrid launch slurm STUDY --shards 16 --time 2:00:00    the same on a cluster
   transfergrid theory optimum --gamma 2 --noise 0.5 --rho 0.8   the exact theory, no training
   tensorboard --logdir logs                               watch
@@ -113,7 +113,10 @@ pub fn run() -> Result<u8> {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let takes_settings = words.get(1).is_some_and(|command| ["plan", "sweep", "bench", "theory"].contains(&command.as_str()));
     if let Some(word) = bare_setting(&words).filter(|_| takes_settings) {
-        return Err(usage(format!("`{}` is no argument by itself", cut(word)), format!("to change a setting: --set {}", cut(word))));
+        return Err(usage(
+            format!("`{}` is not a valid argument on its own", cut(word)),
+            format!("to change a setting: --set {}", cut(word)),
+        ));
     }
     match Cli::parse().command {
         Command::Plan(args) => args.run(),

@@ -99,7 +99,7 @@ impl PlanArgs {
         }
         out.push_str(&format!("packs           {} on CPU (one stage each), {packs} on CUDA (up to 16 stages each)\n", plan.stages.len()));
         out.push_str(&format!(
-            "time on CPU     roughly {} on {cores} core{} (counted: {:.3e} operations at {:.0e} a second and core); CUDA: `sweep` tells after its first stages\n",
+            "time on CPU     roughly {} on {cores} core{} (estimated from {:.3e} operations at {:.0e} per second and core); on CUDA `sweep` prints an estimate after its first stages\n",
             duration(seconds),
             if cores == 1 { "" } else { "s" },
             estimate.flops,

@@ -24,8 +24,8 @@ Examples:
   transfergrid report logs/cifar10                    print the answer; write tables, figures and index.html to logs/cifar10/report
   transfergrid report logs/cifar10 --watch            refresh them while the sweep runs
   transfergrid report logs/cifar10 --format latex     print the table for a paper
-  transfergrid report logs/mnist logs/cifar10         each, and side by side in logs/comparison
-  transfergrid report logs/*                          all studies there; what is no study is left out";
+  transfergrid report logs/mnist logs/cifar10         report each study, and compare them in logs/comparison
+  transfergrid report logs/*                          report all studies there; other folders are skipped";
 
 /// Print the answer of a study and write its tables, figures and page; also works while the study
 /// runs
@@ -114,7 +114,7 @@ impl ReportArgs {
         self.folders = studies;
         if !others.is_empty() {
             let names: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
-            print_error(&format!("no study's folder, left out: {}", names.join(", ")));
+            print_error(&format!("skipped, not a study's folder: {}", names.join(", ")));
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ impl ReportArgs {
         let out = self.out();
         let taken = folders.len() > 1 && folders.iter().any(|folder| same(&folder.report(), &out)) || Folder(out.clone()).study().exists();
         match taken {
-            true => Err(usage(format!("{} is a study's folder", out.display()), "say with --out where else this should go")),
+            true => Err(usage(format!("{} is a study's folder", out.display()), "choose another folder with --out")),
             false => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use crate::config::{json_schema, reference_markdown};
 
 const EXAMPLES: &str = "\
 Examples:
-  transfergrid schema > study.schema.json      then, first in a study: # yaml-language-server: $schema=study.schema.json
+  transfergrid schema > study.schema.json      then begin the study with: # yaml-language-server: $schema=study.schema.json
   transfergrid schema --markdown               the reference in docs/study.md";
 
 /// Print the JSON schema of a study file, for editors

@@ -65,15 +65,15 @@ impl ShardArg {
                 match (count, min, max) {
                     (Some(count), Some(0), Some(max)) if max + 1 == count => count,
                     _ => return Err(usage(
-                        "--shard auto: this job array does not run from 0 to its count less one, so it does not tell the number of shards",
-                        "say it: --shard auto/N, the same N for every task, also of arrays that run a part of the shards again",
+                        "--shard auto: the indices of this job array do not run from 0 to its size minus 1, so the number of shards is unknown",
+                        "give it: --shard auto/N, with the same N for every task, also in arrays that rerun only some shards",
                     )),
                 }
             }
             None => {
                 return Err(usage(
-                    "--shard auto: Kubernetes tells a pod its index, but not the number of shards",
-                    "say it: --shard auto/N, with the job's `completions`",
+                    "--shard auto: Kubernetes gives a pod its index, but not the number of shards",
+                    "give it: --shard auto/N, where N is the job's `completions`",
                 ))
             }
         };

@@ -18,7 +18,7 @@ use crate::store::{Folder, Records};
 /// Show how many stages of a study are done, running, failed and missing; also works while it runs
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  transfergrid status logs/cifar10\n\nOf a study that is swept in shards, each is listed with the process that works on it."
+    after_help = "Example:\n  transfergrid status logs/cifar10\n\nFor a study that is swept in shards, each shard is listed with the process that is working on it."
 )]
 pub struct StatusArgs {
     /// The study's folder, e.g. logs/cifar10
@@ -55,8 +55,8 @@ pub fn plan(study: &Study, folder: &Folder) -> Result<Plan> {
         return Ok(plan);
     }
     print_error(&format!(
-        "warning: the results in {} are of an earlier version of transfergrid, which did not check what its data sets held; they are shown \
-         as they are, and the next sweep trains all stages anew",
+        "warning: the results in {} are of an earlier version of transfergrid, which did not verify its data sets; they are shown \
+         unchanged, and the next sweep trains all stages again",
         folder.0.display()
     ));
     Ok(old)

@@ -32,7 +32,7 @@ Examples:
   transfergrid sweep experiments/cifar10.yaml --preset small --device cpu
   transfergrid sweep experiments/mnist.yaml --seeds 3 --set source.epochs=5 --out /scratch/logs
 
-The same command again goes on where it stopped: finished stages are kept, whatever else changed in the study.
+The same command resumes the sweep: finished stages are kept, even if other parts of the study have changed.
 Ctrl-C (or SIGTERM, SIGUSR1, SIGUSR2) finishes the current step, saves and exits with 75; a second Ctrl-C quits at once.";
 
 /// Run a study: train the unfinished stages and print the answer
@@ -148,7 +148,7 @@ impl SweepArgs {
         if args.study.preset.is_some() || args.study.seeds.is_some() || !args.study.set.is_empty() {
             return Err(usage(
                 "--preset, --seeds and --set change the study",
-                "give them to `launch` itself: all tasks run one version of it",
+                "pass them to `launch` itself, so that all tasks run the same study",
             ));
         }
         args.refuse_fresh_shard()
@@ -184,7 +184,7 @@ impl SweepArgs {
         if self.out.exists() && !self.out.is_dir() {
             return Err(usage(
                 format!("--out {} is not a folder", self.out.display()),
-                "give a folder; results go to one of the study's name in it",
+                "give a folder; results go to a subfolder with the study's name",
             ));
         }
         // Before the data are read, because reading them may be what gets the pod killed.
@@ -213,7 +213,7 @@ impl SweepArgs {
             if part.stages(&plan).next().is_none() {
                 let missing = keys.iter().filter(|key| !records.is_final(key)).count();
                 print_error(&format!(
-                    "nothing has failed here, so nothing is run again; {missing} stages are missing: without --only-failed they are run"
+                    "no stage has failed, so nothing is rerun; {missing} stages are missing: run without --only-failed to train them"
                 ));
             }
         }
@@ -251,7 +251,7 @@ impl SweepArgs {
             // A Job allows each index only a limited number of failures, regardless of the work
             // done between them.
             Err(error) if exit_code(&error) == 1 && attempt.as_ref().is_some_and(Attempt::has_progressed) => {
-                print_error(&format!("error: {error:#}\nwhat was trained is saved; the index starts anew"));
+                print_error(&format!("error: {error:#}\nwhat was trained is saved; Kubernetes restarts this index"));
                 return Ok(75);
             }
             outcome => outcome?,
@@ -343,8 +343,8 @@ fn of_older_keys(study: &Study, plan: &Plan, records: &Records, folder: &Folder)
     let known = known.keys().filter(|key| !now.contains(key.as_str())).count();
     Ok((known > 0).then(|| {
         format!(
-            "{known} results in {} are of an earlier version of transfergrid, which did not check what its data sets held. They stay in its \
-             records/, and all {} stages are trained anew.",
+            "{known} results in {} are of an earlier version of transfergrid, which did not verify its data sets. They stay in its \
+             records/, and all {} stages are trained again.",
             folder.0.display(),
             plan.stages.len()
         )
@@ -385,7 +385,7 @@ fn opening(
         engine.device(),
         workers,
         if workers == 1 { "" } else { "s" },
-        pack.map_or("packs as large as is fastest here, measured first".into(), |pack| format!("packs of {pack}")),
+        pack.map_or("the fastest pack size is measured first".into(), |pack| format!("packs of {pack}")),
         folder.0.display()
     );
     let left: Vec<&Stage> = own.iter().filter(|stage| !records.is_final(&stage.key)).copied().collect();
@@ -424,7 +424,7 @@ fn close(
     let files = analysis.as_ref().map(|analysis| write_network(analysis, study, plan, &records, &[], &ReportTarget::of(folder)));
     if tally.interrupted {
         print_error(&format!(
-            "interrupted: {} of {} stages are done and saved; the same command goes on from here",
+            "interrupted: {} of {} stages are done and saved; run the same command to resume",
             tally.reused + tally.done + tally.diverged,
             keys.len()
         ));
@@ -436,7 +436,7 @@ fn close(
         let errors: Vec<String> = stages.map(|(stage, error)| format!("{} {}: {error}", stage.kind.as_str(), stage.label())).collect();
         if !errors.is_empty() {
             print_error(&format!(
-                "{} of {} stages failed or diverged; the same command tries those that failed again:",
+                "{} of {} stages failed or diverged; the same command retries the failed ones:",
                 errors.len(),
                 keys.len()
             ));
@@ -448,13 +448,13 @@ fn close(
     };
     if tally.gave_up {
         tell_errors();
-        print_error("stopped at the first failure, as --fail-fast asks; the same command goes on from here");
+        print_error("stopped at the first failure because of --fail-fast; run the same command to resume");
         return Ok(3);
     }
     match &analysis {
         Some(analysis) => print(&format!("{}\n\n", statement(analysis))),
         None => print(&format!(
-            "{}{} of its {} stages are done; `transfergrid report {}` merges what all shards have\n",
+            "{}{} of its {} stages are done; `transfergrid report {}` merges the results of all shards\n",
             part.shard.map_or(String::new(), |shard| format!("shard {shard}: ")),
             keys.iter().filter(|key| records.is_final(key)).count(),
             keys.len(),

@@ -78,7 +78,7 @@ impl<'a> Watch<'a> {
     /// have been removed. Finished stages that are part of the study again get their runs back.
     fn reconcile(&mut self, part: &StageSelection, records: &Records) {
         if self.board.withdrawn > 0 {
-            self.say(&format!("TensorBoard: {} runs of what is no longer in the study are withdrawn", self.board.withdrawn));
+            self.say(&format!("TensorBoard: {} runs that are no longer in the study are removed", self.board.withdrawn));
         }
         if !self.board.has_every_stage() {
             return; // here the runs of the best cells are written at the end
@@ -278,7 +278,7 @@ impl Watcher for Watch<'_> {
     }
 
     fn stopping(&mut self) {
-        self.progress.say("stopping: the steps at hand are finished, what they trained is saved");
+        self.progress.say("stopping: the current steps are finished and their state is saved");
     }
 
     fn retry(&mut self, stages: &[&Stage]) {

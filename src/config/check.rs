@@ -51,7 +51,7 @@ pub fn of_type(path: Path, message: &str) -> SettingError {
             "expected a number of seeds, or a list of whole numbers".into()
         }
         // Messages of this crate.
-        other => other.replace("duplicate field", "twice the key"),
+        other => other.replace("duplicate field", "duplicate key"),
     };
     SettingError { path, what, hint: None }
 }
@@ -100,17 +100,17 @@ fn hint_for(path: &Path, found: &str, expected: &str) -> Option<String> {
         (Some("yes" | "on" | "no" | "off"), false) if expected.starts_with("true") => Some("write true or false".into()),
         (Some("inf" | "+inf" | "infinity" | "∞"), true) => Some("infinity is written .inf".into()),
         (Some("all" | "none" | "max"), true) if key.ends_with("per_class") || key.ends_with("total") => Some("null takes all".into()),
-        (Some("none" | "never" | "off"), true) => Some("nothing is written null".into()),
+        (Some("none" | "never" | "off"), true) => Some("write null for none".into()),
         (Some(text), true) if text.parse::<f64>().is_ok() => Some("write it without quotes".into()),
         (Some(text), true) if text.matches(',').count() == 1 && !text.contains(' ') && text.replace(',', ".").parse::<f64>().is_ok() => {
             Some("write a decimal point; several values are a list: [0, 1]".into())
         }
         (Some(text), true) if text.contains("space") || text.contains("..") || text.contains([',', ':', '[']) => Some(several.into()),
         (Some(_), _) if key == "schedule" || key.ends_with(".schedule") => {
-            Some("its kind stands below it: schedule: {kind: cosine}".into())
+            Some("give its kind as a key below it: schedule: {kind: cosine}".into())
         }
         (Some(_), _) if key == "regularizer" => {
-            Some("the axis stands below it: regularizer: {axis: source.epochs, stronger: smaller}".into())
+            Some("give the axis as a key below it: regularizer: {axis: source.epochs, stronger: smaller}".into())
         }
         _ => None,
     }
@@ -228,15 +228,17 @@ fn transfer(cell: &Network) -> Result<(), SettingError> {
     if method == TransferMethod::Ridge {
         let same = |key: &str, value: f64| match value == 0.0 {
             true => Ok(()),
-            false => Err(setting_error(format!("target.{key}"), "has no part in `transfer.method: ridge`, which is solved in closed form")
-                .hint("use `transfer.method: probe`, or leave it out")),
+            false => {
+                Err(setting_error(format!("target.{key}"), "cannot be used with `transfer.method: ridge`, which is solved in closed form")
+                    .hint("use `transfer.method: probe`, or leave it out"))
+            }
         };
         same("l1_ratio", cell.target.l1_ratio)?;
         same("dropout", cell.target.dropout)?;
         same("label_smoothing", cell.target.label_smoothing)?;
         same("label_noise", cell.target.label_noise)?;
         if cell.target.augment != Augment::default() {
-            return Err(setting_error("target.augment", "has no part in `transfer.method: ridge`, which is solved in closed form"));
+            return Err(setting_error("target.augment", "cannot be used with `transfer.method: ridge`, which is solved in closed form"));
         }
     }
     Ok(())
@@ -245,7 +247,7 @@ fn transfer(cell: &Network) -> Result<(), SettingError> {
 /// Checks that enough images are left for the target, which may not use those of the source.
 fn disjoint(cell: &Network) -> Result<(), SettingError> {
     if cell.source.disjoint_from_source {
-        return Err(setting_error("source.disjoint_from_source", "only the target keeps apart from the source")
+        return Err(setting_error("source.disjoint_from_source", "only the target can be kept disjoint from the source")
             .hint("set `target.disjoint_from_source`"));
     }
     if !cell.target.disjoint_from_source {
@@ -263,7 +265,7 @@ fn disjoint(cell: &Network) -> Result<(), SettingError> {
             let name = cell.data.class_names()[label];
             return Err(setting_error(
                 "target.disjoint_from_source",
-                format!("the source leaves {left} images of `{name}` to the target, which wants {wanted}"),
+                format!("the source leaves {left} images of `{name}` for the target, which needs {wanted}"),
             )
             .hint("give the source fewer (`source.per_class`), or the target"));
         }
@@ -357,7 +359,7 @@ fn model(model: &Model, data: DataName) -> Result<(), SettingError> {
             match blocks == usual {
                 true if model.kind != ModelKind::Resnet18 && list.windows(2).any(|pair| pair[1] < pair[0]) => Err(setting_error(
                     "model.channels",
-                    "shortcuts without parameters add channels from stage to stage, and take none away",
+                    "channel counts must not decrease from stage to stage: shortcuts without parameters can only add channels",
                 )),
                 true => Ok(()),
                 false => Err(setting_error("model.channels", format!("`{kind}` has {usual} stages, so {usual} channel counts"))),

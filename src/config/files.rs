@@ -23,7 +23,7 @@ impl ReadFiles {
         let origin = file.display().to_string();
         let real = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
         if self.open.contains(&real) {
-            return Err(StudyError::new(origin, "extends", "the files extend each other in a circle"));
+            return Err(StudyError::new(origin, "extends", "the `extends` keys of these files form a cycle"));
         }
         self.open.push(real);
         let bytes = std::fs::read(file).map_err(|error| {
@@ -31,7 +31,7 @@ impl ReadFiles {
             let (may_pass, error) = (storage_failed(&error), StudyError::new(&origin, "", format!("cannot read the study: {error}")));
             match (file.is_dir(), may_pass) {
                 (true, _) => error.hint("this is a folder; give the study's .yaml file"),
-                (_, true) => StudyError { may_pass, ..error }.hint("is its disk or file server well? then try again"),
+                (_, true) => StudyError { may_pass, ..error }.hint("check its disk or file server, then try again"),
                 _ if missing => error.hint("shipped studies are under experiments/"),
                 _ => error,
             }

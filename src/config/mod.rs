@@ -249,7 +249,7 @@ impl Study {
         let cell: Network = from_tree(&self.tree_at(at))?;
         check::cell(&cell)?;
         if self.selection == Selection::Loss && cell.transfer.method == TransferMethod::Ridge && !cell.scratch.lambdas.is_empty() {
-            let what = "`ridge` has squared errors and its twin cross-entropies, which cannot be compared by loss";
+            let what = "`ridge` has squared errors and training from scratch has cross-entropies, which cannot be compared by loss";
             return Err(check::setting_error("transfer.method", what).hint("set `selection: accuracy`, or `scratch: {lambdas: []}`"));
         }
         Ok(cell)
@@ -362,7 +362,7 @@ fn set_layer(set: &str, shape: &StudySchema) -> Result<Layer, StudyError> {
     let value = parse(&origin, value)?;
     let path = Path::parse(key.trim());
     if ["extends", "presets"].contains(&key.trim()) {
-        return Err(StudyError::new(origin, key.trim(), "this key can only stand in a file"));
+        return Err(StudyError::new(origin, key.trim(), "this key is only allowed in a file"));
     }
     let mut tree = Value::Mapping(Mapping::new());
     path.set(&mut tree, value);
@@ -407,7 +407,7 @@ fn groups(axes: &[Axis], zip: &[Vec<String>], layers: &Layers) -> Result<Vec<Vec
         let equal = |i: usize, j: usize| members.iter().all(|axis| axes::same(&axis.values[i], &axis.values[j]));
         if let Some(i) = (0..points).find(|&i| (0..i).any(|j| equal(i, j))) {
             let values: Vec<String> = members.iter().map(|axis| format!("{} {}", axis.path, show(&axis.values[i]))).collect();
-            return Err(layers.error(&Path::parse("zip").index(g), format!("the combination {} is there twice", values.join(", "))));
+            return Err(layers.error(&Path::parse("zip").index(g), format!("the combination {} occurs twice", values.join(", "))));
         }
     }
     let mut groups: Vec<Vec<usize>> = vec![];

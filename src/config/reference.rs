@@ -13,11 +13,11 @@ const HEAD: &str = "\
 A study is one YAML file. Any setting below may be a list: it is then an *axis*, and the study has a cell for every
 combination of axis values and every seed. `{log: {from: 1e-5, to: 1e-1, points: 9}}` and `{linear: {from: 0, to: 1, points: 5}}`
 stand for lists, and may stand inside one: `[0, {log: {from: 1e-5, to: 1e-1, points: 9}}]`. A setting that is a list by nature
-(such as `source.classes`) becomes an axis as a list of lists. Unknown keys are refused; at the top, keys
-that begin with `x-` or `.` may hold what anchors name (`x-common: &common {…}`), and `<<: *common` merges it.
+(such as `source.classes`) becomes an axis as a list of lists. Unknown keys are errors. At the top level, keys
+that begin with `x-` or `.` may hold YAML anchors (`x-common: &common {…}`), and `<<: *common` merges it.
 
-`--set key=value` (any key path, e.g. `--set source.lr=0.1`), `--preset NAME` and `--seeds N` lay over the file;
-`transfergrid plan STUDY` shows what comes out. `transfergrid schema > study.schema.json` gives editors completion and checks.
+`--set key=value` (any key path, e.g. `--set source.lr=0.1`), `--preset NAME` and `--seeds N` override the file;
+`transfergrid plan STUDY` shows the result. `transfergrid schema > study.schema.json` gives editors completion and checks.
 
 ";
 
@@ -29,17 +29,17 @@ const OBJECTIVES: &str = "\
 | source objective | mean cross-entropy over the batch + (λ₀/2)·‖θ‖² |
 | target objective | mean cross-entropy + (λ₁/2)·‖θ_b − θ_b⁰‖² + (β/2)·‖θ_h‖²; θ_b the backbone, θ_b⁰ the source's, θ_h the head |
 | from-scratch objective | mean cross-entropy + (λ/2)·‖θ‖², λ from `scratch.lambdas` |
-| with `l1_ratio` α | λ/2·‖u‖² becomes λ(α‖u‖₁ + (1 − α)/2·‖u‖²) in that phase (and in the twin, for the target's) |
+| with `l1_ratio` α | λ/2·‖u‖² becomes λ(α‖u‖₁ + (1 − α)/2·‖u‖²) in that phase (the target's also in training from scratch) |
 | `transfer.method: probe`, `ridge` | θ_b = θ_b⁰; mean cross-entropy + (λ₁/2)·‖θ_h‖², or ½·mean‖y − ŷ‖² + (λ₁/2)·‖W_h‖² in closed form with an intercept that is not penalised |
 | θ | all parameters; biases and normalisation parameters as `penalty.biases` and `penalty.norm` say |
 | explicit step | g ← ∇loss + λ(θ − θ⁰); v ← μv + g; θ ← θ − lr·v (Nesterov: θ − lr·(g + μv)): PyTorch's SGD with coupled weight decay |
 | proximal step | g ← ∇loss; v ← μv + g; θ′ ← θ − lr·v (or Nesterov); θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)): the same minimum as the explicit step |
-| input | (pixel/255 − mean)/sd per channel, mean and sd over the *source's* training images of the same seed, for source, target and twin |
+| input | (pixel/255 − mean)/sd per channel, mean and sd over the *source's* training images of the same seed, for source, target and training from scratch |
 | input of documents | TF-IDF rows of length 1; vocabulary and idf from the source's training documents of the same seed, or from those of both tasks |
 | initial weights | uniform in ±1/√fan_in (weights and biases), drawn from the seed |
 
-Replicas that differ only in λ share initialisation, data order and augmentation of their seed. Validation images choose, test images
-report: they are evaluated once, after training.
+Replicas that differ only in λ share initialisation, data order and augmentation of their seed. Choices are made on validation images.
+Test images are evaluated once, after training, and only reported.
 
 ";
 

@@ -46,12 +46,14 @@ pub fn check(regularizer: &Regularizer, axes: &[Axis], zip: &[Vec<String>], laye
     let Some(path) = regularizer.stands_for() else {
         return match regularizer.stronger {
             StrongerEnd::Larger => Ok(()),
-            StrongerEnd::Smaller => Err(error("a larger λ₀ is stronger".into()).hint("name the axis that takes λ₀'s part")),
+            StrongerEnd::Smaller => {
+                Err(error("a larger λ₀ is stronger".into()).hint("set `regularizer.axis` to the axis that is used in place of λ₀"))
+            }
         };
     };
     let Some(axis) = axes.iter().find(|axis| axis.path == path) else {
         let known: Vec<&str> = axes.iter().map(|axis| axis.path.as_str()).filter(|path| path.starts_with("source.")).collect();
-        let error = error(format!("`{}` is no axis of this study", cut(path)));
+        let error = error(format!("`{}` is not an axis of this study", cut(path)));
         return Err(match (nearest(path, known.iter().copied()), known.as_slice()) {
             (Some(near), _) => error.hint(format!("did you mean `{near}`?")),
             (None, []) => error.hint("give a setting of the source a list of values, e.g. source: {epochs: [5, 10, 20]}"),
@@ -67,7 +69,7 @@ pub fn check(regularizer: &Regularizer, axes: &[Axis], zip: &[Vec<String>], laye
             .hint("leave it out of `zip`"));
     }
     match axis.values.iter().find(|value| value.as_f64().is_none_or(|v| v < 0.0)) {
-        Some(value) => Err(error(format!("`{path}` has the value {}, which is no number ≥ 0", show(value)))),
+        Some(value) => Err(error(format!("`{path}` has the value {}, which is not a number ≥ 0", show(value)))),
         None => Ok(()),
     }
 }

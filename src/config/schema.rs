@@ -270,7 +270,7 @@ fn check_map(
                 (Some(near), _) => error.hint(format!("did you mean `{}`?", path.key(near))),
                 (None, Some(full)) => error.hint(format!("it belongs at `{full}`")),
                 (None, None) if path.0.is_empty() && value.is_mapping() => {
-                    error.hint(format!("what only holds an anchor is called `x-{key}` here"))
+                    error.hint(format!("if it only holds an anchor, name it `x-{key}`"))
                 }
                 (None, None) => error,
             });

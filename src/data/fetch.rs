@@ -110,7 +110,7 @@ pub fn fetch(source: &Download, folder: &Path, progress: &mut dyn FnMut(u64, Opt
 fn local(path: &Path, error: std::io::Error) -> DataError {
     let hint = match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "free some space, or choose another folder with --data",
-        std::io::ErrorKind::PermissionDenied => "may this user write there? or choose another folder with --data",
+        std::io::ErrorKind::PermissionDenied => "check that you may write there, or choose another folder with --data",
         _ => "choose another folder with --data",
     };
     DataError::new(format!("{}: {error}", path.display()), hint)

@@ -39,7 +39,7 @@ pub fn require(name: DataName, roots: &Roots) -> Result<PathBuf, DataError> {
         let looked: Vec<String> = roots.0.iter().map(|root| format!("{}/{}", root.display(), names(name)[0])).collect();
         DataError::new(
             format!("the data set {} is not here; looked for {}", name.as_str(), looked.join(", ")),
-            format!("`transfergrid data fetch {}` brings it; --data or TRANSFERGRID_DATA name another folder", name.as_str()),
+            format!("`transfergrid data fetch {}` downloads it; use --data or TRANSFERGRID_DATA for another folder", name.as_str()),
         )
     })
 }

@@ -57,7 +57,7 @@ impl DataError {
     fn unreadable(path: &Path, what: &str, error: &io::Error) -> DataError {
         let of_the_file = DataError::file(path, format!("{what}: {error}"));
         match storage_failed(error) {
-            true => DataError { hint: "is its disk or file server well? then try again".into(), may_pass: true, ..of_the_file },
+            true => DataError { hint: "check its disk or file server, then try again".into(), may_pass: true, ..of_the_file },
             false => of_the_file,
         }
     }
@@ -66,7 +66,7 @@ impl DataError {
     fn file(path: &Path, what: impl std::fmt::Display) -> DataError {
         DataError::new(
             format!("{}: {what}", path.display()),
-            "`transfergrid data verify` checks every file; move what is wrong away, then `transfergrid data fetch` brings a fresh one",
+            "`transfergrid data verify` checks every file; move wrong files away, then `transfergrid data fetch` downloads them again",
         )
     }
 }

@@ -250,7 +250,7 @@ fn overlaid(job: &Job, text: &str) -> Result<Job> {
     let over: Value = serde_yaml::from_str(text).context("it is not YAML")?;
     let mut merged = serde_yaml::to_value(job)?;
     merge(&mut merged, over);
-    let job: Job = serde_yaml::from_value(merged.clone()).context("laid over the job it gives no batch/v1 Job")?;
+    let job: Job = serde_yaml::from_value(merged.clone()).context("merged into the job, it does not give a valid batch/v1 Job")?;
     // The API types ignore unknown fields, so they are looked for here.
     match unknown(&merged, &serde_yaml::to_value(&job)?, "") {
         Some(path) => bail!("`{path}` is not a field of a batch/v1 Job"),
@@ -313,7 +313,7 @@ fn check(job: &Job, task: &LaunchSpec) -> Result<()> {
     let mounts = pod.containers.iter().flat_map(|container| container.volume_mounts.iter().flatten());
     let known = |name: &str| pod.volumes.iter().flatten().any(|volume| volume.name == name);
     if let Some(mount) = mounts.into_iter().find(|mount| !known(&mount.name)) {
-        bail!("a container mounts `{}`, which is no volume of the pod", mount.name);
+        bail!("a container mounts `{}`, which is not a volume of the pod", mount.name);
     }
     Ok(())
 }
@@ -365,7 +365,7 @@ mod tests {
         for (over, why) in [
             ("spec: {complitions: 3}", "`spec.complitions` is not a field"),
             ("spec: {template: {spec: {containers: [{name: transfergrid, imag: x}]}}}", "containers[0].imag` is not a field"),
-            ("spec: {completions: many}", "gives no batch/v1 Job"),
+            ("spec: {completions: many}", "does not give a valid batch/v1 Job"),
             ("spec: {template: {spec: {restartPolicy: Always}}}", "must stay Never"),
             ("spec: {completionMode: NonIndexed}", "must stay Indexed"),
             ("spec: {completions: 8}", "with 16 `completions`"),

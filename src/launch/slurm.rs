@@ -124,7 +124,7 @@ fn fill(template: &str, values: &[(&str, String)]) -> Result<String, TemplateErr
     let needed = [
         ("command", "its tasks would do nothing"),
         ("array", "it would be one task"),
-        ("directives", "--time and all other options would be passed over"),
+        ("directives", "--time and all other options would be ignored"),
         ("notice", "its tasks would be killed at their time limit, without a signal before"),
     ];
     if let Some((name, why)) = needed.into_iter().find(|(name, _)| !template.contains(&format!("{{{{{name}}}}}"))) {

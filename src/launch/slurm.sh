@@ -56,7 +56,7 @@ if [[ $again == death ]]; then
         # Number of crashes at the end of the list with the current state.
         idle=$(awk -v now="$now" '{ n = $2 == now ? n + 1 : 0 } END { print n + 0 }' "$deaths")
         again=$((idle <= 2))
-        ((again)) || echo "it has died $idle times since it last saved a result, a model or a snapshot: it is not requeued"
+        ((again)) || echo "it was killed $idle times since it last saved a result, a model or a snapshot: it is not requeued"
     else
         again=0
         echo "how often it died cannot be written: it is not requeued; by hand: sbatch --array=${SLURM_ARRAY_TASK_ID:-} THIS-FILE"

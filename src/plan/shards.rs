@@ -27,7 +27,7 @@ impl Shard {
     pub fn new(index: usize, count: usize) -> Result<Shard, String> {
         match count {
             0 => Err("a study has at least one shard".into()),
-            n if n > MOST_SHARDS => Err(format!("{MOST_SHARDS} shards are the most")),
+            n if n > MOST_SHARDS => Err(format!("at most {MOST_SHARDS} shards are allowed")),
             n if index >= n => Err(format!("shards are counted from 0: with {n} of them, 0/{n} is the first and {}/{n} the last", n - 1)),
             _ => Ok(Shard { index, count }),
         }
@@ -58,7 +58,7 @@ impl FromStr for Shard {
 
     fn from_str(text: &str) -> Result<Shard, String> {
         let numbers = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
-        let (index, count) = numbers.ok_or("a shard and their number, e.g. 0/4 for the first of four")?;
+        let (index, count) = numbers.ok_or("a shard and the number of shards, e.g. 0/4 for the first of four")?;
         Shard::new(index, count)
     }
 }

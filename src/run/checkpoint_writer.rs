@@ -109,7 +109,7 @@ struct PanicGuard<'a>(&'a Sender<Message>);
 impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self.0.send(Message::StoreFailed(anyhow::anyhow!("the keeper of checkpoints panicked")));
+            let _ = self.0.send(Message::StoreFailed(anyhow::anyhow!("the checkpoint writer panicked")));
         }
     }
 }

@@ -134,7 +134,8 @@ impl<'a, 'b> Coordinator<'a, 'b> {
                 self.running.retain(|running| *running != pack);
                 self.remove_snapshot(&pack, f64::INFINITY)?;
                 let size = self.shared.split(&pack);
-                let text = format!("{} models in one pack are too many for the device's memory; going on with packs of {size}", pack.len());
+                let text =
+                    format!("{} models in one pack are too many for the device's memory; continuing with packs of {size}", pack.len());
                 self.sink.watcher.warn(&text);
             }
             Message::WorkerCrashed(worker, pack, why) => self.worker_crashed(worker, pack, why)?,
@@ -156,17 +157,17 @@ impl<'a, 'b> Coordinator<'a, 'b> {
             crash_log = crash_log.max(self.crash_log.of(key));
         }
         let what = match (pack.len(), crash_log) {
-            (0, _) => "it had no pack in hand",
-            (_, n) if n < MAX_CRASHES => "its pack goes back to the queue, to its end",
-            _ => "its pack counts as failed, as others have died of it",
+            (0, _) => "it was not training a pack",
+            (_, n) if n < MAX_CRASHES => "its pack is requeued at the end of the queue",
+            _ => "its pack is marked failed, because it has crashed other workers too",
         };
         // The crashed worker is still counted: its message that it exits comes next.
         let others = match self.active_workers - 1 {
             0 => "no worker is left".into(),
-            1 => "1 other worker goes on".into(),
-            left => format!("{left} other workers go on"),
+            1 => "1 other worker continues".into(),
+            left => format!("{left} other workers continue"),
         };
-        self.sink.watcher.warn(&format!("worker {worker} has died ({why}); {what}, {others}"));
+        self.sink.watcher.warn(&format!("worker {worker} crashed ({why}); {what}; {others}"));
         if crash_log >= MAX_CRASHES {
             let ends = vec![worker::failed(&why); pack.len()];
             self.record_outcomes(FinishedPack { pack, ends, seconds: 0.0, released: false, lost: vec![] })?;
@@ -207,8 +208,10 @@ impl<'a, 'b> Coordinator<'a, 'b> {
         }
         let first = error.lines().next().unwrap_or_default();
         let text = match several {
-            true => format!("{} failed ({first}); once more, in halves", self.name(&finished.pack)),
-            false => format!("{}: try {attempts} of {} failed ({first}); once more", self.name(&finished.pack), self.options.retries + 1),
+            true => format!("{} failed ({first}); retrying in halves", self.name(&finished.pack)),
+            false => {
+                format!("{}: attempt {attempts} of {} failed ({first}); retrying", self.name(&finished.pack), self.options.retries + 1)
+            }
         };
         self.sink.watcher.warn(&text);
         if several {

@@ -176,7 +176,7 @@ pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool
         let out = sender.clone();
         let keep = move || checkpoint_writer::keep(&key, folder, options.lease, &to_write, &out);
         let keep = move || _ = catch_unwind(AssertUnwindSafe(keep));
-        std::thread::Builder::new().spawn_scoped(scope, keep).context("the system gives no thread to write checkpoints")?;
+        std::thread::Builder::new().spawn_scoped(scope, keep).context("could not start a thread to write checkpoints")?;
         let wanted = engine.workers().max(1);
         let mut workers = 0;
         for number in 0..wanted {
@@ -191,9 +191,9 @@ pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool
             };
             match std::thread::Builder::new().spawn_scoped(scope, work) {
                 Ok(_) => workers += 1,
-                Err(error) if number == 0 => return Err(error).context("the system gives no thread to train on"),
+                Err(error) if number == 0 => return Err(error).context("could not start a thread to train on"),
                 Err(error) => {
-                    let text = format!("the system gives no more threads ({error}): training with {workers} of {wanted} workers");
+                    let text = format!("could not start more threads ({error}): training with {workers} of {wanted} workers");
                     sink.watcher.warn(&text);
                     break;
                 }
@@ -216,7 +216,7 @@ pub fn sweep(options: &SweepOptions, mut records: Records, stop: &Arc<AtomicBool
     summary.interrupted = stop.load(Ordering::SeqCst) && summary.missing > 0 && !gave_up;
     match last_crash {
         Some(why) if shared.has_work(MAX_CRASHES) && !summary.interrupted && !gave_up => {
-            bail!("every worker has died, the last one of: {why}\n  hint: the same command goes on from here")
+            bail!("every worker has crashed, the last one because of: {why}\n  hint: run the same command to resume")
         }
         _ => Ok(summary),
     }

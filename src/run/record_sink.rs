@@ -30,8 +30,10 @@ impl RecordSink<'_> {
             // A source that was trained again for its model keeps its first record.
             if end.status == Status::Failed {
                 let why = end.error.as_deref().unwrap_or_default();
-                self.watcher
-                    .warn(&format!("source {} could not be trained again for its model, so its targets wait: {why}", stage.label()));
+                self.watcher.warn(&format!(
+                    "source {} could not be trained again to restore its model, so its targets cannot be trained yet: {why}",
+                    stage.label()
+                ));
             }
             self.watcher.ended(stage, &self.records.by_key[&stage.key], self.records);
             return Ok(());

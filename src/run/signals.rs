@@ -13,10 +13,10 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let interrupted = Arc::new(AtomicBool::new(false));
     // The order matters: only the second SIGINT may find the flag that the first one has set.
-    flag::register_conditional_shutdown(SIGINT, 130, interrupted.clone()).context("cannot listen to SIGINT")?;
-    flag::register(SIGINT, interrupted).context("cannot listen to SIGINT")?;
+    flag::register_conditional_shutdown(SIGINT, 130, interrupted.clone()).context("cannot install a handler for SIGINT")?;
+    flag::register(SIGINT, interrupted).context("cannot install a handler for SIGINT")?;
     for signal in [SIGTERM, SIGINT, SIGUSR1, SIGUSR2] {
-        flag::register(signal, stop.clone()).with_context(|| format!("cannot listen to signal {signal}"))?;
+        flag::register(signal, stop.clone()).with_context(|| format!("cannot install a handler for signal {signal}"))?;
     }
     Ok(stop)
 }

@@ -280,7 +280,7 @@ impl PackContext for WorkerContext<'_> {
 
     fn model(&self, source: &str) -> Result<Vec<Array>> {
         let path = self.worker.shared.folder.model(source);
-        let read = Checkpoint::read(&path).and_then(|model| model.with_context(|| format!("{} has gone", path.display())));
+        let read = Checkpoint::read(&path).and_then(|model| model.with_context(|| format!("{} no longer exists", path.display())));
         Ok(self.or_store_error(read)?.arrays)
     }
 

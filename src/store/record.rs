@@ -327,7 +327,11 @@ pub(super) fn read_lines<R: DeserializeOwned>(
             }
         }
         if bad > MOST_TOLD {
-            warnings.push(format!("{}: {} more lines are no records; all such lines may be deleted", path.display(), bad - MOST_TOLD));
+            warnings.push(format!(
+                "{}: {} more lines are not valid records; all such lines may be deleted",
+                path.display(),
+                bad - MOST_TOLD
+            ));
         }
     }
     Ok(warnings)
@@ -358,7 +362,7 @@ fn parse<R: DeserializeOwned>(line: &[u8]) -> Result<Result<R, String>> {
     }
     let version = match serde_json::from_slice::<VersionLine>(line) {
         Ok(VersionLine { version }) => version,
-        Err(_) => return Ok(Err("it is no JSON object with a version".into())),
+        Err(_) => return Ok(Err("it is not a JSON object with a version".into())),
     };
     if version > u64::from(RECORD_VERSION) {
         return Err(NewerRecord(version).into());
@@ -397,7 +401,7 @@ impl<'a> Writer<'a> {
         };
         let (file, torn) = open().with_context(|| format!("cannot open {}", path.display()))?;
         if torn {
-            warn(&format!("the last line of {} was not written to its end and is left out; its stage counts as missing", path.display()));
+            warn(&format!("the last line of {} is incomplete and is left out; its stage counts as missing", path.display()));
         }
         Ok(Writer { lease, file, path, unsynced: false })
     }

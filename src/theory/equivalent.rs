@@ -185,7 +185,10 @@ impl Spectrum<'_> {
         }
         match low > -745.0 && high < 709.0 {
             true => Ok((0.5 * (low + high)).exp()),
-            false => Err(TheoryError::new("lambda", format!("τ(λ = {lambda:e}) is beyond what numbers can hold: choose other units"))),
+            false => Err(TheoryError::new(
+                "lambda",
+                format!("τ(λ = {lambda:e}) is outside the range of floating-point numbers: choose other units"),
+            )),
         }
     }
 }

@@ -333,7 +333,7 @@ fn check(source: &FitData, target: &FitData) -> Result<(), TheoryError> {
     }
     for (about, data) in [("source", source), ("target", target)] {
         if data.x.nrows() != data.y.nrows() || data.x.nrows() < 3 {
-            return Err(TheoryError::new(about, "needs as many responses as rows, and at least 3 of them"));
+            return Err(TheoryError::new(about, "needs a response for each row, and at least 3 rows"));
         }
         if data.x.iter().chain(&data.y).any(|v| !v.is_finite()) {
             return Err(TheoryError::new(about, "has entries that are not finite"));

@@ -226,7 +226,7 @@ fn an_index_is_given_up_only_where_it_dies_without_saving_anything() {
         write(&running, file, &format!("pack-a {state}\n"));
         let done = shard(&["--mock-lost", "0", "--workers", "1"]); // its only worker loses its device: exit code 1, nothing saved
         assert_eq!(done.code, Some(1), "{}", done.stderr);
-        assert!(done.stderr.contains("was killed before; going on") && done.stderr.contains("every worker has died"), "{}", done.stderr);
+        assert!(done.stderr.contains("was killed before; going on") && done.stderr.contains("every worker has crashed"), "{}", done.stderr);
     }
     // Without progress, the third kill is the last. A manual start is then possible.
     killed();
@@ -238,7 +238,7 @@ fn an_index_is_given_up_only_where_it_dies_without_saving_anything() {
     let study_of = |name: &str| SMALL.replace("name: small", &format!("name: {name}"));
     write(folder.path(), "small.yaml", &study_of("other"));
     let saved = shard(&["--mock-deadly", "0.2", "--workers", "1"]); // which stages fail depends on their keys
-    assert!(saved.code == Some(75) && saved.stderr.contains("the index starts anew"), "{:?}: {}", saved.code, saved.stderr);
+    assert!(saved.code == Some(75) && saved.stderr.contains("Kubernetes restarts this index"), "{:?}: {}", saved.code, saved.stderr);
     write(folder.path(), "small.yaml", SMALL);
     let done = shard(&[]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
@@ -263,7 +263,7 @@ fn wrong_flags_get_a_message() {
         (&["--shards", "2", "--overlay", wrong.to_str().unwrap()], "`spec.complitions` is not a field of a batch/v1 Job"),
         (&["--shards", "2", "--overlay", "/nowhere.yaml"], "cannot read /nowhere.yaml"),
         (&["--shards", "2", "--namespace", "A B"], "lower-case letters"),
-        (&["--shards", "2", "--sweep-arg=--preset=x"], "give them to `launch` itself"),
+        (&["--shards", "2", "--sweep-arg=--preset=x"], "pass them to `launch` itself"),
     ] {
         let done = launch(more);
         assert!(done.stderr.contains(says), "{more:?}: {}", done.stderr);

@@ -14,6 +14,7 @@ mod kernels;
 mod kubernetes;
 mod messages;
 mod newsgroups;
+mod plain_words;
 mod real_data;
 mod regularisers;
 mod report;

@@ -158,9 +158,9 @@ fn what_diverged_failed_or_is_missing_is_listed_and_not_averaged() {
     let done = report(&folder.path().join("other"), &[]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(done.stdout.contains("Not complete: of 20 stages, 6 missing"), "{}", done.stdout);
-    assert!(done.stdout.contains("One seed cannot settle") && done.stdout.contains("Seeds: 1 of 2 is left out"), "{}", done.stdout);
+    assert!(done.stdout.contains("One seed is too few") && done.stdout.contains("Seeds: 1 of 2 is left out"), "{}", done.stdout);
     let page = read(folder.path().join("other/report/index.html"));
-    assert_eq!(page.matches("no record: not run yet, or its shard is not here").count(), 6);
+    assert_eq!(page.matches("no record: not run yet, or the records of its shard are not here").count(), 6);
     assert!(page.contains("no result for seed 1"));
 }
 

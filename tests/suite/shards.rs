@@ -126,12 +126,15 @@ fn a_process_that_was_taken_for_dead_stops_at_its_next_write() {
     signal("-STOP", first.id());
     let second = run(sweep(&study, folder.path(), &["--engine", "mock"]).args(slow));
     assert_eq!(second.code, Some(0), "{}", second.stderr);
-    assert!(second.stderr.contains("gave no sign of life for 30 s: its work is taken over"), "{}", second.stderr);
+    assert!(second.stderr.contains("has not renewed its lease for 30 s: its work is taken over"), "{}", second.stderr);
     signal("-CONT", first.id());
     assert_eq!(first.wait().unwrap().code(), Some(75));
     let mut said = String::new();
     std::io::Read::read_to_string(&mut first.stderr.take().unwrap(), &mut said).unwrap();
-    assert!(said.contains("another process has taken over the work of `shard-0-of-1`") && said.contains("the other one goes on"), "{said}");
+    assert!(
+        said.contains("another process has taken over the work of `shard-0-of-1`") && said.contains("the other one continues"),
+        "{said}"
+    );
     let all = records(folder.path(), "small");
     let keys: BTreeSet<&str> = all.iter().map(|record| record["key"].as_str().unwrap()).collect();
     assert_eq!((all.len(), keys.len()), (20, 20), "no stage twice");
@@ -149,14 +152,14 @@ fn a_dead_worker_leaves_its_pack_to_the_others() {
     mock(&study, &calm, &[]);
     let done = run(&mut sweep(&study, &hurt, &["--engine", "mock", "--workers", "3", "--mock-ms", "10", "--mock-lost", "1"]));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    assert!(done.stderr.contains("worker 1 has died (CUDA error"), "{}", done.stderr);
-    assert!(done.stderr.contains("its pack goes back to the queue, to its end, 2 other workers go on"), "{}", done.stderr);
+    assert!(done.stderr.contains("worker 1 crashed (CUDA error"), "{}", done.stderr);
+    assert!(done.stderr.contains("its pack is requeued at the end of the queue; 2 other workers continue"), "{}", done.stderr);
     assert_eq!(results(&calm, "small"), results(&hurt, "small"));
     // If no worker is left, the sweep fails, and no stage is recorded as failed.
     let alone = folder.path().join("alone");
     let done = mock(&study, &alone, &["--workers", "1", "--mock-lost", "0"]);
     assert_eq!(done.code, Some(1), "{}", done.stderr);
-    assert!(done.stderr.contains("every worker has died"), "{}", done.stderr);
+    assert!(done.stderr.contains("every worker has crashed"), "{}", done.stderr);
     assert_eq!(records(&alone, "small").len(), 0);
     assert_eq!(mock(&study, &alone, &[]).code, Some(0));
     assert_eq!(results(&calm, "small"), results(&alone, "small"));
@@ -183,8 +186,8 @@ fn a_pack_that_kills_every_device_counts_as_failed_and_the_rest_is_done() {
         assert_eq!((done.code, deaths(), status(out)["failed"].as_u64()), (Some(code), tries, Some(failed)), "{}", done.stderr);
         said += &done.stderr;
     }
-    assert!(said.contains("its pack goes back to the queue, to its end, no worker is left"), "{said}");
-    assert!(said.contains("its pack counts as failed, as others have died of it"), "{said}");
+    assert!(said.contains("its pack is requeued at the end of the queue; no worker is left"), "{said}");
+    assert!(said.contains("its pack is marked failed, because it has crashed other workers too"), "{said}");
     assert_eq!(status(out)["missing"], 0, "all others are done");
     // The cause of the crashes is gone: the crash counts are deleted.
     let calm = out.join("calm");
@@ -219,13 +222,13 @@ fn failures_are_retried_or_end_the_sweep_as_asked() {
         let out = folder.path().join(name);
         let done = run(&mut sweep(&study, &out, &["--engine", "mock", "--mock-flaky", "0.5", "--retries", "3", "--pack", pack]));
         assert_eq!(done.code, Some(0), "{}", done.stderr);
-        assert!(done.stderr.contains("(the mock engine was asked to fail this pack once); once more"), "{}", done.stderr);
+        assert!(done.stderr.contains("(the mock engine was asked to fail this pack once); retrying"), "{}", done.stderr);
         assert_eq!(results(&calm, "small"), results(&out, "small"));
     }
     let out = folder.path().join("lasting");
     let done = mock(&study, &out, &["--mock-fail", "0.3", "--retries", "2"]);
     assert_eq!(done.code, Some(3));
-    assert!(done.stderr.contains("seed=0: try 2 of 3 failed") && !done.stderr.contains("try 3 of 3"), "{}", done.stderr);
+    assert!(done.stderr.contains("seed=0: attempt 2 of 3 failed") && !done.stderr.contains("attempt 3 of 3"), "{}", done.stderr);
 
     let out = folder.path().join("fast");
     let done = mock(&study, &out, &["--mock-fail", "0.3", "--fail-fast", "--workers", "1"]);
@@ -243,7 +246,7 @@ fn only_what_failed_is_run_again() {
     let study = write(folder.path(), "small.yaml", SMALL);
     let out = folder.path();
     let none = mock(&study, &out.join("none"), &["--only-failed"]);
-    assert!(none.stderr.contains("nothing has failed here, so nothing is run again; 20 stages are missing"), "{}", none.stderr);
+    assert!(none.stderr.contains("no stage has failed, so nothing is rerun; 20 stages are missing"), "{}", none.stderr);
     assert_eq!(mock(&study, out, &["--mock-fail", "0.3"]).code, Some(3));
     let before = records(out, "small");
     let failed = before.iter().filter(|record| record["status"] == "failed").count();
@@ -277,7 +280,11 @@ fn a_source_that_diverges_when_it_is_trained_again_does_not_take_its_targets_alo
         "what has diverged is not gone on with: {:?}",
         names().collect::<Vec<_>>()
     );
-    assert!(done.stderr.contains("could not be trained again for its model, so its targets wait"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("could not be trained again to restore its model, so its targets cannot be trained yet"),
+        "{}",
+        done.stderr
+    );
     let seen = status(out);
     assert_eq!((seen["done"].as_u64(), seen["missing"].as_u64(), seen["failed"].as_u64()), (Some(20), Some(6), Some(0)), "{seen:#}");
     let calm = out.join("calm");

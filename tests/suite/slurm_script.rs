@@ -123,12 +123,12 @@ fn wrong_flags_get_a_message() {
     let bare = write(folder.path(), "bare.sh", "#!/bin/bash\n{{command}}\n");
     for (more, says) in [
         (&["--time", "2 hours"][..], "minutes, hours:minutes:seconds or days-hours:minutes:seconds"),
-        (&["--time", "1"], "--time 1 is no longer than --notice 60 s"),
+        (&["--time", "1"], "--time 1 is not longer than --notice 60 s"),
         (&["--time", "5", "--template", "/nowhere.sh"], "cannot read /nowhere.sh"),
         (&["--time", "5", "--template", bare.to_str().unwrap()], "bare.sh: it has no {{array}}: it would be one task"),
         (&["--time", "5", "--container", "docker"], "--container needs --image"),
-        (&["--time", "5", "--data", "/it's"], "has a blank or one of"),
-        (&["--time", "5", "--data", "/a#b"], "has a blank or one of"),
+        (&["--time", "5", "--data", "/it's"], "contains a space or one of"),
+        (&["--time", "5", "--data", "/a#b"], "contains a space or one of"),
     ] {
         let done = run(launch(folder.path(), "exit 1").args(["--shards", "2"]).arg(&study).args(more));
         assert!(done.code == Some(2) && done.stderr.contains(says) && done.stdout.is_empty(), "{more:?}: {:?} {}", done.code, done.stderr);

@@ -37,10 +37,10 @@ fn condition_json(c: Option<Condition>) -> Json {
 impl BoundaryArgs {
     pub fn run(self) -> Result<u8> {
         let (study, cases) = self.study.load()?;
-        let mut workshop = ProblemBuilder::new(&study);
+        let mut problems = ProblemBuilder::new(&study);
         let (mut rows, mut lines, mut disagree) = (vec![], vec![], 0);
         for case in &cases {
-            for task in workshop.tasks(case)? {
+            for task in problems.tasks(case)? {
                 for &(i, j) in &case.cells {
                     let (lambda0, lambda1) = (case.lambda0[i], task.lambda1[if task.lambda1.len() == case.lambda1.len() { j } else { 0 }]);
                     let found = Boundary::of(&task.problem, lambda0, lambda1)?;
@@ -77,7 +77,7 @@ impl BoundaryArgs {
         let words = match disagree {
             0 => "the conditions agree everywhere".to_string(),
             n => format!(
-                "the conditions disagree in {n} of {} rows. Where there is a ridgeless one it is exact; `full` is its limit for large p;\n`paper` leaves out a cost.",
+                "the conditions disagree in {n} of {} rows. Where `ridgeless` applies, it is exact; `full` is its limit for large p;\n`paper` omits a cost.",
                 lines.len()
             ),
         };

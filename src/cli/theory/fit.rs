@@ -106,7 +106,7 @@ impl FitArgs {
             first.features = varies.iter().map(|&j| first.features[j].clone()).collect();
         }
         if first.features.is_empty() {
-            let what = format!("{}: no column is left to learn from beside the response", source.file);
+            let what = format!("{}: no feature column is left besides the response", source.file);
             return Err(usage(what, "it needs at least one feature that varies; see --features, --drop and --drop-constant"));
         }
         let second = self.split(&target, Some((&source, &first.features)))?;
@@ -293,7 +293,7 @@ impl FitArgs {
              transfer, λ₀ = λ_S             {}  (cost of the source-optimal choice: {}, 95% interval {})\n  \
              from scratch                   {}\n\n\
              alignment ρ̂ = {}; {}{predictions}\n\
-             The errors are of penalties chosen by these very errors: a little optimistic, most of all for few rows.\n\n{notes}\
+             These errors are slightly optimistic, especially with few rows, because the penalties were chosen to minimise them.\n\n{notes}\
              {}\n{}\n",
             source.x.nrows(),
             target.x.nrows(),
@@ -345,22 +345,27 @@ fn verdict(f: &Fit, source: &Table, target: &Table) -> String {
         Some(Doubt::Exact) => return "No verdict: the target is fitted exactly from scratch, so there is nothing to gain.".into(),
         Some(Doubt::OneRow { of_source, row, without }) => {
             let table = if of_source { source } else { target };
-            return format!("No verdict: {} of {} decides; {}.", table.place(row), table.file, without_it(without, "it", &change));
+            return format!(
+                "No verdict: {} of {} decides the outcome; {}.",
+                table.place(row),
+                table.file,
+                without_it(without, "it", &change)
+            );
         }
         Some(Doubt::FewRows { of_source, count, without }) => {
             let table = if of_source { source } else { target };
-            return format!("No verdict: {count} rows of {} decide; {}.", table.file, without_it(without, "them", &change));
+            return format!("No verdict: {count} rows of {} decide the outcome; {}.", table.file, without_it(without, "them", &change));
         }
         Some(Doubt::BeyondWhole) => {
             return format!(
-                "No verdict: {n} target rows leave the gain open; its interval, {}, goes beyond the whole error.",
+                "No verdict: {n} target rows are too few to determine the gain; its interval, {}, exceeds the whole error.",
                 range(&f.gain_share)
             );
         }
         None => {}
     }
     if f.lambda0.is_infinite() {
-        return "Transfer does not help: of this source the best use is none (λ₀ = ∞).".into();
+        return "Transfer does not help: it is best not to use this source (λ₀ = ∞).".into();
     }
     let gain = format!("the target's leave-one-out error {change} (95% interval {})", range(&f.gain_share));
     match (f.helps, f.gain_share.bounds().0 > 0.0) {
@@ -384,12 +389,12 @@ fn warnings(f: &Fit, split: &SplitTable, source: &Table, target: &Table) -> Vec<
     let of = |mismatch: &Mismatch| {
         match *mismatch {
         Mismatch::Spread { column, factor } => format!(
-            "column `{}` is spread {} times as widely in the target as in the source (beyond {SPREAD} times either way it is named here): are its units and \
-             its missing values the same?",
+            "column `{}` is spread {} times as widely in the target as in the source (warned of beyond {SPREAD} times either way): check that its units and \
+             its missing values are the same",
             name(column),
             rounded(significant(factor, 3))
         ),
-        Mismatch::Constant { column } => format!("column `{}` is constant in the target: nothing is learned of it there", name(column)),
+        Mismatch::Constant { column } => format!("column `{}` is constant in the target, so its effect cannot be learned there", name(column)),
         Mismatch::Row { column, of_source, row } => {
             let table = if of_source { source } else { target };
             format!("{} of {} alone has nearly all of the spread of column `{}`", table.place(row), table.file, name(column))

@@ -20,7 +20,7 @@ Examples:
   transfergrid theory optimum experiments/covariance.yaml --joint
 
 Without a study everything is isotropic (Σ₀ = Σ₁ = I), where λ₀* depends on neither the target's size, its noise nor λ₁.
-A positive --rho below 1 asks for a stronger source penalty than the source's own optimum, above 1 for a weaker one.";
+With --rho between 0 and 1, the best source penalty for transfer is stronger than the source's own optimum; above 1 it is weaker.";
 
 /// Optimal penalties: for the source's own task (λ_S*) and for transfer (λ₀*)
 #[derive(Debug, Args)]
@@ -135,9 +135,9 @@ impl OptimumArgs {
         out.push_str(&line("source-optimal    λ_S*", &source));
         out.push_str(&line("transfer-optimal  λ₀* ", &transfer));
         let advice = match transfer.lambda.total_cmp(&source.lambda) {
-            std::cmp::Ordering::Greater => "stronger than the source's own task wants",
-            std::cmp::Ordering::Less => "weaker than the source's own task wants",
-            std::cmp::Ordering::Equal => "the same as the source's own task wants",
+            std::cmp::Ordering::Greater => "stronger than is best for the source's own task",
+            std::cmp::Ordering::Less => "weaker than is best for the source's own task",
+            std::cmp::Ordering::Equal => "the same as is best for the source's own task",
         };
         out.push_str(&match ratio {
             Some(ratio) => format!("\nλ₀*/λ_S* = {}: {advice}\n", rounded(ratio)),
@@ -150,7 +150,7 @@ impl OptimumArgs {
 
     fn study(&self, file: &std::path::Path) -> Result<u8> {
         let (study, cases) = load(file, &self.preset, &self.set)?;
-        let mut workshop = ProblemBuilder::new(&study);
+        let mut problems = ProblemBuilder::new(&study);
         let (mut rows, mut lines, mut notes) = (vec![], vec![], vec![]);
         let mut head = cases.first().map(axis_names).unwrap_or_default();
         head.extend(["target", "λ₁", "λ_S*", "λ₀*", "λ₀*/λ_S*", "R_TL(λ₀*)", "R_TL(λ_S*)"].map(String::from));
@@ -158,7 +158,7 @@ impl OptimumArgs {
             head.extend(["joint λ₀*", "joint λ₁*", "R_TL"].map(String::from));
         }
         for case in &cases {
-            let tasks = workshop.tasks(case)?;
+            let tasks = problems.tasks(case)?;
             let best_source = source(&tasks[0].problem, self.allow_negative);
             for task in &tasks {
                 for &lambda1 in &task.lambda1 {

@@ -23,10 +23,10 @@ pub struct RiskArgs {
 impl RiskArgs {
     pub fn run(self) -> Result<u8> {
         let (study, cases) = self.study.load()?;
-        let mut workshop = ProblemBuilder::new(&study);
+        let mut problems = ProblemBuilder::new(&study);
         let (mut rows, mut lines) = (vec![], vec![]);
         for case in &cases {
-            for task in workshop.tasks(case)? {
+            for task in problems.tasks(case)? {
                 let grid = task.problem.grid(&case.lambda0, &task.lambda1)?;
                 for &(i, j) in &case.cells {
                     let j = if task.lambda1.len() == case.lambda1.len() { j } else { 0 };

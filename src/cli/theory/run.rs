@@ -26,8 +26,8 @@ Examples:
   transfergrid theory run experiments/figure1.yaml --set draws=10000 --set seed=1 --out /scratch/logs
   transfergrid theory run experiments/figure1.yaml experiments/covariance.yaml     one page for both: logs/theory.html
 
-Results go to logs/<study>/: records, TensorBoard scalars, report/ with figures, tables and index.html. The same command again
-goes on where it stopped. Draws are the same for any number of threads.";
+Results go to logs/<study>/: records, TensorBoard scalars, report/ with figures, tables and index.html. The same command
+resumes an interrupted run. Draws are the same for any number of threads.";
 
 /// Simulate a ridge study, compare it with its prediction, and show which claims hold
 #[derive(Debug, Args)]
@@ -85,7 +85,7 @@ impl RunArgs {
             match self.one(study, cases, &stop)? {
                 Some(report) => reports.push(report),
                 None => {
-                    print_error("interrupted: finished cases are saved; the same command goes on from here");
+                    print_error("interrupted: finished cases are saved; run the same command to resume");
                     return Ok(75);
                 }
             }
@@ -109,7 +109,7 @@ impl RunArgs {
             if available_memory().is_some_and(|available| need > available) {
                 return Err(usage(
                     format!("{}: a case with p = {} needs about {} of memory", study.name, case.settings.p, crate::cli::bytes(need)),
-                    "lower p, the numbers of rows, draws or penalties, or --threads; identity covariances need none of it",
+                    "reduce p, the numbers of rows, draws or penalties, or --threads; identity covariances do not need this memory",
                 ));
             }
         }

@@ -72,6 +72,6 @@ fn told(path: &Path, error: &csv::Error, bytes: &[u8]) -> DataError {
             let at = bytes.split(|&b| b == b'\n').position(|line| std::str::from_utf8(line).is_err()).map_or(line(pos), |at| at as u64 + 1);
             wrong(path, format!("line {at} is not UTF-8"), "save the file as UTF-8")
         }
-        _ => wrong(path, error, "is it a text file of columns between commas, semicolons or tabs?"),
+        _ => wrong(path, error, "is it a text file with columns separated by commas, semicolons or tabs?"),
     }
 }

@@ -93,8 +93,8 @@ pub fn read(path: &Path, responses: &[String], named: impl Fn(&str) -> bool, wan
         }
         "csv" | "tsv" | "txt" => delimited::read(path, true)?,
         "parquet" | "pq" => parquet_file::read(path)?,
-        "" => return Err(wrong(path, "its name does not say what kind of table it is", KINDS)),
-        other => return Err(wrong(path, format!("`.{other}` is no kind of table that is read here"), unpack_hint(other))),
+        "" => return Err(wrong(path, "its name has no extension that tells its format", KINDS)),
+        other => return Err(wrong(path, format!("`.{other}` files are not supported"), unpack_hint(other))),
     };
     let index: Vec<String> = raw.index.iter().map(|&i| raw.columns[i].clone()).filter(|name| !named(name)).collect();
     let is_index = |at: &usize| raw.index.contains(at) && !named(&raw.columns[*at]);
@@ -119,11 +119,7 @@ pub fn read(path: &Path, responses: &[String], named: impl Fn(&str) -> bool, wan
     }
     let counts = |at: &usize| !named(&columns[*at]) && counts_rows(&values, *at);
     notes.extend((0..columns.len()).filter(counts).map(|at| {
-        format!(
-            "{}: `{}` runs through the rows in steps of 1; if it is a row number, leave it out with --drop",
-            path.display(),
-            cut(&columns[at])
-        )
+        format!("{}: `{}` changes by 1 from row to row; if it is a row number, leave it out with --drop", path.display(), cut(&columns[at]))
     }));
     let left_out = (0..raw.columns.len()).filter(|at| !kept.contains(at)).map(|at| raw.columns[at].clone()).collect();
     Ok(Table { file: path.display().to_string(), columns, values, left_out, lines: raw.lines, notes })
@@ -192,8 +188,8 @@ fn extension(path: &Path) -> Result<String, DataError> {
 
 fn unreadable(path: &Path, error: std::io::Error) -> DataError {
     let hint = match error.kind() {
-        ErrorKind::PermissionDenied => "may this user read the file?",
-        _ => "is the file whole, and its disk well?",
+        ErrorKind::PermissionDenied => "check that you may read the file",
+        _ => "check that the file is complete and its disk works",
     };
     wrong(path, format!("cannot be read: {error}"), hint)
 }
@@ -232,7 +228,7 @@ mod tests {
             assert!(read.notes[0].contains("is the index of the rows and is left out"), "{:?}", read.notes);
         }
         let named = table("id,a\n7,0.5\n8,0.25\n9,0.125\n").unwrap();
-        assert!(named.columns.len() == 2 && named.notes[0].contains("`id` runs through the rows"), "{:?}", named.notes);
+        assert!(named.columns.len() == 2 && named.notes[0].contains("`id` changes by 1 from row to row"), "{:?}", named.notes);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::cell::TableCell;
 use super::{unreadable, wrong, DataError, Raw};
 
 pub fn read(path: &Path) -> Result<Raw, DataError> {
-    let broken = |error: parquet::errors::ParquetError| wrong(path, error, "is it a whole Parquet file of plain columns?");
+    let broken = |error: parquet::errors::ParquetError| wrong(path, error, "is it a complete Parquet file without nested columns?");
     let file = File::open(path).map_err(|error| unreadable(path, error))?;
     let reader = SerializedFileReader::new(file).map_err(broken)?;
     let about = reader.metadata().file_metadata();

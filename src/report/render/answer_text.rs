@@ -59,7 +59,7 @@ fn shared_lambda0(shared: &SharedLambda0) -> String {
     };
     let source = shared.source_optimum.as_ref().map_or(String::new(), |choice| format!("; the source's own optimum is {}", of(choice)));
     format!(
-        "One λ₀ for all {} targets, weighing the same: the least mean regret is at {}, the least worst regret at {}{source}.",
+        "One λ₀ for all {} targets, equally weighted: the mean regret is smallest at {}, the worst regret at {}{source}.",
         shared.mean_regret.costs.len(),
         of(&shared.mean_regret),
         of(&shared.worst_regret)
@@ -95,7 +95,7 @@ fn compared(setting: &Setting, answered: &Answered, comparison: &OptimaCompariso
     let regularizer = &setting.regularizer;
     let note = regularizer.stands_for().map_or(String::new(), |axis| format!("{} ", stands_for(axis, regularizer.stronger)));
     let ratio = match comparison.tied_ratio {
-        Some((low, high)) => format!("ratios of {} to {}, as ties are counted", short(low), short(high)),
+        Some((low, high)) => format!("a ratio of {} to {}, depending on how ties are resolved", short(low), short(high)),
         None => format!("a ratio of {}{}", bound(comparison), short(comparison.log_ratio.estimate.exp())),
     };
     let mut facts = vec![match comparison.log_ratio.range {
@@ -125,17 +125,17 @@ fn verdict_clause(answered: &Answered, comparison: &OptimaComparison) -> &'stati
         Verdict::Same => "The transfer-optimal and the source-optimal λ₀ are the same point of the grid",
         Verdict::Collapsed => "What transfers best is a source that learned nothing",
         Verdict::Undecided if !answered.learned.source => {
-            "The source at λ_S* is not shown to be better than guessing, so nothing can be said of its λ₀"
+            "The source at λ_S* is not shown to be better than guessing, so its best λ₀ is not known"
         }
         Verdict::Undecided if !answered.learned.target => {
-            "The target at (λ₀*, λ₁*) is not shown to be better than guessing, so nothing can be said of what transfers"
+            "The target at (λ₀*, λ₁*) is not shown to be better than guessing, so the best λ₀ for transfer is not known"
         }
         Verdict::Undecided if answered.partial => "Not complete, so far",
-        Verdict::Undecided if n == 1 => "One seed cannot settle which λ₀ transfers best",
-        Verdict::Undecided if n < MIN_SEEDS => "Two seeds cannot settle which λ₀ transfers best",
+        Verdict::Undecided if n == 1 => "One seed is too few to settle which λ₀ transfers best",
+        Verdict::Undecided if n < MIN_SEEDS => "Two seeds are too few to settle which λ₀ transfers best",
         Verdict::Undecided if comparison.tied_ratio.is_some() => "Not settled, several λ₀ are equally good",
         Verdict::Undecided if comparison.bound == Bound::Unknown => "Not settled, both optima are at the same end of the grid",
-        Verdict::Undecided => "Whether the target wants another λ₀ than the source is not settled by these seeds",
+        Verdict::Undecided => "These seeds do not settle whether the best λ₀ differs between source and target",
     }
 }
 

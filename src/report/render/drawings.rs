@@ -41,9 +41,9 @@ pub fn of_setting(analysis: &StudyAnalysis, i: usize) -> Result<Vec<Drawing>> {
     let (name, setting) = (analysis.name.as_str(), &analysis.settings[i]);
     let suffix = if analysis.settings.len() > 1 { format!("-{}", i + 1) } else { String::new() };
     let all = [
-        ("figure2", figure::curves(name, setting)?, "Source and target test metric against λ₀ (or what stands for it), each target with the λ₁ that validation prefers; bands: 95% intervals of the mean; dashed: the optima, chosen by validation; bars above: their 95% intervals."),
-        ("mismatch", figure::mismatch(name, setting)?, "What other λ₀ cost the target: test metric minus that at λ₀*, paired by seed, so that what a seed does to all λ₀ alike cancels."),
-        ("heatmap", figure::heat_map(name, setting)?, "Mean target test metric over λ₀ (or what stands for it) and λ₁."),
+        ("figure2", figure::curves(name, setting)?, "Source and target test metric against λ₀ (or the setting used in its place), each target with the λ₁ that validation chooses; bands: 95% intervals of the mean; dashed: the optima, chosen by validation; bars above: their 95% intervals."),
+        ("mismatch", figure::mismatch(name, setting)?, "What other λ₀ cost the target: test metric minus that at λ₀*, paired by seed, so that effects of a seed on all λ₀ cancel."),
+        ("heatmap", figure::heat_map(name, setting)?, "Mean target test metric over λ₀ (or the setting used in its place) and λ₁."),
     ];
     let drawing = |(name, figure, caption): (&str, Option<figure::Figure>, &str)| {
         Some(Drawing { name: format!("{name}{suffix}"), caption: caption.into(), figure: figure? })
@@ -68,7 +68,7 @@ fn overview(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
         Some(figure::Row { label, log_ratio: summary.log_ratio?, stronger, is_at_end: summary.is_at_end })
     };
     let rows: Vec<figure::Row> = analysis.settings.iter().enumerate().filter_map(row).collect();
-    let caption = format!("The transfer-optimal over the source-optimal λ₀ in every setting of the study. {FOREST}");
+    let caption = format!("Ratio of the transfer-optimal to the source-optimal λ₀ in every setting of the study. {FOREST}");
     Ok(figure::forest(&analysis.name, &rows)?.map(|figure| Drawing { name: "overview".into(), caption, figure }))
 }
 
@@ -147,7 +147,7 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
         ..Chart::default()
     };
     let side = if analysis.regularizer.stronger == StrongerEnd::Larger { "above" } else { "below" };
-    let caption = format!("The transfer-optimal over the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: {side} 1 where 0 < ρ < 1.");
+    let caption = format!("Ratio of the transfer-optimal to the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: {side} 1 where 0 < ρ < 1.");
     Ok(Some(Drawing { name: "alignment".into(), caption, figure: chart.figure()? }))
 }
 
@@ -159,7 +159,7 @@ pub fn ratios(entries: &[StudyEntry]) -> Result<Option<Drawing>> {
         Some(figure::Row { label, log_ratio: setting.log_ratio?, stronger, is_at_end: setting.is_at_end })
     };
     let rows: Vec<figure::Row> = settings.filter_map(row).collect();
-    let caption = format!("The transfer-optimal over the source-optimal λ₀. {FOREST}");
+    let caption = format!("Ratio of the transfer-optimal to the source-optimal λ₀. {FOREST}");
     Ok(figure::forest("the ratio of the optima, study by study", &rows)?.map(|figure| Drawing { name: "ratios".into(), caption, figure }))
 }
 

@@ -29,7 +29,7 @@ pub fn details(analysis: &SettingAnalysis) -> Vec<(About, String)> {
         lines.push(certainty(setting, answered, comparison));
         lines.extend(comparison.smoothed.map(|smoothed| {
             format!(
-                "Between the grid's points (a parabola in ln λ₀ around each best one): λ_S* = {}, λ₀* = {}, ratio {}.",
+                "Interpolated between grid points (a parabola in ln λ₀ around each optimum): λ_S* = {}, λ₀* = {}, ratio {}.",
                 with_range(smoothed.source),
                 with_range(smoothed.transfer),
                 with_range(smoothed.log_ratio.map(f64::exp))
@@ -60,7 +60,7 @@ fn certainty(setting: &Setting, answered: &Answered, comparison: &OptimaComparis
     let sure = match comparison.verdict {
         Verdict::Stronger | Verdict::Weaker => "the ratio's interval excludes 1",
         Verdict::Collapsed => "the source at λ₀* is not shown to be better than guessing",
-        Verdict::Undecided if !answered.learned.source || !answered.learned.target => "a model that learned nothing orders nothing",
+        Verdict::Undecided if !answered.learned.source || !answered.learned.target => "a model that learned nothing cannot order the λ₀",
         Verdict::Same => "all draws choose the same point of the grid",
         Verdict::Undecided if answered.partial => "results are still missing",
         Verdict::Undecided => "the order is not settled",
@@ -101,16 +101,16 @@ fn negative_transfer(setting: &Setting, answered: &Answered) -> String {
         (Some(gain), Some(k)) => {
             let verdict = match (gain.estimate < 0.0, gain.range) {
                 (true, Some((_, high))) if high < 0.0 => "negative transfer: yes",
-                (true, Some(_)) => "negative transfer: on average yes, but the interval includes none",
-                (true, None) => "negative transfer: on average yes, without an interval",
+                (true, Some(_)) => "negative transfer: yes on average, but the interval includes zero",
+                (true, None) => "negative transfer: yes on average, without an interval",
                 (false, Some((low, _))) if low > 0.0 => "negative transfer: no",
-                (false, Some(_)) => "negative transfer: no on average, but the interval includes it",
+                (false, Some(_)) => "negative transfer: no on average, but the interval includes zero",
                 (false, None) => "negative transfer: no on average, without an interval",
             };
             let how = if answered.basis.seeds.len() > 1 {
-                "each seed at what the others choose"
+                "on each seed with the choice of the other seeds"
             } else {
-                "chosen and measured on the same seed, so too good"
+                "chosen and measured on the same seed, so optimistic"
             };
             format!(
                 "Against training from scratch (λ = {}): {} of target test {}, {how}; {verdict}.",
@@ -119,7 +119,7 @@ fn negative_transfer(setting: &Setting, answered: &Answered) -> String {
                 metric.name()
             )
         }
-        _ if setting.scratch.is_empty() => "Negative transfer: not asked (scratch.lambdas is empty).".into(),
+        _ if setting.scratch.is_empty() => "Negative transfer: not measured (scratch.lambdas is empty).".into(),
         _ if setting.scratch.iter().all(|cell| !cell.diverged.is_empty()) => {
             "Negative transfer: unknown, training from scratch diverged for some seed at every λ.".into()
         }
@@ -182,7 +182,7 @@ fn cautions(setting: &Setting, answered: &Answered) -> Vec<String> {
     let out: Vec<String> =
         (0..setting.lambda0.len()).filter(|i| !answered.eligible_lambda0.contains(i)).map(|i| point(setting.lambda0[i])).collect();
     if !out.is_empty() {
-        lines.push(format!("Out of the running, without a result for every seed: λ₀ = {}.", out.join(", ")));
+        lines.push(format!("Excluded, without a result for every seed: λ₀ = {}.", out.join(", ")));
     }
     if !answered.learned.source_at_transfer {
         let source = &setting.source[answered.transfer.0];
@@ -225,13 +225,15 @@ pub fn optimum_at_end(at_end: &OptimumAtEnd) -> String {
         Optimum::SourceLambda0 => "the source-optimal λ₀",
         Optimum::TransferLambda0 => "the transfer-optimal λ₀",
         Optimum::TransferLambda1 => "the transfer-optimal λ₁",
-        Optimum::ScratchLambda => "the from-scratch twin's best λ",
+        Optimum::ScratchLambda => "the best λ of training from scratch",
     };
     let is = if at_end.is_tie { "ties with" } else { "is" };
     let which = if at_end.end == GridEnd::High { "largest" } else { "smallest" };
     let (axis, value) = (&at_end.axis, number(at_end.value));
     match at_end.advice {
-        Advice::WaitForResults => format!("{name} {is} the {which} {axis} that has results ({value}): the best may be one that has none"),
+        Advice::WaitForResults => {
+            format!("{name} {is} the {which} {axis} that has results ({value}): a value without results may be better")
+        }
         Advice::SourceLearnedNothing => {
             format!("{name} {is} the {which} {axis} of the grid ({value}), where the source is not shown to have learned anything")
         }
@@ -255,7 +257,7 @@ fn widening(at_end: &OptimumAtEnd, advice: Advice) -> String {
             format!("widen it downwards{zero} (each further value: {stages} new stages)")
         }
         (Advice::AtStepLimit { limit }, _) => {
-            format!("the explicit step allows no more than {}; `penalty.step: proximal` does", number(round_down(limit)))
+            format!("the explicit step allows no more than {}; `penalty.step: proximal` allows more", number(round_down(limit)))
         }
         (Advice::WaitForResults | Advice::SourceLearnedNothing, _) => String::new(),
     }

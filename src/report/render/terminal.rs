@@ -45,7 +45,7 @@ pub fn incomplete(counts: &StageCounts) -> Option<String> {
     let (lacking, total) = (parts.join(", "), counts.total());
     match counts.failed + counts.missing {
         _ if parts.is_empty() => None,
-        0 => Some(format!("Complete; of {total} stages, {lacking} (a λ that diverged for any seed is out of the running).")),
+        0 => Some(format!("Complete; of {total} stages, {lacking} (a λ that diverged for any seed is excluded).")),
         _ => Some(format!("Not complete: of {total} stages, {lacking} (a λ counts only where every seed has a result).")),
     }
 }

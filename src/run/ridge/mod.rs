@@ -50,7 +50,7 @@ pub fn run(
 ) -> Result<bool> {
     let (known, _) = ridge_record::read(folder)?;
     let mut writer = Writer::open(folder, lease, &mut |warning| listener.warn(warning))?;
-    let mut workshop = ProblemBuilder::new(study);
+    let mut problems = ProblemBuilder::new(study);
     let mut done: Vec<bool> = cases.iter().map(|case| known.contains_key(&case.key)).collect();
     for first in 0..cases.len() {
         if done[first] {
@@ -59,7 +59,7 @@ pub fn run(
         let several = cases[first].settings.targets.is_some();
         let group: Vec<usize> =
             (first..cases.len()).filter(|&i| !done[i] && (i == first || (!several && cases[i].design == cases[first].design))).collect();
-        let tasks: Vec<Vec<TargetProblem>> = group.iter().map(|&i| workshop.tasks(&cases[i])).collect::<Result<_, _>>()?;
+        let tasks: Vec<Vec<TargetProblem>> = group.iter().map(|&i| problems.tasks(&cases[i])).collect::<Result<_, _>>()?;
         let started = Instant::now();
         let how = sampler(&cases[first], &tasks[0]);
         let Some(draws) = draw_group(&cases[first], &tasks, how, stop, listener)? else { return Ok(true) };

@@ -76,7 +76,7 @@ impl Seen {
     }
 
     pub fn who(&self) -> String {
-        self.holder.as_ref().map_or("a process that left no name".into(), Holder::to_string)
+        self.holder.as_ref().map_or("an unknown process".into(), Holder::to_string)
     }
 }
 

@@ -36,7 +36,7 @@ use watch::{wait_for_lease, LeaseState, LeaseWatch};
 
 /// This process no longer holds its lease, because another process has taken over the work.
 #[derive(Debug, thiserror::Error)]
-#[error("another process has taken over the work of `{writer}` in {folder}{by}, as this one was taken for dead, or its lease was damaged: nothing more is written here; the other one goes on")]
+#[error("another process has taken over the work of `{writer}` in {folder}{by}, because this process had stopped renewing its lease, or its lease was damaged: this process writes nothing more; the other one continues")]
 pub struct LeaseLost {
     writer: String,
     folder: String,
@@ -138,7 +138,7 @@ impl Lease {
         let others = occupants(folder).into_iter().filter(|other| other.works && other.writer != writer);
         if let Some(holder) = others.filter_map(|other| other.holder).find(differs) {
             bail!(
-                "{holder} sweeps {} as another version of this study (its study.yaml tells which)\n  \
+                "{holder} sweeps {} as another version of this study (see its study.yaml)\n  \
                  hint: wait until it is done, or give this version another --out",
                 folder.0.display()
             );
@@ -181,7 +181,7 @@ impl Lease {
         };
         let mut lease = Lease { claim, beating: None }; // released when dropped
         let thread = std::thread::Builder::new().name("lease".into()).spawn(beat);
-        lease.beating = Some((end, thread.context("the system gives no thread for the lease's heartbeat")?));
+        lease.beating = Some((end, thread.context("could not start a thread for the lease's heartbeat")?));
         Ok(lease)
     }
 }
@@ -228,7 +228,7 @@ fn claim(
                 LeaseState::Gone => continue,
                 LeaseState::Free(holder) => records = holder.map_or(records, |holder| holder.records),
                 LeaseState::Stale(seen) => {
-                    tell(&format!("{} gave no sign of life for {} s: its work is taken over", seen.who(), Lease::SECONDS));
+                    tell(&format!("{} has not renewed its lease for {} s: its work is taken over", seen.who(), Lease::SECONDS));
                     records = format!("{writer}-{}", number + 1);
                 }
             }
@@ -257,16 +257,16 @@ fn try_claim(folder: &Folder, writer: &str, number: u64, holder: Holder) -> Resu
         return Ok(None);
     }
     for (old, path) in numbers(&place).into_iter().filter(|(old, _)| *old < number) {
-        super::remove(&path).with_context(|| format!("the lease {old} of `{writer}` cannot be ended"))?;
+        super::remove(&path).with_context(|| format!("the lease {old} of `{writer}` cannot be removed"))?;
     }
     Ok(Some(UnpublishedLease { folder: folder.clone(), writer: writer.into(), file, path, holder, line }))
 }
 
-const ANOTHER_VERSION: &str = "\n  note: it works on another version of this study, this process will go on with its own";
+const ANOTHER_VERSION: &str = "\n  note: it works on another version of this study; this process will continue with its own version";
 
 fn waiting(writer: &str, seen: &Seen) -> String {
     format!(
-        "waiting: {} holds `{writer}`; its work is taken over when it ends, or gives no sign of life for {} s",
+        "waiting: {} holds `{writer}`; its work is taken over when it exits, or does not renew its lease for {} s",
         seen.who(),
         Lease::SECONDS
     )

@@ -20,9 +20,9 @@ use crate::report::render::words::{bound, difference, lacking, point, setting_la
 /// can have thousands of such stages.
 const LACKING_LIMIT: usize = 500;
 
-const METHOD: &str = "Validation chooses, test reports. Intervals are 95%: of means and paired differences by Student's t over seeds, of optima and their ratio \
-    by a bootstrap over seeds that makes the choice anew in every draw. With several seeds the gain over scratch is measured on each seed at what the others choose; \
-    the cost of λ_S* and the table are at fixed cells.";
+const METHOD: &str = "Choices are made on validation data; results are reported on test data. All intervals are 95% intervals. Those of means and paired differences use Student's t over seeds. \
+    Those of optima and their ratio use a bootstrap over seeds that repeats the choice in every draw. With several seeds, the gain over scratch is measured on each seed \
+    with the choice of the other seeds. The cost of λ_S* and the table are for fixed cells.";
 
 /// The page. `drawings` holds the figures of each setting, in order. `across` holds the figures of
 /// all settings together. `files` are the names of the files beside the page.
@@ -145,16 +145,20 @@ fn cells(analysis: &SettingAnalysis, id: &str) -> Markup {
     let (metric, answered) = (analysis.basis.metric, analysis.answer.answered());
     let accuracy = metric == Metric::Accuracy;
     let headings = [
-        Heading("", true, "optima; what is lacking"),
-        Heading("λ₀", false, "source penalty, or what stands for it"),
+        Heading("", true, "optima; missing results"),
+        Heading("λ₀", false, "source penalty, or the setting used in its place"),
         Heading("λ₁", false, "target penalty"),
         Heading(if accuracy { "source test %" } else { "source test loss" }, false, "mean over seeds"),
-        Heading(if accuracy { "target validation %" } else { "target validation loss" }, false, "mean over seeds; this chooses"),
+        Heading(
+            if accuracy { "target validation %" } else { "target validation loss" },
+            false,
+            "mean over seeds; used to choose the optima",
+        ),
         Heading(if accuracy { "target test %" } else { "target test loss" }, false, "mean over seeds; this is reported"),
         Heading("± 95%", false, "half of the Student interval over seeds"),
         Heading("over scratch", false, "target test metric above training from scratch, paired by seed; positive is better"),
         Heading("± 95%", false, "half of the paired Student interval"),
-        Heading("p (Holm)", false, "of no difference to scratch, corrected for all cells of this table that can be tested"),
+        Heading("p (Holm)", false, "p-value for no difference from scratch, corrected for all cells of this table that can be tested"),
         Heading("seeds", false, "with a result"),
     ];
     let row = |row: &CellRow| {
@@ -261,7 +265,7 @@ fn without_result(incomplete: &[IncompleteStage], records: &str) -> Markup {
                 (words_cell(stage.kind.as_str()))
                 (words_cell(&stage.cell))
                 (number_cell(&stage.seed.to_string(), Some(stage.seed as f64)))
-                (words_cell(stage.error.as_deref().unwrap_or(if stage.state == StageState::Missing { "no record: not run yet, or its shard is not here" } else { "" })))
+                (words_cell(stage.error.as_deref().unwrap_or(if stage.state == StageState::Missing { "no record: not run yet, or the records of its shard are not here" } else { "" })))
                 td.words { @if stage.state == StageState::Missing { (stage.key) } @else { a href=(records) { (stage.key) } } }
             }
         }

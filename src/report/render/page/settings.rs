@@ -10,8 +10,8 @@ use crate::report::render::words::{difference, point, short, unit, verdict};
 /// One row per item: its name, the link of its name, and its answer.
 pub fn settings<'a>(id: &str, rows: impl Iterator<Item = (String, String, &'a SettingSummary)>) -> Markup {
     let headings = [
-        Heading("setting", true, "of the study's other axes, or a study"),
-        Heading("order", true, "of λ₀* to λ_S*: what the ratio's interval says"),
+        Heading("setting", true, "values of the study's other axes, or a study"),
+        Heading("order", true, "order of λ₀* and λ_S* by the ratio's interval"),
         Heading("metric", true, "of the selection"),
         Heading("seeds", false, "with all results"),
         Heading("λ_S*", false, "best for the source"),
@@ -42,7 +42,7 @@ fn row(name: &str, link: &str, s: &SettingSummary) -> Markup {
     html! {
         tr {
             td.words.long[name.chars().count() > 28] { a href=(link) { (name) } }
-            td.words { (s.verdict.map_or("no answer yet", verdict)) @if s.is_at_end { ", at an edge" } }
+            td.words { (s.verdict.map_or("no answer yet", verdict)) @if s.is_at_end { ", at an end of the grid" } }
             td.words { (s.metric.name()) }
             (number_cell(&s.seeds.to_string(), Some(s.seeds as f64)))
             (lambda(s.source))

@@ -60,7 +60,7 @@ fn chart_text(study: &str, kind: &ChartKind) -> ChartText {
             name: numbered("ratio", *index),
             caption: format!("λ₀*/λ_S* against the alignment ρ{}: predicted (lines) and simulated (points).", in_brackets(&label(facet))),
             title: title_or_study(label(facet)),
-            note: "lines: theory; points: Monte Carlo with 95% intervals; λ₀* = 0 has no place on this axis",
+            note: "lines: theory; points: Monte Carlo with 95% intervals; λ₀* = 0 is not shown",
             x: linear("alignment ρ"),
             y: log("λ₀* / λ_S*"),
             level: Some(1.0),
@@ -112,7 +112,7 @@ fn chart_text(study: &str, kind: &ChartKind) -> ChartText {
                       against p."
                 .into(),
             title: study.into(),
-            note: "95% intervals; hollow: not told from 0",
+            note: "95% intervals; hollow: compatible with 0",
             x: log("dimension p (n₀ and n₁ in proportion)"),
             y: log("relative to the predicted risk"),
             level: None,
@@ -132,7 +132,7 @@ fn chart_text(study: &str, kind: &ChartKind) -> ChartText {
         ChartKind::Targets { case, index, compromise } => ChartText {
             name: numbered("targets", *index),
             caption: format!(
-                "Each target's risk against the one λ₀ that all share{}; the compromise asked for is marked.",
+                "Each target's risk against the one λ₀ that all targets share{}; the requested compromise is marked.",
                 in_brackets(case)
             ),
             title: title_or_study(case.clone()),
@@ -146,7 +146,7 @@ fn chart_text(study: &str, kind: &ChartKind) -> ChartText {
             name: if *several { format!("risks-{}", index + 1) } else { "risks".into() },
             caption: format!("Risks against the source penalty{}.", in_brackets(case)),
             title: title_or_study(case.clone()),
-            note: "lines: theory; points: Monte Carlo with 95% intervals; λ₀ = 0 has no place on this axis",
+            note: "lines: theory; points: Monte Carlo with 95% intervals; λ₀ = 0 is not shown",
             x: log("source penalty λ₀"),
             y: linear("risk"),
             level: None,

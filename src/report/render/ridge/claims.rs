@@ -30,12 +30,12 @@ pub fn claim_text(claim: &Claim) -> ClaimText {
                 format!("λ₀* > λ_S* for ρ < 1, λ₀* < λ_S* for ρ > 1 ({which})"),
                 match total {
                     0 => "no points at which the two differ".into(),
-                    _ => format!("so at {} of {total} points", total - against),
+                    _ => format!("true at {} of {total} points", total - against),
                 },
                 match total {
                     0 => "nothing to compare: λ₀* = 0 or no optimum everywhere, or only ρ = 1".into(),
                     _ => format!(
-                        "so at {} of {total}, the reverse at {}, not told apart at {}",
+                        "true at {} of {total}, reversed at {}, undecided at {}",
                         simulated.expected, simulated.opposite, simulated.unclear
                     ),
                 },
@@ -61,14 +61,14 @@ pub fn claim_text(claim: &Claim) -> ClaimText {
             (
                 format!("the region in which transfer helps shrinks as σ₀² grows{}", in_brackets(&label(axes))),
                 format!(
-                    "R_S − R_TL {} with σ₀², 0 {}{}; the ρ needed grows from {} to {}",
+                    "R_S − R_TL {} with σ₀² and is 0 {}{}; the ρ needed grows from {} to {}",
                     if *predicted_falls { "falls" } else { "does not fall everywhere" },
                     at(predicted_zero),
                     exact_zero.map_or(String::new(), |v| format!(" (exactly, ridgeless: {})", short(v))),
                     threshold(thresholds.map(|t| t.0)),
                     threshold(thresholds.map(|t| t.1))
                 ),
-                format!("{}, 0 {}", if *simulated_falls { "falls at every step" } else { "falls up to noise" }, at(simulated_zero)),
+                format!("{} and is 0 {}", if *simulated_falls { "falls at every step" } else { "falls up to noise" }, at(simulated_zero)),
             )
         }
         Finding::TargetSizeMatters { axes, is_isotropic, predicted, simulated, targets } => {
@@ -86,7 +86,7 @@ pub fn claim_text(claim: &Claim) -> ClaimText {
         Finding::CostOfSourceOptimum { at_one, elsewhere, agreement, below_zero } => (
             "the source-optimal λ costs the target nothing at ρ = 1 and something everywhere else".into(),
             cost_of_source_optimum(*at_one, elsewhere.as_ref()),
-            format!("{}; below 0 beyond its interval at {below_zero} of {}", agreement_text(agreement, " of R_TL"), agreement.n),
+            format!("{}; 95% interval below 0 at {below_zero} of {}", agreement_text(agreement, " of R_TL"), agreement.n),
         ),
         Finding::TurnsNegative { negative, turned, total, simulated_negative, simulated_turned } => (
             "the source-optimal λ can turn transfer that helps into negative transfer".into(),
@@ -101,7 +101,7 @@ pub fn claim_text(claim: &Claim) -> ClaimText {
             scaling_text(scaling),
         ),
         Finding::OppositeCorrections { case, source, targets } => (
-            format!("targets on both sides of ρ = 1 want opposite corrections of λ_S* = {}{}", optimum(*source), in_brackets(case)),
+            format!("targets on both sides of ρ = 1 need opposite corrections of λ_S* = {}{}", optimum(*source), in_brackets(case)),
             joined(targets.iter().map(own_optimum), "; "),
             joined(targets.iter().map(simulated_optimum), "; "),
         ),
@@ -127,7 +127,7 @@ fn crossing(found: &Crossing) -> String {
     let bound = |v: f64| if v.is_finite() { format!("{v:.3}") } else { "no bound".into() };
     match found.has_spread() {
         false if found.is_at_one() => {
-            format!("{:.3}, without spread: at ρ = 1 each draw's two risks are one function of λ₀", found.at)
+            format!("{:.3}, without spread: at ρ = 1 both risks of a draw are the same function of λ₀", found.at)
         }
         false => format!("{:.3}, without spread", found.at),
         true => format!("{:.3} ({} to {})", found.at, bound(found.low), bound(found.high)),
@@ -151,12 +151,12 @@ fn equivalents_agree(quantity: Quantity, agreement: &Agreement, furthest: Option
 /// `of` names the reference of the largest error, if it is not the number itself.
 fn agreement_text(agreement: &Agreement, of: &str) -> String {
     let Agreement { hits, n, furthest, .. } = agreement;
-    let words = format!("{hits} of {n} 95% intervals hold the prediction; the furthest is {:.1}%{of} off", 100.0 * furthest);
+    let words = format!("{hits} of {n} 95% intervals contain the prediction; the largest deviation is {:.1}%{of}", 100.0 * furthest);
     match agreement.outcome {
-        AgreementOutcome::NothingToCompare => "nothing to compare: no interval on both sides of a simulated value".into(),
+        AgreementOutcome::NothingToCompare => "nothing to compare: no simulated value has a two-sided interval".into(),
         AgreementOutcome::WithinChance => words,
         AgreementOutcome::WithinPredictionError => {
-            format!("{words}: the simulation is sharper than the prediction's own error, O(1/p)")
+            format!("{words}: the simulation is more precise than the prediction, whose own error is O(1/p)")
         }
         AgreementOutcome::Disagrees => format!("{words} (the prediction's own error is O(1/p): is p too small?)"),
     }
@@ -165,7 +165,7 @@ fn agreement_text(agreement: &Agreement, of: &str) -> String {
 fn signs(counts: &SignCounts, targets: usize) -> String {
     let unclear = match counts.unclear {
         0 => String::new(),
-        n => format!(", not told apart in {n}"),
+        n => format!(", undecided in {n}"),
     };
     format!("helps in {}, hurts in {}{unclear}, of {targets} targets", counts.helps, counts.hurts)
 }
@@ -194,10 +194,10 @@ pub fn risk_label(risk: RiskKind, axes: &Axes) -> String {
 
 fn scaling_text(scaling: &Scaling) -> String {
     match *scaling {
-        Scaling::SingleP => "one p says nothing about growth".into(),
+        Scaling::SingleP => "with a single p, no growth can be measured".into(),
         Scaling::NoRelativeError => "a risk of 0 or without spread has no relative error".into(),
         Scaling::Measured { first_error, first_p, last_bound, last_p, seen, total, constant, above, exponent } => format!(
-            "error {}% at p = {first_p}, told from 0 at {seen} of {total} p, above {}/p (beyond 99% intervals) at {above}, below {}% at p = {last_p}; one draw's spread falls as p^{exponent:.2}",
+            "error {}% at p = {first_p}, distinguishable from 0 at {seen} of {total} p, above {}/p (beyond 99% intervals) at {above}, below {}% at p = {last_p}; one draw's spread falls as p^{exponent:.2}",
             short(100.0 * first_error),
             short(constant),
             short(100.0 * last_bound),

@@ -45,7 +45,9 @@ pub fn study_files(analysis: RidgeAnalysis, provenance: Provenance) -> Result<(R
 /// The first sentence.
 pub fn headline(analysis: &RidgeAnalysis) -> String {
     match analysis.missing() {
-        0 if analysis.draws < MIN_DRAWS => format!("{} draws decide nothing: it takes at least {MIN_DRAWS}.", analysis.draws),
+        0 if analysis.draws < MIN_DRAWS => {
+            format!("{} draws are too few to decide anything: at least {MIN_DRAWS} are needed.", analysis.draws)
+        }
         0 => claims_headline(analysis.claims.iter()),
         _ => format!("Not complete, {} of {} cases: nothing is decided.", analysis.cases_done, analysis.cases),
     }

@@ -37,7 +37,7 @@ fn study(report: &RidgeReport, is_one_of_several: bool) -> Markup {
         section id=(analysis.name) {
             @if is_one_of_several { h2 { (analysis.name) } }
             p { (analysis.description) }
-            @if analysis.missing() > 0 { p class="caution" { (analysis.missing()) " cases have no record yet: what follows is of the others." } }
+            @if analysis.missing() > 0 { p class="caution" { (analysis.missing()) " cases have no record yet: the results below are of the others." } }
             @for c in &analysis.claims { (claim(c)) }
             div class="figures" { @for drawing in &report.drawings { (figure(&drawing.figure.svg, &drawing.name, &drawing.caption)) } }
             (report.provenance.section(&report.files, &source, "", &prefix))

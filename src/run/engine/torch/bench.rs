@@ -57,9 +57,9 @@ impl TorchEngine {
             };
             let start = |worker: usize| {
                 let work = move || catch_panic(|| run(worker)).and_then(|outcome| outcome);
-                std::thread::Builder::new()
-                    .spawn_scoped(scope, work)
-                    .with_context(|| format!("the system gives {worker} of {} threads\n  hint: --workers {}", self.workers, worker.max(1)))
+                std::thread::Builder::new().spawn_scoped(scope, work).with_context(|| {
+                    format!("the system could start only {worker} of {} threads\n  hint: use --workers {}", self.workers, worker.max(1))
+                })
             };
             let threads: Vec<_> = (0..self.workers).map(start).collect::<Result<_>>()?;
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a measuring thread panicked"))).collect()
@@ -90,7 +90,7 @@ impl TorchEngine {
         let phase = stage.phase();
         let (images_per_second, busy) =
             self.throughput(stage, pack, settings.seconds)?.context("a pack of one model does not fit into the device's memory")?;
-        ensure!(images_per_second > 0.0, "no step of training came to its end; give --seconds more time");
+        ensure!(images_per_second > 0.0, "no training step was completed in time; use a larger --seconds");
         let mut other_packs = vec![];
         for &k in settings.packs.iter().filter(|&&k| k != pack) {
             other_packs.push((k, self.throughput(stage, k, settings.seconds)?.map(|(images, _)| images)));

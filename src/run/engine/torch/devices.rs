@@ -28,8 +28,8 @@ pub fn devices(wanted: &str) -> Result<Vec<Device>> {
         let device = cuda_device(wanted, name)?;
         if all.contains(&device) {
             return Err(crate::base::usage::usage(
-                format!("--device {wanted}: {name} stands there twice"),
-                "name each device once; --workers N keeps N packs at hand, which one GPU computes in turn",
+                format!("--device {wanted}: {name} is listed twice"),
+                "name each device once; with --workers N, one GPU computes N packs in turn",
             ));
         }
         all.push(device);
@@ -45,7 +45,7 @@ fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
     let Some(index) = index else {
         return Err(crate::base::usage::usage(
             format!("--device {wanted}: no such device"),
-            "give auto, cpu, cuda:N, or several of CUDA's: cuda:0,cuda:1",
+            "give auto, cpu, cuda:N, or several CUDA devices: cuda:0,cuda:1",
         ));
     };
     let found = describe();
@@ -74,9 +74,9 @@ pub fn describe() -> Description {
     let cuda_devices = if loaded.is_ok() { Cuda::device_count().max(0) as usize } else { 0 };
     let has_file = lib.is_some_and(|lib| std::path::Path::new(lib).join("libtorch_cuda.so").exists());
     let cuda = match (loaded, cuda_devices) {
-        (Err(why), _) if has_file => format!("not installed whole ({why}); for CUDA: make clean-venv && make build TORCH=cuda"),
+        (Err(why), _) if has_file => format!("not installed completely ({why}); for CUDA: make clean-venv && make build TORCH=cuda"),
         (Err(_), _) => "this libtorch has no CUDA part; install the full wheel: make clean-venv && make build TORCH=cuda".to_string(),
-        (Ok(()), 0) => "libtorch's CUDA part is here, but it sees no NVIDIA driver or device".to_string(),
+        (Ok(()), 0) => "libtorch's CUDA part is installed, but it finds no NVIDIA driver or device".to_string(),
         (Ok(()), n) => format!("{n} device{}", if n == 1 { "" } else { "s" }),
     };
     let libtorch = match version() {

@@ -109,7 +109,7 @@ fn set_tf32(plan: &Plan, device: Device, workers: usize) -> Result<()> {
     let some = plan.stages.iter().any(is_tf32);
     if some && !plan.stages.iter().all(is_tf32) && device != Device::Cpu && workers > 1 {
         return Err(crate::base::usage::usage(
-            "`precision` has tf32 and others, which cannot be trained at one time",
+            "`precision` has tf32 and other values, which cannot be trained at the same time",
             "use one device and --workers 1 for this study",
         ));
     }
