@@ -30,6 +30,31 @@ pub fn interval_from_error(estimate: f64, error: f64, n: usize) -> Interval {
     Interval { estimate, range: (!half.is_nan()).then_some((estimate - half, estimate + half)) }
 }
 
+/// Fieller's 95% interval of top/bottom: all ρ for which `top − ρ·bottom = 0` is not rejected. The
+/// bounds are infinite where bottom cannot be distinguished from 0. `t`: the quantile.
+pub fn fieller(top: f64, bottom: f64, var_top: f64, var_bottom: f64, between: f64, t: f64) -> Interval {
+    let z2 = t * t;
+    let a = bottom * bottom - z2 * var_bottom;
+    let b = top * bottom - z2 * between;
+    let c = top * top - z2 * var_top;
+    let estimate = if bottom > 0.0 { top / bottom } else { f64::NAN };
+    // Without noise the discriminant is 0 up to rounding.
+    let root = rounded_to_zero(b * b - a * c, b * b);
+    if bottom.is_nan() || a <= 0.0 || root < 0.0 || bottom <= 0.0 {
+        return Interval { estimate, range: Some((f64::NEG_INFINITY, f64::INFINITY)) };
+    }
+    Interval { estimate, range: Some(((b - root.sqrt()) / a, (b + root.sqrt()) / a)) }
+}
+
+/// Replaces a difference by 0 where it is only rounding, relative to the `size` of its terms.
+fn rounded_to_zero(difference: f64, size: f64) -> f64 {
+    if difference.abs() <= 1e-12 * size {
+        0.0
+    } else {
+        difference
+    }
+}
+
 /// Mean and standard error of the mean.
 pub fn mean_error(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;

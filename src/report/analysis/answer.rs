@@ -6,7 +6,7 @@ use super::guess::Guess;
 use super::layout::{CellResults, Setting};
 use super::metric::{Basis, Metric};
 use super::scores::{best, Best, Scores};
-use super::stats::{bootstrap, even_weights, quantile};
+use super::stats::{bootstrap, even_weights, quantile, ratio_interval};
 use crate::base::interval::Interval;
 use crate::config::StrongerEnd;
 
@@ -55,6 +55,9 @@ pub struct Answered {
     /// at the optima that the *other* seeds choose. Choosing the best of many cells on the same
     /// seeds would overestimate it. A value below 0 is negative transfer.
     pub gain: Option<Interval>,
+    /// The gain as a share of what training from scratch leaves to be gained: its error rate, or
+    /// its loss. 1 means that no error is left.
+    pub error_reduction: Option<Interval>,
     pub optima_at_ends: Vec<OptimumAtEnd>,
     pub ties: Vec<Tie>,
 }
@@ -184,6 +187,7 @@ impl Answer {
             return Answer::Unanswered(Unanswered::Incomplete);
         };
         let learned = learned(setting, &basis, source, transfer);
+        let gains = SeedGains::new(setting, &basis, &cells);
         let mut answered = Answered {
             eligible_lambda0: cells.eligible.clone(),
             partial: cells.partial,
@@ -194,7 +198,8 @@ impl Answer {
             comparison: None,
             learned,
             mismatch_cost: None,
-            gain: gain_over_scratch(setting, &basis, &cells),
+            gain: gains.as_ref().map(|gains| gains.mean(&basis)),
+            error_reduction: gains.as_ref().and_then(SeedGains::error_reduction),
             optima_at_ends: vec![],
             ties: ties(setting, scores, &all, source, transfer.0),
             basis,
@@ -258,24 +263,50 @@ fn learned(setting: &Setting, basis: &Basis, source: usize, transfer: (usize, us
     }
 }
 
-/// Gain over training from scratch, see [`Answered::gain`]. With a single seed no other seeds can
-/// choose its optima: the result is its difference without an interval.
-fn gain_over_scratch(setting: &Setting, basis: &Basis, cells: &EligibleCells) -> Option<Interval> {
-    let n = basis.seeds.len();
-    let of_seed = |seed: usize| -> Option<f64> {
-        let mut others = vec![1.0 / (n.max(2) - 1) as f64; n];
-        if n > 1 {
-            others[seed] = 0.0;
-        }
-        let (i, j) = cells.scores.pair(&others)?;
-        let k = best(&cells.scratch, &others)?.first;
-        // Rounded, so that equal fractions give exactly 0 despite rounding errors.
-        let gain = basis.test_scores(&setting.target[i][j])?[seed] - basis.test_scores(&setting.scratch[k])?[seed];
-        Some((gain * 1e12).round() / 1e12)
-    };
-    let gain = basis.metric.paired(&(0..n).map(of_seed).collect::<Option<Vec<f64>>>()?);
-    let estimate = if gain.estimate.abs() < 1e-12 { 0.0 } else { gain.estimate };
-    Some(Interval { estimate, ..gain })
+/// The gain over training from scratch by seed, and what training from scratch leaves to be gained:
+/// its error rate, or its loss.
+struct SeedGains {
+    gain: Vec<f64>,
+    left: Vec<f64>,
+}
+
+impl SeedGains {
+    /// See [`Answered::gain`]. With a single seed no other seeds can choose its optima: the result
+    /// is its difference.
+    fn new(setting: &Setting, basis: &Basis, cells: &EligibleCells) -> Option<SeedGains> {
+        let n = basis.seeds.len();
+        let of_seed = |seed: usize| -> Option<(f64, f64)> {
+            let mut others = vec![1.0 / (n.max(2) - 1) as f64; n];
+            if n > 1 {
+                others[seed] = 0.0;
+            }
+            let (i, j) = cells.scores.pair(&others)?;
+            let k = best(&cells.scratch, &others)?.first;
+            let scratch = basis.test_scores(&setting.scratch[k])?[seed];
+            // Rounded, so that equal fractions give exactly 0 despite rounding errors.
+            let gain = basis.test_scores(&setting.target[i][j])?[seed] - scratch;
+            let left = match basis.metric {
+                Metric::Accuracy => 1.0 - scratch,
+                Metric::Loss => -scratch,
+            };
+            Some(((gain * 1e12).round() / 1e12, left))
+        };
+        let (gain, left) = (0..n).map(of_seed).collect::<Option<Vec<_>>>()?.into_iter().unzip();
+        Some(SeedGains { gain, left })
+    }
+
+    fn mean(&self, basis: &Basis) -> Interval {
+        let gain = basis.metric.paired(&self.gain);
+        let estimate = if gain.estimate.abs() < 1e-12 { 0.0 } else { gain.estimate };
+        Interval { estimate, ..gain }
+    }
+
+    /// The ratio of the means, with Fieller's interval: it holds 0 exactly where that of the gain
+    /// does.
+    fn error_reduction(&self) -> Option<Interval> {
+        let ratio = ratio_interval(&self.gain, &self.left);
+        ratio.estimate.is_finite().then_some(ratio)
+    }
 }
 
 impl Answered {

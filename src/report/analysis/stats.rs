@@ -11,6 +11,7 @@ use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 use crate::base::interval::Interval;
 use crate::base::stream::Stream;
 use crate::base::threads;
+use crate::theory::estimate::fieller;
 
 /// Number of draws of every bootstrap.
 const DRAWS: usize = 2000;
@@ -45,6 +46,21 @@ pub fn mean_interval(values: &[f64]) -> Interval {
     let t = student(values.len()).filter(|_| nothing || !has_no_spread(values));
     let half = t.map(|t| t.inverse_cdf(0.975) * standard_error(values));
     Interval { estimate, range: half.map(|half| (estimate - half, estimate + half)) }
+}
+
+/// mean(top)/mean(bottom) of values that are paired by seed, with Fieller's 95% interval: all
+/// ratios r for which "the mean of top − r·bottom is 0" is not rejected by the paired t test. There
+/// is no interval where the mean of `top` has none. The estimate is NaN where the mean of `bottom`
+/// is not above 0.
+pub fn ratio_interval(top: &[f64], bottom: &[f64]) -> Interval {
+    let (n, top_mean, bottom_mean) = (top.len() as f64, mean(top), mean(bottom));
+    let products = top.iter().zip(bottom).map(|(a, b)| (a - top_mean) * (b - bottom_mean));
+    let covariance = products.sum::<f64>() / (n - 1.0) / n;
+    let (top_variance, bottom_variance) = (standard_error(top).powi(2), standard_error(bottom).powi(2));
+    let estimate = if bottom_mean > 0.0 { top_mean / bottom_mean } else { f64::NAN };
+    let t = student(top.len()).filter(|_| mean_interval(top).range.is_some()).map(|t| t.inverse_cdf(0.975));
+    let range = t.and_then(|t| fieller(top_mean, bottom_mean, top_variance, bottom_variance, covariance, t).range);
+    Interval { estimate, range }
 }
 
 /// Two-sided p-value of "the mean is 0" by Student's t. None for fewer than two values, or without
@@ -184,6 +200,18 @@ mod tests {
         // seeds.
         assert!(Accuracy.level(&[0.99, 0.999, 0.995]).range.is_some_and(|(_, high)| high > 1.0));
         assert!(Accuracy.paired(&[0.01, 0.02, 0.015]).range.is_some());
+    }
+
+    #[test]
+    fn the_interval_of_a_ratio_holds_zero_where_that_of_its_top_does() {
+        let bottom = [0.10, 0.12, 0.08, 0.14, 0.11];
+        for shift in [0.0, 0.005, 0.01, 0.02, 0.05] {
+            let top: Vec<f64> = bottom.iter().enumerate().map(|(i, b)| 0.3 * (b - 0.11) + shift + 0.002 * (i as f64 - 2.0)).collect();
+            let (ratio, mean) = (ratio_interval(&top, &bottom), mean_interval(&top));
+            assert_eq!(ratio.contains(0.0), mean.contains(0.0), "{ratio:?} {mean:?}");
+            assert!((ratio.estimate - mean.estimate / 0.11).abs() < 1e-9);
+        }
+        assert_eq!(ratio_interval(&[0.1], &[0.5]), Interval { estimate: 0.2, range: None });
     }
 
     #[test]

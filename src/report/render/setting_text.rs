@@ -95,6 +95,15 @@ fn mismatch_cost(setting: &Setting, answered: &Answered, cost: Interval) -> Stri
     }
 }
 
+/// `, 23% (12% to 34%) of the error of training from scratch`; nothing where there is no gain.
+fn error_reduction(answered: &Answered) -> String {
+    let Some(share) = answered.error_reduction.filter(|share| share.estimate > 0.0) else { return String::new() };
+    let percent = |v: f64| format!("{:.0}%", 100.0 * v);
+    let range = share.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", percent(low), percent(high)));
+    let what = if answered.basis.metric == Metric::Accuracy { "error" } else { "loss" };
+    format!(", {}{range} of the {what} of training from scratch", percent(share.estimate))
+}
+
 fn negative_transfer(setting: &Setting, answered: &Answered) -> String {
     let metric = answered.basis.metric;
     match (answered.gain, answered.scratch) {
@@ -113,10 +122,11 @@ fn negative_transfer(setting: &Setting, answered: &Answered) -> String {
                 "chosen and measured on the same seed, so optimistic"
             };
             format!(
-                "Against training from scratch (λ = {}): {} of target test {}, {how}; {verdict}.",
+                "Against training from scratch (λ = {}): {} of target test {}{}, {how}; {verdict}.",
                 point(setting.scratch_lambda[k]),
                 difference_with_range(gain, metric, "lower by", ""),
-                metric.name()
+                metric.name(),
+                error_reduction(answered)
             )
         }
         _ if setting.scratch.is_empty() => "Negative transfer: not measured (scratch.lambdas is empty).".into(),

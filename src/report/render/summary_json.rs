@@ -78,6 +78,7 @@ fn setting_json(analysis: Option<&SettingAnalysis>) -> Vec<(&'static str, Json)>
         ("mismatch_cost", of_answer(&|_, a| a.mismatch_cost.map_or(Json::Null, |cost| number(cost.estimate)))),
         ("mismatch_cost_interval", has_analysis(interval(answered.and_then(|a| a.mismatch_cost)))),
         ("transfer_gain", has_analysis(interval(answered.and_then(|a| a.gain)))),
+        ("error_reduction", has_analysis(interval(answered.and_then(|a| a.error_reduction)))),
         ("negative_transfer", negative_transfer(answered)),
         ("alignment", of_setting(&|a| interval(a.setting.aligned("rho")))),
         ("alignment_cosine", of_setting(&|a| interval(a.setting.aligned("cosine")))),
