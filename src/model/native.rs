@@ -251,6 +251,18 @@ pub fn no_grad<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// The values of a tensor of one dimension, copied from its device.
+///
+/// # Panics
+/// With libtorch's words where they cannot be read, as tch's plain methods do: a device that is
+/// lost, another type. (`catch_panic` makes an error of that; no value is made up.)
+pub fn read_back<T>(tensor: &Tensor) -> Vec<T>
+where
+    for<'a> Vec<T>: TryFrom<&'a Tensor, Error = tch::TchError>,
+{
+    Vec::try_from(tensor).unwrap_or_else(|error| panic!("a tensor could not be read: {error}"))
+}
+
 #[cfg(test)]
 mod tests {
     use tch::{Kind, Tensor};

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::evaluate::{evaluate, features, EvaluationLoss};
 use super::pack::{EpochReport, Pack, Start, Trained, TrainingHistory};
-use crate::model::{no_grad, Role};
+use crate::model::{no_grad, read_back, Role};
 use crate::theory::ridge::{centre, Reduction};
 use crate::theory::TheoryError;
 
@@ -28,7 +28,7 @@ impl Pack<'_> {
         for (row, &lambda) in lambdas.iter().enumerate() {
             let training_labels = self.replicas[row].training_labels.clone();
             let own = |t: &Tensor| t.get(row as i64).to_device(Device::Cpu);
-            let outputs = training_labels.unwrap_or_else(|| Vec::<i64>::try_from(own(&outputs)).unwrap_or_default());
+            let outputs = training_labels.unwrap_or_else(|| read_back(&own(&outputs)));
             let head = head(&own(&features), &outputs, classes, lambda)?;
             let head = Tensor::from_slice(&head).to_kind(theta.kind()).to_device(theta.device());
             no_grad(|| theta.get(row as i64).narrow(0, backbone, head.numel() as i64).copy_(&head));
@@ -51,8 +51,8 @@ impl Pack<'_> {
 /// Weights [classes × features], followed by the intercepts.
 fn head(features: &Tensor, outputs: &[i64], classes: usize, lambda: f64) -> Result<Vec<f64>, TheoryError> {
     let (n, p) = (features.size()[0] as usize, features.size()[1] as usize);
-    let values = Vec::<f64>::try_from(features.to_kind(Kind::Double).reshape([-1])).unwrap_or_default();
-    let mut x = Array2::from_shape_vec((n, p), values).unwrap_or_default();
+    let values: Vec<f64> = read_back(&features.to_kind(Kind::Double).reshape([-1]));
+    let mut x = Array2::from_shape_fn((n, p), |(i, j)| values[i * p + j]);
     let mut y = Array2::from_shape_fn((n, classes), |(i, c)| f64::from(u8::from(outputs[i] == c as i64)));
     let (x_mean, y_mean) = (centre(&mut x), centre(&mut y));
     let reduction = Reduction::new(x.view())?;

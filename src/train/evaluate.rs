@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::batches::{BatchSource, DeviceDataset};
-use crate::model::{cross_entropy, no_grad, squared_error, Architecture, Buffers, Mode};
+use crate::model::{cross_entropy, no_grad, read_back, squared_error, Architecture, Buffers, Mode};
 
 /// The loss of a task.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,7 +69,7 @@ pub fn evaluate(models: Models, objective: EvaluationLoss, task: &BatchSource, p
             loss += each.sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
             right += logits.argmax(-1, false).eq_tensor(&outputs).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
         }
-        let mean = |sum: Tensor| Vec::<f64>::try_from(sum / n as f64).unwrap_or_else(|_| vec![f64::NAN; k as usize]);
+        let mean = |sum: Tensor| read_back::<f64>(&(sum / n as f64));
         Evaluation { loss: mean(loss), accuracy: mean(right) }
     })
 }

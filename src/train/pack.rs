@@ -12,7 +12,7 @@ use super::penalty::Penalty;
 use super::schedule::learning_rate;
 use crate::config::network::{PenaltyRules, Phase, Precision};
 use crate::data::{task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
-use crate::model::{cross_entropy, no_grad, Architecture, Buffers, Masks, Mode, Role};
+use crate::model::{cross_entropy, no_grad, read_back, Architecture, Buffers, Masks, Mode, Role};
 
 /// An epoch with at most this many steps is not interrupted.
 const SHORT: usize = 4;
@@ -150,7 +150,7 @@ impl NoLongerLearns for Trained {}
 impl Trained {
     pub fn new(theta: Tensor, buffers: Buffers, histories: Vec<TrainingHistory>) -> Trained {
         let norms = theta.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double).sqrt();
-        Trained { norms: Vec::<f64>::try_from(norms).unwrap_or_default(), theta, buffers, histories }
+        Trained { norms: read_back(&norms), theta, buffers, histories }
     }
 
     /// Test loss and accuracy of each replica, on the task's images of the test set.
@@ -328,9 +328,8 @@ impl Pack<'_> {
             state.optimiser.step(&mut state.theta, &gradients, &state.penalty, lr);
             observer.step();
         }
-        let read = |tensor: &Tensor| Vec::<f64>::try_from(tensor).unwrap_or_else(|_| vec![f64::NAN; k as usize]);
-        let bad_step = read(&good_steps).into_iter().map(|good| if good < steps as f64 { good + 1.0 } else { 0.0 }).collect();
-        Some((read(&loss_sum), bad_step))
+        let bad_step = read_back::<f64>(&good_steps).into_iter().map(|good| if good < steps as f64 { good + 1.0 } else { 0.0 }).collect();
+        Some((read_back(&loss_sum), bad_step))
     }
 
     /// Ends an epoch: validation, divergence, early stopping and reports.

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::config::network::PenaltyRules;
-use crate::model::{no_grad, Layout, Role};
+use crate::model::{no_grad, read_back, Layout, Role};
 
 /// The penalty Σⱼ dⱼ(α|θⱼ − aⱼ| + (1 − α)/2·(θⱼ − aⱼ)²) of each replica. The optimiser applies it.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Penalty {
         no_grad(|| {
             let squares = (self.distance(theta) * mask).square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
             let distances = squares.sqrt().to_device(Device::Cpu); // here a device error shows in its own words
-            Vec::<f64>::try_from(distances).unwrap_or_default()
+            read_back(&distances)
         })
     }
 

@@ -21,7 +21,7 @@ use crate::base::catch_panic::catch_panic;
 use crate::config::network::{BatchNormRule, DataName, HeadRule, Precision, TransferMethod};
 use crate::config::Network;
 use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
-use crate::model::{allow_tf32, release_memory, Architecture, Role};
+use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
 use crate::train::{
@@ -466,11 +466,7 @@ fn to_array(name: &str, tensor: &Tensor) -> Array {
     let flat = tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().reshape([-1]);
     // A float tensor on the CPU always converts. If it did not, the checkpoint's shape check would
     // reject the empty values.
-    Array {
-        name: name.into(),
-        shape: tensor.size().iter().map(|&n| n as usize).collect(),
-        values: Vec::<f32>::try_from(flat).unwrap_or_default(),
-    }
+    Array { name: name.into(), shape: tensor.size().iter().map(|&n| n as usize).collect(), values: read_back(&flat) }
 }
 
 fn to_tensor(array: &Array) -> Tensor {
