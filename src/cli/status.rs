@@ -12,7 +12,7 @@ use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::{Overrides, Study};
 use crate::plan::{KeyVersion, Plan};
-use crate::run::{shard_statuses, ShardStatus, StageCounts};
+use crate::run::{shard_statuses, ShardStatus, StageProgress};
 use crate::store::{Folder, Records};
 
 /// Show how many stages of a study are done, running, failed and missing; also works while it runs
@@ -80,7 +80,7 @@ pub fn show(name: &str, plan: &Plan, folder: &Folder, as_json: bool) -> Result<(
     Ok(())
 }
 
-fn whole(shard_statuses: &[ShardStatus]) -> StageCounts {
+fn whole(shard_statuses: &[ShardStatus]) -> StageProgress {
     shard_statuses.iter().map(|share| share.progress).sum()
 }
 
@@ -112,8 +112,8 @@ fn text(name: &str, shard_statuses: &[ShardStatus]) -> String {
     out
 }
 
-fn words(progress: &StageCounts) -> String {
+fn words(progress: &StageProgress) -> String {
     let diverged = if progress.diverged > 0 { format!(" ({} diverged)", progress.diverged) } else { String::new() };
-    let StageCounts { done, running, failed, missing, .. } = progress;
+    let StageProgress { done, running, failed, missing, .. } = progress;
     format!("{done} of {} stages done{diverged}, {running} running, {failed} failed, {missing} missing", progress.total())
 }

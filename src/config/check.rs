@@ -1,8 +1,8 @@
 //! Checks that types cannot express: ranges, and settings that must be compatible.
 
 use super::error::{cut, nearest};
-use super::layers::Path;
 use super::network::*;
+use super::path::Path;
 use crate::base::numbers::{number, round_down};
 
 /// A problem in the settings of one cell, before the line that caused it is located.

@@ -6,7 +6,8 @@ use serde_yaml::{Mapping, Value};
 
 use super::axes::show;
 use super::error::cut;
-use super::layers::{Layer, Layers, Path};
+use super::layers::{Layer, Layers};
+use super::path::Path;
 use super::{old_names, storage_failed, StudyError};
 
 /// The files of a study, bases first, and the presets in them.

@@ -2,7 +2,7 @@
 
 use serde_yaml::{Mapping, Value};
 
-use super::layers::{Path, Seg};
+use super::path::{Path, Seg};
 
 /// (old, new) names of keys, as paths.
 const NAMES: [(&str, &str); 3] =

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::axes::{show, Axis};
 use super::error::{cut, nearest};
-use super::layers::{Layers, Path};
+use super::layers::Layers;
+use super::path::Path;
 use super::schema::words;
 use super::StudyError;
 

@@ -9,8 +9,9 @@ use serde_json::{json, Map, Value as Json};
 use serde_yaml::Value;
 
 use super::error::nearest;
-use super::layers::{is_grid, Layer, Path};
+use super::layers::{is_grid, Layer};
 use super::network::Network;
+use super::path::Path;
 use super::regularizer::Regularizer;
 use super::ridge::Ridge;
 use super::StudyError;

@@ -34,7 +34,7 @@ use queue::Queue;
 use record_sink::{after_divergence, RecordSink};
 use worker::Worker;
 
-pub use shard_status::{shard_statuses, ShardStatus, StageCounts};
+pub use shard_status::{shard_statuses, ShardStatus, StageProgress};
 pub use signals::stop_flag;
 
 /// Receives the events of a sweep while it runs.

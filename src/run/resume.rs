@@ -10,7 +10,7 @@ use super::SweepOptions;
 use crate::store::Checkpoint;
 
 /// The pack that a snapshot was taken of.
-enum Pack {
+enum SnapshotStages {
     /// Stages of the plan, by index.
     Known(Vec<usize>),
     OfAnotherStudy,
@@ -27,10 +27,15 @@ pub fn resume_packs(options: &SweepOptions, queue: &mut Queue) -> Result<Vec<Str
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
     let keys: BTreeSet<String> =
         entries.filter_map(|entry| Some(name(entry)?.strip_prefix("pack-")?.split('.').next()?.to_string())).collect();
-    let stages = |text: &str| -> Option<Pack> {
+    let stages = |text: &str| -> Option<SnapshotStages> {
         let json: Json = serde_json::from_str(text).ok()?;
         let keys = json["stages"].as_array()?.iter().map(Json::as_str).collect::<Option<Vec<&str>>>()?;
-        Some(keys.iter().map(|key| index_of.get(key).copied()).collect::<Option<Vec<usize>>>().map_or(Pack::OfAnotherStudy, Pack::Known))
+        Some(
+            keys.iter()
+                .map(|key| index_of.get(key).copied())
+                .collect::<Option<Vec<usize>>>()
+                .map_or(SnapshotStages::OfAnotherStudy, SnapshotStages::Known),
+        )
     };
     let mut others = 0;
     for file in keys.iter().map(|key| options.folder.unfinished(key)) {
@@ -42,8 +47,8 @@ pub fn resume_packs(options: &SweepOptions, queue: &mut Queue) -> Result<Vec<Str
             pack = sound.and_then(|snapshot| stages(&snapshot.text));
         }
         let goes_on = match pack {
-            Some(Pack::Known(pack)) => queue.resume(plan, pack),
-            Some(Pack::OfAnotherStudy) => {
+            Some(SnapshotStages::Known(pack)) => queue.resume(plan, pack),
+            Some(SnapshotStages::OfAnotherStudy) => {
                 others += 1; // for example if a subset of the study is swept
                 true
             }

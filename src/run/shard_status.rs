@@ -11,7 +11,7 @@ use crate::store::{occupants, Folder, Occupant, Records, Status};
 
 /// Number of stages by status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub struct StageCounts {
+pub struct StageProgress {
     /// Includes diverged stages: they are final.
     pub done: usize,
     /// How many of the done stages diverged.
@@ -26,7 +26,7 @@ pub struct StageCounts {
 pub struct ShardStatus {
     /// None: the whole study.
     pub shard: Option<Shard>,
-    pub progress: StageCounts,
+    pub progress: StageProgress,
     /// The process that works on this part, or worked on it last; none if no process has yet.
     pub holder: Option<String>,
     pub works: bool,
@@ -70,13 +70,13 @@ pub fn shard_statuses(plan: &Plan, folder: &Folder) -> Result<(Vec<ShardStatus>,
 
 impl ShardStatus {
     fn new(shard: Option<Shard>) -> ShardStatus {
-        ShardStatus { shard, progress: StageCounts::default(), holder: None, works: false }
+        ShardStatus { shard, progress: StageProgress::default(), holder: None, works: false }
     }
 }
 
-impl std::iter::Sum for StageCounts {
-    fn sum<I: Iterator<Item = StageCounts>>(all: I) -> StageCounts {
-        all.fold(StageCounts::default(), |sum, other| StageCounts {
+impl std::iter::Sum for StageProgress {
+    fn sum<I: Iterator<Item = StageProgress>>(all: I) -> StageProgress {
+        all.fold(StageProgress::default(), |sum, other| StageProgress {
             done: sum.done + other.done,
             diverged: sum.diverged + other.diverged,
             running: sum.running + other.running,
@@ -86,7 +86,7 @@ impl std::iter::Sum for StageCounts {
     }
 }
 
-impl StageCounts {
+impl StageProgress {
     pub fn total(&self) -> usize {
         self.done + self.running + self.failed + self.missing
     }

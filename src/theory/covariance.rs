@@ -12,11 +12,11 @@ pub struct Covariance {
     /// Eigenvalues, each > 0. They are in the order of the coordinates where Σ is diagonal, and
     /// ascending where Σ is full.
     spectrum: Vec<f64>,
-    form: CovarianceForm,
+    form: Representation,
 }
 
 #[derive(Debug, Clone)]
-enum CovarianceForm {
+enum Representation {
     Identity,
     Diagonal,
     /// Eigenvectors in columns, Σ itself, and L with Σ = LLᵀ.
@@ -30,7 +30,7 @@ enum CovarianceForm {
 impl Covariance {
     /// Σ = I.
     pub fn identity(p: usize) -> Covariance {
-        Covariance { spectrum: vec![1.0; p], form: CovarianceForm::Identity }
+        Covariance { spectrum: vec![1.0; p], form: Representation::Identity }
     }
 
     /// Σ = diag(spectrum).
@@ -45,7 +45,7 @@ impl Covariance {
             Some(i) => {
                 Err(TheoryError::new("covariance", format!("eigenvalue {i} is {}; all must be finite numbers above 0", spectrum[i])))
             }
-            None => Ok(Covariance { spectrum, form: CovarianceForm::Diagonal }),
+            None => Ok(Covariance { spectrum, form: Representation::Diagonal }),
         }
     }
 
@@ -99,7 +99,7 @@ impl Covariance {
             return bad(format!("the matrix is not positive definite: its smallest eigenvalue is {least:.3e}, its largest {most:.3e}"));
         }
         let Some(root) = cholesky(matrix.view()) else { return bad("the matrix is not positive definite".into()) };
-        Ok(Covariance { spectrum: values, form: CovarianceForm::Full { vectors, matrix, root } })
+        Ok(Covariance { spectrum: values, form: Representation::Full { vectors, matrix, root } })
     }
 
     /// Scales to mean eigenvalue 1.
@@ -109,7 +109,7 @@ impl Covariance {
         if let Some(d) = self.spectrum.iter().find(|d| !(**d > 0.0 && d.is_finite())) {
             return Err(TheoryError::new("covariance", format!("scaled to mean 1, an eigenvalue is {d}")));
         }
-        if let CovarianceForm::Full { matrix, root, .. } = &mut self.form {
+        if let Representation::Full { matrix, root, .. } = &mut self.form {
             *matrix /= mean;
             *root /= mean.sqrt();
         }
@@ -121,7 +121,7 @@ impl Covariance {
     }
 
     pub fn is_identity(&self) -> bool {
-        matches!(self.form, CovarianceForm::Identity) || self.spectrum.iter().all(|d| *d == 1.0)
+        matches!(self.form, Representation::Identity) || self.spectrum.iter().all(|d| *d == 1.0)
     }
 
     /// Eigenvalues, in the order of [`Covariance::vectors`].
@@ -132,7 +132,7 @@ impl Covariance {
     /// Eigenvectors in columns; none where they are the coordinate axes.
     pub fn vectors(&self) -> Option<&Array2<f64>> {
         match &self.form {
-            CovarianceForm::Full { vectors, .. } => Some(vectors),
+            Representation::Full { vectors, .. } => Some(vectors),
             _ => None,
         }
     }
@@ -155,7 +155,7 @@ impl Covariance {
     /// `vᵀΣv`.
     pub fn norm2(&self, v: ArrayView1<f64>) -> f64 {
         match &self.form {
-            CovarianceForm::Full { matrix, .. } => apply(matrix.view(), v).dot(&v),
+            Representation::Full { matrix, .. } => apply(matrix.view(), v).dot(&v),
             _ => self.spectrum.iter().zip(&v).map(|(d, x)| d * x * x).sum(),
         }
     }
@@ -163,7 +163,7 @@ impl Covariance {
     /// `vᵀΣv` for each column v.
     pub fn norms2(&self, columns: &Array2<f64>) -> Vec<f64> {
         match &self.form {
-            CovarianceForm::Full { matrix, .. } => {
+            Representation::Full { matrix, .. } => {
                 let image = product(matrix.view(), columns.view());
                 columns.columns().into_iter().zip(image.columns()).map(|(a, b)| a.dot(&b)).collect()
             }
@@ -174,16 +174,16 @@ impl Covariance {
     /// Transforms rows of standard normal variates into rows of N(0, Σ).
     pub fn colour(&self, z: Array2<f64>) -> Array2<f64> {
         match &self.form {
-            CovarianceForm::Identity => z,
-            CovarianceForm::Diagonal => z * &Array1::from_iter(self.spectrum.iter().map(|d| d.sqrt())),
-            CovarianceForm::Full { root, .. } => product(z.view(), root.t()),
+            Representation::Identity => z,
+            Representation::Diagonal => z * &Array1::from_iter(self.spectrum.iter().map(|d| d.sqrt())),
+            Representation::Full { root, .. } => product(z.view(), root.t()),
         }
     }
 
     /// `VᵀΣV` for V with orthonormal columns.
     pub fn conjugate(&self, v: &Array2<f64>) -> Array2<f64> {
         let image = match &self.form {
-            CovarianceForm::Full { matrix, .. } => product(matrix.view(), v.view()),
+            Representation::Full { matrix, .. } => product(matrix.view(), v.view()),
             _ => v * &Array1::from_iter(self.spectrum.iter().copied()).insert_axis(ndarray::Axis(1)),
         };
         product(v.t(), image.view())
@@ -192,7 +192,7 @@ impl Covariance {
     /// Σ as a matrix.
     pub fn to_matrix(&self) -> Array2<f64> {
         match &self.form {
-            CovarianceForm::Full { matrix, .. } => matrix.clone(),
+            Representation::Full { matrix, .. } => matrix.clone(),
             _ => Array2::from_diag(&Array1::from_iter(self.spectrum.iter().copied())),
         }
     }

@@ -1,4 +1,5 @@
-//! A fence for the language: no coinages that earlier releases used, and prose of at most 100 columns.
+//! A fence for the language: no coinages that earlier releases used, and prose of at most 100
+//! columns.
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use transfergrid::config::{Regularizer, Selection, StrongerEnd};
 use transfergrid::report::analysis::{
     compare_with_scratch, shared_lambda0, Advice, Answer, Answered, Bound, CellResults, CellRow, GridEnd, Guess, Metric, OptimaComparison,
-    Optimum, PenaltyLimits, ScratchComparison, Setting, SettingAnalysis, StudyAnalysis, Verdict,
+    OptimumKind, PenaltyLimits, ScratchComparison, Setting, SettingAnalysis, StudyAnalysis, Verdict,
 };
 use transfergrid::report::render::statement;
 
@@ -102,8 +102,8 @@ fn interior_optima_are_found_with_their_ratio_and_cost() {
 
 #[test]
 fn the_error_reduction_is_the_gain_as_a_share_of_the_error_from_scratch() {
-    // Scratch is right in 0.60 to 0.64 of the images, transfer removes a quarter of its error, give or
-    // take. The test accuracies are 0.01 below those of validation.
+    // Scratch is right in 0.60 to 0.64 of the images, transfer removes a quarter of its error, give
+    // or take. The test accuracies are 0.01 below those of validation.
     let scratch = |s: usize| 0.60 + 0.01 * s as f64;
     let target = move |l: f64, _: f64, s: usize| {
         let error = 1.0 - (scratch(s) - 0.01);
@@ -133,11 +133,11 @@ fn edges_are_flagged_and_zero_is_no_edge() {
     };
     assert_eq!(at(3.0, &GRID).len(), 2);
     let transfer = &at(3.0, &GRID)[1];
-    assert_eq!((transfer.optimum, transfer.end, transfer.value), (Optimum::TransferLambda0, GridEnd::High, 1.0));
+    assert_eq!((transfer.optimum, transfer.end, transfer.value), (OptimumKind::TransferLambda0, GridEnd::High, 1.0));
     assert_eq!(transfer.advice, Advice::Widen { limit: f64::INFINITY, stages: 6 });
     assert!(at(-9.0, &GRID).is_empty(), "λ₀ = 0 has nothing below it");
     let source = &at(-9.0, &GRID[1..])[0];
-    assert_eq!((source.optimum, source.end, source.value), (Optimum::SourceLambda0, GridEnd::Low, 1e-4));
+    assert_eq!((source.optimum, source.end, source.value), (OptimumKind::SourceLambda0, GridEnd::Low, 1e-4));
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn edges_of_the_twins_grid_do_not_depend_on_the_order_in_which_it_is_written() {
         cell
     };
     group.scratch = vec![twin(0.5), twin(0.6), twin(0.4)];
-    let at_end = |setting: &Setting| answer(setting).optima_at_ends.into_iter().find(|found| found.optimum == Optimum::ScratchLambda);
+    let at_end = |setting: &Setting| answer(setting).optima_at_ends.into_iter().find(|found| found.optimum == OptimumKind::ScratchLambda);
     assert_eq!(at_end(&group), None);
     group.scratch = vec![twin(0.7), twin(0.6), twin(0.4)];
     let found = at_end(&group).unwrap();

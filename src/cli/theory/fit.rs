@@ -16,7 +16,7 @@ use crate::base::numbers::{number, rounded, significant};
 use crate::base::usage::usage;
 use crate::cli::print;
 use crate::config::{cut, nearest};
-use crate::data::table::{read, Table};
+use crate::data::table::{read, InputTable};
 use crate::store::{program, write_atomic};
 use crate::theory::alignment::Alignment;
 use crate::theory::fit::{fit, is_constant, mismatches, Doubt, Fit, FitData, Mismatch, Options, SPREAD};
@@ -171,7 +171,7 @@ impl FitArgs {
 
     /// Splits a table. The features have the order of the source table. `like` holds the source
     /// table and its features.
-    fn split(&self, table: &Table, like: Option<(&Table, &[String])>) -> Result<SplitTable> {
+    fn split(&self, table: &InputTable, like: Option<(&InputTable, &[String])>) -> Result<SplitTable> {
         let column = |name: &str, what: &str| table.columns.iter().position(|c| c == name).ok_or_else(|| missing(table, what, name, ""));
         // A response of an .npz table may have several columns: y[0], y[1], …
         let mut responses = vec![];
@@ -338,7 +338,7 @@ fn limit(name: &str, lambda: f64) -> Option<&'static str> {
 }
 
 /// The first sentence: whether transfer helps, or why this is undecided.
-fn verdict(f: &Fit, source: &Table, target: &Table) -> String {
+fn verdict(f: &Fit, source: &InputTable, target: &InputTable) -> String {
     let change = falls(f.gain_share.estimate);
     let n = target.values.nrows();
     match f.doubt {
@@ -384,7 +384,7 @@ fn without_it(without: f64, them: &str, change: &str) -> String {
 }
 
 /// Warnings about columns whose units or outliers differ between the tables.
-fn warnings(f: &Fit, split: &SplitTable, source: &Table, target: &Table) -> Vec<String> {
+fn warnings(f: &Fit, split: &SplitTable, source: &InputTable, target: &InputTable) -> Vec<String> {
     let name = |column: usize| cut(split.features.iter().chain(&split.responses).nth(column).map_or("", |name| name));
     let of = |mismatch: &Mismatch| {
         match *mismatch {
@@ -442,7 +442,7 @@ fn thousandths(value: f64) -> String {
 }
 
 /// The error for an unknown column name. Its hint is the most similar name, or all names.
-fn missing(table: &Table, what: &str, name: &str, flag: &str) -> anyhow::Error {
+fn missing(table: &InputTable, what: &str, name: &str, flag: &str) -> anyhow::Error {
     let all: Vec<String> = table.columns.iter().chain(&table.left_out).cloned().collect();
     let hint = nearest(name, all.iter().map(String::as_str)).filter(|near| *near != name);
     let hint = hint.map_or_else(|| format!("its columns are {}", shorten(&all)), |near| format!("did you mean `{near}`?"));

@@ -31,11 +31,11 @@ Formulas and symbols: docs/theory.md. Studies: docs/study.md (ridge studies). No
 #[command(after_help = EXAMPLES)]
 pub struct TheoryArgs {
     #[command(subcommand)]
-    command: Command,
+    command: TheoryCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum TheoryCommand {
     Optimum(optimum::OptimumArgs),
     Risk(risk::RiskArgs),
     Boundary(boundary::BoundaryArgs),
@@ -46,11 +46,11 @@ enum Command {
 impl TheoryArgs {
     pub fn run(self) -> Result<u8> {
         match self.command {
-            Command::Optimum(args) => args.run(),
-            Command::Risk(args) => args.run(),
-            Command::Boundary(args) => args.run(),
-            Command::Run(args) => args.run(),
-            Command::Fit(args) => args.run(),
+            TheoryCommand::Optimum(args) => args.run(),
+            TheoryCommand::Risk(args) => args.run(),
+            TheoryCommand::Boundary(args) => args.run(),
+            TheoryCommand::Run(args) => args.run(),
+            TheoryCommand::Fit(args) => args.run(),
         }
     }
 }

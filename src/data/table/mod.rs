@@ -21,7 +21,7 @@ use cell::TableCell;
 
 /// Named columns of finite numbers.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct InputTable {
     /// The file's path, for messages.
     pub file: String,
     pub columns: Vec<String>,
@@ -54,7 +54,7 @@ impl Raw {
     }
 }
 
-impl Table {
+impl InputTable {
     /// The position of a row (counted from 0) as it is written in messages.
     pub fn place(&self, row: usize) -> String {
         place(&self.lines, row)
@@ -81,7 +81,12 @@ const LARGEST: f64 = 1e100;
 /// Reads the columns of a table that are `wanted`; other columns need not be numbers. `named`
 /// selects columns that were requested by name, so an index among them is kept. `responses` are the
 /// names of the arrays in an `.npz` that are used together with `X`.
-pub fn read(path: &Path, responses: &[String], named: impl Fn(&str) -> bool, wanted: impl Fn(&str) -> bool) -> Result<Table, DataError> {
+pub fn read(
+    path: &Path,
+    responses: &[String],
+    named: impl Fn(&str) -> bool,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<InputTable, DataError> {
     let raw = match extension(path)?.as_str() {
         "npy" => {
             let values = numpy::two_dimensional(path)?;
@@ -122,7 +127,7 @@ pub fn read(path: &Path, responses: &[String], named: impl Fn(&str) -> bool, wan
         format!("{}: `{}` changes by 1 from row to row; if it is a row number, leave it out with --drop", path.display(), cut(&columns[at]))
     }));
     let left_out = (0..raw.columns.len()).filter(|at| !kept.contains(at)).map(|at| raw.columns[at].clone()).collect();
-    Ok(Table { file: path.display().to_string(), columns, values, left_out, lines: raw.lines, notes })
+    Ok(InputTable { file: path.display().to_string(), columns, values, left_out, lines: raw.lines, notes })
 }
 
 /// The wanted cells, which must be finite numbers.
@@ -210,7 +215,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn table(text: &str) -> Result<Table, DataError> {
+    fn table(text: &str) -> Result<InputTable, DataError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
         std::fs::write(&path, text).unwrap();

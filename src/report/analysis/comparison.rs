@@ -3,7 +3,8 @@
 
 use super::answer::Verdict;
 use super::metric::Metric;
-use super::study::{SettingAnalysis, StudyAnalysis};
+use super::setting::SettingAnalysis;
+use super::study::StudyAnalysis;
 use super::table::{ColumnType, Field, Table};
 use crate::base::interval::Interval;
 use crate::config::{Regularizer, StrongerEnd};

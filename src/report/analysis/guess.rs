@@ -1,6 +1,5 @@
 //! Whether a model is better than guessing.
 
-use super::layout::CellResults;
 use super::stats::beats_guessing;
 use crate::config::network::{DataName, Phase};
 
@@ -20,11 +19,10 @@ impl Guess {
         Guess { accuracy: counts.iter().max().map_or(1.0, |most| *most as f64 / images as f64), images }
     }
 
-    /// Whether a cell's test accuracy, over all its seeds and their test images, is significantly
-    /// better than guessing. None without results.
-    pub fn is_beaten(&self, cell: &CellResults, seeds: &[usize]) -> Option<bool> {
-        let accuracies = cell.values(seeds, "test_acc")?;
+    /// Whether test accuracies, one for each seed, are significantly better than guessing, over all
+    /// seeds and their test images.
+    pub fn is_beaten(&self, accuracies: &[f64]) -> bool {
         let right: f64 = accuracies.iter().map(|accuracy| (accuracy * self.images as f64).round()).sum();
-        Some(beats_guessing(right as u64, (self.images * seeds.len()) as u64, self.accuracy))
+        beats_guessing(right as u64, (self.images * accuracies.len()) as u64, self.accuracy)
     }
 }

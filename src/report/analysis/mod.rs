@@ -10,16 +10,20 @@
 //! studies side by side.
 
 mod answer;
+mod at_ends;
 mod cells;
 mod comparison;
+mod eligible;
 mod grid_end;
 mod guess;
 mod layout;
 mod limits;
 mod metric;
+mod optima;
 mod results;
 pub mod ridge;
 mod scores;
+mod setting;
 mod shared_lambda0;
 pub mod stats;
 mod status;
@@ -29,13 +33,14 @@ mod table;
 pub use answer::{Answer, Answered, Bound, Learned, OptimaComparison, SmoothedOptima, Unanswered, Verdict, MIN_SEEDS};
 pub use cells::{compare_with_scratch, rows, CellRow, ScratchComparison};
 pub use comparison::{comparison_table, distinguish_names, SettingSummary, StudyEntry};
-pub use grid_end::{has_room_above, Advice, GridEnd, Optimum, OptimumAtEnd, Tie};
+pub use grid_end::{has_room_above, Advice, GridEnd, OptimumAtEnd, OptimumKind, Tie};
 pub use guess::Guess;
 pub use layout::{CellResults, Setting};
 pub use limits::PenaltyLimits;
 pub use metric::{Basis, Metric};
 pub use results::results;
+pub use setting::SettingAnalysis;
 pub use shared_lambda0::{shared_lambda0, SharedChoice, SharedLambda0};
 pub use status::{IncompleteStage, StageCounts, StageState};
-pub use study::{analyse, SettingAnalysis, StudyAnalysis, Training};
+pub use study::{analyse, StudyAnalysis, Training};
 pub use table::{ColumnType, Field, Table, SCHEMA_VERSION};

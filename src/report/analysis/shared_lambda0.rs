@@ -3,8 +3,8 @@
 
 use super::grid_end::GridEnd;
 use super::layout::Setting;
+use super::setting::SettingAnalysis;
 use super::stats::{bootstrap, even_weights, quantile, weighted_mean};
-use super::study::SettingAnalysis;
 use crate::base::interval::Interval;
 
 /// A λ₀ for all targets, chosen on validation images.

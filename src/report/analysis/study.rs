@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::answer::Answer;
-use super::cells::{rows, CellRow};
-use super::layout::{lay_out, Setting};
-use super::metric::Basis;
+use super::layout::lay_out;
+use super::setting::SettingAnalysis;
 use super::shared_lambda0::{shared_lambda0, SharedLambda0};
 use super::status::{count, IncompleteStage, StageCounts};
-use crate::config::{Regularizer, Selection, Study};
+use crate::config::{Regularizer, Study};
 use crate::plan::Plan;
 use crate::store::{Record, Records, Status};
 
@@ -37,32 +35,6 @@ pub struct Training {
     pub seconds: f64,
     /// (device, host), sorted.
     pub devices: Vec<(String, String)>,
-}
-
-/// One setting with everything that is computed for it.
-#[derive(Debug, Clone)]
-pub struct SettingAnalysis {
-    pub setting: Setting,
-    /// The basis with the study's own metric.
-    pub basis: Basis,
-    pub answer: Answer,
-    /// The answer with the other metric.
-    pub other_metric: Answer,
-    pub rows: Vec<CellRow>,
-}
-
-impl SettingAnalysis {
-    pub fn new(setting: Setting, selection: Selection) -> SettingAnalysis {
-        let basis = Basis { metric: selection.into(), seeds: setting.complete_seeds() };
-        let answer = Answer::of(&setting, basis.metric);
-        SettingAnalysis {
-            other_metric: Answer::of(&setting, basis.metric.other()),
-            rows: rows(&setting, &basis, &answer),
-            setting,
-            basis,
-            answer,
-        }
-    }
 }
 
 /// Analyses a study.

@@ -7,8 +7,8 @@ use crate::base::numbers::{number, round_down};
 use crate::config::StrongerEnd;
 use crate::report::analysis::stats::mean;
 use crate::report::analysis::{
-    compare_with_scratch, Advice, Answer, Answered, Basis, CellResults, GridEnd, Metric, OptimaComparison, Optimum, OptimumAtEnd, Setting,
-    SettingAnalysis, Tie, Verdict,
+    compare_with_scratch, Advice, Answer, Answered, Basis, CellResults, GridEnd, Metric, OptimaComparison, OptimumAtEnd, OptimumKind,
+    Setting, SettingAnalysis, Tie, Verdict,
 };
 
 /// The kind of a line.
@@ -232,10 +232,10 @@ fn intervals_at_ends(setting: &Setting, answered: &Answered, comparison: &Optima
 /// An optimum at an end of its grid, with the advice for it.
 pub fn optimum_at_end(at_end: &OptimumAtEnd) -> String {
     let name = match at_end.optimum {
-        Optimum::SourceLambda0 => "the source-optimal λ₀",
-        Optimum::TransferLambda0 => "the transfer-optimal λ₀",
-        Optimum::TransferLambda1 => "the transfer-optimal λ₁",
-        Optimum::ScratchLambda => "the best λ of training from scratch",
+        OptimumKind::SourceLambda0 => "the source-optimal λ₀",
+        OptimumKind::TransferLambda0 => "the transfer-optimal λ₀",
+        OptimumKind::TransferLambda1 => "the transfer-optimal λ₁",
+        OptimumKind::ScratchLambda => "the best λ of training from scratch",
     };
     let is = if at_end.is_tie { "ties with" } else { "is" };
     let which = if at_end.end == GridEnd::High { "largest" } else { "smallest" };
@@ -275,7 +275,7 @@ fn widening(at_end: &OptimumAtEnd, advice: Advice) -> String {
 
 /// An optimal λ₀ that ties with other λ₀.
 pub fn tie(tie: &Tie) -> String {
-    let name = if tie.optimum == Optimum::SourceLambda0 { "source" } else { "transfer" };
+    let name = if tie.optimum == OptimumKind::SourceLambda0 { "source" } else { "transfer" };
     let others: Vec<String> = tie.others.iter().map(|other| number(*other)).collect();
     format!("the {name}-optimal λ₀ {} ties with {}", number(tie.lambda0), others.join(", "))
 }

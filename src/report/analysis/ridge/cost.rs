@@ -3,7 +3,7 @@
 
 use super::agreement::Agreement;
 use super::curves::{first_target, Axes, CaseRecords, RecordCurve};
-use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, Series, SeriesLabel};
+use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, SeriesData, SeriesLabel};
 use crate::store::RidgeRecord;
 
 /// The smallest and the largest cost away from ρ = 1. The largest comes with its curve and ρ.
@@ -23,7 +23,7 @@ pub fn findings(view: &CaseRecords) -> Findings {
             let point = Point::of_interval(*x, first_target(record).simulated_cost.as_ref()?, 100.0)?;
             Some(Point { is_marked: is_negative(record), ..point })
         };
-        Series {
+        SeriesData {
             label: SeriesLabel::Axes(curve.axes.clone()),
             line: curve.items.iter().filter_map(|(x, record)| Some((*x, 100.0 * first_target(record).cost?))).collect(),
             points: curve.items.iter().filter_map(point).collect(),

@@ -3,7 +3,7 @@
 
 use super::agreement::{Agreement, Quantity};
 use super::curves::{crossings, first_gain, first_target, has_isotropic_targets, is_isotropic, Axes, CaseRecords, RecordCurve};
-use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, Series, SeriesLabel};
+use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, SeriesData, SeriesLabel};
 use crate::base::interval::Z95;
 use crate::store::ridge_record::Risk;
 use crate::store::RidgeRecord;
@@ -52,7 +52,7 @@ fn equivalents_agree(curves: &[RecordCurve]) -> Claim {
 
 fn gain_chart(curves: &[RecordCurve], kind: ChartKind) -> ChartData {
     let scratch = |record: &RidgeRecord| first_target(record).scratch.predicted;
-    let series = |curve: &RecordCurve| Series {
+    let series = |curve: &RecordCurve| SeriesData {
         label: SeriesLabel::Axes(curve.axes.clone()),
         line: curve.items.iter().map(|(x, record)| (*x, first_gain(record).predicted / scratch(record))).collect(),
         points: curve.items.iter().map(|(x, record)| Point::of_risk(*x, first_gain(record), 1.0 / scratch(record))).collect(),
@@ -65,7 +65,7 @@ pub fn source_noise(view: &CaseRecords) -> Findings {
     let curves = view.curves("source.noise");
     let mut claims: Vec<Claim> = curves.iter().map(help_shrinks).collect();
     claims.push(equivalents_agree(&curves));
-    let threshold = |curve: &RecordCurve| Series {
+    let threshold = |curve: &RecordCurve| SeriesData {
         label: SeriesLabel::Axes(curve.axes.clone()),
         line: curve.items.iter().filter_map(|(x, record)| Some((*x, first_target(record).threshold[0]?))).collect(),
         points: vec![],

@@ -156,7 +156,7 @@ pub enum SeriesLabel {
 
 /// A predicted line and simulated points.
 #[derive(Debug, Clone)]
-pub struct Series {
+pub struct SeriesData {
     pub label: SeriesLabel,
     pub line: Vec<(f64, f64)>,
     pub points: Vec<Point>,
@@ -202,7 +202,7 @@ pub enum ChartKind {
 #[derive(Debug, Clone)]
 pub struct ChartData {
     pub kind: ChartKind,
-    pub series: Vec<Series>,
+    pub series: Vec<SeriesData>,
 }
 
 /// Claims and figures for one question.

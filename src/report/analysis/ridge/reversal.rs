@@ -3,7 +3,7 @@
 
 use super::agreement::{Agreement, Quantity};
 use super::curves::{crossings, first_target, Axes, CaseRecords, RecordCurve};
-use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, Series, SeriesLabel};
+use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, SeriesData, SeriesLabel};
 use crate::base::interval::Interval;
 use crate::store::RidgeRecord;
 
@@ -174,7 +174,7 @@ fn charts(curves: &[RecordCurve]) -> Vec<ChartData> {
             let series = |(axes, curve): (Axes, &RecordCurve)| {
                 let point =
                     |(rho, record): &(f64, &RidgeRecord)| Point::of_interval(*rho, first_target(record).simulated_ratio.as_ref()?, 1.0);
-                Series {
+                SeriesData {
                     label: SeriesLabel::Axes(axes),
                     line: curve.items.iter().filter_map(|(rho, record)| Some((*rho, predicted(record)?))).collect(),
                     points: curve.items.iter().filter_map(point).collect(),
@@ -210,12 +210,12 @@ fn crossing_chart(curves: &[RecordCurve]) -> Option<ChartData> {
         let (_, record) = curve.items.first()?;
         Some(record.settings["p"].as_f64()? / record.n0 as f64)
     };
-    let mut series: Vec<Series> = vec![];
+    let mut series: Vec<SeriesData> = vec![];
     for curve in curves {
         let Some(x) = gamma(curve) else { continue };
         let label = SeriesLabel::Axes(curve.axes_without("gamma"));
         let at = series.iter().position(|s| s.label == label).unwrap_or_else(|| {
-            series.push(Series { label, line: vec![], points: vec![] });
+            series.push(SeriesData { label, line: vec![], points: vec![] });
             series.len() - 1
         });
         series[at].line.extend(curve.items.first().and_then(|(_, record)| first_target(record).crossing).map(|y| (x, y)));

@@ -2,7 +2,7 @@
 
 use super::agreement::{Agreement, Quantity};
 use super::curves::CaseRecords;
-use super::{ChartData, ChartKind, Claim, Finding, Findings, Point, Series, SeriesLabel};
+use super::{ChartData, ChartKind, Claim, Finding, Findings, Point, SeriesData, SeriesLabel};
 use crate::base::interval::Z95;
 use crate::store::ridge_record::Risk;
 use crate::store::RidgeRecord;
@@ -23,8 +23,8 @@ pub fn findings(view: &CaseRecords) -> Findings {
     Findings { claims: vec![equivalents_agree(view)], charts: charts.collect() }
 }
 
-fn series(record: &RidgeRecord) -> Vec<Series> {
-    let series = |label: SeriesLabel, risks: &[Risk]| Series {
+fn series(record: &RidgeRecord) -> Vec<SeriesData> {
+    let series = |label: SeriesLabel, risks: &[Risk]| SeriesData {
         label,
         line: record.lambda0.iter().zip(risks).map(|(x, risk)| (*x, risk.predicted)).collect(),
         points: record.lambda0.iter().zip(risks).map(|(x, risk)| Point::of_risk(*x, risk, 1.0)).collect(),

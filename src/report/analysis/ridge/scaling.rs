@@ -1,7 +1,7 @@
 //! Convergence of the simulation to its deterministic equivalent as p grows.
 
 use super::curves::{first_target, CaseRecords, RecordCurve};
-use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, Series, SeriesLabel};
+use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, SeriesData, SeriesLabel};
 use crate::base::interval::{Interval, Z95};
 use crate::store::ridge_record::Risk;
 use crate::store::RidgeRecord;
@@ -72,8 +72,8 @@ pub fn findings(view: &CaseRecords) -> Findings {
                 verdict,
             });
             if matches!(scaling, Scaling::Measured { .. }) {
-                series.push(Series { label: SeriesLabel::ErrorOfMean(kind, curve.axes.clone()), line: vec![], points: error });
-                series.push(Series { label: SeriesLabel::SpreadOfDraw(kind, curve.axes.clone()), line: spread, points: vec![] });
+                series.push(SeriesData { label: SeriesLabel::ErrorOfMean(kind, curve.axes.clone()), line: vec![], points: error });
+                series.push(SeriesData { label: SeriesLabel::SpreadOfDraw(kind, curve.axes.clone()), line: spread, points: vec![] });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One λ₀ for several targets (the paper's open question 2).
 
 use super::curves::CaseRecords;
-use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, Series, SeriesLabel};
+use super::{ChartData, ChartKind, Claim, ClaimVerdict, Finding, Findings, Point, SeriesData, SeriesLabel};
 use crate::base::interval::Interval;
 use crate::store::ridge_record::{CompromiseRecord, OptimumRecord, TargetRecord};
 use crate::store::RidgeRecord;
@@ -118,7 +118,7 @@ fn compromise(case: &str, record: &RidgeRecord, compromise: &CompromiseRecord) -
 fn chart(case: String, index: usize, record: &RidgeRecord) -> ChartData {
     let of_target = |target: &TargetRecord| {
         let risks = || record.lambda0.iter().zip(&target.at[0].transfer);
-        Series {
+        SeriesData {
             label: SeriesLabel::Target { name: target.name.clone().unwrap_or_default(), rho: target.rho },
             line: risks().map(|(x, risk)| (*x, risk.predicted)).collect(),
             points: risks().step_by(3).map(|(x, risk)| Point::of_risk(*x, risk, 1.0)).collect(),
@@ -126,7 +126,7 @@ fn chart(case: String, index: usize, record: &RidgeRecord) -> ChartData {
     };
     let total: f64 = record.targets.iter().map(|target| target.weight).sum();
     let mean_at = |l: usize| record.targets.iter().map(|t| t.weight / total * t.at[0].transfer[l].predicted).sum();
-    let mean = Series {
+    let mean = SeriesData {
         label: SeriesLabel::WeightedMean,
         line: (0..record.lambda0.len()).map(|l| (record.lambda0[l], mean_at(l))).collect(),
         points: vec![],

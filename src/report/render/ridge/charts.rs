@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::claims::risk_label;
 use super::words::{in_brackets, label, short, symbol};
 use crate::base::numbers::number;
-use crate::report::analysis::ridge::{ChartData, ChartKind, Point, RidgeAnalysis, Series as SeriesData, SeriesLabel};
+use crate::report::analysis::ridge::{ChartData, ChartKind, Point, RidgeAnalysis, SeriesData, SeriesLabel};
 use crate::report::render::drawings::Drawing;
 use crate::report::render::figure::chart::{Chart, ChartAxis, Series, SeriesPoint};
 

@@ -1,0 +1,33 @@
+//! One setting with everything that is computed of it.
+
+use super::answer::Answer;
+use super::cells::{rows, CellRow};
+use super::layout::Setting;
+use super::metric::Basis;
+use crate::config::Selection;
+
+/// One setting with everything that is computed for it.
+#[derive(Debug, Clone)]
+pub struct SettingAnalysis {
+    pub setting: Setting,
+    /// The basis with the study's own metric.
+    pub basis: Basis,
+    pub answer: Answer,
+    /// The answer with the other metric.
+    pub other_metric: Answer,
+    pub rows: Vec<CellRow>,
+}
+
+impl SettingAnalysis {
+    pub fn new(setting: Setting, selection: Selection) -> SettingAnalysis {
+        let basis = Basis { metric: selection.into(), seeds: setting.complete_seeds() };
+        let answer = Answer::of(&setting, basis.metric);
+        SettingAnalysis {
+            other_metric: Answer::of(&setting, basis.metric.other()),
+            rows: rows(&setting, &basis, &answer),
+            setting,
+            basis,
+            answer,
+        }
+    }
+}
