@@ -86,6 +86,7 @@ impl TorchEngine {
             _ => (choice.workers.unwrap_or(devices.len()).max(devices.len()), choice.pack),
         };
         set_tf32(plan, devices[0], workers)?;
+        call_once(devices[0]);
         let mut data = HashMap::new();
         let files: BTreeSet<DatasetFiles> = plan.stages.iter().map(|stage| files_of(&stage.settings)).collect();
         for (name, strip) in files {
@@ -101,6 +102,14 @@ impl TorchEngine {
     fn device_of(&self, worker: usize) -> usize {
         worker % self.devices.len()
     }
+}
+
+/// Calls the operations of a distance once, on one thread: libtorch chooses a kernel at its first
+/// call. Where two workers made the first calls of a process together, the distance of a first
+/// epoch was seen to differ in its last bits (in one of about thirty processes).
+fn call_once(device: Device) {
+    let theta = Tensor::ones([1, 1024], (Kind::Float, device));
+    Penalty::new(theta.ones_like(), Some(theta.zeros_like())).distance_norm(&theta, &theta);
 }
 
 /// Sets the TF32 switch, which applies to the whole process.
