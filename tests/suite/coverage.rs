@@ -105,7 +105,7 @@ fn highest(truth: fn(f64) -> f64) -> usize {
 /// not exist. The cost counts only where the optima differ. `too_good` is how often the interval of
 /// the gain lies above the truth. `steps` is the number of grid steps in the interval of λ₀*.
 struct Coverage {
-    holds: [Option<f64>; 6],
+    holds: [Option<f64>; 7],
     too_good: f64,
     steps: f64,
 }
@@ -114,7 +114,7 @@ fn coverage(shape: &Shape, seeds: usize) -> Coverage {
     let (s, t) = (highest(shape.source), highest(shape.target));
     let holds =
         |range: Option<(f64, f64)>, truth: f64| range.map(|(low, high)| low <= truth * (1.0 + 1e-9) && truth * (1.0 - 1e-9) <= high);
-    let mut hits: [Vec<bool>; 6] = Default::default();
+    let mut hits: [Vec<bool>; 7] = Default::default();
     let (mut too_good, mut steps) = (0.0, 0.0);
     for number in 0..TABLES {
         let answer = Answer::of(&table(shape, seeds, number), Metric::Accuracy);
@@ -134,6 +134,11 @@ fn coverage(shape: &Shape, seeds: usize) -> Coverage {
         if let Some((low, high)) = answer.gain.and_then(|gain| gain.range) {
             let truth = (shape.target)(j as f64) - scratch(shape);
             hits[5].push(low <= truth && truth <= high);
+            let share = answer.error_reduction.and_then(|share| share.range).map(|(low, high)| {
+                let truth = truth / (1.0 - scratch(shape));
+                low <= truth && truth <= high
+            });
+            hits[6].extend(share);
             too_good += f64::from(u8::from(low > truth)) / TABLES as f64;
         }
         steps += comparison.transfer_range.map_or(0.0, |(low, high)| 2.0 * (high / low).log10()) / TABLES as f64;
@@ -144,7 +149,7 @@ fn coverage(shape: &Shape, seeds: usize) -> Coverage {
 
 #[test]
 fn intervals_hold_the_truth_as_often_as_they_say() {
-    eprintln!("| true curves | seeds | λ_S* | λ₀* | steps | λ₀*/λ_S* | smoothed ratio | cost | gain | gain too good |\n|---|---|---|---|---|---|---|---|---|---|");
+    eprintln!("| true curves | seeds | λ_S* | λ₀* | steps | λ₀*/λ_S* | smoothed ratio | cost | gain | error reduction | gain too good |\n|---|---|---|---|---|---|---|---|---|---|---|");
     for shape in &SHAPES {
         for seeds in [3, 5, 10] {
             let found = coverage(shape, seeds);

@@ -115,6 +115,11 @@ fn the_error_reduction_is_the_gain_as_a_share_of_the_error_from_scratch() {
     assert!((share.estimate - 0.25).abs() < 1e-3, "{share:?}");
     let (low, high) = share.range.unwrap();
     assert!(low > 0.23 && low < 0.25 && high > 0.25 && high < 0.27, "{share:?}");
+    // Two seeds 40 points apart: neither the gain nor its share has an interval, least of all an
+    // infinite one.
+    let far = self::group(&GRID, &[0.0], 2, |l, s| peak(l, -3.0, s), |_, _, s| 0.5 + 0.4 * s as f64, |_| 0.55);
+    let far = answer(&far);
+    assert_eq!((far.gain.unwrap().range, far.error_reduction.unwrap().range), (None, None));
 }
 
 #[test]

@@ -44,6 +44,7 @@ impl Answer {
         };
         let learned = learned(setting, &basis, source, transfer);
         let gains = SeedGains::new(setting, &basis, &cells);
+        let gain = gains.as_ref().map(|gains| gains.mean(&basis));
         let mut answered = Answered {
             eligible_lambda0: cells.eligible.clone(),
             partial: cells.partial,
@@ -54,8 +55,8 @@ impl Answer {
             comparison: None,
             learned,
             mismatch_cost: None,
-            gain: gains.as_ref().map(|gains| gains.mean(&basis)),
-            error_reduction: gains.as_ref().and_then(SeedGains::error_reduction),
+            gain,
+            error_reduction: gains.zip(gain).and_then(|(gains, gain)| gains.error_reduction(gain)),
             optima_at_ends: vec![],
             ties: ties(setting, scores, &all, source, transfer.0),
             basis,
@@ -116,10 +117,11 @@ impl SeedGains {
     }
 
     /// The ratio of the means, with Fieller's interval: it holds 0 exactly where that of the gain
-    /// does.
-    fn error_reduction(&self) -> Option<Interval> {
+    /// does. It has none where the gain has none, or where it would be unbounded.
+    fn error_reduction(&self, gain: Interval) -> Option<Interval> {
         let ratio = ratio_interval(&self.gain, &self.left);
-        ratio.estimate.is_finite().then_some(ratio)
+        let range = ratio.range.filter(|(low, high)| gain.range.is_some() && low.is_finite() && high.is_finite());
+        ratio.estimate.is_finite().then_some(Interval { range, ..ratio })
     }
 }
 

@@ -18,7 +18,7 @@ pub fn comparison_files(entries: &[StudyEntry]) -> Result<Vec<RenderedFile>> {
     }
     let drawing = drawings::ratios(entries)?;
     files.extend(drawing.iter().flat_map(drawings::Drawing::files));
-    files.push(RenderedFile::new("index.html", page::comparison(entries, drawing.as_ref())));
+    files.push(RenderedFile::new("index.html", page::comparison(entries, &first_sentence(entries), drawing.as_ref())));
     Ok(files)
 }
 
