@@ -67,18 +67,19 @@ impl DataArgs {
         match self.command {
             DataCommand::List => {
                 for name in DataName::ALL {
-                    let what = match name.image_shape() {
+                    let info = name.info();
+                    let what = match info.image_shape {
                         Some([height, width, channels]) => format!("{height}×{width}×{channels}, "),
                         None => String::new(),
                     };
-                    let kind = if name.is_text() { "documents" } else { "images" };
-                    let n: usize = name.training_images().iter().sum();
-                    let place = match (name, find(name, &roots)) {
-                        (DataName::Digits, _) => "built in".to_string(),
+                    let kind = if info.is_text() { "documents" } else { "images" };
+                    let n: usize = info.classes.iter().map(|class| class.training).sum();
+                    let place = match (info.built_in, find(name, &roots)) {
+                        (true, _) => "built in".to_string(),
                         (_, Some(path)) => path.display().to_string(),
                         (_, None) => format!("not here (transfergrid data fetch {})", name.as_str()),
                     };
-                    print(&format!("{:<15} {what}{n} training {kind}, classes {}: {place}\n", name.as_str(), some(&name.class_names())));
+                    print(&format!("{:<15} {what}{n} training {kind}, classes {}: {place}\n", name.as_str(), some(&info.class_names())));
                 }
                 Ok(0)
             }

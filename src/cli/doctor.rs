@@ -34,9 +34,9 @@ impl DoctorArgs {
         let roots = search_path(self.data.as_deref());
         let data: Vec<(&str, Option<String>)> = DataName::ALL
             .into_iter()
-            .map(|name| match name {
-                DataName::Digits => (name.as_str(), Some("built in".to_string())),
-                _ => (name.as_str(), find(name, &roots).map(|path| path.display().to_string())),
+            .map(|name| match name.info().built_in {
+                true => (name.as_str(), Some("built in".to_string())),
+                false => (name.as_str(), find(name, &roots).map(|path| path.display().to_string())),
             })
             .collect();
         let free = free_bytes(&self.out);

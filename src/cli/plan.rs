@@ -82,7 +82,7 @@ impl PlanArgs {
                 "cpu_seconds": seconds.round(),
                 "disk_bytes": estimate.disk_bytes.round(),
                 "shards": shards.as_ref().map(|shard_statuses| shard_statuses.json()),
-                "data": data.iter().map(|(name, place)| (name.as_str(), json!({"sha256": name.digest(), "place": place}))).collect::<BTreeMap<_, _>>(),
+                "data": data.iter().map(|(name, place)| (name.as_str(), json!({"sha256": name.info().digest, "place": place}))).collect::<BTreeMap<_, _>>(),
             });
             print(&format!("{text:#}\n"));
             return Ok(0);
@@ -109,7 +109,7 @@ impl PlanArgs {
         for (name, place) in &data {
             let what = match place {
                 Some(place) => format!("{} in {place}, as published", name.as_str()),
-                None if *name == DataName::Digits => "digits, built in".into(),
+                None if name.info().built_in => format!("{}, built in", name.as_str()),
                 None => format!("{0} is not here (transfergrid data fetch {0})", name.as_str()),
             };
             out.push_str(&format!("data            {what}\n"));

@@ -226,7 +226,7 @@ impl SweepArgs {
             folder.create()?;
         }
         write_atomic(&folder.study(), yaml.as_bytes())?;
-        let digests = plan.data().into_iter().map(|name| (name.as_str().to_string(), name.digest().to_string())).collect();
+        let digests = plan.data().into_iter().map(|name| (name.as_str().to_string(), name.info().digest.clone())).collect();
         Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device(), digests)?;
 
         if let Some(warning) = of_older_keys(&study, &plan, &records, &folder)? {

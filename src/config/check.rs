@@ -125,10 +125,10 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
     for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
         penalty("scratch.lambdas", lambda, false).map_err(|p| SettingError { path: p.path.index(i), ..p })?;
     }
-    model(&cell.model, cell.data)?;
-    text(&cell.text, cell.data)?;
+    model(&cell.model, cell.dataset())?;
+    text(&cell.text, cell.dataset())?;
     for (name, task) in [("source", &cell.source), ("target", &cell.target)] {
-        phase(name, task, cell.data)?;
+        phase(name, task, cell.dataset())?;
         last_batch(name, task, cell)?;
     }
     shared_classes(cell)?;
@@ -199,12 +199,12 @@ fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result
 /// a class's images in the same order, validation first. With different numbers, one task would
 /// validate on images that the other trained on.
 fn shared_classes(cell: &Network) -> Result<(), SettingError> {
-    let (source, target) = (cell.source.labels(cell.data), cell.target.labels(cell.data));
+    let (source, target) = (cell.source.labels(cell.dataset()), cell.target.labels(cell.dataset()));
     let shared = target.into_iter().find(|label| source.contains(label));
     match shared.filter(|_| cell.source.validation_per_class != cell.target.validation_per_class) {
         Some(label) => Err(setting_error(
             "target.validation_per_class",
-            format!("class `{}` is in both tasks, so both need the same number of validation images", cell.data.class_names()[label]),
+            format!("class `{}` is in both tasks, so both need the same number of validation images", cell.dataset().classes[label].name),
         )
         .hint(format!("the source has {}", cell.source.validation_per_class))),
         None => Ok(()),
@@ -214,7 +214,7 @@ fn shared_classes(cell: &Network) -> Result<(), SettingError> {
 fn transfer(cell: &Network) -> Result<(), SettingError> {
     let method = cell.transfer.method;
     if cell.transfer.head == HeadRule::Keep {
-        let [source, target] = [&cell.source, &cell.target].map(|phase| phase.labels(cell.data).len());
+        let [source, target] = [&cell.source, &cell.target].map(|phase| phase.labels(cell.dataset()).len());
         if source != target {
             let what = format!("`keep` needs as many target classes ({target}) as source classes ({source})");
             return Err(setting_error("transfer.head", what).hint("use `head: fresh`"));
@@ -256,13 +256,13 @@ fn disjoint(cell: &Network) -> Result<(), SettingError> {
     if cell.target.per_class.is_none() && cell.target.total.is_none() {
         return Err(setting_error("target.disjoint_from_source", "needs `target.per_class` or `target.total`"));
     }
-    let counts = cell.data.training_images();
-    let source: Vec<(usize, usize)> = cell.source.labels(cell.data).into_iter().zip(cell.source.training_images(cell.data)).collect();
-    for (label, wanted) in cell.target.labels(cell.data).into_iter().zip(cell.target.training_images(cell.data)) {
+    let source: Vec<(usize, usize)> =
+        cell.source.labels(cell.dataset()).into_iter().zip(cell.source.training_images(cell.dataset())).collect();
+    for (label, wanted) in cell.target.labels(cell.dataset()).into_iter().zip(cell.target.training_images(cell.dataset())) {
         let Some((_, taken)) = source.iter().find(|(of, _)| *of == label) else { continue };
-        let left = counts[label].saturating_sub(cell.target.validation_per_class + taken);
+        let left = cell.dataset().classes[label].training.saturating_sub(cell.target.validation_per_class + taken);
         if wanted > left {
-            let name = cell.data.class_names()[label];
+            let name = &cell.dataset().classes[label].name;
             return Err(setting_error(
                 "target.disjoint_from_source",
                 format!("the source leaves {left} images of `{name}` for the target, which needs {wanted}"),
@@ -273,9 +273,9 @@ fn disjoint(cell: &Network) -> Result<(), SettingError> {
     Ok(())
 }
 
-fn text(text: &Text, data: DataName) -> Result<(), SettingError> {
+fn text(text: &Text, data: &DatasetInfo) -> Result<(), SettingError> {
     if !data.is_text() && *text != Text::default() {
-        return Err(setting_error("text", format!("{} has no documents", data.as_str())).hint("`text` belongs to `data: newsgroups`"));
+        return Err(setting_error("text", format!("{} has no documents", data.name)).hint("`text` belongs to `data: newsgroups`"));
     }
     match (text.features, text.min_df) {
         (0, _) => Err(setting_error("text.features", "must be at least 1")),
@@ -288,7 +288,7 @@ fn text(text: &Text, data: DataName) -> Result<(), SettingError> {
 /// Rejects a last batch of one image with BatchNorm over a hidden layer or over a single pixel.
 /// Such a batch has no variance to divide by.
 fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), SettingError> {
-    let n: usize = phase.training_images(cell.data).iter().sum();
+    let n: usize = phase.training_images(cell.dataset()).iter().sum();
     // ResNet-18 halves its images three times.
     let one_pixel = cell.model.kind == ModelKind::Resnet18 && cell.input()[0] <= 8;
     let exposed = one_pixel || !cell.model.hidden().is_empty();
@@ -302,7 +302,7 @@ fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), SettingEr
     Ok(())
 }
 
-fn model(model: &Model, data: DataName) -> Result<(), SettingError> {
+fn model(model: &Model, data: &DatasetInfo) -> Result<(), SettingError> {
     let widths = [("model.channels", model.channels()), ("model.hidden", model.hidden())];
     for (path, list) in &widths {
         if let Some(i) = list.iter().position(|&n| n == 0 || n > 1 << 16) {
@@ -338,16 +338,16 @@ fn model(model: &Model, data: DataName) -> Result<(), SettingError> {
     if !model.kind.convolves() && model.channels.is_some() {
         return Err(setting_error("model.channels", format!("`{kind}` has no convolutions")).hint("use `model.hidden`, or `kind: convnet`"));
     }
-    let Some([height, ..]) = data.image_shape() else {
+    let Some([height, ..]) = data.image_shape else {
         return match model.kind.convolves() {
-            true => Err(setting_error("model.kind", format!("`{kind}` needs images, and {} has documents", data.as_str()))
+            true => Err(setting_error("model.kind", format!("`{kind}` needs images, and {} has documents", data.name))
                 .hint("use `kind: mlp` or `kind: bag`")),
             false => Ok(()),
         };
     };
     let blocks = widths[0].1.len();
     match (model.kind, model.kind.residual_blocks()) {
-        (ModelKind::Bag, _) => Err(setting_error("model.kind", format!("`bag` needs documents, and {} has images", data.as_str()))
+        (ModelKind::Bag, _) => Err(setting_error("model.kind", format!("`bag` needs documents, and {} has images", data.name))
             .hint("use `kind: mlp`, or `data: newsgroups`")),
         (_, Some(_)) if model.norm == Norm::None => {
             Err(setting_error("model.norm", format!("`{kind}` does not train without normalisation"))
@@ -370,7 +370,7 @@ fn model(model: &Model, data: DataName) -> Result<(), SettingError> {
             match blocks {
                 0 => Err(setting_error("model.channels", "a `convnet` needs at least one convolution").hint("use `kind: mlp` for none")),
                 n if n > most => Err(setting_error("model.channels", format!("{n} blocks halve a {height}-pixel image below one pixel"))
-                    .hint(format!("at most {most} blocks for {}", data.as_str()))),
+                    .hint(format!("at most {most} blocks for {}", data.name))),
                 _ => Ok(()),
             }
         }
@@ -378,7 +378,7 @@ fn model(model: &Model, data: DataName) -> Result<(), SettingError> {
     }
 }
 
-fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), SettingError> {
+fn phase(name: &str, phase: &Phase, data: &DatasetInfo) -> Result<(), SettingError> {
     let at = |key: &str| format!("{name}.{key}");
     let classes = Path::parse(&at("classes"));
     let mut labels = vec![];
@@ -387,11 +387,11 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), SettingError> 
         if own.is_empty() {
             let names = data.class_names();
             let by_name = matches!(class, Class::Name(_));
-            let groups = CIFAR100_SUPERCLASSES.iter().filter(|_| data == DataName::Cifar100).map(|(group, _)| *group);
+            let groups = data.groups.iter().map(|(group, _)| group.as_str());
             let near = nearest(&class.to_string(), names.iter().copied().chain(groups))
                 .filter(|_| by_name)
                 .map(|near| format!("did you mean `{near}`?"));
-            let what = format!("{} has no class `{}`", data.as_str(), cut(&class.to_string()));
+            let what = format!("{} has no class `{}`", data.name, cut(&class.to_string()));
             return Err(SettingError {
                 path: classes.index(i),
                 what,
@@ -399,7 +399,7 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), SettingError> 
             });
         }
         if let Some(&twice) = own.iter().find(|label| labels.contains(*label)) {
-            let name = data.class_names()[twice];
+            let name = &data.classes[twice].name;
             let what = match class {
                 Class::Name(pattern) if pattern != name => {
                     format!("`{}` stands for class `{name}`, which is listed already", cut(pattern))
@@ -422,12 +422,11 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), SettingError> 
     if phase.total.is_some_and(|n| n < labels.len()) {
         return Err(setting_error(at("total"), format!("must be at least the number of classes ({})", labels.len())));
     }
-    let counts = data.training_images();
-    let smallest = labels.iter().map(|&label| counts[label]).min().unwrap_or(0);
+    let smallest = labels.iter().map(|&label| data.classes[label].training).min().unwrap_or(0);
     if phase.validation_per_class >= smallest {
         return Err(setting_error(
             at("validation_per_class"),
-            format!("a class of {} has only {smallest} images to train and validate on", data.as_str()),
+            format!("a class of {} has only {smallest} images to train and validate on", data.name),
         ));
     }
     let room = smallest - phase.validation_per_class;
@@ -474,9 +473,9 @@ fn phase(name: &str, phase: &Phase, data: DataName) -> Result<(), SettingError> 
             return Err(setting_error(at(key), format!("must be at least 0 and below 1, not {}", number(value))));
         }
     }
-    match data.image_shape() {
+    match data.image_shape {
         None if phase.augment != Augment::default() => {
-            Err(setting_error(at("augment"), format!("{} has documents, which are neither mirrored nor shifted", data.as_str())))
+            Err(setting_error(at("augment"), format!("{} has documents, which are neither mirrored nor shifted", data.name)))
         }
         Some([height, ..]) if phase.augment.shift >= height => {
             Err(setting_error(at("augment.shift"), format!("must be below the image's {height} pixels")))

@@ -40,8 +40,8 @@ mod tests {
     fn counts_and_levels() {
         let (train, test) = read();
         assert_eq!((train.len(), test.len()), (1197, 600));
-        for (label, &count) in DataName::Digits.training_images().iter().enumerate() {
-            assert_eq!(train.labels.iter().filter(|&&l| l as usize == label).count(), count, "class {label}");
+        for (label, class) in DataName::Digits.info().classes.iter().enumerate() {
+            assert_eq!(train.labels.iter().filter(|&&l| l as usize == label).count(), class.training, "class {label}");
             assert_eq!(test.labels.iter().filter(|&&l| l as usize == label).count(), TEST_PER_CLASS);
         }
         assert!(train.pixels().iter().all(|p| p % 15 == 0 && *p <= 240));

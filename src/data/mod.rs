@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 
-use crate::config::network::DataName;
+use crate::config::network::{DataName, DatasetInfo};
 use crate::config::storage_failed;
 
 pub use cifar::{read_cifar10, read_cifar100};
@@ -136,7 +136,7 @@ impl HeldOut {
 /// A data set in memory.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    pub name: DataName,
+    pub info: &'static DatasetInfo,
     /// The training file, from which training and validation images are drawn.
     pub train: Examples,
     pub test: HeldOut,
@@ -156,7 +156,7 @@ impl Dataset {
             DataName::Newsgroups => newsgroups::read_newsgroups(&locate::require(name, roots)?, strip)?,
         };
         check(name, roots)?; // follows the readers, whose errors for damaged files are more precise
-        Ok(Dataset { name, train, test: HeldOut(test) })
+        Ok(Dataset { info: name.info(), train, test: HeldOut(test) })
     }
 }
 

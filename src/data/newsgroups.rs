@@ -32,7 +32,7 @@ pub fn read_files(path: &Path) -> Result<[SplitDocuments; 2], DataError> {
 /// Training and test documents. With `strip`, headers, footers and quoted lines are removed.
 pub fn read_newsgroups(path: &Path, strip: bool) -> Result<(Examples, Examples), DataError> {
     let halves = read_files(path)?;
-    let names = DataName::Newsgroups.class_names();
+    let names = DataName::Newsgroups.info().class_names();
     let label = |group: &str| names.iter().position(|name| *name == group).unwrap_or_default() as u8; // `place` accepts only known groups
     let labels = halves.each_ref().map(|half| half.keys().map(|(group, _)| label(group)).collect::<Vec<u8>>());
     // In Latin-1, each byte is the code of its character.
@@ -48,7 +48,7 @@ fn place(path: &Path) -> Option<(usize, (String, u32))> {
     let mut parts = path.components().rev().map(|part| part.as_os_str().to_string_lossy().into_owned());
     let (number, group, half) = (parts.next()?, parts.next()?, parts.next()?);
     let half = HALVES.iter().position(|name| *name == half)?;
-    let known = DataName::Newsgroups.class_names().contains(&group.as_str());
+    let known = DataName::Newsgroups.info().class_names().contains(&group.as_str());
     Some((half, (group, number.parse().ok().filter(|_| known)?)))
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::base::stream::Stream;
-use crate::config::network::{DataName, FitOn, Phase};
+use crate::config::network::{DatasetInfo, FitOn, Phase};
 use crate::config::Network;
 
 use super::words::Vectoriser;
@@ -27,7 +27,7 @@ impl Split {
     ///
     /// `leave` returns how many of a class's training images belong to another task. These are
     /// skipped. The configuration has already been checked: every class has enough images.
-    pub fn draw(examples: &Examples, data: DataName, phase: &Phase, seed: u64, leave: &dyn Fn(usize) -> usize) -> Split {
+    pub fn draw(examples: &Examples, data: &DatasetInfo, phase: &Phase, seed: u64, leave: &dyn Fn(usize) -> usize) -> Split {
         let takes_all = phase.per_class.is_none() && phase.total.is_none();
         let mut split = Split { train: vec![], validation: vec![] };
         for (label, n) in phase.labels(data).into_iter().zip(phase.training_images(data)) {
@@ -48,24 +48,26 @@ impl Split {
 
     /// The images of the source task.
     pub fn of_source(examples: &Examples, settings: &Network, seed: u64) -> Split {
-        Split::draw(examples, settings.data, &settings.source, seed, &|_| 0)
+        Split::draw(examples, settings.dataset(), &settings.source, seed, &|_| 0)
     }
 
     /// The images of the target task. `phase` is the phase of the target stage or of training from
     /// scratch.
     pub fn of_target(examples: &Examples, settings: &Network, phase: &Phase, seed: u64) -> Split {
         let taken: Vec<(usize, usize)> = match phase.disjoint_from_source {
-            true => settings.source.labels(settings.data).into_iter().zip(settings.source.training_images(settings.data)).collect(),
+            true => {
+                settings.source.labels(settings.dataset()).into_iter().zip(settings.source.training_images(settings.dataset())).collect()
+            }
             false => vec![],
         };
         let leave = |label: usize| taken.iter().find(|(of, _)| *of == label).map_or(0, |(_, n)| *n);
-        Split::draw(examples, settings.data, phase, seed, &leave)
+        Split::draw(examples, settings.dataset(), phase, seed, &leave)
     }
 }
 
 /// The outputs for training on these images. A share `label_noise` of them, drawn with the seed, is
 /// replaced by the output of another class.
-pub fn training_labels(examples: &Examples, data: DataName, phase: &Phase, task: &str, rows: &[usize], seed: u64) -> Vec<i64> {
+pub fn training_labels(examples: &Examples, data: &DatasetInfo, phase: &Phase, task: &str, rows: &[usize], seed: u64) -> Vec<i64> {
     let (labels, classes) = (task_labels(data, phase), phase.labels(data).len());
     let mut stream = Stream::new(&format!("label-noise/{task}"), seed, 0);
     let wrong = (phase.label_noise * rows.len() as f64).round() as usize;
@@ -79,13 +81,13 @@ pub fn training_labels(examples: &Examples, data: DataName, phase: &Phase, task:
 }
 
 /// Rows of the test file that belong to the task.
-pub fn test_rows(test: &Examples, data: DataName, phase: &Phase) -> Vec<usize> {
+pub fn test_rows(test: &Examples, data: &DatasetInfo, phase: &Phase) -> Vec<usize> {
     let labels = task_labels(data, phase);
     (0..test.len()).filter(|&row| labels[usize::from(test.labels[row])] >= 0).collect()
 }
 
 /// The task's output for each label of the data set, or −1 for labels outside the task.
-pub fn task_labels(data: DataName, phase: &Phase) -> [i64; 256] {
+pub fn task_labels(data: &DatasetInfo, phase: &Phase) -> [i64; 256] {
     let mut outputs = [-1; 256];
     for (output, label) in phase.labels(data).into_iter().enumerate() {
         outputs[label] = output as i64;
@@ -150,7 +152,7 @@ pub fn normalisation(examples: &Examples, rows: &[usize], channels: usize) -> No
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::network::Class;
+    use crate::config::network::{Class, DataName};
     use crate::data::digits;
 
     fn phase(per_class: Option<usize>, total: Option<usize>) -> Phase {
@@ -160,7 +162,7 @@ mod tests {
     #[test]
     fn stratified_disjoint_nested_and_by_seed() {
         let (train, _) = digits::read();
-        let draw = |phase: &Phase, seed| Split::draw(&train, DataName::Digits, phase, seed, &|_| 0);
+        let draw = |phase: &Phase, seed| Split::draw(&train, DataName::Digits.info(), phase, seed, &|_| 0);
         let small = draw(&phase(Some(10), None), 0);
         let large = draw(&phase(Some(40), None), 0);
         assert_eq!((small.train.len(), small.validation.len(), large.train.len()), (30, 60, 120));
@@ -178,9 +180,9 @@ mod tests {
     #[test]
     fn apart_takes_the_images_that_the_other_task_leaves() {
         let (train, _) = digits::read();
-        let source = Split::draw(&train, DataName::Digits, &phase(Some(10), None), 0, &|_| 0);
+        let source = Split::draw(&train, DataName::Digits.info(), &phase(Some(10), None), 0, &|_| 0);
         for wanted in [Some(30), None] {
-            let apart = Split::draw(&train, DataName::Digits, &phase(wanted, None), 0, &|_| 10);
+            let apart = Split::draw(&train, DataName::Digits.info(), &phase(wanted, None), 0, &|_| 10);
             assert_eq!(apart.validation, source.validation);
             assert!(apart.train.iter().all(|row| !source.train.contains(row)));
             assert_eq!(apart.train.len(), wanted.map_or(122 + 123 + 121 - 90, |n| 3 * n));
@@ -191,8 +193,8 @@ mod tests {
     fn label_noise_changes_its_share_and_nothing_else() {
         let (train, _) = digits::read();
         let noisy = |share: f64| Phase { label_noise: share, ..phase(Some(40), None) };
-        let rows = Split::draw(&train, DataName::Digits, &noisy(0.0), 5, &|_| 0).train;
-        let of = |share: f64, seed: u64| training_labels(&train, DataName::Digits, &noisy(share), "source", &rows, seed);
+        let rows = Split::draw(&train, DataName::Digits.info(), &noisy(0.0), 5, &|_| 0).train;
+        let of = |share: f64, seed: u64| training_labels(&train, DataName::Digits.info(), &noisy(share), "source", &rows, seed);
         let (clean, quarter) = (of(0.0, 5), of(0.25, 5));
         assert_eq!(quarter.iter().zip(&clean).filter(|(a, b)| a != b).count(), 30);
         assert!(quarter.iter().all(|output| (0..3).contains(output)));
@@ -202,7 +204,7 @@ mod tests {
 
     #[test]
     fn labels_follow_the_order_of_the_classes() {
-        let labels = task_labels(DataName::Digits, &phase(None, None));
+        let labels = task_labels(DataName::Digits.info(), &phase(None, None));
         assert_eq!((labels[3], labels[1], labels[4], labels[0]), (0, 1, 2, -1));
     }
 

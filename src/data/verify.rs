@@ -70,7 +70,7 @@ pub const CIFAR10_ARCHIVE: Checksum = Checksum::Md5("c32a1d4ab5d03f1284b67883e8d
 /// A file could not be read.
 pub fn verify(name: DataName, roots: &Roots) -> Result<Verification, DataError> {
     let Some(place) = find(name, roots) else {
-        return Ok(if name == DataName::Digits { Verification::BuiltIn } else { Verification::NotFound });
+        return Ok(if name.info().built_in { Verification::BuiltIn } else { Verification::NotFound });
     };
     let files: Vec<(Vec<PathBuf>, Checksum)> = match name {
         DataName::Digits => return Ok(Verification::BuiltIn),
@@ -139,10 +139,10 @@ pub fn check(name: DataName, roots: &Roots) -> Result<(), DataError> {
 /// documents.
 fn verify_newsgroups(place: &Path) -> Result<Verification, DataError> {
     let found = newsgroups_digest(&read_files(place)?);
-    Ok(match found == DataName::Newsgroups.digest() {
+    Ok(match found == DataName::Newsgroups.info().digest {
         true => Verification::Right,
         false => {
-            let expected = DataName::Newsgroups.digest();
+            let expected = &DataName::Newsgroups.info().digest;
             Verification::Wrong(format!("{}: sha256 of all documents {found}, expected {expected}", place.display()))
         }
     })
@@ -197,10 +197,10 @@ mod tests {
             let lines: String = files.iter().map(|(file, md5)| format!("{file} {md5}\n")).collect();
             hex(Sha256::digest(lines))
         };
-        assert_eq!(of(&MNIST), DataName::Mnist.digest());
-        assert_eq!(of(&CIFAR10), DataName::Cifar10.digest());
-        assert_eq!(of(&CIFAR100), DataName::Cifar100.digest());
-        assert_eq!(hex(Sha256::digest(super::super::digits::unpacked())), DataName::Digits.digest());
+        assert_eq!(of(&MNIST), DataName::Mnist.info().digest);
+        assert_eq!(of(&CIFAR10), DataName::Cifar10.info().digest);
+        assert_eq!(of(&CIFAR100), DataName::Cifar100.info().digest);
+        assert_eq!(hex(Sha256::digest(super::super::digits::unpacked())), DataName::Digits.info().digest);
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Cost {
         if stage.kind == StageKind::Alignment {
             return Cost::default();
         }
-        let (data, phase) = (stage.settings.data, stage.phase());
+        let (data, phase) = (stage.settings.dataset(), stage.phase());
         let n = phase.training_images(data).iter().sum::<usize>() as f64;
         let classes = phase.labels(data).len();
         let validation = (phase.validation_per_class * classes) as f64;
@@ -112,11 +112,11 @@ pub struct StepCost {
 impl StepCost {
     pub fn of(stage: &Stage) -> StepCost {
         let (settings, phase) = (&stage.settings, stage.phase());
-        let (input, classes) = (settings.input(), phase.labels(settings.data).len());
+        let (input, classes) = (settings.input(), phase.labels(settings.dataset()).len());
         let element = if settings.precision == Precision::Bf16 { 2.0 } else { 4.0 };
-        let batch = phase.batch_size.min(phase.training_images(settings.data).iter().sum()).max(1);
+        let batch = phase.batch_size.min(phase.training_images(settings.dataset()).iter().sum()).max(1);
         // A pixel is stored as a byte, a feature of a text as a float.
-        let stored = if settings.data.is_text() { 4.0 } else { 1.0 };
+        let stored = if settings.dataset().is_text() { 4.0 } else { 1.0 };
         let (mut flops, mut bytes, mut first) = (0.0, stored * input.iter().product::<usize>() as f64, true);
         for layer in maps(&settings.model, input, classes) {
             let product = layer.flops();
@@ -157,7 +157,8 @@ impl CostEstimate {
             sum.disk_bytes += 2048.0 + 150.0 * stage.phase().epochs as f64;
             if stage.kind == StageKind::Source {
                 let settings = &stage.settings;
-                sum.disk_bytes += 4.0 * parameters(&settings.model, settings.input(), settings.source.labels(settings.data).len()) as f64;
+                sum.disk_bytes +=
+                    4.0 * parameters(&settings.model, settings.input(), settings.source.labels(settings.dataset()).len()) as f64;
             }
         }
         sum

@@ -60,7 +60,7 @@ impl StageKind {
                 .iter()
                 .any(|key| path == format!("{task}.{key}"))
         };
-        let text = settings.data.is_text();
+        let text = settings.dataset().is_text();
         // With `text.fit: union`, the words of both tasks determine the features.
         let united = text && settings.text.fit == FitOn::Union && images("target");
         // The normalisation of the inputs comes from the source images.
@@ -131,7 +131,7 @@ impl CombinationSettings {
         flatten(String::new(), serde_yaml::to_value(&network).unwrap_or_default(), &mut leaves);
         // Classes are stored as their labels, even if the study gives names.
         for (path, phase) in [("source.classes", &network.source), ("target.classes", &network.target)] {
-            let labels: Vec<Value> = phase.labels(network.data).into_iter().map(Value::from).collect();
+            let labels: Vec<Value> = phase.labels(network.dataset()).into_iter().map(Value::from).collect();
             leaves.iter_mut().filter(|(leaf, _)| leaf == path).for_each(|(_, value)| *value = Value::Sequence(labels.clone()));
         }
         // Stage keys use the name that this setting had in the first release.
@@ -200,7 +200,7 @@ impl StageTemplate {
             KeyVersion::Three => {
                 let hashed = settings.leaves.iter().filter(|(path, _)| kind.hashes(network, path));
                 let settings = hashed.map(|(path, value)| (path.as_str(), value)).collect();
-                Sha256::new().chain_update(yaml(&KeyContent { version: 3, kind, digest: network.data.digest(), settings }))
+                Sha256::new().chain_update(yaml(&KeyContent { version: 3, kind, digest: &network.dataset().digest, settings }))
             }
         };
         stage.shape = short(hasher.clone()).into();
@@ -237,7 +237,7 @@ impl Stage {
     /// Hash of everything that determines the preparation of the inputs (normalisation or
     /// vocabulary). Stages with the same hash share the preparation.
     pub fn preparation(&self) -> String {
-        let (settings, text) = (&self.settings, self.settings.data.is_text().then_some(&self.settings.text));
+        let (settings, text) = (&self.settings, self.settings.dataset().is_text().then_some(&self.settings.text));
         let united = text.filter(|text| text.fit == FitOn::Union).map(|_| images(&settings.target));
         hash(&(settings.data, images(&settings.source), text, united, self.seed))
     }

@@ -156,7 +156,7 @@ impl Trained {
     /// Test loss and accuracy of each replica, on the task's images of the test set.
     pub fn test(&self, pack: &Pack, data: &Dataset) -> super::Evaluation {
         let examples = data.test.open(self);
-        let rows = test_rows(examples, data.name, pack.phase);
+        let rows = test_rows(examples, data.info, pack.phase);
         let device = pack.pool.device();
         let words: Vec<(Arc<Vectoriser>, Vec<usize>)> = pack
             .replicas
@@ -166,13 +166,13 @@ impl Trained {
                 Preparation::Pixels(_) => None,
             })
             .collect();
-        let (pool, places) = match data.name.image_shape() {
+        let (pool, places) = match data.info.image_shape {
             Some(shape) => (DeviceDataset::new(examples, shape, device), vec![rows; pack.replicas.len()]),
             None => DeviceDataset::of_words(examples, &words, device),
         };
         let rows: Vec<i64> = places.into_iter().flatten().map(|row| row as i64).collect();
         let rows = Tensor::from_slice(&rows).reshape([pack.replicas.len() as i64, -1]).to_device(device);
-        let task = task_of(pack, pack.replicas.iter(), &task_labels(data.name, pack.phase), self.theta.kind());
+        let task = task_of(pack, pack.replicas.iter(), &task_labels(data.info, pack.phase), self.theta.kind());
         evaluate((pack.architecture, &self.theta, &self.buffers), pack.objective, &task, &pool, &rows)
     }
 }

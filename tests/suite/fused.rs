@@ -109,7 +109,7 @@ fn bfloat16_computes_inside_and_answers_in_float32() {
 #[test]
 fn the_planner_counts_the_parameters_that_the_model_has() {
     for (name, model) in models() {
-        for input in DataName::ALL.into_iter().filter_map(DataName::image_shape) {
+        for input in DataName::ALL.into_iter().filter_map(|name| name.info().image_shape) {
             let architecture = Architecture::new(&model, input, 7);
             assert_eq!(architecture.layout.total() as usize, parameters(&model, input, 7), "{name} on {input:?}");
         }
@@ -169,12 +169,12 @@ impl Setting {
 
     fn replicas(&self, seeds: &[u64]) -> Vec<Replica> {
         let each = |&seed: &u64| {
-            let split = Split::draw(&self.data.train, self.data.name, &self.phase, seed, &|_| 0);
+            let split = Split::draw(&self.data.train, self.data.info, &self.phase, seed, &|_| 0);
             let noisy = self.phase.label_noise > 0.0;
             Replica {
                 seed,
                 training_labels: noisy
-                    .then(|| training_labels(&self.data.train, self.data.name, &self.phase, "source", &split.train, seed)),
+                    .then(|| training_labels(&self.data.train, self.data.info, &self.phase, "source", &split.train, seed)),
                 preparation: Preparation::Pixels(normalisation(&self.data.train, &split.train, 1)),
                 train: split.train,
                 validation: split.validation,
@@ -202,12 +202,12 @@ impl Setting {
             rules: &self.rules,
             precision: Precision::Float32,
             task: "source",
-            outputs: task_labels(self.data.name, &self.phase),
+            outputs: task_labels(self.data.info, &self.phase),
             replicas,
             pool: &self.pool,
             freeze_batchnorm: false,
             frozen: false,
-            objective: EvaluationLoss::CrossEntropy { smoothing: self.phase.expected_smoothing(self.data.name) },
+            objective: EvaluationLoss::CrossEntropy { smoothing: self.phase.expected_smoothing(self.data.info) },
         }
     }
 }

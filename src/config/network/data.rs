@@ -1,10 +1,13 @@
-//! The data sets that a study can use, and the facts about them that are known before they are
-//! read.
+//! The published data sets that a study can name.
+
+use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The data sets that a study can use.
+use super::dataset::{ClassInfo, DatasetInfo};
+
+/// The data sets that a study can name. What is known about each is its [`DatasetInfo`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataName {
@@ -17,10 +20,11 @@ pub enum DataName {
 }
 
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+const CIFAR100_DIGEST: &str = "0602fec4d1700c5153f978084f18732e3559c2797e321e5497be429c53eb0817";
 const CIFAR10: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// CIFAR-100's superclasses in the order of their labels, each with its classes.
-pub const CIFAR100_SUPERCLASSES: [(&str, [&str; 5]); 20] = [
+const CIFAR100_SUPERCLASSES: [(&str, [&str; 5]); 20] = [
     ("aquatic_mammals", ["beaver", "dolphin", "otter", "seal", "whale"]),
     ("fish", ["aquarium_fish", "flatfish", "ray", "shark", "trout"]),
     ("flowers", ["orchid", "poppy", "rose", "sunflower", "tulip"]),
@@ -74,108 +78,81 @@ impl DataName {
 
     /// The name as written in a study.
     pub fn as_str(self) -> &'static str {
-        match self {
-            DataName::Digits => "digits",
-            DataName::Mnist => "mnist",
-            DataName::Cifar10 => "cifar10",
-            DataName::Cifar100 => "cifar100",
-            DataName::Cifar100Coarse => "cifar100-coarse",
-            DataName::Newsgroups => "newsgroups",
-        }
+        &self.info().name
     }
 
-    /// SHA-256, in hex, of the content that determines examples and labels, whatever the container.
-    /// For published files: of the lines `name md5` of the uncompressed files in their order. For
-    /// the digits: of the unpacked bytes. For 20 Newsgroups: of all documents (`data/verify.rs`).
-    /// `data/verify.rs` compares data with this digest when they are read. So the digest can be
-    /// part of a key before anything is read.
-    pub fn digest(self) -> &'static str {
-        match self {
-            DataName::Digits => "50a029aed79f3ef636a82a80089946955f228720d133bd046fe95490a5dc25dc",
-            DataName::Mnist => "54fbf60c96875bba5b1a86cee169b1c2774801c4cbb89bf2160b175e66fc7385",
-            DataName::Cifar10 => "436dac8e0341f15c8ecc96887006ce6ed851f9418c69da4e0e696da6a2e95a63",
-            DataName::Cifar100 | DataName::Cifar100Coarse => "0602fec4d1700c5153f978084f18732e3559c2797e321e5497be429c53eb0817",
-            DataName::Newsgroups => "364e2d043043b927138171a5d4487da1a6daf2214033ef90b22fe292e223e786",
-        }
-    }
-
-    /// Height, width and channels of an image; none for text.
-    pub fn image_shape(self) -> Option<[usize; 3]> {
-        match self {
-            DataName::Digits => Some([8, 8, 1]),
-            DataName::Mnist => Some([28, 28, 1]),
-            DataName::Cifar10 | DataName::Cifar100 | DataName::Cifar100Coarse => Some([32, 32, 3]),
-            DataName::Newsgroups => None,
-        }
-    }
-
-    pub fn is_text(self) -> bool {
-        self.image_shape().is_none()
-    }
-
-    /// Images (or documents) of each class in the training file, in the order of their labels.
-    pub fn training_images(self) -> Vec<usize> {
-        match self {
-            DataName::Digits => vec![118, 122, 117, 123, 121, 122, 121, 119, 114, 120],
-            DataName::Mnist => vec![5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
-            DataName::Cifar10 => vec![5000; 10],
-            DataName::Cifar100 => vec![500; 100],
-            DataName::Cifar100Coarse => vec![2500; 20],
-            DataName::Newsgroups => NEWSGROUPS.iter().map(|group| group.1).collect(),
-        }
-    }
-
-    /// Images (or documents) of each class in the test file, in the order of their labels.
-    pub fn test_images(self) -> Vec<usize> {
-        match self {
-            DataName::Digits => vec![60; 10],
-            DataName::Mnist => vec![980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
-            DataName::Cifar10 => vec![1000; 10],
-            DataName::Cifar100 => vec![100; 100],
-            DataName::Cifar100Coarse => vec![500; 20],
-            DataName::Newsgroups => NEWSGROUPS.iter().map(|group| group.2).collect(),
-        }
-    }
-
-    /// The classes' names, in the order of their labels.
-    pub fn class_names(self) -> Vec<&'static str> {
-        match self {
-            DataName::Digits | DataName::Mnist => DIGITS.to_vec(),
-            DataName::Cifar10 => CIFAR10.to_vec(),
-            DataName::Cifar100 => {
-                let mut all: Vec<&str> = CIFAR100_SUPERCLASSES.iter().flat_map(|(_, classes)| *classes).collect();
-                all.sort_unstable(); // the official labels are in this order
-                all
-            }
-            DataName::Cifar100Coarse => CIFAR100_SUPERCLASSES.iter().map(|(name, _)| *name).collect(),
-            DataName::Newsgroups => NEWSGROUPS.iter().map(|group| group.0).collect(),
-        }
-    }
-
-    /// Labels of the classes that a name stands for, ascending. A name is that of a class, that of
-    /// a superclass of CIFAR-100, or a pattern with `*`.
-    pub fn labels(self, name: &str) -> Vec<usize> {
-        let names = self.class_names();
-        let members = CIFAR100_SUPERCLASSES.iter().filter(|_| self == DataName::Cifar100).find(|(group, _)| *group == name);
-        let wanted = |class: &str| match members {
-            Some((_, members)) => members.contains(&class),
-            None => matches(name, class),
-        };
-        (0..names.len()).filter(|&label| wanted(names[label])).collect()
+    /// What is known about the data set.
+    pub fn info(self) -> &'static DatasetInfo {
+        static INFO: LazyLock<[DatasetInfo; 6]> = LazyLock::new(|| DataName::ALL.map(published));
+        &INFO[self as usize]
     }
 }
 
-/// Whether a text matches the pattern, in which each `*` stands for any characters.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut left) = text.strip_prefix(start) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let end = parts.pop().unwrap_or_default();
-    for part in parts {
-        let Some(at) = left.find(part) else { return false };
-        left = &left[at + part.len()..];
+/// What is known of the published data sets without reading them.
+fn published(name: DataName) -> DatasetInfo {
+    let images = |name: &str, digest: &str, shape: [usize; 3], classes: Vec<ClassInfo>| DatasetInfo {
+        name: name.into(),
+        digest: digest.into(),
+        image_shape: Some(shape),
+        classes,
+        groups: vec![],
+        built_in: false,
+    };
+    match name {
+        DataName::Digits => DatasetInfo {
+            built_in: true,
+            ..images(
+                "digits",
+                "50a029aed79f3ef636a82a80089946955f228720d133bd046fe95490a5dc25dc",
+                [8, 8, 1],
+                classes(&DIGITS, &[118, 122, 117, 123, 121, 122, 121, 119, 114, 120], &[60; 10]),
+            )
+        },
+        DataName::Mnist => images(
+            "mnist",
+            "54fbf60c96875bba5b1a86cee169b1c2774801c4cbb89bf2160b175e66fc7385",
+            [28, 28, 1],
+            classes(
+                &DIGITS,
+                &[5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+                &[980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+            ),
+        ),
+        DataName::Cifar10 => images(
+            "cifar10",
+            "436dac8e0341f15c8ecc96887006ce6ed851f9418c69da4e0e696da6a2e95a63",
+            [32, 32, 3],
+            classes(&CIFAR10, &[5000; 10], &[1000; 10]),
+        ),
+        DataName::Cifar100 => {
+            let mut names: Vec<&str> = CIFAR100_SUPERCLASSES.iter().flat_map(|(_, members)| *members).collect();
+            names.sort_unstable(); // the official labels are in this order
+            let group = |(name, members): &(&str, [&str; 5])| (name.to_string(), members.map(String::from).to_vec());
+            DatasetInfo {
+                groups: CIFAR100_SUPERCLASSES.iter().map(group).collect(),
+                ..images("cifar100", CIFAR100_DIGEST, [32, 32, 3], classes(&names, &[500; 100], &[100; 100]))
+            }
+        }
+        DataName::Cifar100Coarse => images(
+            "cifar100-coarse",
+            CIFAR100_DIGEST,
+            [32, 32, 3],
+            classes(&CIFAR100_SUPERCLASSES.map(|(name, _)| name), &[2500; 20], &[500; 20]),
+        ),
+        DataName::Newsgroups => DatasetInfo {
+            name: "newsgroups".into(),
+            digest: "364e2d043043b927138171a5d4487da1a6daf2214033ef90b22fe292e223e786".into(),
+            image_shape: None,
+            classes: classes(&NEWSGROUPS.map(|of| of.0), &NEWSGROUPS.map(|of| of.1), &NEWSGROUPS.map(|of| of.2)),
+            groups: vec![],
+            built_in: false,
+        },
     }
-    left.ends_with(end)
+}
+
+fn classes(names: &[&str], training: &[usize], test: &[usize]) -> Vec<ClassInfo> {
+    let counts = training.iter().zip(test);
+    names.iter().zip(counts).map(|(name, (&training, &test))| ClassInfo { name: name.to_string(), training, test }).collect()
 }
 
 #[cfg(test)]
@@ -184,7 +161,8 @@ mod tests {
 
     #[test]
     fn names_patterns_and_superclasses() {
-        let of = |data: DataName, name: &str| data.labels(name).into_iter().map(|l| data.class_names()[l]).collect::<Vec<_>>();
+        let of =
+            |data: DataName, name: &str| data.info().labels(name).into_iter().map(|l| data.info().class_names()[l]).collect::<Vec<_>>();
         assert_eq!(of(DataName::Cifar10, "cat"), ["cat"]);
         assert_eq!(of(DataName::Newsgroups, "rec.sport.*"), ["rec.sport.baseball", "rec.sport.hockey"]);
         assert_eq!(of(DataName::Newsgroups, "*.misc"), ["comp.os.ms-windows.misc", "talk.politics.misc", "talk.religion.misc"]);
@@ -196,12 +174,12 @@ mod tests {
     }
 
     #[test]
-    fn tables_have_a_row_for_each_class() {
+    fn classes_have_names_of_their_own() {
         for data in DataName::ALL {
-            assert_eq!(data.class_names().len(), data.training_images().len(), "{}", data.as_str());
-            assert_eq!(data.class_names().len(), data.class_names().iter().collect::<std::collections::BTreeSet<_>>().len());
+            let names = data.info().class_names();
+            assert_eq!(names.len(), names.iter().collect::<std::collections::BTreeSet<_>>().len(), "{}", data.as_str());
         }
-        assert_eq!(DataName::Newsgroups.training_images().iter().sum::<usize>(), 11_314);
+        assert_eq!(NEWSGROUPS.iter().map(|group| group.1).sum::<usize>(), 11_314);
         assert_eq!(NEWSGROUPS.iter().map(|group| group.2).sum::<usize>(), 7_532);
     }
 }

@@ -2,6 +2,7 @@
 //! (docs/study.md).
 
 mod data;
+mod dataset;
 mod model;
 mod phase;
 mod text;
@@ -10,7 +11,8 @@ mod transfer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use data::{DataName, CIFAR100_SUPERCLASSES};
+pub use data::DataName;
+pub use dataset::{ClassInfo, DatasetInfo};
 pub use model::{Model, ModelKind, Norm};
 pub use phase::{Augment, Class, Phase, Schedule, ScheduleKind};
 pub use text::{FitOn, Text};
@@ -68,10 +70,15 @@ pub struct Network {
 }
 
 impl Network {
+    /// What is known about the data set.
+    pub fn dataset(&self) -> &DatasetInfo {
+        self.data.info()
+    }
+
     /// Height, width and channels of the model's input. A text's features are the channels of one
     /// pixel.
     pub fn input(&self) -> [usize; 3] {
-        self.data.image_shape().unwrap_or([1, 1, self.text.features])
+        self.dataset().image_shape.unwrap_or([1, 1, self.text.features])
     }
 }
 

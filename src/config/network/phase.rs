@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DataName;
+use super::DatasetInfo;
 
 /// A task (some classes, some images) and how it is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -117,23 +117,23 @@ impl Phase {
     }
 
     /// The label smoothing ε = ν·C/(C − 1) that equals label noise ν on average, with C classes.
-    pub fn expected_smoothing(&self, data: DataName) -> f64 {
+    pub fn expected_smoothing(&self, data: &DatasetInfo) -> f64 {
         let classes = self.labels(data).len() as f64;
         self.label_noise * classes / (classes - 1.0).max(1.0)
     }
 
     /// The data set's labels of the task's classes, in the order of the head's outputs.
-    pub fn labels(&self, data: DataName) -> Vec<usize> {
+    pub fn labels(&self, data: &DatasetInfo) -> Vec<usize> {
         self.classes.iter().flat_map(|class| class.labels(data)).collect()
     }
 
     /// Training images of each class, in the order of [`Phase::labels`].
-    pub fn training_images(&self, data: DataName) -> Vec<usize> {
-        let (labels, counts) = (self.labels(data), data.training_images());
+    pub fn training_images(&self, data: &DatasetInfo) -> Vec<usize> {
+        let labels = self.labels(data);
         let even = |total: usize, position: usize| total / labels.len() + usize::from(position < total % labels.len());
         let of = |(position, &label): (usize, &usize)| {
             let wanted = self.per_class.or(self.total.map(|total| even(total, position)));
-            wanted.unwrap_or(counts[label].saturating_sub(self.validation_per_class))
+            wanted.unwrap_or(data.classes[label].training.saturating_sub(self.validation_per_class))
         };
         labels.iter().enumerate().map(of).collect()
     }
@@ -141,9 +141,8 @@ impl Phase {
 
 impl Phase {
     /// Test images of each class, in the order of [`Phase::labels`].
-    pub fn test_images(&self, data: DataName) -> Vec<usize> {
-        let counts = data.test_images();
-        self.labels(data).into_iter().map(|label| counts[label]).collect()
+    pub fn test_images(&self, data: &DatasetInfo) -> Vec<usize> {
+        self.labels(data).into_iter().map(|label| data.classes[label].test).collect()
     }
 
     /// The largest λ of a penalty for which the explicit step is stable; infinite where there is no
@@ -180,9 +179,9 @@ impl std::fmt::Display for Class {
 
 impl Class {
     /// The labels that the class stands for in a data set; empty if the data set has no such class.
-    pub fn labels(&self, data: DataName) -> Vec<usize> {
+    pub fn labels(&self, data: &DatasetInfo) -> Vec<usize> {
         match self {
-            Class::Label(label) => Vec::from_iter((*label < data.class_names().len()).then_some(*label)),
+            Class::Label(label) => Vec::from_iter((*label < data.classes.len()).then_some(*label)),
             Class::Name(name) => data.labels(name),
         }
     }

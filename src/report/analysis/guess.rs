@@ -1,7 +1,7 @@
 //! Whether a model is better than guessing.
 
 use super::stats::beats_guessing;
-use crate::config::network::{DataName, Phase};
+use crate::config::network::{DatasetInfo, Phase};
 
 /// The performance of a model that has learned nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Guess {
 }
 
 impl Guess {
-    pub fn of(phase: &Phase, data: DataName) -> Guess {
+    pub fn of(phase: &Phase, data: &DatasetInfo) -> Guess {
         let counts = phase.test_images(data);
         let images: usize = counts.iter().sum();
         Guess { accuracy: counts.iter().max().map_or(1.0, |most| *most as f64 / images as f64), images }

@@ -97,7 +97,7 @@ impl TorchEngine {
         }
         let cost = StepCost::of(stage);
         let (floor_by_flops, floor_by_bytes) = (matmul_flops / cost.flops_per_image, copy_bytes / cost.bytes_per_image);
-        let n = phase.training_images(stage.settings.data).iter().sum::<usize>();
+        let n = phase.training_images(stage.settings.dataset()).iter().sum::<usize>();
         let per_step = n as f64 / n.div_ceil(phase.batch_size) as f64;
         Ok(BatchingBenchmark {
             kind: stage.kind,
@@ -125,7 +125,7 @@ impl TorchEngine {
             return Ok(vec![]);
         }
         let (settings, phase) = (&stage.settings, stage.phase());
-        let layers = Architecture::new(&settings.model, settings.input(), phase.labels(settings.data).len()).convolutions();
+        let layers = Architecture::new(&settings.model, settings.input(), phase.labels(settings.dataset()).len()).convolutions();
         let device = self.devices[0];
         let describe = |timing: Timing| {
             let c = timing.convolution;

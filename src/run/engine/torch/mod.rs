@@ -52,7 +52,7 @@ pub struct TorchEngine {
 type DatasetFiles = (DataName, bool);
 
 fn files_of(settings: &Network) -> DatasetFiles {
-    (settings.data, settings.data.is_text() && settings.text.strip)
+    (settings.data, settings.dataset().is_text() && settings.text.strip)
 }
 
 struct PreparedData {
@@ -92,7 +92,7 @@ impl TorchEngine {
         for (name, strip) in files {
             let set = Dataset::load(name, strip, roots)?;
             let pool = |shape| devices.iter().map(|&device| Mutex::new(DeviceDataset::new(&set.train, shape, device))).collect();
-            let pools = name.image_shape().map_or(vec![], pool);
+            let pools = name.info().image_shape.map_or(vec![], pool);
             data.insert((name, strip), PreparedData { set, pools });
         }
         let calibration = Calibration::new(measured, devices[0]);
@@ -223,7 +223,7 @@ impl TorchEngine {
         let data = self.data.get(&files_of(&stages[0].settings)).context("the engine was opened for another plan")?;
         let mut replicas: Vec<Replica> = stages.iter().map(|stage| self.replica(stage, &data.set)).collect();
         ensure!(replicas.iter().all(|r| r.train.len() == replicas[0].train.len()), "the replicas of a pack have equally many images");
-        if !stages[0].settings.data.is_text() {
+        if !stages[0].settings.dataset().is_text() {
             return Ok((self.pool(&stages[0].settings, device)?, replicas));
         }
         let wanted: Vec<_> = replicas
@@ -246,7 +246,7 @@ impl TorchEngine {
     /// A network with the fastest strategies for `k` replicas.
     fn architecture(&self, stage: &Stage, device: Device, k: usize) -> Architecture {
         let (settings, phase) = (&stage.settings, stage.phase());
-        let mut architecture = Architecture::new(&settings.model, settings.input(), phase.labels(settings.data).len());
+        let mut architecture = Architecture::new(&settings.model, settings.input(), phase.labels(settings.dataset()).len());
         // On CPU separate convolutions are as fast as any other strategy. They also give each
         // replica the same bits as when it is trained alone.
         if device != Device::Cpu && k > 1 {
@@ -274,14 +274,14 @@ impl TorchEngine {
             rules: &settings.penalty,
             precision: settings.precision,
             task: task_name(first.kind),
-            outputs: task_labels(settings.data, &phase),
+            outputs: task_labels(settings.dataset(), &phase),
             replicas: &replicas,
             pool: &pool,
             freeze_batchnorm: transfers && (settings.transfer.batchnorm == BatchNormRule::Frozen || settings.transfer.method.is_frozen()),
             frozen: transfers && settings.transfer.method.is_frozen(),
             objective: match solves(first) {
                 true => EvaluationLoss::SquaredError,
-                false => EvaluationLoss::CrossEntropy { smoothing: phase.expected_smoothing(settings.data) },
+                false => EvaluationLoss::CrossEntropy { smoothing: phase.expected_smoothing(settings.dataset()) },
             },
         };
         let start = self.start(self.devices[device], job, link, &architecture)?;
@@ -314,7 +314,7 @@ impl TorchEngine {
         let preparation = self.preparation(stage, dataset);
         let task = task_name(stage.kind);
         let training_labels =
-            (phase.label_noise > 0.0).then(|| training_labels(&dataset.train, settings.data, &phase, task, &split.train, seed));
+            (phase.label_noise > 0.0).then(|| training_labels(&dataset.train, settings.dataset(), &phase, task, &split.train, seed));
         Replica { seed, train: split.train, validation: split.validation, training_labels, preparation }
     }
 
@@ -350,7 +350,7 @@ impl TorchEngine {
             .map(|source| self.source(source.as_deref().context("a target stage starts from a source model")?, device, link))
             .collect::<Result<_>>()?;
         let keep = settings.transfer.head == HeadRule::Keep;
-        let source = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.data).len());
+        let source = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.dataset()).len());
         let (mut theta, buffers) = assemble(&source, &models).context("the source model on disk is of another architecture")?;
         let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
         if !keep {

@@ -1,0 +1,68 @@
+//! What is known about a data set before it is read.
+
+/// What is known about a data set before it is read. All that a plan needs: no other part asks
+/// which data set it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatasetInfo {
+    /// The name as written in a study.
+    pub name: String,
+    /// SHA-256, in hex, of the content that determines examples and labels, whatever the container.
+    /// For published files: of the lines `name md5` of the uncompressed files in their order. For
+    /// the digits: of the unpacked bytes. For 20 Newsgroups: of all documents (`data/verify.rs`).
+    /// Data are compared with this digest when they are read, so it can be part of a key before
+    /// anything is read.
+    pub digest: String,
+    /// Height, width and channels of an image; none for text.
+    pub image_shape: Option<[usize; 3]>,
+    /// The classes in the order of their labels.
+    pub classes: Vec<ClassInfo>,
+    /// Names that stand for several classes, each with the names of its classes.
+    pub groups: Vec<(String, Vec<String>)>,
+    /// Whether the program contains the data.
+    pub built_in: bool,
+}
+
+/// A class, with its numbers of images (or documents).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassInfo {
+    pub name: String,
+    /// In the training file.
+    pub training: usize,
+    /// In the test file.
+    pub test: usize,
+}
+
+impl DatasetInfo {
+    pub fn is_text(&self) -> bool {
+        self.image_shape.is_none()
+    }
+
+    /// The classes' names, in the order of their labels.
+    pub fn class_names(&self) -> Vec<&str> {
+        self.classes.iter().map(|class| class.name.as_str()).collect()
+    }
+
+    /// Labels of the classes that a name stands for, ascending. A name is that of a class, that of
+    /// a group of classes, or a pattern with `*`.
+    pub fn labels(&self, name: &str) -> Vec<usize> {
+        let members = self.groups.iter().find(|(group, _)| group == name).map(|(_, members)| members);
+        let wanted = |class: &str| match members {
+            Some(members) => members.iter().any(|member| member == class),
+            None => matches(name, class),
+        };
+        (0..self.classes.len()).filter(|&label| wanted(&self.classes[label].name)).collect()
+    }
+}
+
+/// Whether a text matches the pattern, in which each `*` stands for any characters.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut left) = text.strip_prefix(start) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = left.find(part) else { return false };
+        left = &left[at + part.len()..];
+    }
+    left.ends_with(end)
+}
