@@ -16,15 +16,18 @@ COPY scripts/libtorch.sh scripts/
 RUN if [ "$TORCH" != none ]; then TORCH=$TORCH scripts/libtorch.sh; fi
 # The dependencies by themselves.
 COPY Cargo.toml Cargo.lock ./
+COPY src/base/Cargo.toml src/base/
+COPY src/theory/Cargo.toml src/theory/
 COPY .cargo .cargo
-RUN mkdir -p src benches && echo 'fn main() {}' > src/main.rs && cp src/main.rs benches/ridge.rs && touch src/lib.rs \
+RUN mkdir -p benches && echo 'fn main() {}' > src/main.rs && cp src/main.rs benches/ridge.rs \
+    && touch src/lib.rs src/base/mod.rs src/theory/mod.rs \
     && if [ "$TORCH" = none ]; then set -- --no-default-features; fi \
     && cargo build --release --locked "$@" && rm -rf src
 COPY build.rs ./
 COPY data/digits.bin.gz data/
 COPY src src
 ARG COMMIT=unknown
-RUN touch build.rs src/main.rs src/lib.rs \
+RUN touch build.rs src/main.rs src/lib.rs src/base/mod.rs src/theory/mod.rs \
     && if [ "$TORCH" = none ]; then set -- --no-default-features; fi \
     && TRANSFERGRID_COMMIT=$COMMIT cargo build --release --locked "$@" \
     && mkdir -p /out/usr/local/bin && cp target/release/transfergrid /out/usr/local/bin/

@@ -50,30 +50,30 @@ tensorboard: .venv/tools ## watch logs/ in TensorBoard
 test: libtorch .venv/tools ## all tests; with TRANSFERGRID_DATA also those on real MNIST and CIFAR-10
 	$(CHECKED)
 
-# Debug assertions and overflow checks in this crate alone: the dependencies are not built again.
-CHECKED := $(CARGO) test --release --config 'profile.release.package.transfergrid.debug-assertions=true' \
-	--config 'profile.release.package.transfergrid.overflow-checks=true'
+# Debug assertions and overflow checks in these packages alone: the dependencies are not built again.
+CHECKED := $(CARGO) test --release --workspace $(foreach name,transfergrid transfergrid-base transfergrid-theory,\
+	--config 'profile.release.package.$(name).debug-assertions=true' --config 'profile.release.package.$(name).overflow-checks=true')
 
 test-no-torch: .venv/tools ## the tests of a build without libtorch
-	$(CARGO) test --release --no-default-features --target-dir target/no-torch --lib --test suite
+	$(CARGO) test --release --workspace --no-default-features --target-dir target/no-torch --lib --test suite
 
 check-results: libtorch ## before a release: the committed results are those of the shipped studies
 	$(CARGO) test --release --test suite -- --ignored every_study_of_networks
 
 # Kills, damage, full disks, races, and a real Slurm where SLURM_CONF names one; one at a time, since they look at the clock.
 test-faults: libtorch ## minutes of kills, damage, full disks and races; a real Slurm, if there is one
-	$(CARGO) test --release --test faults --test slurm -- --ignored --nocapture --test-threads=1
+	$(CHECKED) --test faults --test slurm -- --ignored --nocapture --test-threads=1
 
 fuzz: libtorch ## the readers under mutated input, ten minutes each
 	TRANSFERGRID_FUZZ_SECONDS=600 $(CARGO) test --release --test fuzz -- --nocapture --test-threads=2
 
 check: libtorch .venv/tools ## what a developer runs before a commit
 	.venv/bin/hadolint Dockerfile
-	$(CARGO) fmt --check
-	$(CARGO) clippy --release --all-targets -- -D warnings
-	$(CARGO) clippy --release --all-targets --no-default-features --target-dir target/no-torch -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps --document-private-items -q
-	$(CARGO) test --release --test suite -q -- walls::
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --workspace --all-targets --no-default-features --target-dir target/no-torch -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --document-private-items -q
+	$(CHECKED) --test suite -q -- walls::
 
 docs: build ## docs/study.md from the settings' doc comments
 	$(BIN) schema --markdown > docs/study.md

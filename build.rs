@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+/// What the program is made of.
+const SOURCES: [&str; 4] = ["src", "Cargo.toml", "Cargo.lock", "build.rs"];
+
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
     // torch-sys has `links = "tch"`. Cargo passes its library folder to direct dependants such as
     // this crate.
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
@@ -15,8 +17,15 @@ fn main() {
         native(std::path::Path::new(&lib));
     }
 
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    println!("cargo:rerun-if-changed=.git/index");
+    // The commit changes with HEAD or with the branch that HEAD names, `-dirty` with the sources.
+    // Not the index: `git status` and `git add` write it, and the whole crate would be compiled again.
+    for name in ["HEAD".to_string(), git(&["symbolic-ref", "-q", "HEAD"]).unwrap_or_default(), "packed-refs".into()] {
+        let path = git(&["rev-parse", "--git-path", &name]).filter(|path| !name.is_empty() && std::path::Path::new(path).exists());
+        path.into_iter().for_each(|path| println!("cargo:rerun-if-changed={path}"));
+    }
+    for source in SOURCES {
+        println!("cargo:rerun-if-changed={source}");
+    }
     println!("cargo:rerun-if-env-changed=TRANSFERGRID_COMMIT");
     println!("cargo:rustc-env=TRANSFERGRID_COMMIT={}", commit());
 }
@@ -45,17 +54,17 @@ fn commit() -> String {
     if let Ok(given) = std::env::var("TRANSFERGRID_COMMIT") {
         return given; // container builds have no .git
     }
-    let git = |args: &[&str]| {
-        let out = Command::new("git").args(args).output().ok()?;
-        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
-    };
-    // `--no-optional-locks`: otherwise `status` may rewrite the index, and a newer index makes
-    // cargo rebuild.
     match git(&["rev-parse", "--short=12", "HEAD"]) {
         None => "unknown".into(),
-        Some(hash) => match git(&["--no-optional-locks", "status", "--porcelain", "--", "src", "Cargo.toml", "Cargo.lock", "build.rs"]) {
+        Some(hash) => match git(&[&["--no-optional-locks", "status", "--porcelain", "--"], &SOURCES[..]].concat()) {
             Some(changes) if !changes.is_empty() => format!("{hash}-dirty"),
             _ => hash,
         },
     }
+}
+
+/// What git prints. None if it fails.
+fn git(args: &[&str]) -> Option<String> {
+    let out = Command::new("git").args(args).output().ok()?;
+    out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
 }

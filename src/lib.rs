@@ -18,10 +18,15 @@
 //! | [`launch`] | scripts and manifests for Slurm and Kubernetes |
 //! | [`cli`] | one file per subcommand |
 //!
+//! `base` and `theory` are packages of their own in the folders of these names, so that they are
+//! compiled beside the rest.
+//!
 //! All of them may use [`base`]: random streams, number formatting, threads, caught panics, usage
 //! errors, stderr.
 
-pub mod base;
+pub use transfergrid_base as base;
+pub use transfergrid_theory as theory;
+
 pub mod cli;
 pub mod config;
 pub mod data;
@@ -32,7 +37,6 @@ pub mod plan;
 pub mod report;
 pub mod run;
 pub mod store;
-pub mod theory;
 pub mod track;
 #[cfg(feature = "torch")]
 pub mod train;

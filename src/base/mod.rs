@@ -1,4 +1,5 @@
-//! Helpers that every other module may use. They import nothing else from the crate.
+//! Helpers that every other module may use: a package of its own, which imports nothing else of
+//! transfergrid.
 
 pub mod catch_panic;
 pub mod hex;

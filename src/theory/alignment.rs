@@ -7,7 +7,7 @@ use super::estimate::{fieller, mean_error};
 use super::linalg::product;
 use super::loo::Loo;
 use super::TheoryError;
-use crate::base::interval::Interval;
+use transfergrid_base::interval::Interval;
 
 /// ρ̂ = ⟨β₀,β₁⟩/‖β₀‖² in the fit's units (summed over responses), bias-corrected, with Fieller's
 /// 95% interval. The bounds are infinite where β₀ cannot be distinguished from 0.

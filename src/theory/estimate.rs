@@ -9,7 +9,7 @@
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::optimum::Extreme;
-use crate::base::interval::Interval;
+use transfergrid_base::interval::Interval;
 
 /// Half the width of a 95% interval of n draws, in standard errors. Infinite for fewer than two
 /// draws.
@@ -277,7 +277,7 @@ mod tests {
     fn the_interval_of_an_optimum_covers_as_often_as_it_says() {
         // Parabolas with shifted minima: the optimum of their mean is the mean of the shifts.
         use rand_distr::{Distribution, StandardNormal};
-        let mut rng = crate::theory::sampler::random(3, 0);
+        let mut rng = crate::sampler::random(3, 0);
         let grid: Vec<f64> = (0..41).map(|i| (0.15 * i as f64 - 3.0).exp()).collect();
         let covered = (0..400)
             .filter(|_| {

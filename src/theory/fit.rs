@@ -16,8 +16,8 @@ use super::linalg::product;
 use super::loo::{Loo, LooMinimum, Response};
 use super::ridge::centre;
 use super::TheoryError;
-use crate::base::interval::Interval;
 use ndarray::{Array1, Array2, ArrayView1, Axis};
+use transfergrid_base::interval::Interval;
 
 /// A design (n × p) with its responses (n × k).
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
-//! The theory of L2-SP ridge regression, and its simulation. From the rest of the crate it imports
-//! only `base::threads` and `base::interval`. It does no I/O.
+//! The theory of L2-SP ridge regression, and its simulation: a package of its own, which needs
+//! nothing of transfergrid but `base::threads` and `base::interval`. It does no I/O.
 //!
 //! Source: `y₀ = X₀w₀ + ε₀`, where X₀ is n₀ × p with rows N(0, Σ₀) and ε₀ ~ N(0, σ₀²I). Target: the
 //! same with index 1, independent of the source. Alignment: ρ = ⟨w₀, w₁⟩/‖w₀‖². λ is not divided by

@@ -102,7 +102,7 @@ mod tests {
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
-    use crate::theory::sampler::random;
+    use crate::sampler::random;
 
     fn normal(rows: usize, columns: usize, stream: u64) -> Array2<f64> {
         let mut rng = random(11, stream);

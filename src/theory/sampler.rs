@@ -21,7 +21,7 @@ use super::equivalent::Design;
 use super::linalg::{apply, dot, eigen, gram_matrix, product, Eigen};
 use super::ridge::Reduction;
 use super::TheoryError;
-use crate::base::threads;
+use transfergrid_base::threads;
 
 /// The sampler; the module's documentation describes each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
