@@ -132,6 +132,14 @@ const OLD: Duration = Duration::from_secs(3600);
 /// less.
 const LEAST_FREE: f64 = 64e6;
 
+/// What a sweep is asked to run.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    study: &'a Study,
+    plan: &'a Plan,
+    part: &'a StageSelection,
+}
+
 impl SweepArgs {
     /// Checks whether a shard would accept these arguments. They do not include the subcommand
     /// itself.
@@ -235,7 +243,7 @@ impl SweepArgs {
         let mut watch = Watch::new(&study, &plan, &part, &folder, &records, self.quiet);
         if !self.quiet {
             let pack = self.pack.or((!engine.device().starts_with("cuda")).then_some(1));
-            watch.say(&opening((&study, &plan, &part), &records, &folder, engine.as_ref(), pack));
+            watch.say(&opening(Asked { study: &study, plan: &plan, part: &part }, &records, &folder, engine.as_ref(), pack));
         }
         let order = SweepOptions {
             plan: &plan,
@@ -257,7 +265,7 @@ impl SweepArgs {
             outcome => outcome?,
         };
         lease.check()?;
-        close((&study, &plan, &part), &folder, tally, lease, &mut watch)
+        close(Asked { study: &study, plan: &plan, part: &part }, &folder, tally, lease, &mut watch)
     }
 
     fn choice(&self) -> EngineOptions {
@@ -366,7 +374,7 @@ fn keep_failed(part: &mut StageSelection, plan: &Plan, records: &Records) {
 }
 
 fn opening(
-    (study, plan, part): (&Study, &Plan, &StageSelection),
+    Asked { study, plan, part }: Asked,
     records: &Records,
     folder: &Folder,
     engine: &dyn engine::Engine,
@@ -402,13 +410,7 @@ fn opening(
 
 /// Writes the report and returns the exit code. A shard reports its own part; the last shard to end
 /// reports the study.
-fn close(
-    (study, plan, part): (&Study, &Plan, &StageSelection),
-    folder: &Folder,
-    tally: SweepSummary,
-    lease: Lease,
-    watch: &mut Watch,
-) -> Result<u8> {
+fn close(Asked { study, plan, part }: Asked, folder: &Folder, tally: SweepSummary, lease: Lease, watch: &mut Watch) -> Result<u8> {
     // The lease is released first. Of two shards that end together, at least one then finds that
     // all others have ended.
     drop(lease);

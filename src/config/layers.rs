@@ -25,13 +25,19 @@ pub struct Layer {
 pub struct Layers(pub Vec<Layer>);
 
 impl Layers {
-    /// Merges all layers into one tree. Maps are merged key by key; everything else is replaced.
-    pub fn merged(&self) -> Value {
+    /// Merges all layers into one tree. Sections are merged key by key; everything else, a grid or
+    /// a setting that is written as a map, is replaced as a whole.
+    pub fn merged(&self, is_section: &dyn Fn(&Path) -> bool) -> Value {
         let mut all = Value::Mapping(Mapping::new());
         for layer in &self.0 {
-            merge(&mut all, &layer.tree);
+            merge(&mut all, &layer.tree, &Path::default(), is_section);
         }
         all
+    }
+
+    /// What the last layer that sets a path sets it to.
+    pub fn last(&self, path: &Path) -> Option<&Value> {
+        self.0.iter().rev().find_map(|layer| path.get(&layer.tree))
     }
 
     /// An error about `path`, located where the last layer that sets it does so. A missing key is
@@ -56,12 +62,12 @@ impl Layers {
     }
 }
 
-fn merge(into: &mut Value, from: &Value) {
+fn merge(into: &mut Value, from: &Value, path: &Path, is_section: &dyn Fn(&Path) -> bool) {
     match (into, from) {
-        (Value::Mapping(into), Value::Mapping(from)) if !is_value(from) => {
+        (Value::Mapping(into), Value::Mapping(from)) if is_section(path) && !is_grid(from) => {
             for (key, value) in from {
                 match into.get_mut(key) {
-                    Some(known) => merge(known, value),
+                    Some(known) => merge(known, value, &path.key(key.as_str().unwrap_or_default()), is_section),
                     None => {
                         into.insert(key.clone(), value.clone());
                     }
@@ -75,12 +81,6 @@ fn merge(into: &mut Value, from: &Value) {
 /// Whether a map is a grid, `{log: …}` or `{linear: …}`: one value, not a section.
 pub fn is_grid(map: &Mapping) -> bool {
     map.contains_key("log") || map.contains_key("linear")
-}
-
-/// Whether a map is one value, that is, a grid or a covariance of a ridge study. Such a map is
-/// replaced as a whole and not merged key by key.
-pub fn is_value(map: &Mapping) -> bool {
-    is_grid(map) || ["power", "ar1", "spiked", "file"].iter().any(|key| map.contains_key(key))
 }
 
 /// Line and column (from 1) of the node at `path`. For a value in a map, this is the place of its

@@ -110,7 +110,7 @@ impl Study {
 
     fn resolve(layers: Layers, shape: &StudySchema) -> Result<Study, StudyError> {
         let mut header_tree = Mapping::new();
-        let mut settings = layers.merged();
+        let mut settings = layers.merged(&|path| shape.is_section(path));
         let schema::NodeContent::Section(header_keys, _) = &shape.header.what else {
             return Err(layers.error(&Path::default(), "a study is a map of keys to values"));
         };
@@ -345,7 +345,7 @@ fn typed<T: for<'de> Deserialize<'de>>(tree: &Value, layers: &Layers) -> Result<
 /// after its keys have been checked.
 fn kind(layers: &Layers) -> Result<StudyKind, StudyError> {
     let path = Path::parse("kind");
-    match path.get(&layers.merged()) {
+    match layers.last(&path) {
         None => Ok(StudyKind::default()),
         Some(value) => from_tree(value).map_err(|setting_error| {
             let mut error = layers.error(&path, setting_error.what);

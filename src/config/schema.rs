@@ -11,7 +11,7 @@ use serde_yaml::Value;
 use super::error::nearest;
 use super::layers::{is_grid, Layer};
 use super::network::Network;
-use super::path::Path;
+use super::path::{Path, Seg};
 use super::regularizer::Regularizer;
 use super::ridge::Ridge;
 use super::StudyError;
@@ -193,6 +193,17 @@ impl StudySchema {
             StudyKind::Ridge => schema_of::<Ridge>(),
         };
         StudySchema { kind, header, settings: node(&settings, true) }
+    }
+
+    /// Whether a path is that of a map of keys, and not of one setting.
+    pub fn is_section(&self, path: &Path) -> bool {
+        [&self.header, &self.settings].into_iter().any(|root| {
+            let found = path.0.iter().try_fold(root, |node, seg| match (&node.what, seg) {
+                (NodeContent::Section(children, _), Seg::Key(key)) => children.get(key),
+                _ => None,
+            });
+            found.is_some_and(|node| matches!(node.what, NodeContent::Section(..)))
+        })
     }
 }
 

@@ -119,11 +119,15 @@ impl Examples {
 }
 
 /// A model whose training has ended, so that it may be evaluated on test data. The only
-/// implementation is `train::Trained`.
-pub trait NoLongerLearns {}
+/// implementation is `train::Trained` (`tests/suite/walls.rs`), and only this crate can add one.
+pub trait NoLongerLearns: sealed::Sealed {}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
 
 /// Test examples. They are not accessible during training.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HeldOut(Examples);
 
 impl HeldOut {
@@ -147,7 +151,13 @@ impl Dataset {
     /// published checksums. With `strip`, headers, footers and quoted lines of documents are
     /// removed.
     pub fn load(name: DataName, strip: bool, roots: &Roots) -> Result<Dataset, DataError> {
-        let (train, test) = match name {
+        let (train, test) = Dataset::read(name, strip, roots)?;
+        Ok(Dataset { info: name.info(), train, test: HeldOut(test) })
+    }
+
+    /// The training and the test file of [`Dataset::load`], both open: for tests of the readers.
+    pub fn read(name: DataName, strip: bool, roots: &Roots) -> Result<(Examples, Examples), DataError> {
+        let files = match name {
             DataName::Digits => digits::read(),
             DataName::Mnist => idx::read_mnist(&locate::require(name, roots)?)?,
             DataName::Cifar10 => cifar::read_cifar10(&locate::require(name, roots)?)?,
@@ -156,7 +166,7 @@ impl Dataset {
             DataName::Newsgroups => newsgroups::read_newsgroups(&locate::require(name, roots)?, strip)?,
         };
         check(name, roots)?; // follows the readers, whose errors for damaged files are more precise
-        Ok(Dataset { info: name.info(), train, test: HeldOut(test) })
+        Ok(files)
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::checkpoint_writer::WriteJob;
 use super::engine::StageOutcome;
 use super::record_sink::{after_divergence, RecordSink};
-use super::worker::{self, FinishedPack, Message};
+use super::worker::{self, Crash, FinishedPack, Message};
 use super::SweepOptions;
 use crate::store::{self, Checkpoint, CrashLog, Status};
 
@@ -111,7 +111,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
                 pack.iter().for_each(|&index| self.sink.watcher.started(&self.sink.plan.stages[index]));
                 self.running.push(pack);
             }
-            Message::Epoch(index, epoch, trained) => self.sink.watcher.epoch(&self.sink.plan.stages[index], &epoch, trained),
+            Message::Epoch { stage, epoch, trained } => self.sink.watcher.epoch(&self.sink.plan.stages[stage], &epoch, trained),
             Message::PackFinished(finished) => {
                 self.running.retain(|pack| *pack != finished.pack);
                 self.ended(finished)?;
@@ -138,7 +138,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
                     format!("{} models in one pack are too many for the device's memory; continuing with packs of {size}", pack.len());
                 self.sink.watcher.warn(&text);
             }
-            Message::WorkerCrashed(worker, pack, why) => self.worker_crashed(worker, pack, why)?,
+            Message::WorkerCrashed(crash) => self.worker_crashed(crash)?,
             Message::StoreFailed(error) => return Err(error),
             Message::Warning(text) => self.sink.watcher.warn(&text),
             Message::WorkerExited => self.active_workers -= 1,
@@ -148,7 +148,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
 
     /// Handles a worker's crash. Its pack is requeued at the end of the queue, or marked failed if
     /// it has now crashed [`MAX_CRASHES`] workers.
-    fn worker_crashed(&mut self, worker: usize, pack: Vec<usize>, why: String) -> Result<()> {
+    fn worker_crashed(&mut self, Crash { worker, pack, why }: Crash) -> Result<()> {
         self.running.retain(|running| *running != pack);
         let mut crash_log = 0;
         for &index in &pack {

@@ -21,8 +21,12 @@ use crate::store::{Array, Checkpoint, Folder, Status};
 /// A message from a worker or the checkpoint writer to the coordinator.
 pub enum Message {
     Started(Vec<usize>),
-    /// An epoch of a stage; the flag is true if it was trained now, false if it was restored.
-    Epoch(usize, Epoch, bool),
+    Epoch {
+        stage: usize,
+        epoch: Epoch,
+        /// False if it was restored from a snapshot.
+        trained: bool,
+    },
     PackFinished(FinishedPack),
     /// The models of a finished pack are on disk. They are no longer in its `ends`.
     ModelsSaved(FinishedPack),
@@ -30,13 +34,27 @@ pub enum Message {
     Stopped(Vec<usize>),
     /// The pack is too large for the device's memory.
     TooLarge(Vec<usize>),
-    /// A worker crashed, and why: its device is lost, or it panicked. The pack need not be the
-    /// cause.
-    WorkerCrashed(usize, Vec<usize>, String),
+    WorkerCrashed(Crash),
     Warning(String),
     /// A worker has exited.
     WorkerExited,
     /// The store failed, so the sweep cannot continue.
+    StoreFailed(anyhow::Error),
+}
+
+/// A worker whose device is lost, or that panicked.
+pub struct Crash {
+    pub worker: usize,
+    /// What it was training. It need not be the cause.
+    pub pack: Vec<usize>,
+    pub why: String,
+}
+
+/// What came of running a pack.
+enum PackRun {
+    Ended(PackOutcome),
+    EngineFailed(anyhow::Error),
+    /// The pack is not the cause, and the sweep cannot continue.
     StoreFailed(anyhow::Error),
 }
 
@@ -164,7 +182,8 @@ pub struct Worker<'a> {
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.send(Message::WorkerCrashed(self.number, self.pack.take().unwrap_or_default(), "it panicked".into()));
+            let pack = self.pack.take().unwrap_or_default();
+            self.send(Message::WorkerCrashed(Crash { worker: self.number, pack, why: "it panicked".into() }));
         }
         self.send(Message::WorkerExited);
     }
@@ -183,17 +202,19 @@ impl Worker<'_> {
             let (outcome, seconds) = self.run(&pack);
             let finished = |pack, ends| Message::PackFinished(FinishedPack { pack, ends, seconds, released: false, lost: vec![] });
             let message = match outcome {
-                Ok(Ok(PackOutcome::Finished(ends))) => finished(pack, ends),
-                Ok(Ok(PackOutcome::Stopped)) => Message::Stopped(pack),
-                Ok(Err(error)) if device_lost(&error) => Message::WorkerCrashed(self.number, pack, plain(&format!("{error:#}"))),
-                Ok(Err(error)) if pack.len() > 1 && perhaps_out_of_memory(&error) => Message::TooLarge(pack),
-                Ok(Err(error)) => {
+                PackRun::Ended(PackOutcome::Finished(ends)) => finished(pack, ends),
+                PackRun::Ended(PackOutcome::Stopped) => Message::Stopped(pack),
+                PackRun::EngineFailed(error) if device_lost(&error) => {
+                    Message::WorkerCrashed(Crash { worker: self.number, pack, why: plain(&format!("{error:#}")) })
+                }
+                PackRun::EngineFailed(error) if pack.len() > 1 && perhaps_out_of_memory(&error) => Message::TooLarge(pack),
+                PackRun::EngineFailed(error) => {
                     let full = out_of_memory(&error);
                     let error = if full { error.context("one model alone is too large for the device's memory") } else { error };
                     let ends = vec![failed(&plain(&format!("{error:#}"))); pack.len()];
                     finished(pack, ends)
                 }
-                Err(error) => Message::StoreFailed(error),
+                PackRun::StoreFailed(error) => Message::StoreFailed(error),
             };
             let leaves = matches!(message, Message::WorkerCrashed(..));
             self.send(message);
@@ -204,9 +225,9 @@ impl Worker<'_> {
         }
     }
 
-    /// Runs a pack. Returns the outcome and the seconds of training, including those of earlier
-    /// sweeps. The outer error is the store's, the inner one the engine's.
-    fn run(&self, pack: &[usize]) -> (Result<Result<PackOutcome>>, f64) {
+    /// Runs a pack. Returns what came of it and the seconds of training, including those of earlier
+    /// sweeps.
+    fn run(&self, pack: &[usize]) -> (PackRun, f64) {
         let key = pack_key(self.plan, pack);
         let now = Instant::now();
         let link = WorkerContext {
@@ -223,10 +244,11 @@ impl Worker<'_> {
         let job = Job { key: key.clone(), stages, sources };
         // libtorch's errors arrive as panics from tch's plain methods. Like any other panic, they
         // fail only this pack.
-        let outcome = catch_panic(|| self.engine.run(self.number, &job, &link));
-        let outcome = match link.store_error.take() {
-            Some(store_error) => Err(store_error),
-            None => Ok(outcome.and_then(|ended| ended)),
+        let outcome = catch_panic(|| self.engine.run(self.number, &job, &link)).flatten();
+        let outcome = match (link.store_error.take(), outcome) {
+            (Some(error), _) => PackRun::StoreFailed(error),
+            (None, Ok(outcome)) => PackRun::Ended(outcome),
+            (None, Err(error)) => PackRun::EngineFailed(error),
         };
         (outcome, link.seconds())
     }
@@ -258,7 +280,7 @@ struct WorkerContext<'a> {
 
 impl PackContext for WorkerContext<'_> {
     fn epoch(&self, index: usize, epoch: &Epoch, trained: bool) {
-        self.worker.send(Message::Epoch(self.pack[index], epoch.clone(), trained));
+        self.worker.send(Message::Epoch { stage: self.pack[index], epoch: epoch.clone(), trained });
     }
 
     fn stop(&self) -> bool {

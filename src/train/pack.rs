@@ -11,7 +11,7 @@ use super::optimiser::{Optimiser, OptimiserKind};
 use super::penalty::Penalty;
 use super::schedule::learning_rate;
 use crate::config::network::{PenaltyRules, Phase, Precision};
-use crate::data::{task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
+use crate::data::{sealed, task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
 use crate::model::{cross_entropy, no_grad, read_back, Architecture, Buffers, Masks, Mode, Role};
 
 /// An epoch with at most this many steps is not interrupted.
@@ -134,7 +134,7 @@ pub enum TrainingOutcome {
     Stopped,
 }
 
-/// Replicas whose training has ended.
+/// Replicas whose training has ended. Nothing outside of `train` can make one.
 #[derive(Debug)]
 pub struct Trained {
     /// Each replica's chosen weights, [K, P].
@@ -142,15 +142,21 @@ pub struct Trained {
     pub buffers: Buffers,
     pub histories: Vec<TrainingHistory>,
     /// ‖θ‖ of each replica.
-    pub norms: Vec<f64>,
+    norms: Vec<f64>,
 }
 
+impl sealed::Sealed for Trained {}
 impl NoLongerLearns for Trained {}
 
 impl Trained {
-    pub fn new(theta: Tensor, buffers: Buffers, histories: Vec<TrainingHistory>) -> Trained {
+    pub(super) fn new(theta: Tensor, buffers: Buffers, histories: Vec<TrainingHistory>) -> Trained {
         let norms = theta.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Double).sqrt();
         Trained { norms: read_back(&norms), theta, buffers, histories }
+    }
+
+    /// ‖θ‖ of each replica.
+    pub fn norms(&self) -> &[f64] {
+        &self.norms
     }
 
     /// Test loss and accuracy of each replica, on the task's images of the test set.

@@ -3,10 +3,7 @@
 
 use serde_json::Value as Json;
 use transfergrid::config::network::{DataName, FitOn, Text};
-use transfergrid::data::{find, search_path, Dataset, NoLongerLearns, Vectoriser};
-
-struct Finished;
-impl NoLongerLearns for Finished {}
+use transfergrid::data::{find, search_path, Dataset, Vectoriser};
 
 #[test]
 fn features_are_scikit_learns() {
@@ -20,8 +17,8 @@ fn features_are_scikit_learns() {
     let cases = golden["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 8);
     for strip in [false, true] {
-        let set = Dataset::load(DataName::Newsgroups, strip, &roots).unwrap();
-        let (train, test) = (set.train.corpus().unwrap(), set.test.open(&Finished).corpus().unwrap());
+        let files = Dataset::read(DataName::Newsgroups, strip, &roots).unwrap();
+        let (train, test) = (files.0.corpus().unwrap(), files.1.corpus().unwrap());
         for case in cases.iter().filter(|case| case["strip"] == strip) {
             let n = |key: &str| case[key].as_u64().unwrap() as usize;
             let text = Text { features: n("features"), min_df: n("min_df"), fit: FitOn::Source, strip };

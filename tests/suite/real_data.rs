@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::common::*;
 use transfergrid::config::network::DataName;
-use transfergrid::data::{find, search_path, verify, Dataset, NoLongerLearns, Verification};
+use transfergrid::data::{find, search_path, verify, Dataset, Examples, Verification};
 
 /// The data folder, if it contains this data set. Otherwise prints a message; in CI the test fails.
 fn data(name: DataName) -> Option<PathBuf> {
@@ -18,9 +18,6 @@ fn data(name: DataName) -> Option<PathBuf> {
     eprintln!("LEFT OUT: {} is not here, so nothing was tested on it (set TRANSFERGRID_DATA)", name.as_str());
     None
 }
-
-struct Finished;
-impl NoLongerLearns for Finished {}
 
 #[test]
 fn files_are_the_published_ones_and_read_whole() {
@@ -37,10 +34,11 @@ fn files_are_the_published_ones_and_read_whole() {
         }
         let roots = search_path(None);
         assert_eq!(verify(name, &roots).unwrap(), Verification::Right);
-        let set = Dataset::load(name, true, &roots).unwrap();
-        assert_eq!((set.train.len(), set.test.open(&Finished).len()), (train, test));
-        for (label, &count) in name.training_images().iter().enumerate() {
-            assert_eq!(set.train.labels.iter().filter(|&&l| usize::from(l) == label).count(), count, "{} class {label}", name.as_str());
+        let files = Dataset::read(name, true, &roots).unwrap();
+        assert_eq!((files.0.len(), files.1.len()), (train, test));
+        for (label, class) in name.info().classes.iter().enumerate() {
+            let count = |file: &Examples| file.labels.iter().filter(|&&l| usize::from(l) == label).count();
+            assert_eq!((count(&files.0), count(&files.1)), (class.training, class.test), "{} class {}", name.as_str(), class.name);
         }
         // Known means of the training pixels, in units of pixel/255, as used in many programs.
         let known: &[f64] = match name {
@@ -51,7 +49,7 @@ fn files_are_the_published_ones_and_read_whole() {
         };
         let channels = known.len();
         let rows: Vec<usize> = (0..train).collect();
-        let stats = transfergrid::data::normalisation(&set.train, &rows, channels);
+        let stats = transfergrid::data::normalisation(&files.0, &rows, channels);
         assert!(stats.mean.iter().zip(known).all(|(a, b)| (a - b).abs() < 1e-4), "{:?}", stats.mean);
     }
 }
@@ -73,7 +71,7 @@ fn cifar_from_the_archive_is_cifar_from_the_folder() {
     let load = |root: &std::path::Path| Dataset::load(DataName::Cifar10, false, &search_path(Some(root))).unwrap();
     let (a, b) = (load(&folder), load(packed.path()));
     assert_eq!(a.train, b.train);
-    assert_eq!(a.test.open(&Finished), b.test.open(&Finished));
+    assert_eq!(a.test, b.test);
     // A truncated archive is refused with its name.
     let bytes = std::fs::read(&archive).unwrap();
     std::fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();

@@ -153,3 +153,13 @@ fn analysis_knows_no_renderer_and_renderers_compute_no_statistics() {
     }
     assert!(analysis > 15 && render > 15, "the sources were found");
 }
+
+#[test]
+fn only_a_trained_model_opens_test_data() {
+    let code: Vec<(String, String)> = sources().into_iter().map(|(path, text)| (path, code(&text))).collect();
+    let with = |what: &str| code.iter().filter(|(_, text)| text.contains(what)).map(|(path, _)| path.as_str()).collect::<Vec<_>>();
+    assert_eq!(with("NoLongerLearns for"), ["train/pack.rs"]);
+    assert_eq!(with("Sealed for"), ["train/pack.rs"]);
+    assert_eq!(with("Trained::new("), ["train/closed_form.rs", "train/pack.rs"]);
+    assert_eq!(with("Dataset::read("), ["data/mod.rs"]);
+}

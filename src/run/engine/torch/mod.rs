@@ -393,7 +393,7 @@ impl TorchEngine {
             let mut metrics = BTreeMap::from([
                 ("test_loss".to_string(), test.loss[k]),
                 ("test_acc".into(), test.accuracy[k]),
-                ("weight_norm".into(), trained.norms[k]),
+                ("weight_norm".into(), trained.norms()[k]),
                 ("epochs".into(), course.chosen as f64),
             ]);
             if let Some(chosen) = course.result() {
