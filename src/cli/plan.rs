@@ -81,7 +81,7 @@ impl PlanArgs {
                 "cpu_cores": cores,
                 "cpu_seconds": seconds.round(),
                 "disk_bytes": estimate.disk_bytes.round(),
-                "shards": shards.as_ref().map(|shard_statuses| shard_statuses.json()),
+                "shards": shards.as_ref().map(|shares| shares.json()),
                 "data": data.iter().map(|(name, place)| (name.as_str(), json!({"sha256": name.info().digest, "place": place}))).collect::<BTreeMap<_, _>>(),
             });
             print(&format!("{text:#}\n"));
@@ -114,8 +114,8 @@ impl PlanArgs {
             };
             out.push_str(&format!("data            {what}\n"));
         }
-        if let Some(shard_statuses) = &shards {
-            out.push_str(&shard_statuses.text());
+        if let Some(shares) = &shards {
+            out.push_str(&shares.text());
         }
         print(&out);
         Ok(0)
@@ -168,12 +168,12 @@ struct Shares {
 
 impl Shares {
     fn of(plan: &Plan, count: usize) -> Shares {
-        let mut shard_statuses = Shares { stages: vec![0; count], seconds: vec![0.0; count] };
+        let mut shares = Shares { stages: vec![0; count], seconds: vec![0.0; count] };
         for (stage, shard) in plan.stages.iter().zip(plan.shards(count)) {
-            shard_statuses.stages[shard] += 1;
-            shard_statuses.seconds[shard] += Cost::of(stage).cpu_seconds();
+            shares.stages[shard] += 1;
+            shares.seconds[shard] += Cost::of(stage).cpu_seconds();
         }
-        shard_statuses
+        shares
     }
 
     fn empty(&self) -> usize {

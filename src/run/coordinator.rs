@@ -150,13 +150,13 @@ impl<'a, 'b> Coordinator<'a, 'b> {
     /// it has now crashed [`MAX_CRASHES`] workers.
     fn worker_crashed(&mut self, Crash { worker, pack, why }: Crash) -> Result<()> {
         self.running.retain(|running| *running != pack);
-        let mut crash_log = 0;
+        let mut crashes = 0;
         for &index in &pack {
             let key = &self.sink.plan.stages[index].key;
             self.crash_log.add(key, &why)?;
-            crash_log = crash_log.max(self.crash_log.of(key));
+            crashes = crashes.max(self.crash_log.of(key));
         }
-        let what = match (pack.len(), crash_log) {
+        let what = match (pack.len(), crashes) {
             (0, _) => "it was not training a pack",
             (_, n) if n < MAX_CRASHES => "its pack is requeued at the end of the queue",
             _ => "its pack is marked failed, because it has crashed other workers too",
@@ -168,7 +168,7 @@ impl<'a, 'b> Coordinator<'a, 'b> {
             left => format!("{left} other workers continue"),
         };
         self.sink.watcher.warn(&format!("worker {worker} crashed ({why}); {what}; {others}"));
-        if crash_log >= MAX_CRASHES {
+        if crashes >= MAX_CRASHES {
             let ends = vec![worker::failed(&why); pack.len()];
             self.record_outcomes(FinishedPack { pack, ends, seconds: 0.0, released: false, lost: vec![] })?;
         } else if !pack.is_empty() {

@@ -25,7 +25,7 @@ pub struct Queue {
     unfinished: Vec<Vec<usize>>,
     /// How many workers each stage has crashed. Such stages start last, those with the fewest
     /// crashes first.
-    crash_log: HashMap<usize, usize>,
+    crashes: HashMap<usize, usize>,
     quarantined: Vec<Vec<usize>>,
     /// Targets that wait for their source, by source.
     waiting: BTreeMap<usize, BTreeSet<usize>>,
@@ -36,13 +36,13 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// `sizes` has the largest pack of each shape, and `crash_log` the number of workers that each
+    /// `sizes` has the largest pack of each shape, and `crashes` the number of workers that each
     /// stage has crashed. `finished` returns whether a stage need not run.
     pub fn new(
         plan: &Plan,
         workers: usize,
         sizes: HashMap<Arc<str>, usize>,
-        crash_log: HashMap<usize, usize>,
+        crashes: HashMap<usize, usize>,
         finished: impl Fn(usize) -> bool,
     ) -> Queue {
         let mut queue = Queue {
@@ -50,7 +50,7 @@ impl Queue {
             sizes,
             ready: HashMap::new(),
             unfinished: vec![],
-            crash_log,
+            crashes,
             quarantined: vec![],
             waiting: BTreeMap::new(),
             coming: HashMap::new(),
@@ -69,7 +69,7 @@ impl Queue {
     }
 
     fn add(&mut self, plan: &Plan, index: usize) {
-        if self.crash_log.contains_key(&index) {
+        if self.crashes.contains_key(&index) {
             return self.quarantined.push(vec![index]);
         }
         self.ready.entry(plan.stages[index].shape.clone()).or_default().insert(index);
@@ -135,7 +135,7 @@ impl Queue {
 
     /// The largest number of worker crashes among a pack's stages.
     fn crash_count(&self, pack: &[usize]) -> usize {
-        pack.iter().filter_map(|index| self.crash_log.get(index)).copied().max().unwrap_or(0)
+        pack.iter().filter_map(|index| self.crashes.get(index)).copied().max().unwrap_or(0)
     }
 
     /// Requeues a pack that was too large for the device's memory. Packs of its shape get at most
@@ -156,7 +156,7 @@ impl Queue {
     /// Requeues a pack whose worker crashed. It is tried again unchanged, after all other ready
     /// stages.
     pub fn quarantine(&mut self, pack: &[usize]) {
-        pack.iter().for_each(|&index| *self.crash_log.entry(index).or_default() += 1);
+        pack.iter().for_each(|&index| *self.crashes.entry(index).or_default() += 1);
         self.quarantined.push(pack.to_vec());
     }
 
@@ -165,13 +165,13 @@ impl Queue {
         self.working -= 1;
     }
 
-    /// Whether no pack is running and the only ready packs have crashed at least `crash_log`
+    /// Whether no pack is running and the only ready packs have crashed at least `crashes`
     /// workers.
-    pub fn only_crashing_left(&self, crash_log: usize) -> bool {
+    pub fn only_crashing_left(&self, crashes: usize) -> bool {
         self.unfinished.is_empty()
             && self.working == 0
             && self.ready.values().all(BTreeSet::is_empty)
-            && self.quarantined.iter().all(|pack| self.crash_count(pack) >= crash_log)
+            && self.quarantined.iter().all(|pack| self.crash_count(pack) >= crashes)
     }
 
     /// Whether nothing is ready, and no running pack could make other stages ready.

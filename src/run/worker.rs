@@ -133,10 +133,10 @@ impl<'a> Shared<'a> {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Whether stages are left that can run. Packs that have crashed at least `crash_log` workers
+    /// Whether stages are left that can run. Packs that have crashed at least `crashes` workers
     /// do not count.
-    pub fn has_work(&self, crash_log: usize) -> bool {
-        !self.queue().only_crashing_left(crash_log)
+    pub fn has_work(&self, crashes: usize) -> bool {
+        !self.queue().only_crashing_left(crashes)
     }
 
     /// A pack is completely handled.

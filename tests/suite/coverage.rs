@@ -100,9 +100,9 @@ fn highest(truth: fn(f64) -> f64) -> usize {
     (0..POINTS).fold(0, |top, k| if truth(k as f64) > truth(top as f64) { k } else { top })
 }
 
-/// Results over all tables. `holds` is the coverage of six intervals: λ_S*, λ₀*, their ratio, the
-/// smoothed ratio, the cost at the chosen optima, and the gain over scratch. The smoothed ratio may
-/// not exist. The cost counts only where the optima differ. `too_good` is how often the interval of
+/// Results over all tables. `holds` is the coverage of seven intervals: λ_S*, λ₀*, their ratio, the
+/// smoothed ratio, the cost at the chosen optima, the gain over scratch, and that gain as a share of
+/// the error. The smoothed ratio may not exist. The cost counts only where the optima differ. `too_good` is how often the interval of
 /// the gain lies above the truth. `steps` is the number of grid steps in the interval of λ₀*.
 struct Coverage {
     holds: [Option<f64>; 7],

@@ -1,7 +1,8 @@
-//! What is known about a data set before it is read.
+//! What is known about a data set before it is read. `published.rs` has those of the published
+//! data sets.
 
-/// What is known about a data set before it is read. All that a plan needs: no other part asks
-/// which data set it is.
+/// What is known about a data set before it is read. All that settings, plans and reports need;
+/// which data set it is, only the readers ask (`data/`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatasetInfo {
     /// The name as written in a study.

@@ -1,20 +1,20 @@
 //! The settings of one cell of a network study. Their doc comments become the reference
 //! (docs/study.md).
 
-mod data;
 mod dataset;
 mod model;
 mod phase;
+mod published;
 mod text;
 mod transfer;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use data::DataName;
 pub use dataset::{ClassInfo, DatasetInfo};
 pub use model::{Model, ModelKind, Norm};
 pub use phase::{Augment, Class, Phase, Schedule, ScheduleKind};
+pub use published::DataName;
 pub use text::{FitOn, Text};
 pub use transfer::{BatchNormRule, HeadRule, Scratch, Transfer, TransferMethod};
 

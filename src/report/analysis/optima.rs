@@ -98,12 +98,12 @@ impl SeedGains {
             let (i, j) = cells.scores.pair(&others)?;
             let k = best(&cells.scratch, &others)?.first;
             let scratch = basis.test_scores(&setting.scratch[k])?[seed];
-            // Rounded, so that equal fractions give exactly 0 despite rounding errors.
             let gain = basis.test_scores(&setting.target[i][j])?[seed] - scratch;
             let left = match basis.metric {
                 Metric::Accuracy => 1.0 - scratch,
                 Metric::Loss => -scratch,
             };
+            // Rounded, so that equal fractions give exactly 0 despite rounding errors.
             Some(((gain * 1e12).round() / 1e12, left))
         };
         let (gain, left) = (0..n).map(of_seed).collect::<Option<Vec<_>>>()?.into_iter().unzip();

@@ -1,5 +1,6 @@
-//! Measures which strategies and pack sizes are fastest on a device. Results are measured once for
-//! each device, libtorch version and shape, and stored in the study's folder.
+//! Measures which strategies are fastest on a device, and keeps these results and those about pack
+//! sizes (`measure.rs`). Both are measured once for each device, libtorch version and shape, and
+//! stored in the study's folder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
