@@ -73,7 +73,7 @@ check: libtorch .venv/tools ## what a developer runs before a commit
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --workspace --all-targets --no-default-features --target-dir target/no-torch -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --document-private-items -q
-	$(CHECKED) --test suite -q -- walls::
+	$(CHECKED) --test suite -q -- walls:: plain_words::
 
 docs: build ## docs/study.md from the settings' doc comments
 	$(BIN) schema --markdown > docs/study.md
