@@ -4,7 +4,7 @@ BIN := target/release/transfergrid
 CARGO := cargo
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test test-no-torch test-faults check-results fuzz check docs bench bench-study bench-growth bench-overhead bench-report bench-theory image image-test clean-venv
+.PHONY: help build demo mnist-sweep cifar-sweep theory tensorboard test test-no-torch test-cuda test-faults check-results fuzz check docs bench bench-study bench-growth bench-overhead bench-report bench-theory image image-test clean-venv
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -63,6 +63,10 @@ check-results: libtorch ## before a release: the committed results are those of 
 # Kills, damage, full disks, races, and a real Slurm where SLURM_CONF names one; one at a time, since they look at the clock.
 test-faults: libtorch ## minutes of kills, damage, full disks and races; a real Slurm, if there is one
 	$(CHECKED) --test faults --test slurm -- --ignored --nocapture --test-threads=1
+
+test-cuda: build ## doctor's proof on the GPU, then the tests that train, there (DEVICE=cuda:0)
+	$(BIN) doctor --cuda --device $(or $(DEVICE),cuda:0)
+	TRANSFERGRID_TEST_DEVICE=$(or $(DEVICE),cuda:0) $(CARGO) test --release --test suite -- --test-threads=1 fused:: sweep_torch:: regularisers::
 
 fuzz: libtorch ## the readers under mutated input, ten minutes each
 	TRANSFERGRID_FUZZ_SECONDS=600 $(CARGO) test --release --test fuzz -- --nocapture --test-threads=2

@@ -12,7 +12,6 @@ fn main() {
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         // RUNPATH instead of RPATH, so that LD_LIBRARY_PATH can still select another installation.
         println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,{lib}");
-        println!("cargo:rustc-env=TRANSFERGRID_LIBTORCH_LIB={lib}");
         #[cfg(feature = "torch")]
         native(std::path::Path::new(&lib));
     }

@@ -23,13 +23,20 @@ def run(command, **options):
     return done.stdout, seconds
 
 
+class Failed(Exception):
+    """A peer that could not be measured, with its last words."""
+
+
 def peer(script, *flags, timeout=None):
     """What a peer reports of itself; None if that took longer than `timeout` seconds."""
+    command = [str(part) for part in (sys.executable, PEERS / script, *flags)]
     try:
-        out, _ = run([sys.executable, PEERS / script, *flags], timeout=timeout)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
         return None
-    return json.loads(out.splitlines()[-1])
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(command)} failed with {done.returncode}: {done.stderr.strip()[-600:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def spread(values):
@@ -54,14 +61,21 @@ def _has(program):
 
 
 def versions(*packages):
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
+
+    def found(package):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
     doctor = json.loads(run([BIN, "doctor", "--json"])[0])
     ours = {"program": doctor["program"], "commit": doctor["commit"], "libtorch": (doctor.get("torch") or {}).get("libtorch")}
-    return {**ours, "python": platform.python_version(), **{package: version(package) for package in packages}}
+    return {**ours, "python": platform.python_version(), **{package: found(package) for package in packages}}
 
 
-def write(out, name, result):
+def write(out, name, result, quiet=False):
     if out:
         out.mkdir(parents=True, exist_ok=True)
         (out / name).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-        print(f"{out / name}")
+        if not quiet:
+            print(f"{out / name}")

@@ -28,19 +28,27 @@ def train(args, seed, images, labels, test_images, test_labels):
     mean, sd = pixels.mean((0, 2, 3), keepdim=True), pixels.std((0, 2, 3), keepdim=True)
     x = ((pixels - mean) / sd).contiguous(memory_format=torch.channels_last)
     net = network(args.task, len(tasks.TASKS[args.task][0])).to(args.device)
-    optimiser = torch.optim.SGD(net.parameters(), lr=tasks.LR, momentum=tasks.MOMENTUM, weight_decay=tasks.LAMBDAS[seed % 4], foreach=True)
+    # A captured step reads the learning rate from the device.
+    how = dict(lr=torch.tensor(tasks.LR, device=args.device), fused=True) if args.graph else dict(lr=tasks.LR, foreach=True)
+    optimiser = torch.optim.SGD(net.parameters(), momentum=tasks.MOMENTUM, weight_decay=tasks.LAMBDAS[seed % 4], **how)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, -(-len(y) // tasks.BATCH) * args.epochs)
     autocast = torch.autocast(args.device.split(":")[0], torch.bfloat16, enabled=args.bf16)
+    def step(batch):
+        with autocast:
+            loss = F.cross_entropy(net(x[batch]), y[batch])
+        loss.backward()
+        optimiser.step()
+
+    if args.graph:
+        step = captured(step, net, optimiser, y)
     if args.device != "cpu":
         torch.cuda.synchronize()
     start = time.perf_counter()
     for _ in range(args.epochs):
         for batch in torch.randperm(len(y), device=args.device).split(tasks.BATCH):
-            with autocast:
-                loss = F.cross_entropy(net(x[batch]), y[batch])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+            if not args.graph:
+                optimiser.zero_grad(set_to_none=True)
+            step(batch)
             schedule.step()
     right = 0
     with torch.no_grad(), autocast:
@@ -49,8 +57,40 @@ def train(args, seed, images, labels, test_images, test_labels):
     return time.perf_counter() - start, right / len(test_labels)
 
 
+def captured(step, net, optimiser, y):
+    """The step as a CUDA graph for full batches; a smaller last batch goes the plain way. The warm-up's steps are
+    undone."""
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    rows = torch.arange(tasks.BATCH, device=y.device)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            optimiser.zero_grad(set_to_none=True)
+            step(rows)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    optimiser.zero_grad(set_to_none=True)
+    with torch.cuda.graph(graph):
+        step(rows)
+    net.load_state_dict(before)
+    for state in optimiser.state.values():
+        state["momentum_buffer"].zero_()
+
+    def replay(batch):
+        if len(batch) == tasks.BATCH:
+            rows.copy_(batch)
+            graph.replay()
+        else:
+            for parameter in net.parameters():
+                parameter.grad.zero_()  # in place: the graph writes into these
+            step(batch)
+
+    return replay
+
+
 def main():
-    args = tasks.arguments(threads=dict(type=int, default=0), first=dict(type=int, default=0))
+    args = tasks.arguments(threads=dict(type=int, default=0), first=dict(type=int, default=0), graph=dict(action="store_true"))
     if args.threads:
         torch.set_num_threads(args.threads)
     (images, labels), test = tasks.read(args.task)

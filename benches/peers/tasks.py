@@ -24,8 +24,22 @@ def data_folder(name):
     return root / {"cifar10": "cifar-10-batches-bin", "mnist": "mnist"}[name]
 
 
+def synthetic(name):
+    """Made-up images of the task's shape in place of the real ones: a pattern for each class under noise, as transfergrid's
+    `data: synthetic-…` has them (other numbers, the same shapes and counts)."""
+    shape = {"cifar10": (32, 32, 3), "mnist": (28, 28, 1)}[name]
+    rng, classes = np.random.default_rng(0), len(TASKS[name][0])
+    patterns = rng.integers(64, 192, (classes, *shape))
+    def half(per_class):
+        labels = np.tile(np.arange(classes), per_class)
+        return (patterns[labels] + rng.integers(-64, 64, (len(labels), *shape))).clip(0, 255).astype(np.uint8), labels.astype(np.int64)
+    return [half(1000), half(200)]
+
+
 def read(name):
     """Training and test images as uint8 [N, H, W, C] with labels 0 … classes−1, of the task's classes."""
+    if os.environ.get("TRANSFERGRID_BENCH_SYNTHETIC"):
+        return synthetic(name)
     folder, (classes, _) = data_folder(name), TASKS[name]
     if name == "cifar10":
         def load(files):

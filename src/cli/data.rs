@@ -79,7 +79,7 @@ impl DataArgs {
                         (_, Some(path)) => path.display().to_string(),
                         (_, None) => format!("not here (transfergrid data fetch {})", name.as_str()),
                     };
-                    print(&format!("{:<15} {what}{n} training {kind}, classes {}: {place}\n", name.as_str(), some(&info.class_names())));
+                    print(&format!("{:<16} {what}{n} training {kind}, classes {}: {place}\n", name.as_str(), some(&info.class_names())));
                 }
                 Ok(0)
             }

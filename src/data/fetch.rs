@@ -24,7 +24,7 @@ impl Download {
     /// The files of a data set. `mirror` is tried before the official servers.
     pub fn of(name: DataName, mirror: Option<&str>) -> Vec<Download> {
         let (folder, bases, files): (&str, &[&str], &[(&str, Checksum)]) = match name {
-            DataName::Digits => ("", &[], &[]),
+            DataName::Digits | DataName::SyntheticGrey | DataName::SyntheticColour => ("", &[], &[]),
             DataName::Mnist => (
                 "mnist",
                 &["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"],

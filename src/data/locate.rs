@@ -19,7 +19,7 @@ pub fn search_path(flag: Option<&Path>) -> Roots {
 /// Possible names of a data set's folder or archive inside a root folder.
 fn names(name: DataName) -> &'static [&'static str] {
     match name {
-        DataName::Digits => &[],
+        DataName::Digits | DataName::SyntheticGrey | DataName::SyntheticColour => &[],
         DataName::Mnist => &["mnist", "MNIST/raw"],
         DataName::Cifar10 => &["cifar-10-batches-bin", "cifar-10-binary.tar.gz"],
         DataName::Cifar100 | DataName::Cifar100Coarse => &["cifar-100-binary", "cifar-100-binary.tar.gz"],

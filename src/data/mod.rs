@@ -9,6 +9,7 @@ mod idx;
 mod locate;
 mod newsgroups;
 mod split;
+mod synthetic;
 pub mod table;
 mod verify;
 mod words;
@@ -159,6 +160,7 @@ impl Dataset {
     pub fn read(name: DataName, strip: bool, roots: &Roots) -> Result<(Examples, Examples), DataError> {
         let files = match name {
             DataName::Digits => digits::read(),
+            DataName::SyntheticGrey | DataName::SyntheticColour => synthetic::read(name.info().image_shape.unwrap_or_default()),
             DataName::Mnist => idx::read_mnist(&locate::require(name, roots)?)?,
             DataName::Cifar10 => cifar::read_cifar10(&locate::require(name, roots)?)?,
             DataName::Cifar100 => cifar::read_cifar100(&locate::require(name, roots)?, false)?,

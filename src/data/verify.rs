@@ -69,11 +69,12 @@ pub const CIFAR10_ARCHIVE: Checksum = Checksum::Md5("c32a1d4ab5d03f1284b67883e8d
 /// # Errors
 /// A file could not be read.
 pub fn verify(name: DataName, roots: &Roots) -> Result<Verification, DataError> {
-    let Some(place) = find(name, roots) else {
-        return Ok(if name.info().built_in { Verification::BuiltIn } else { Verification::NotFound });
-    };
+    if name.info().built_in {
+        return Ok(Verification::BuiltIn);
+    }
+    let Some(place) = find(name, roots) else { return Ok(Verification::NotFound) };
     let files: Vec<(Vec<PathBuf>, Checksum)> = match name {
-        DataName::Digits => return Ok(Verification::BuiltIn),
+        DataName::Digits | DataName::SyntheticGrey | DataName::SyntheticColour => return Ok(Verification::BuiltIn),
         DataName::Mnist => MNIST.iter().map(|(file, of)| (idx::spellings(&place, file), Checksum::Md5(of))).collect(),
         DataName::Cifar10 if place.is_file() => return verify_archive(&place, CIFAR10_ARCHIVE, &CIFAR10),
         DataName::Cifar10 => in_folder(&place, &CIFAR10),

@@ -20,9 +20,13 @@ const NORM_MOMENTUM: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
-    /// One convolution with K groups.
+    /// One convolution with K groups, in channels-last memory.
     Grouped,
-    /// The windows are laid out as rows, followed by one batched matrix product.
+    /// The same in channels-first memory, for which cuDNN has other kernels. The copies to and fro
+    /// are part of it.
+    #[serde(rename = "grouped-nchw")]
+    GroupedNchw,
+    /// The windows are laid out as rows, followed by one batched matrix product: without cuDNN.
     Unfolded,
     /// One convolution per replica. On CPU only this strategy is used: no other is faster, and each
     /// replica gets the same bits as when it is trained alone.
@@ -30,11 +34,12 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    pub const ALL: [Strategy; 3] = [Strategy::Grouped, Strategy::Unfolded, Strategy::Alone];
+    pub const ALL: [Strategy; 4] = [Strategy::Grouped, Strategy::GroupedNchw, Strategy::Unfolded, Strategy::Alone];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Strategy::Grouped => "grouped",
+            Strategy::GroupedNchw => "grouped-nchw",
             Strategy::Unfolded => "unfolded",
             Strategy::Alone => "alone",
         }
@@ -51,8 +56,13 @@ pub fn convolution(x: &Tensor, weight: &Tensor, stride: i64, strategy: Strategy)
     let plain =
         |x: &Tensor, weight: Tensor, groups: i64| x.conv2d(&weight, None::<Tensor>, [stride, stride], [padding, padding], [1, 1], groups);
     match strategy {
-        _ if k == 1 => plain(x, weight.reshape([o, i, side, side]), 1),
+        // One replica takes the plain convolution, unless cuDNN is to be left out.
+        Strategy::Grouped | Strategy::GroupedNchw | Strategy::Alone if k == 1 => plain(x, weight.reshape([o, i, side, side]), 1),
         Strategy::Grouped => plain(x, weight.reshape([k * o, i, side, side]), k),
+        Strategy::GroupedNchw => {
+            let y = plain(&x.contiguous(), weight.reshape([k * o, i, side, side]).contiguous(), k);
+            y.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+        }
         Strategy::Alone => {
             let each = apart(x, k).permute([0, 1, 4, 2, 3]); // [K, B, I, H, W], each replica in channels-last memory
             let each = (0..k).map(|r| plain(&each.get(r), weight.get(r), 1).permute([0, 2, 3, 1]));

@@ -12,6 +12,20 @@ pub fn program() -> Command {
     command
 }
 
+/// The device that tests which train use: `TRANSFERGRID_TEST_DEVICE`, e.g. `cuda:0`; the CPU without
+/// it.
+pub fn device_name() -> String {
+    std::env::var("TRANSFERGRID_TEST_DEVICE").unwrap_or_else(|_| "cpu".into())
+}
+
+#[cfg(feature = "torch")]
+pub fn device() -> tch::Device {
+    match device_name().strip_prefix("cuda:") {
+        Some(index) => tch::Device::Cuda(index.parse().expect("TRANSFERGRID_TEST_DEVICE is cpu or cuda:N")),
+        None => tch::Device::Cpu,
+    }
+}
+
 pub struct Done {
     pub code: Option<i32>,
     pub stdout: String,
@@ -30,6 +44,9 @@ pub fn run(command: &mut Command) -> Done {
 pub fn sweep(study: &Path, out: &Path, more: &[&str]) -> Command {
     let mut command = program();
     command.arg("sweep").arg(study).arg("--out").arg(out).args(more);
+    if !more.iter().any(|word| ["--device", "--engine"].contains(word)) {
+        command.args(["--device", &device_name()]);
+    }
     command
 }
 

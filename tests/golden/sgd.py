@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden numbers for tests/golden_sgd.rs: 50 steps of torch.optim.SGD in float64, PyTorch 2.11.
 
-usage: python tests/golden/sgd.py > tests/golden/sgd.json
+usage: python tests/golden/sgd.py > src/run/engine/torch/proof/sgd.json
 
 Everything comes from formulas that the test repeats: parameter j of θ (in the order of the layout) starts at
 0.3·sin(0.7·j + 1), the anchor is 0.3·sin(1.3·j + 2), pixel i of an image is (7919·i) mod 256, image b has label b mod classes.

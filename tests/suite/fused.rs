@@ -2,7 +2,7 @@
 //! training runs.
 #![cfg(feature = "torch")]
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use transfergrid::config::network::{
     Augment, Class, DataName, Model, ModelKind, Norm, PenaltyRules, PenaltyStep, Phase, Precision, Schedule,
 };
@@ -14,6 +14,8 @@ use transfergrid::train::{
     DeviceDataset, EpochReport, EvaluationLoss, Observer, Pack, Penalty, Replica, Snapshot, Start, Trained, TrainingHistory,
     TrainingOutcome,
 };
+
+use crate::common::device;
 
 fn models() -> Vec<(&'static str, Model)> {
     let conv = |norm| Model { channels: Some(vec![4, 8]), norm, groups: 2, ..Model::default() };
@@ -46,17 +48,17 @@ fn losses_and_gradients() {
             architecture.strategies.fill(strategy);
             let seeds = [3, 1, 4, 1];
             let k = seeds.len() as i64;
-            let theta = architecture.layout.initial(&seeds, "source", kind, Device::Cpu).set_requires_grad(true);
+            let theta = architecture.layout.initial(&seeds, "source", kind, device()).set_requires_grad(true);
             let values: Vec<f64> = (0..k * 6 * 16 * 16 * 3).map(|i| ((i * i * 31 + i * 17) % 101) as f64 / 50.0 - 1.0).collect();
             let x = Tensor::from_slice(&values).reshape([k, 6, 16, 16, 3]).to_kind(kind);
-            let y = Tensor::arange(k * 6, (Kind::Int64, Device::Cpu)).remainder(5).reshape([k, 6]);
-            let buffers = architecture.fresh_buffers(k, kind, Device::Cpu);
+            let y = Tensor::arange(k * 6, (Kind::Int64, device())).remainder(5).reshape([k, 6]);
+            let buffers = architecture.fresh_buffers(k, kind, device());
             let loss = cross_entropy(&architecture.forward(&architecture.layout.views(&theta), &x, &buffers, Mode::Train, None), &y, 0.0)
                 .mean_dim([1i64].as_slice(), false, None::<Kind>);
             let gradient = Tensor::run_backward(&[loss.sum(None::<Kind>)], &[&theta], false, false).remove(0);
             for i in 0..k {
                 let single = theta.detach().narrow(0, i, 1).copy().set_requires_grad(true);
-                let own = architecture.fresh_buffers(1, kind, Device::Cpu);
+                let own = architecture.fresh_buffers(1, kind, device());
                 let single_loss = cross_entropy(
                     &architecture.forward(&architecture.layout.views(&single), &x.narrow(0, i, 1), &own, Mode::Train, None),
                     &y.narrow(0, i, 1),
@@ -83,20 +85,20 @@ fn losses_and_gradients() {
 fn bfloat16_computes_inside_and_answers_in_float32() {
     for (name, model) in models() {
         let architecture = Architecture::new(&model, [16, 16, 3], 5);
-        let theta = architecture.layout.initial(&[3, 1], "source", Kind::Float, Device::Cpu);
+        let theta = architecture.layout.initial(&[3, 1], "source", Kind::Float, device());
         let values: Vec<f64> = (0..2 * 6 * 16 * 16 * 3).map(|i: i64| ((i * i * 31 + i * 17) % 1009) as f64 / 504.5 - 1.0).collect();
         let x = Tensor::from_slice(&values).reshape([2, 6, 16, 16, 3]);
-        let buffers = || architecture.fresh_buffers(2, Kind::Float, Device::Cpu);
+        let buffers = || architecture.fresh_buffers(2, Kind::Float, device());
         let of = |kind| architecture.forward(&architecture.layout.leaves(&theta, false), &x.to_kind(kind), &buffers(), Mode::Train, None);
         let (exact, rounded) = (of(Kind::Float), of(Kind::BFloat16));
         assert_eq!(rounded.kind(), Kind::Float, "{name}: logits, and with them losses");
         let off = (&exact - &rounded).abs().max().double_value(&[]) / exact.abs().max().double_value(&[]);
         assert!(off > 0.0 && off < 0.05, "{name}: {off}");
-        let loss = cross_entropy(&rounded, &Tensor::zeros([2, 6], (Kind::Int64, Device::Cpu)), 0.0).sum(None::<Kind>);
+        let loss = cross_entropy(&rounded, &Tensor::zeros([2, 6], (Kind::Int64, device())), 0.0).sum(None::<Kind>);
         let leaves = architecture.layout.leaves(&theta, false);
         let again = cross_entropy(
             &architecture.forward(&leaves, &x.to_kind(Kind::BFloat16), &buffers(), Mode::Train, None),
-            &Tensor::zeros([2, 6], (Kind::Int64, Device::Cpu)),
+            &Tensor::zeros([2, 6], (Kind::Int64, device())),
             0.0,
         )
         .sum(None::<Kind>);
@@ -163,7 +165,7 @@ impl Setting {
     fn new(model: &Model, phase: Phase, rules: PenaltyRules, kind: Kind) -> Setting {
         let data = Dataset::load(DataName::Digits, false, &search_path(None)).unwrap();
         let architecture = Architecture::new(model, [8, 8, 1], phase.classes.len());
-        let pool = DeviceDataset::new(&data.train, [8, 8, 1], Device::Cpu);
+        let pool = DeviceDataset::new(&data.train, [8, 8, 1], device());
         Setting { data, phase, rules, architecture, pool, kind }
     }
 
@@ -186,8 +188,8 @@ impl Setting {
     fn train(&self, seeds: &[u64], lambdas: &[f64], resume: Option<Snapshot>, observer: &mut Quiet) -> Option<Trained> {
         let replicas = self.replicas(seeds);
         let pack = self.pack(&replicas);
-        let theta = self.architecture.layout.initial(seeds, "source", self.kind, Device::Cpu);
-        let buffers = self.architecture.fresh_buffers(seeds.len() as i64, self.kind, Device::Cpu);
+        let theta = self.architecture.layout.initial(seeds, "source", self.kind, device());
+        let buffers = self.architecture.fresh_buffers(seeds.len() as i64, self.kind, device());
         let penalty = Penalty::to_zero(&self.architecture.layout, &self.rules, lambdas, &theta);
         match pack.train(Start { theta, buffers, penalty }, resume, observer) {
             TrainingOutcome::Trained(trained) => Some(trained),
@@ -354,12 +356,12 @@ fn an_infinite_penalty_keeps_the_anchor_exactly_and_zero_is_plain_sgd() {
     let replicas = setting.replicas(&[0, 0]);
     let pack = setting.pack(&replicas);
     let layout = &setting.architecture.layout;
-    let theta = layout.initial(&[0, 0], "target", Kind::Float, Device::Cpu);
-    let head = layout.mask(Kind::Float, Device::Cpu, |p| p.role == transfergrid::model::Role::Head);
+    let theta = layout.initial(&[0, 0], "target", Kind::Float, device());
+    let head = layout.mask(Kind::Float, device(), |p| p.role == transfergrid::model::Role::Head);
     let point = &theta * (-&head + 1.0);
     let start = |lambdas: &[f64]| {
         let penalty = Penalty::to_source(layout, &rules, lambdas, Some(0.01), Some(point.copy()), &theta);
-        Start { theta: theta.copy(), buffers: setting.architecture.fresh_buffers(2, Kind::Float, Device::Cpu), penalty }
+        Start { theta: theta.copy(), buffers: setting.architecture.fresh_buffers(2, Kind::Float, device()), penalty }
     };
     let TrainingOutcome::Trained(trained) = pack.train(start(&[f64::INFINITY, 0.0]), None, &mut Quiet::default()) else {
         panic!("not stopped")

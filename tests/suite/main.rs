@@ -6,12 +6,14 @@ mod common;
 
 mod bench;
 mod coverage;
+mod cuda_start;
 mod derived;
 mod fetch;
 mod fused;
 mod golden_sgd;
 mod kernels;
 mod kubernetes;
+mod libtorch_script;
 mod messages;
 mod newsgroups;
 mod plain_words;

@@ -29,7 +29,9 @@ pub use transfer::{BatchNormRule, HeadRule, Scratch, Transfer, TransferMethod};
 pub struct Network {
     /// The data set: `digits` (8×8 grey, embedded in the program), `mnist` (28×28 grey), `cifar10`
     /// (32×32 colour), `cifar100` (its 100 classes), `cifar100-coarse` (the same images with their
-    /// 20 superclasses) or `newsgroups` (20 Newsgroups, bydate, as TF-IDF features).
+    /// 20 superclasses), `newsgroups` (20 Newsgroups, bydate, as TF-IDF features), or, to measure
+    /// speed without data, `synthetic-grey` and `synthetic-colour` (made-up images, 28×28 grey and
+    /// 32×32 colour).
     pub data: DataName,
     /// How documents are turned into features (`newsgroups` only): TF-IDF as scikit-learn's
     /// TfidfVectorizer computes it. Words have two or more letters, digits or underscores, in lower

@@ -17,6 +17,8 @@ pub enum DataName {
     Cifar100,
     Cifar100Coarse,
     Newsgroups,
+    SyntheticGrey,
+    SyntheticColour,
 }
 
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
@@ -73,8 +75,16 @@ const NEWSGROUPS: [(&str, usize, usize); 20] = [
 ];
 
 impl DataName {
-    pub const ALL: [DataName; 6] =
-        [DataName::Digits, DataName::Mnist, DataName::Cifar10, DataName::Cifar100, DataName::Cifar100Coarse, DataName::Newsgroups];
+    pub const ALL: [DataName; 8] = [
+        DataName::Digits,
+        DataName::Mnist,
+        DataName::Cifar10,
+        DataName::Cifar100,
+        DataName::Cifar100Coarse,
+        DataName::Newsgroups,
+        DataName::SyntheticGrey,
+        DataName::SyntheticColour,
+    ];
 
     /// The name as written in a study.
     pub fn as_str(self) -> &'static str {
@@ -83,7 +93,7 @@ impl DataName {
 
     /// What is known about the data set.
     pub fn info(self) -> &'static DatasetInfo {
-        static INFO: LazyLock<[DatasetInfo; 6]> = LazyLock::new(|| DataName::ALL.map(published));
+        static INFO: LazyLock<[DatasetInfo; 8]> = LazyLock::new(|| DataName::ALL.map(published));
         &INFO[self as usize]
     }
 }
@@ -146,6 +156,25 @@ fn published(name: DataName) -> DatasetInfo {
             classes: classes(&NEWSGROUPS.map(|of| of.0), &NEWSGROUPS.map(|of| of.1), &NEWSGROUPS.map(|of| of.2)),
             groups: vec![],
             built_in: false,
+        },
+        // Digest: of all training pixels, then all test pixels.
+        DataName::SyntheticGrey => DatasetInfo {
+            built_in: true,
+            ..images(
+                "synthetic-grey",
+                "264c60cc99a33290f08bcefc87ffa52f18fec8699382b0f7c5d993e278f808f1",
+                [28, 28, 1],
+                classes(&DIGITS, &[1000; 10], &[200; 10]),
+            )
+        },
+        DataName::SyntheticColour => DatasetInfo {
+            built_in: true,
+            ..images(
+                "synthetic-colour",
+                "d7ec64237d0c3a3807c402edd3083c445174b743626b7c5048099d5874cbb58f",
+                [32, 32, 3],
+                classes(&DIGITS, &[1000; 10], &[200; 10]),
+            )
         },
     }
 }

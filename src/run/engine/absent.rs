@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{bail, Result};
 
 use super::benchmark::{BenchOptions, Benchmark};
+use super::proof::{CheckReport, ProofOptions};
 use super::{Description, Engine, EngineOptions};
 use crate::data::Roots;
 use crate::plan::Plan;
@@ -20,8 +21,12 @@ pub fn bench(_: &EngineOptions, _: &Plan, _: &Roots, _: PathBuf, _: &BenchOption
     bail!(WHAT)
 }
 
-pub fn auto_device() -> String {
-    "cpu".into()
+pub fn prove(_: &ProofOptions, _: &mut dyn FnMut(&CheckReport)) -> Result<()> {
+    bail!(WHAT)
+}
+
+pub fn auto_device() -> Result<String> {
+    Ok("cpu".into())
 }
 
 pub fn describe() -> Description {

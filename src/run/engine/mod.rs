@@ -5,6 +5,7 @@
 mod absent;
 pub mod benchmark;
 mod mock;
+pub mod proof;
 #[cfg(feature = "torch")]
 mod torch;
 
@@ -21,7 +22,9 @@ use crate::store::{Array, Checkpoint, Status};
 #[cfg(not(feature = "torch"))]
 use absent as torch;
 pub use mock::Mock;
-pub use torch::{auto_device, bench, describe};
+#[cfg(feature = "torch")]
+pub use torch::golden_sgd;
+pub use torch::{auto_device, bench, describe, prove};
 
 /// One pack to train.
 #[derive(Debug)]
@@ -110,10 +113,19 @@ pub fn out_of_memory(error: &anyhow::Error) -> bool {
 /// Whether full memory may be the cause of an error. Then a smaller pack may succeed; if it does
 /// not, it fails with the same message.
 pub fn perhaps_out_of_memory(error: &anyhow::Error) -> bool {
-    // cuDNN tries only algorithms that fit into memory and found none for a convolution; or cuBLAS
-    // or cuDNN had no memory to initialise.
-    let words = ["unable to find an engine to execute this computation", "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED"];
+    // cuBLAS or cuDNN had no memory to initialise; or the engine found the memory nearly full.
+    let words = ["CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED", MEMORY_NEARLY_FULL];
     out_of_memory(error) || says(error, &words)
+}
+
+/// Added by an engine to an error that does not name its cause while little memory was free.
+pub const MEMORY_NEARLY_FULL: &str = "the device's memory was nearly full";
+
+/// Whether cuDNN has no kernel for a convolution: none exists for its shape and the GPU, or its
+/// run-time compiler does not work, or none fits into what memory is free.
+pub fn has_no_kernel(error: &anyhow::Error) -> bool {
+    let words = ["nable to find an engine to execute this computation", "CUDNN_STATUS_NOT_SUPPORTED", "No valid execution plans"];
+    says(error, &words)
 }
 
 fn says(error: &anyhow::Error, words: &[&str]) -> bool {
@@ -183,4 +195,62 @@ pub struct Description {
     pub cuda_devices: usize,
     /// What CUDA can do here, or why it is not available.
     pub cuda: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a message leads to.
+    #[derive(Debug, PartialEq)]
+    enum Course {
+        /// Smaller packs.
+        Memory,
+        /// The worker exits, its pack goes to another.
+        Lost,
+        /// The same pack again, without cuDNN.
+        NoKernel,
+        /// The pack fails.
+        Fails,
+    }
+
+    fn course(text: &str) -> Course {
+        let error = anyhow::anyhow!(text.to_string());
+        match () {
+            () if device_lost(&error) => Course::Lost,
+            () if perhaps_out_of_memory(&error) => Course::Memory,
+            () if has_no_kernel(&error) => Course::NoKernel,
+            () => Course::Fails,
+        }
+    }
+
+    /// Texts of libtorch 2.11, cuDNN 9 and CUDA 13.
+    #[test]
+    fn messages_are_told_apart() {
+        let advice = "\nCUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be incorrect.\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1";
+        let cuda = |text: &str| format!("CUDA error: {text}{advice}");
+        let cases = [
+            ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.19 GiB is free. Including non-PyTorch memory, this process has 77.90 GiB memory in use.".to_string(), Course::Memory),
+            (cuda("out of memory"), Course::Memory),
+            ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`".into(), Course::Memory),
+            ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`".into(), Course::Memory),
+            ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED".into(), Course::Memory),
+            ("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes. Error code 12 (Cannot allocate memory)".into(), Course::Memory),
+            (cuda("an illegal memory access was encountered"), Course::Lost),
+            (cuda("unspecified launch failure"), Course::Lost),
+            (cuda("CUDA-capable device(s) is/are busy or unavailable"), Course::Lost),
+            (cuda("uncorrectable ECC error encountered"), Course::Lost),
+            ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED".into(), Course::Lost),
+            ("GET was unable to find an engine to execute this computation".into(), Course::NoKernel),
+            ("FIND was unable to find an engine to execute this computation".into(), Course::NoKernel),
+            ("cuDNN Frontend error: [cudnn_frontend] Error: No valid execution plans built.".into(), Course::NoKernel),
+            ("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a non-contiguous input.".into(), Course::NoKernel),
+            (format!("{MEMORY_NEARLY_FULL}: 0.2 of 80.0 GB were free: GET was unable to find an engine to execute this computation"), Course::Memory),
+            (cuda("no kernel image is available for execution on the device"), Course::Fails),
+            ("mat1 and mat2 shapes cannot be multiplied (1x2 and 3x4)".into(), Course::Fails),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(course(&text), expected, "{text}");
+        }
+    }
 }

@@ -70,7 +70,7 @@ impl TorchEngine {
     /// they computed.
     fn throughput(&self, stage: &Stage, k: usize, seconds: f64) -> Result<Option<(f64, Option<f64>)>> {
         let time = Duration::from_secs_f64(seconds);
-        if k > 1 && self.rate_if_it_fits(stage, k, Duration::ZERO, true)?.is_none() {
+        if k > 1 && self.rate_if_it_fits(0, stage, k, Duration::ZERO, true)?.is_none() {
             return Ok(None);
         }
         let rates = self.together(|worker| {

@@ -2,7 +2,7 @@
 //! sizes (`measure.rs`). Both are measured once for each device, libtorch version and shape, and
 //! stored in the study's folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -10,12 +10,14 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::devices::{hardware, version};
+use super::devices::hardware;
+use super::libraries::version;
 use super::measure::wait_for;
-use crate::base::catch_panic::catch_panic;
+use crate::base::catch_panic::{catch_panic, plain};
 use crate::config::network::Precision;
 use crate::model::{convolution, Strategy};
 use crate::plan::Convolution;
+use crate::run::engine::perhaps_out_of_memory;
 use crate::store::write_hint;
 
 /// Milliseconds of one forward and backward pass of a convolution, for each strategy.
@@ -24,13 +26,29 @@ pub struct Timing {
     pub convolution: Convolution,
     pub chosen: Strategy,
     pub milliseconds: BTreeMap<Strategy, f64>,
+    /// Strategies that do not work here, with the reason; not for lack of memory.
+    #[serde(default)]
+    pub failed: BTreeMap<Strategy, String>,
 }
 
 /// The chosen pack size and all measurements: (replicas, images per second).
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct PackSize {
-    chosen: usize,
-    images_per_second: Vec<(usize, f64)>,
+pub struct PackSize {
+    pub chosen: usize,
+    pub images_per_second: Vec<(usize, f64)>,
+    /// Memory that a pack of the chosen size took; none if it could not be asked.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+}
+
+impl PackSize {
+    /// The chosen size, halved until the pack takes at most nine tenths of the memory that is free
+    /// now: other processes may have taken some since it was measured.
+    pub fn within(&self, free: Option<u64>) -> usize {
+        let (Some(bytes), Some(free)) = (self.bytes, free) else { return self.chosen };
+        let fits = |k: usize| bytes as f64 * k as f64 / self.chosen as f64 <= 0.9 * free as f64;
+        std::iter::successors(Some(self.chosen), |&k| (k > 1).then_some(k / 2)).find(|&k| k == 1 || fits(k)).unwrap_or(1)
+    }
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -41,31 +59,35 @@ struct Measured {
 
 pub struct Calibration {
     path: PathBuf,
-    hardware: String,
+    /// Each device's name, with libtorch's version.
+    hardware: HashMap<Device, String>,
     measured: Mutex<Measured>,
 }
 
 impl Calibration {
     /// Starts with the results of an earlier run, if the file `path` has any.
-    pub fn new(path: PathBuf, device: Device) -> Calibration {
+    pub fn new(path: PathBuf, devices: &[Device]) -> Calibration {
         let known = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        let hardware = format!("{} / libtorch {}", hardware(device), version().unwrap_or_default());
+        let torch = version().map(|version| version.torch).unwrap_or_default();
+        let hardware = devices.iter().map(|&device| (device, format!("{} / libtorch {torch}", hardware(device)))).collect();
         Calibration { path, hardware, measured: Mutex::new(known) }
     }
 
-    /// The fastest strategy of each convolution for `k` replicas, with `k` rounded up to a power of
-    /// two.
+    fn hardware(&self, device: Device) -> &str {
+        self.hardware.get(&device).map_or("unknown", String::as_str)
+    }
+
+    /// The fastest strategy of each convolution for `k` replicas.
     pub fn strategies(&self, layers: &[Convolution], k: usize, batch: usize, precision: Precision, device: Device) -> Vec<Strategy> {
         self.timings(layers, k, batch, precision, device).into_iter().map(|timing| timing.chosen).collect()
     }
 
     pub fn timings(&self, layers: &[Convolution], k: usize, batch: usize, precision: Precision, device: Device) -> Vec<Timing> {
-        let k = k.next_power_of_two();
         let shapes: Vec<String> = layers
             .iter()
             .map(|c| format!("{}→{} at {}×{}, {}×{} by {}", c.inputs, c.outputs, c.height, c.width, c.kernel, c.kernel, c.stride))
             .collect();
-        let key = format!("{} / {k} replicas, batch {batch}, {precision:?}: {}", self.hardware, shapes.join(", "));
+        let key = format!("{} / {k} replicas, batch {batch}, {precision:?}: {}", self.hardware(device), shapes.join(", "));
         // Locked while measuring, so that two workers do not disturb each other's timings.
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = measured.strategies.get(&key).filter(|known| known.len() == layers.len()) {
@@ -83,21 +105,20 @@ impl Calibration {
         timings
     }
 
-    /// The best pack size according to `measure`, which also returns its measurements. Without any
+    /// The best pack size on a device: an earlier result, or that of `measure`. Without any
     /// measurement the size says nothing about the device and is not stored.
-    pub fn pack_size(&self, shape: &str, measure: impl FnOnce() -> (usize, Vec<(usize, f64)>)) -> usize {
-        let key = format!("{} / {shape}", self.hardware);
+    pub fn pack_size(&self, device: Device, shape: &str, measure: impl FnOnce() -> PackSize) -> PackSize {
+        let key = format!("{} / {shape}", self.hardware(device));
         if let Some(known) = self.measured.lock().unwrap_or_else(PoisonError::into_inner).packs.get(&key) {
-            return known.chosen;
+            return known.clone();
         }
-        let (chosen, images_per_second) = measure(); // not locked: it asks for strategies
-        if images_per_second.is_empty() {
-            return chosen;
+        let fresh = measure(); // not locked: it asks for strategies
+        if !fresh.images_per_second.is_empty() {
+            let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+            measured.packs.insert(key, fresh.clone());
+            self.save(&measured);
         }
-        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        measured.packs.insert(key, PackSize { chosen, images_per_second });
-        self.save(&measured);
-        chosen
+        fresh
     }
 
     fn save(&self, measured: &Measured) {
@@ -136,9 +157,26 @@ fn time(layer: &Convolution, wants_x: bool, k: i64, batch: i64, kind: Kind, devi
         times.sort_by(f64::total_cmp);
         times[ROUNDS / 2]
     };
-    let attempt = |strategy| catch_panic(|| tch::with_grad(|| try_one(strategy))).ok();
-    let milliseconds: BTreeMap<Strategy, f64> =
-        Strategy::ALL.into_iter().filter_map(|strategy| Some((strategy, attempt(strategy)?))).collect();
+    let (mut milliseconds, mut failed) = (BTreeMap::new(), BTreeMap::new());
+    for strategy in Strategy::ALL {
+        match catch_panic(|| tch::with_grad(|| try_one(strategy))) {
+            Ok(time) => drop(milliseconds.insert(strategy, time)),
+            Err(error) if perhaps_out_of_memory(&error) => {}
+            Err(error) => drop(failed.insert(strategy, plain(&error.to_string()))),
+        }
+    }
     let fastest = milliseconds.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(strategy, _)| *strategy);
-    Timing { convolution: *layer, chosen: fastest.unwrap_or(Strategy::Alone), milliseconds }
+    Timing { convolution: *layer, chosen: fastest.unwrap_or(Strategy::Alone), milliseconds, failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_keep_to_the_memory_that_is_free() {
+        let size = PackSize { chosen: 64, images_per_second: vec![], bytes: Some(6400) };
+        assert_eq!([None, Some(10_000), Some(7_000), Some(4_000), Some(10)].map(|free| size.within(free)), [64, 64, 32, 32, 1]);
+        assert_eq!(PackSize { bytes: None, ..size }.within(Some(10)), 64);
+    }
 }

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tch::{Cuda, Device, Kind};
 
+use super::calibration::PackSize;
+use super::devices::model;
+use super::memory::memory;
 use super::{task_name, TorchEngine};
 use crate::base::catch_panic::catch_panic;
 use crate::data::task_labels;
@@ -17,8 +20,11 @@ use crate::train::{EpochReport, EvaluationLoss, Observer, Pack, Penalty, Snapsho
 /// Maximal number of replicas that are tried in one pack.
 const LARGEST: usize = 256;
 
-/// Required speedup of a pack that is twice as large: it also uses more memory, and all its
-/// replicas wait for the slowest.
+/// Numbers of replicas that are tried, below the number that a study has.
+const TRIED: [usize; 5] = [1, 4, 16, 64, 256];
+
+/// A smaller pack may be this much slower: a larger one also uses more memory, and all its replicas
+/// wait for the slowest.
 const WORTH: f64 = 1.1;
 
 /// Steps before timing starts, in which libtorch chooses kernels and fills its caches.
@@ -126,34 +132,45 @@ impl TorchEngine {
     }
 
     /// The same, but returns none if the device's memory does not suffice.
-    pub(super) fn rate_if_it_fits(&self, stage: &Stage, k: usize, time: Duration, whole: bool) -> Result<Option<Rate>> {
-        match catch_panic(|| tch::with_grad(|| self.rate(0, stage, k, time, whole))).and_then(|rate| rate) {
+    pub(super) fn rate_if_it_fits(&self, worker: usize, stage: &Stage, k: usize, time: Duration, whole: bool) -> Result<Option<Rate>> {
+        match catch_panic(|| tch::with_grad(|| self.rate(worker, stage, k, time, whole))).and_then(|rate| rate) {
             Ok(rate) => Ok(Some(rate)),
             Err(error) if perhaps_out_of_memory(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// How many replicas of this stage a pack should have. The number is doubled as long as that
-    /// makes training faster by the factor [`WORTH`].
+    /// How many replicas of this stage a pack should have: on several devices, what suits all of
+    /// them.
     pub(super) fn measured_pack_size(&self, stage: &Stage, stages: usize) -> usize {
-        let key = format!("{} of {}", stage.shape, stages.min(LARGEST).next_power_of_two());
-        self.calibration.pack_size(&key, || {
-            let (mut best, mut fastest, mut k) = (1, 0.0, 1);
-            let mut tried = vec![];
-            while k <= LARGEST && k < 2 * stages {
-                // An error other than lack of memory will occur again in the sweep and is reported
-                // there.
-                let Ok(Some(rate)) = self.rate_if_it_fits(stage, k, Duration::from_millis(400), true) else { break };
-                let speed = rate.images_per_second(k);
-                tried.push((k, speed));
-                if speed <= WORTH * fastest {
-                    break;
-                }
-                (best, fastest, k) = (k, speed, 2 * k);
-            }
-            release_memory(); // each worker's cuBLAS and cuDNN need some of it
-            (best, tried)
-        })
+        let most = stages.min(LARGEST);
+        let models: Vec<String> = self.devices.iter().map(|&device| model(device)).collect();
+        let different = (0..models.len()).filter(|&device| !models[..device].contains(&models[device]));
+        let sizes = different.map(|device| {
+            let key = format!("{} of {most}", stage.shape);
+            let measured = self.calibration.pack_size(self.devices[device], &key, || self.measure_pack_size(device, stage, most));
+            measured.within(memory(self.devices[device]).map(|memory| memory.free))
+        });
+        sizes.min().unwrap_or(1)
+    }
+
+    /// The smallest pack that is nearly as fast as the fastest, of all sizes that fit. It does not
+    /// stop at the first size that gains nothing: speed can rise again.
+    fn measure_pack_size(&self, device: usize, stage: &Stage, most: usize) -> PackSize {
+        let (mut tried, mut taken) = (vec![], vec![]);
+        for k in TRIED.into_iter().filter(|&k| k < most).chain([most]) {
+            release_memory();
+            let before = memory(self.devices[device]);
+            // An error other than lack of memory will occur again in the sweep and is reported
+            // there.
+            let Ok(Some(rate)) = self.rate_if_it_fits(device, stage, k, Duration::from_millis(400), true) else { break };
+            tried.push((k, rate.images_per_second(k)));
+            let after = memory(self.devices[device]);
+            taken.push(before.zip(after).map(|(before, after)| before.free.saturating_sub(after.free)));
+        }
+        release_memory(); // each worker's cuBLAS and cuDNN need some of it
+        let fastest = tried.iter().map(|(_, speed)| *speed).fold(0.0, f64::max);
+        let chosen = tried.iter().position(|(_, speed)| *speed * WORTH >= fastest);
+        PackSize { chosen: chosen.map_or(1, |i| tried[i].0), bytes: chosen.and_then(|i| taken[i]), images_per_second: tried }
     }
 }

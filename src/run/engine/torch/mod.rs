@@ -6,22 +6,29 @@ mod alignment;
 mod bench;
 mod calibration;
 mod devices;
+mod driver;
+mod libraries;
 mod measure;
+mod memory;
+mod proof;
+mod smoke;
 mod sources;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
-use super::{perhaps_out_of_memory, Engine, EngineOptions, Epoch, Job, PackContext, PackOutcome, StageOutcome};
+use super::{
+    has_no_kernel, perhaps_out_of_memory, Engine, EngineOptions, Epoch, Job, PackContext, PackOutcome, StageOutcome, MEMORY_NEARLY_FULL,
+};
 use crate::base::catch_panic::catch_panic;
 use crate::config::network::{BatchNormRule, DataName, HeadRule, Precision, TransferMethod};
 use crate::config::Network;
 use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
-use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role};
+use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role, Strategy};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
 use crate::train::{
@@ -33,6 +40,7 @@ use sources::{NamedTensors, Sources};
 
 pub use bench::bench;
 pub use devices::{auto_device, describe};
+pub use proof::{golden_sgd, prove};
 
 /// The data sets of a plan, each on every device in use, and the source models that targets still
 /// need.
@@ -46,6 +54,9 @@ pub struct TorchEngine {
     preparations: Mutex<HashMap<String, Preparation>>,
     sources: Sources,
     calibration: Calibration,
+    /// Shapes of stages whose convolutions are computed without cuDNN, because it has no kernel for
+    /// one of them.
+    without_cudnn: Mutex<HashSet<Arc<str>>>,
 }
 
 /// How a data set is read: its name, and whether documents are stripped.
@@ -87,6 +98,7 @@ impl TorchEngine {
         };
         set_tf32(plan, devices[0], workers)?;
         call_once(devices[0]);
+        devices.iter().filter(|device| device.is_cuda()).try_for_each(|&device| smoke::smoke(device))?;
         let mut data = HashMap::new();
         let files: BTreeSet<DatasetFiles> = plan.stages.iter().map(|stage| files_of(&stage.settings)).collect();
         for (name, strip) in files {
@@ -95,8 +107,17 @@ impl TorchEngine {
             let pools = name.info().image_shape.map_or(vec![], pool);
             data.insert((name, strip), PreparedData { set, pools });
         }
-        let calibration = Calibration::new(measured, devices[0]);
-        Ok(TorchEngine { devices, workers, pack, data, preparations: Mutex::default(), sources: Sources::new(plan), calibration })
+        let calibration = Calibration::new(measured, &devices);
+        Ok(TorchEngine {
+            devices,
+            workers,
+            pack,
+            data,
+            preparations: Mutex::default(),
+            sources: Sources::new(plan),
+            calibration,
+            without_cudnn: Mutex::default(),
+        })
     }
 
     fn device_of(&self, worker: usize) -> usize {
@@ -182,7 +203,18 @@ impl Engine for TorchEngine {
         // A panic inside tch's `no_grad` leaves gradients off on this thread; `with_grad` turns
         // them on for the next pack. The panic is caught here and not by the worker, because memory
         // is free only after unwinding.
-        let ended = catch_panic(|| tch::with_grad(|| self.train(self.device_of(worker), job, link))).and_then(|ended| ended);
+        let device = self.device_of(worker);
+        let train = || {
+            let ended = catch_panic(|| tch::with_grad(|| self.train(device, job, link))).flatten();
+            ended.map_err(|error| self.named(error, self.devices[device]))
+        };
+        let mut ended = train();
+        if ended.as_ref().is_err_and(|error| has_no_kernel(error) && !perhaps_out_of_memory(error)) {
+            let is_new = self.without_cudnn.lock().unwrap_or_else(PoisonError::into_inner).insert(job.stages[0].shape.clone());
+            if is_new {
+                ended = train();
+            }
+        }
         if ended.as_ref().is_err_and(perhaps_out_of_memory) {
             release_memory(); // its tensors have been dropped
         }
@@ -196,6 +228,19 @@ impl TorchEngine {
         tch::set_num_threads(1);
         if self.devices[0] == Device::Cpu {
             pin(worker, self.workers);
+        }
+    }
+
+    /// Adds to an error that cuDNN has no kernel how much memory was free: a lack of it can be the
+    /// cause. Called before libtorch's cache is released.
+    fn named(&self, error: anyhow::Error, device: Device) -> anyhow::Error {
+        match memory::memory(device).filter(|memory| has_no_kernel(&error) && memory.is_short()) {
+            Some(memory) => error.context(format!(
+                "{MEMORY_NEARLY_FULL}: {:.1} of {:.1} GB were free",
+                memory.free as f64 / 1e9,
+                memory.total as f64 / 1e9
+            )),
+            None => error,
         }
     }
 
@@ -249,7 +294,9 @@ impl TorchEngine {
         let mut architecture = Architecture::new(&settings.model, settings.input(), phase.labels(settings.dataset()).len());
         // On CPU separate convolutions are as fast as any other strategy. They also give each
         // replica the same bits as when it is trained alone.
-        if device != Device::Cpu && k > 1 {
+        if self.without_cudnn.lock().unwrap_or_else(PoisonError::into_inner).contains(&stage.shape) {
+            architecture.strategies.fill(Strategy::Unfolded);
+        } else if device != Device::Cpu && k > 1 {
             let precision = stage.settings.precision;
             architecture.strategies = self.calibration.strategies(&architecture.convolutions(), k, phase.batch_size, precision, device);
         }

@@ -1,0 +1,215 @@
+//! The device computes what the CPU computes, and what PyTorch computes.
+
+use anyhow::{ensure, Context, Result};
+use serde_json::Value as Json;
+use tch::{Device, Kind, Tensor};
+
+use super::setting::{difference, models};
+use super::{Bench, Finding};
+use crate::config::network::{Class, Model, ModelKind, Norm, PenaltyRules, PenaltyStep, Phase};
+use crate::model::{allow_tf32, cross_entropy, no_grad, Architecture, Mode, Strategy};
+use crate::train::{Optimiser, Penalty, Sgd};
+
+/// ‖a − b‖/‖b‖
+fn relative(a: &Tensor, b: &Tensor) -> f64 {
+    let [a, b] = [a, b].map(|t| t.to_device(Device::Cpu).to_kind(Kind::Double));
+    (a - &b).norm().double_value(&[]) / b.norm().double_value(&[])
+}
+
+/// Numbers in (−1, 1) that do not repeat soon.
+fn numbers(size: &[i64], kind: Kind) -> Tensor {
+    let n: i64 = size.iter().product();
+    let values: Vec<f64> = (0..n).map(|i| (0.7 * i as f64 + 0.001 * (i * i % 1009) as f64).sin()).collect();
+    Tensor::from_slice(&values).reshape(size).to_kind(kind)
+}
+
+/// Errors of float32 against float64: a product and a convolution, with TF32 off and on.
+pub fn precision(bench: Bench) -> Result<Finding> {
+    let (a, b) = (numbers(&[1024, 1024], Kind::Double), numbers(&[1024, 1024], Kind::Double).transpose(0, 1).contiguous());
+    let (x, w) = (numbers(&[16, 32, 16, 16], Kind::Double), numbers(&[32, 32, 3, 3], Kind::Double));
+    let conv = |x: &Tensor, w: &Tensor| x.conv2d(w, None::<Tensor>, [1, 1], [1, 1], [1, 1], 1);
+    let exact = (a.matmul(&b), conv(&x, &w));
+    let on_device = |t: &Tensor| {
+        let t = t.to_kind(Kind::Float).to_device(bench.device);
+        if bench.planted {
+            // Eleven bits of significand: the float32 is rounded by adding and removing 2¹³ times it.
+            let large = &t * 8193.0;
+            &large - (&large - &t)
+        } else {
+            t
+        }
+    };
+    let errors = || [relative(&on_device(&a).matmul(&on_device(&b)), &exact.0), relative(&conv(&on_device(&x), &on_device(&w)), &exact.1)];
+    allow_tf32(false);
+    let off = errors();
+    let finding = Finding::at_most("TF32 off: errors of a product", off[0], 2e-6).and(Finding::at_most("a convolution", off[1], 2e-6));
+    if !bench.device.is_cuda() {
+        return Ok(finding);
+    }
+    allow_tf32(true);
+    let on = errors();
+    allow_tf32(false);
+    let capable = super::super::devices::capability(bench.device).is_some_and(|capability| capability >= (8, 0));
+    Ok(finding.and(Finding {
+        measured: format!("TF32 on: {:.1e} and {:.1e}{}", on[0], on[1], if capable { " (at least 5e-6)" } else { " (this GPU has none)" }),
+        holds: !capable || on[0] >= 5e-6,
+    }))
+}
+
+/// Losses and gradients of every architecture with every strategy, four replicas at once on the
+/// device against one at a time on the CPU.
+pub fn architectures(bench: Bench) -> Result<Finding> {
+    let (mut worst, mut half, mut n) = ([0f64; 2], 0f64, 0);
+    for (name, model) in models() {
+        for strategy in Strategy::ALL {
+            for (at, kind) in [Kind::Double, Kind::Float].into_iter().enumerate() {
+                worst[at] = worst[at].max(against_singles(&model, strategy, kind, bench).with_context(|| name.to_string())?);
+                n += 1;
+            }
+            half = half.max(bf16_error(&model, strategy, bench.device));
+        }
+    }
+    Ok(Finding { measured: format!("{n} combinations"), holds: true }
+        .and(Finding::at_most("float64", worst[0], 1e-10))
+        .and(Finding::at_most("float32", worst[1], 1e-5))
+        .and(Finding::at_most("bf16 logits", half, 5e-2)))
+}
+
+const BATCH: i64 = 6;
+
+fn loss(architecture: &Architecture, theta: &Tensor, x: &Tensor, y: &Tensor) -> Tensor {
+    let buffers = architecture.fresh_buffers(theta.size()[0], theta.kind(), theta.device());
+    let logits = architecture.forward(&architecture.layout.views(theta), x, &buffers, Mode::Train, None);
+    cross_entropy(&logits, y, 0.0).mean_dim([1i64].as_slice(), false, None::<Kind>)
+}
+
+fn gradient(architecture: &Architecture, theta: &Tensor, x: &Tensor, y: &Tensor) -> (Tensor, Tensor) {
+    let theta = theta.detach().copy().set_requires_grad(true);
+    let loss = loss(architecture, &theta, x, y);
+    let gradient = Tensor::run_backward(&[loss.sum(None::<Kind>)], &[&theta], false, false).remove(0);
+    (loss.detach(), gradient)
+}
+
+/// The largest relative difference of a loss or a gradient.
+fn against_singles(model: &Model, strategy: Strategy, kind: Kind, bench: Bench) -> Result<f64> {
+    let mut architecture = Architecture::new(model, [16, 16, 3], 5);
+    let alone = Architecture::new(model, [16, 16, 3], 5);
+    architecture.strategies.fill(strategy);
+    let seeds = [3, 1, 4, 1];
+    let k = seeds.len() as i64;
+    let theta = architecture.layout.initial(&seeds, "source", kind, Device::Cpu);
+    let x = numbers(&[k, BATCH, 16, 16, 3], kind);
+    let y = Tensor::arange(k * BATCH, (Kind::Int64, Device::Cpu)).remainder(5).reshape([k, BATCH]);
+    let there = theta.to_device(bench.device).copy();
+    if bench.planted {
+        let _ = no_grad(|| there.get(0).narrow(0, 0, 1).f_add_scalar_(1e-4))?;
+    }
+    let (losses, gradients) = gradient(&architecture, &there, &x.to_device(bench.device), &y.to_device(bench.device));
+    let (losses, gradients) = (losses.to_device(Device::Cpu), gradients.to_device(Device::Cpu));
+    let mut worst = 0f64;
+    for i in 0..k {
+        let (own_loss, own_gradient) = gradient(&alone, &theta.narrow(0, i, 1), &x.narrow(0, i, 1), &y.narrow(0, i, 1));
+        let scale = own_gradient.abs().max().double_value(&[]);
+        ensure!(scale > 0.0, "the gradient is 0");
+        worst = worst.max(difference(&gradients.narrow(0, i, 1), &own_gradient) / scale);
+        worst = worst.max(difference(&losses.narrow(0, i, 1), &own_loss) / own_loss.double_value(&[0]));
+    }
+    Ok(worst)
+}
+
+/// The largest difference of logits in bf16 from those in float32 on the CPU, relative to the
+/// largest logit.
+fn bf16_error(model: &Model, strategy: Strategy, device: Device) -> f64 {
+    let mut architecture = Architecture::new(model, [16, 16, 3], 5);
+    architecture.strategies.fill(strategy);
+    let theta = architecture.layout.initial(&[3, 1], "source", Kind::Float, Device::Cpu);
+    let x = numbers(&[2, BATCH, 16, 16, 3], Kind::Float);
+    let logits = |device: Device, kind: Kind| {
+        let theta = theta.to_device(device);
+        let buffers = architecture.fresh_buffers(2, Kind::Float, device);
+        let leaves = architecture.layout.leaves(&theta, false);
+        no_grad(|| architecture.forward(&leaves, &x.to_kind(kind).to_device(device), &buffers, Mode::Train, None))
+    };
+    let exact = logits(Device::Cpu, Kind::Float);
+    difference(&logits(device, Kind::BFloat16), &exact) / exact.abs().max().double_value(&[])
+}
+
+/// Fifty steps of the optimiser against PyTorch's.
+pub fn golden(bench: Bench) -> Result<Finding> {
+    let (cases, worst) = golden_sgd(bench.device, if bench.planted { 1.001 } else { 1.0 })?;
+    Ok(Finding { measured: format!("{cases} cases of 50 steps"), holds: cases == 20 }.and(Finding::at_most("error", worst, 1e-6)))
+}
+
+/// Runs fifty steps in float64 for each case of `sgd.json` (by tests/golden/sgd.py) with the
+/// learning rate multiplied by `factor`. Returns the number of cases and the largest error, of
+/// losses relative, of weights relative to at least 0.1.
+pub fn golden_sgd(device: Device, factor: f64) -> Result<(usize, f64)> {
+    let golden: Json = serde_json::from_str(include_str!("sgd.json"))?;
+    let cases = golden["cases"].as_array().context("sgd.json has cases")?;
+    let mut worst = 0f64;
+    for case in cases {
+        worst = worst.max(fifty_steps(case, device, factor)?);
+    }
+    Ok((cases.len(), worst))
+}
+
+fn fifty_steps(case: &Json, device: Device, factor: f64) -> Result<f64> {
+    const SAMPLES: i64 = 12;
+    const CLASSES: i64 = 4;
+    let number = |key: &str| case[key].as_f64().with_context(|| format!("sgd.json has {key}"));
+    let name = case["model"].as_str().context("a model")?;
+    let model = match name {
+        "mlp" => Model { kind: ModelKind::Mlp, hidden: Some(vec![10]), ..Model::default() },
+        norm => Model {
+            channels: Some(vec![4, 6]),
+            norm: match norm {
+                "batch" => Norm::Batch,
+                "group" => Norm::Group,
+                _ => Norm::None,
+            },
+            groups: 2,
+            ..Model::default()
+        },
+    };
+    let wave = |n: i64, rate: f64, shift: f64| {
+        let values: Vec<f64> = (0..n).map(|j| 0.3 * (rate * j as f64 + shift).sin()).collect();
+        Tensor::from_slice(&values).reshape([1, n]).to_device(device)
+    };
+    let channels = if name == "mlp" { 1 } else { 3 };
+    let architecture = Architecture::new(&model, [8, 8, channels], CLASSES as usize);
+    let n = architecture.layout.total();
+    let mut theta = wave(n, 0.7, 1.0).set_requires_grad(true);
+    let lambda = [number("lambda")?];
+    let rules = PenaltyRules { step: PenaltyStep::Explicit, ..PenaltyRules::default() };
+    let penalty = match case["anchored"].as_bool() == Some(true) {
+        true => Penalty::to_source(&architecture.layout, &rules, &lambda, None, Some(wave(n, 1.3, 2.0)), &theta),
+        false => Penalty::to_zero(&architecture.layout, &rules, &lambda, &theta),
+    };
+    let phase = Phase {
+        batch_size: SAMPLES as usize,
+        momentum: number("momentum")?,
+        nesterov: case["nesterov"].as_bool() == Some(true),
+        ..Phase::new((0..CLASSES as usize).map(Class::Label).collect(), 1, number("lr")? * factor)
+    };
+    let mut optimiser = Sgd::new(&phase, &rules, &theta);
+    let buffers = architecture.fresh_buffers(1, Kind::Double, device);
+    let pixels: Vec<f64> = (0..SAMPLES * 64 * channels as i64).map(|i| ((7919 * i) % 256) as f64 / 127.5 - 1.0).collect();
+    let x = Tensor::from_slice(&pixels).reshape([1, SAMPLES, 8, 8, channels as i64]).to_device(device);
+    let y = Tensor::arange(SAMPLES, (Kind::Int64, device)).remainder(CLASSES).unsqueeze(0);
+    let mut worst = 0f64;
+    for golden in case["losses"].as_array().context("losses")? {
+        let logits = architecture.forward(&architecture.layout.views(&theta), &x, &buffers, Mode::Train, None);
+        let loss = cross_entropy(&logits, &y, 0.0).mean(None::<Kind>);
+        let golden = golden.as_f64().context("a loss")?;
+        worst = worst.max((loss.double_value(&[]) - golden).abs() / golden.abs());
+        let gradient = Tensor::run_backward(&[&loss], &[&theta], false, false).remove(0);
+        optimiser.step(&mut theta, &[gradient], &penalty, phase.lr);
+    }
+    let ours: Vec<f64> = crate::model::read_back(&theta.detach().reshape([-1]));
+    let stride = (n as usize / 40).max(1);
+    for (ours, golden) in ours.iter().step_by(stride).zip(case["theta"].as_array().context("theta")?) {
+        let golden = golden.as_f64().context("a weight")?;
+        worst = worst.max((ours - golden).abs() / golden.abs().max(0.1));
+    }
+    Ok(worst)
+}
