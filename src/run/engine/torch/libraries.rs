@@ -129,7 +129,7 @@ fn places(folder: &Path) -> Vec<PathBuf> {
 
 fn find(place: &Path, name: &str) -> Option<PathBuf> {
     let files = std::fs::read_dir(place).ok()?.flatten().map(|file| file.path());
-    files.filter(|path| is_library(path, name) && !path.to_string_lossy().ends_with(".alt")).min()
+    files.filter(|path| is_library(path, name)).min()
 }
 
 fn open(path: &Path, flags: c_int) -> Result<(), String> {
