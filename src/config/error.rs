@@ -115,6 +115,12 @@ pub fn cut(text: &str) -> String {
     }
 }
 
+/// The names in backticks, with commas between them: `a`, `b`, `c`.
+pub fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{cut, nearest};

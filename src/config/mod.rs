@@ -4,6 +4,7 @@
 
 mod axes;
 mod check;
+mod check_regularizer;
 mod check_ridge;
 mod error;
 mod files;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
 pub use axes::{show, table_word, Axis};
+use check_regularizer::check_regularizer;
 pub use error::{cut, nearest, storage_failed, StudyError};
 use files::{parse, ReadFiles};
 use layers::{Layer, Layers};
@@ -89,7 +91,7 @@ impl Study {
                 let error = StudyError::new("--preset", "", format!("{} has no preset `{name}`", file.display()));
                 return Err(match known.is_empty() {
                     true => error.hint("it has none; leave --preset out"),
-                    false => error.hint(format!("it has {}", schema::words(known.into_iter()))),
+                    false => error.hint(format!("it has {}", error::words(known.into_iter()))),
                 });
             }
             layers.0.extend(found);
@@ -146,7 +148,7 @@ impl Study {
             Path::parse(&axis.path).set(&mut settings, Value::Sequence(axis.values.clone()));
         }
         let groups = groups(&axes, &header.zip, &layers)?;
-        regularizer::check(&header.regularizer, &axes, &header.zip, &layers)?;
+        check_regularizer(&header.regularizer, &axes, &header.zip, &layers)?;
         let seeds = if header.kind == StudyKind::Ridge { vec![] } else { seeds };
         let cells = groups.iter().fold(seeds.len().max(1) as f64, |product, group| product * axes[group[0]].values.len() as f64);
         if cells > MOST_CELLS {
@@ -388,7 +390,7 @@ fn groups(axes: &[Axis], zip: &[Vec<String>], layers: &Layers) -> Result<Vec<Vec
                 let names = axes.iter().map(|axis| axis.path.as_str());
                 return Err(layers
                     .error(&here, format!("`{}` is not an axis of this study (a setting with several values)", cut(path)))
-                    .hint(format!("the axes are {}", schema::words(names))));
+                    .hint(format!("the axes are {}", error::words(names))));
             };
             if group_of[a].is_some() {
                 return Err(layers.error(&here, format!("`{path}` is zipped twice")));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, Map, Value as Json};
 use serde_yaml::Value;
 
-use super::error::nearest;
+use super::error::{nearest, words};
 use super::layers::{is_grid, Layer};
 use super::network::Network;
 use super::path::{Path, Seg};
@@ -328,12 +328,6 @@ fn elsewhere(key: &str, shape: &StudySchema) -> Option<String> {
 
 fn error_in(layer: &Layer, path: &Path, what: impl Into<String>) -> StudyError {
     super::layers::Layers(vec![layer.clone()]).error(path, what)
-}
-
-/// The names in backticks, with commas between them: `a`, `b`, `c`.
-pub fn words<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-    quoted.join(", ")
 }
 
 /// The JSON schema of a study file, for editors. Every setting may also be a list of values or a

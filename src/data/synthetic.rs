@@ -49,7 +49,7 @@ mod tests {
             let (train, test) = read(info.image_shape.unwrap());
             assert_eq!((train.len(), test.len()), (10 * TRAINING_PER_CLASS, 10 * TEST_PER_CLASS));
             let digest = Sha256::new().chain_update(train.pixels()).chain_update(test.pixels()).finalize();
-            assert_eq!(hex(&digest), info.digest, "{}", info.name);
+            assert_eq!(hex(&digest[..]), info.digest, "{}", info.name);
             let width = train.pixels().len() / train.len();
             let image = |i: usize| &train.pixels()[i * width..][..width];
             let apart = |a: usize, b: usize| image(a).iter().zip(image(b)).map(|(a, b)| a.abs_diff(*b) as usize).sum::<usize>();

@@ -3,8 +3,8 @@
 
 use serde_yaml::Value;
 
+use super::hash::hash;
 use super::label::label;
-use super::stage::hash;
 use crate::config::{Ridge, Study, StudyError};
 
 /// Part of every case's key. Must be raised when the same settings give different numbers.

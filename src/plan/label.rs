@@ -2,7 +2,7 @@
 
 use serde_yaml::Value;
 
-use super::stage::hash;
+use super::hash::hash;
 use crate::config::show;
 
 /// Length in bytes up to which a name is kept unchanged. File systems allow 255 bytes.

@@ -5,9 +5,11 @@
 mod blocks;
 mod cases;
 mod cost;
+mod hash;
 mod label;
 mod shards;
 mod stage;
+mod stage_kind;
 mod version2;
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,9 +23,11 @@ use crate::config::{Study, StudyError, StudyKind};
 pub use blocks::{blocks, Block, Convolution, Linear};
 pub use cases::{cases, Case};
 pub use cost::{forward_flops, parameters, Cost, CostEstimate, StepCost, CPU_FLOPS_PER_CORE};
+pub use hash::hash;
 pub use shards::{Shard, StageSelection};
-pub use stage::{hash, KeyVersion, Stage, StageKind};
 use stage::{CombinationSettings, StageTemplate};
+pub use stage::{KeyVersion, Stage};
+pub use stage_kind::StageKind;
 
 /// One combination of axis values and a seed. Its stages are indices into [`Plan::stages`].
 #[derive(Debug, Clone)]

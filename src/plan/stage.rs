@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde_yaml::Value;
 use sha2::{Digest, Sha256};
 
+use super::hash::{hash, short, yaml};
 use super::label::label;
+use super::stage_kind::{task_alone, StageKind};
 use super::version2;
-use crate::base::hex::hex;
 use crate::config::network::{FitOn, Phase};
 use crate::config::Network;
 
@@ -21,74 +22,6 @@ pub enum KeyVersion {
     /// Hashes the digest of the data set's content.
     #[default]
     Three,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StageKind {
-    /// Trains on the source task with penalty λ₀.
-    Source,
-    /// Trains on the target task from a source model, with penalty λ₁.
-    Target,
-    /// Trains on the target task from a fresh initialisation.
-    Scratch,
-    /// Estimates how aligned the two tasks are, on the features of an untrained network.
-    Alignment,
-}
-
-impl StageKind {
-    pub const ALL: [StageKind; 4] = [StageKind::Source, StageKind::Target, StageKind::Scratch, StageKind::Alignment];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StageKind::Source => "source",
-            StageKind::Target => "target",
-            StageKind::Scratch => "scratch",
-            StageKind::Alignment => "alignment",
-        }
-    }
-
-    /// Whether the key of a stage of this kind hashes a setting. The stage's own λ is handled
-    /// separately.
-    ///
-    /// This is the only table of what determines a result. Keys are made from it, and labels and
-    /// result rows follow it through [`StageKind::depends_on`].
-    fn hashes(self, settings: &Network, path: &str) -> bool {
-        let starts = |names: &[&str]| names.iter().any(|name| path == *name || path.starts_with(&format!("{name}.")));
-        let images = |task: &str| {
-            ["classes", "per_class", "total", "validation_per_class", "disjoint_from_source", "apart"]
-                .iter()
-                .any(|key| path == format!("{task}.{key}"))
-        };
-        let text = settings.dataset().is_text();
-        // With `text.fit: union`, the words of both tasks determine the features.
-        let united = text && settings.text.fit == FitOn::Union && images("target");
-        // The normalisation of the inputs comes from the source images.
-        let input = starts(&["data", "model", "precision"]) || (text && starts(&["text"])) || images("source") || united;
-        match self {
-            StageKind::Source => input || starts(&["penalty", "source"]),
-            StageKind::Target => input || starts(&["penalty", "target", "transfer"]),
-            StageKind::Scratch => match path {
-                "target.lr" => settings.scratch.lr.is_none(),
-                "target.epochs" => settings.scratch.epochs.is_none(),
-                _ => input || starts(&["penalty", "target", "scratch.lr", "scratch.epochs"]),
-            },
-            StageKind::Alignment => {
-                let target = ["target.classes", "target.validation_per_class", "target.label_noise"];
-                input || target.contains(&path) || ["source.label_noise", "transfer.head"].contains(&path)
-            }
-        }
-    }
-
-    /// Whether a setting affects a stage of this kind, through the stage's own key or through the
-    /// key of its source stage.
-    pub fn depends_on(self, settings: &Network, path: &str) -> bool {
-        match self {
-            StageKind::Source => path == "lambda0" || self.hashes(settings, path),
-            StageKind::Target => path == "lambda1" || self.hashes(settings, path) || StageKind::Source.depends_on(settings, path),
-            StageKind::Scratch | StageKind::Alignment => self.hashes(settings, path),
-        }
-    }
 }
 
 /// A unit of training.
@@ -257,28 +190,6 @@ impl Stage {
 fn images(phase: &Phase) -> Phase {
     let Phase { per_class, total, validation_per_class, disjoint_from_source, .. } = *phase;
     Phase { per_class, total, validation_per_class, disjoint_from_source, ..Phase::new(phase.classes.clone(), 1, 1.0) }
-}
-
-/// A task, without its training settings and numbers of training images.
-pub(super) fn task_alone(phase: &Phase) -> Phase {
-    let Phase { validation_per_class, label_noise, .. } = *phase;
-    Phase { validation_per_class, label_noise, ..Phase::new(phase.classes.clone(), 1, 1.0) }
-}
-
-/// 80 bits of SHA-256 over the YAML of a value.
-pub fn hash(content: &impl Serialize) -> String {
-    short(Sha256::new().chain_update(yaml(content)))
-}
-
-/// Serialises as YAML, because λ₁ may be infinite and JSON has no infinity.
-pub(super) fn yaml(content: &impl Serialize) -> String {
-    // Serialising plain structs into memory cannot fail. An empty text would make keys equal, which
-    // the tests would detect.
-    serde_yaml::to_string(content).unwrap_or_default()
-}
-
-fn short(hasher: Sha256) -> String {
-    hex(&hasher.finalize()[..10])
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::stage::{task_alone, yaml, StageKind};
+use super::hash::yaml;
+use super::stage_kind::{task_alone, StageKind};
 use crate::config::network::{Class, DataName, FitOn, HeadRule, Model, PenaltyRules, Phase, Precision, Text, Transfer};
 use crate::config::Network;
 

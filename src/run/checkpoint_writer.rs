@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use anyhow::Result;
 
-use super::worker::{FinishedPack, Message};
+use super::message::{FinishedPack, Message};
 use crate::store::{write_hint, Checkpoint, Folder, Lease};
 
 /// A file to write or to remove.

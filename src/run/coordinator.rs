@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::checkpoint_writer::WriteJob;
 use super::engine::StageOutcome;
+use super::message::{Crash, FinishedPack, Message};
 use super::record_sink::{after_divergence, RecordSink};
-use super::worker::{self, Crash, FinishedPack, Message};
+use super::worker;
 use super::SweepOptions;
 use crate::store::{self, Checkpoint, CrashLog, Status};
 

@@ -6,6 +6,7 @@
 mod checkpoint_writer;
 mod coordinator;
 pub mod engine;
+mod message;
 mod queue;
 mod record_sink;
 mod resume;

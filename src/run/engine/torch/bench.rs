@@ -9,8 +9,8 @@ use anyhow::{bail, ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::calibration::Timing;
-use super::devices::{describe, hardware};
-use super::measure::{wait_for, WARM_UP};
+use super::devices::{describe, hardware, wait_for};
+use super::measure::WARM_UP;
 use super::TorchEngine;
 use crate::base::catch_panic::catch_panic;
 use crate::config::network::Precision;

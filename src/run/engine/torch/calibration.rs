@@ -10,9 +10,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::devices::hardware;
+use super::devices::{hardware, wait_for};
 use super::libraries::version;
-use super::measure::wait_for;
 use crate::base::catch_panic::{catch_panic, plain};
 use crate::config::network::Precision;
 use crate::model::{convolution, Strategy};

@@ -224,6 +224,13 @@ pub fn model(device: Device) -> String {
     named.unwrap_or_else(|| "unknown".into())
 }
 
+/// Waits until the device has done all that it was asked to do.
+pub fn wait_for(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(index as i64);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

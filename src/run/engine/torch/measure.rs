@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use tch::{Cuda, Device, Kind};
+use tch::{Device, Kind};
 
 use super::calibration::PackSize;
-use super::devices::model;
+use super::devices::{model, wait_for};
 use super::memory::memory;
 use super::{task_name, TorchEngine};
 use crate::base::catch_panic::catch_panic;
@@ -53,12 +53,6 @@ struct Clock {
     time: Duration,
     steps: Cell<usize>,
     started: Cell<Option<Instant>>,
-}
-
-pub fn wait_for(device: Device) {
-    if let Device::Cuda(index) = device {
-        Cuda::synchronize(index as i64);
-    }
 }
 
 impl Observer for Clock {

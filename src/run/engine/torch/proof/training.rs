@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
-use super::super::measure::wait_for;
+use super::super::devices::wait_for;
 use super::setting::{difference, models, phase, Setting, StopsAt, Unwatched, Watching};
 use super::{Bench, Finding};
 use crate::config::network::{Augment, Model, ModelKind, Norm, Phase};
