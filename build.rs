@@ -17,7 +17,8 @@ fn main() {
     }
 
     // The commit changes with HEAD or with the branch that HEAD names, `-dirty` with the sources.
-    // Not the index: `git status` and `git add` write it, and the whole crate would be compiled again.
+    // Not the index: `git status` and `git add` write it, and the whole crate would be compiled
+    // again.
     for name in ["HEAD".to_string(), git(&["symbolic-ref", "-q", "HEAD"]).unwrap_or_default(), "packed-refs".into()] {
         let path = git(&["rev-parse", "--git-path", &name]).filter(|path| !name.is_empty() && std::path::Path::new(path).exists());
         path.into_iter().for_each(|path| println!("cargo:rerun-if-changed={path}"));

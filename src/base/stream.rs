@@ -38,12 +38,6 @@ impl Stream {
         }
     }
 
-    /// Fills `out` with 0 with probability `p` (to 32 bits), else with 1/(1 − p).
-    pub fn dropout(&mut self, p: f64, out: &mut [f32]) {
-        let (limit, kept) = ((p * 2f64.powi(32)) as u64, (1.0 / (1.0 - p)) as f32);
-        out.iter_mut().for_each(|value| *value = if u64::from(self.0.next_u32()) < limit { 0.0 } else { kept });
-    }
-
     /// A number from a distribution.
     pub fn sample<T>(&mut self, distribution: &impl Distribution<T>) -> T {
         distribution.sample(&mut self.0)

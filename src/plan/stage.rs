@@ -132,7 +132,12 @@ impl StageTemplate {
             KeyVersion::Two => version2::hasher(kind, network, &stage.phase()),
             KeyVersion::Three => {
                 let hashed = settings.leaves.iter().filter(|(path, _)| kind.hashes(network, path));
-                let settings = hashed.map(|(path, value)| (path.as_str(), value)).collect();
+                let mut settings: Vec<(&str, &Value)> = hashed.map(|(path, value)| (path.as_str(), value)).collect();
+                // Masks were drawn in another way at first: results with dropout are others now.
+                let masks = Value::from("counter-based");
+                if kind != StageKind::Alignment && stage.phase().dropout > 0.0 {
+                    settings.push(("dropout masks", &masks));
+                }
                 Sha256::new().chain_update(yaml(&KeyContent { version: 3, kind, digest: &network.dataset().digest, settings }))
             }
         };

@@ -202,17 +202,6 @@ pub fn epoch_order(of_rows: &[Vec<i64>], seeds: &[u64], task: &str, epoch: usize
     Tensor::from_slice(&order).reshape([of_rows.len() as i64, -1]).to_device(device)
 }
 
-/// Dropout's mask for a layer at a step, [K, B, F] as given by `size`. Steps are counted over the
-/// whole phase. Each replica's mask is drawn from its seed.
-pub fn dropout_mask(p: f64, size: &[i64], layer: usize, step: usize, seeds: &[u64], task: &str, device: Device) -> Tensor {
-    let mut values = vec![0f32; size.iter().product::<i64>() as usize];
-    let each = values.len() / seeds.len().max(1);
-    for (own, &seed) in values.chunks_mut(each.max(1)).zip(seeds) {
-        Stream::new(&format!("dropout/{task}/{layer}"), seed, step as u64).dropout(p, own);
-    }
-    Tensor::from_slice(&values).reshape(size).to_device(device)
-}
-
 /// The augmentation of one epoch, [K, N, 3], in the order of training. None without augmentation.
 pub fn epoch_draws(augment: &Augment, n: usize, seeds: &[u64], task: &str, epoch: usize, device: Device) -> Option<Tensor> {
     if !augment.flip && augment.shift == 0 {

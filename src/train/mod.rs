@@ -4,6 +4,7 @@
 
 mod batches;
 mod closed_form;
+mod dropout;
 mod evaluate;
 mod named;
 mod optimiser;
@@ -12,6 +13,7 @@ mod penalty;
 mod schedule;
 
 pub use batches::{BatchSource, DeviceDataset};
+pub use dropout::Dropout;
 pub use evaluate::{evaluate, features, Evaluation, EvaluationLoss};
 pub use named::{assemble, disassemble};
 pub use optimiser::{Optimiser, OptimiserKind, Sgd};

@@ -5,7 +5,8 @@ use tch::{Kind, Tensor};
 
 use std::sync::Arc;
 
-use super::batches::{dropout_mask, epoch_draws, epoch_order, BatchSource, DeviceDataset};
+use super::batches::{epoch_draws, epoch_order, BatchSource, DeviceDataset};
+use super::dropout::Dropout;
 use super::evaluate::{evaluate, EvaluationLoss};
 use super::optimiser::{Optimiser, OptimiserKind};
 use super::penalty::Penalty;
@@ -292,6 +293,7 @@ impl Pack<'_> {
         let (n, k, device) = (rows[0].len(), rows.len() as i64, self.pool.device());
         let order = epoch_order(&rows, &seeds, self.task, state.epoch, device);
         let training_labels = training_labels.map(|training_labels| epoch_order(&training_labels, &seeds, self.task, state.epoch, device));
+        let dropout = Dropout::new(self.phase.dropout, &seeds, self.task, device);
         let draws = epoch_draws(&self.phase.augment, n, &seeds, self.task, state.epoch, device);
         let steps = n.div_ceil(self.phase.batch_size);
         let mode = if self.freeze_batchnorm { Mode::Evaluate } else { Mode::Train };
@@ -313,7 +315,7 @@ impl Pack<'_> {
             };
             let outputs = training_labels.as_ref().map_or(outputs, |training_labels| training_labels.narrow(1, first as i64, size));
             let at = state.epoch * steps + step;
-            let mask = |layer: usize, size: &[i64]| dropout_mask(self.phase.dropout, size, layer, at, &seeds, self.task, device);
+            let mask = |layer: usize, size: &[i64]| dropout.mask(layer, at, size);
             let masks: Option<Masks> = (self.phase.dropout > 0.0).then_some(&mask);
             let logits = self.architecture.forward(&parameters, &images, &state.buffers, mode, masks);
             let loss = cross_entropy(&logits, &outputs, self.phase.label_smoothing).mean_dim([1i64].as_slice(), false, None::<Kind>);

@@ -12,8 +12,7 @@ pub fn program() -> Command {
     command
 }
 
-/// The device that tests which train use: `TRANSFERGRID_TEST_DEVICE`, e.g. `cuda:0`; the CPU without
-/// it.
+/// The device that tests which train use: `TRANSFERGRID_TEST_DEVICE`, e.g. `cuda:0`; else the CPU.
 pub fn device_name() -> String {
     std::env::var("TRANSFERGRID_TEST_DEVICE").unwrap_or_else(|_| "cpu".into())
 }

@@ -43,7 +43,7 @@ fn bench_of_packs_on_the_digits() {
         assert_eq!(layers.len(), 2);
         for layer in layers {
             let times = layer["milliseconds"].as_object().unwrap();
-            assert_eq!(times.len(), 3);
+            assert_eq!(times.len(), 4);
             assert_eq!(layer["chosen"], "alone");
         }
         // The operation count, for a 3×3 convolution 1 → 4 at 8×8, one 4 → 8 at 4×4, and a head

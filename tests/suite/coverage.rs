@@ -102,8 +102,9 @@ fn highest(truth: fn(f64) -> f64) -> usize {
 
 /// Results over all tables. `holds` is the coverage of seven intervals: λ_S*, λ₀*, their ratio, the
 /// smoothed ratio, the cost at the chosen optima, the gain over scratch, and the gain's share of
-/// the error. The smoothed ratio may not exist. The cost counts only where the optima differ. `too_good` is how often the interval of
-/// the gain lies above the truth. `steps` is the number of grid steps in the interval of λ₀*.
+/// the error. The smoothed ratio may not exist. The cost counts only where the optima differ.
+/// `too_good` is how often the interval of the gain lies above the truth. `steps` is the number of
+/// grid steps in the interval of λ₀*.
 struct Coverage {
     holds: [Option<f64>; 7],
     too_good: f64,

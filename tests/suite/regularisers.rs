@@ -3,10 +3,9 @@
 #![cfg(feature = "torch")]
 
 use tch::{Device, Kind, Tensor};
-use transfergrid::base::stream::Stream;
 use transfergrid::config::network::{Class, Model, ModelKind, Norm, PenaltyRules, PenaltyStep, Phase};
 use transfergrid::model::{cross_entropy, Architecture, Mode};
-use transfergrid::train::{Optimiser, Penalty, Sgd};
+use transfergrid::train::{Dropout, Optimiser, Penalty, Sgd};
 
 fn wave(n: i64, seed: f64) -> Tensor {
     let values: Vec<f64> = (0..n).map(|j| 0.4 * (1.7 * j as f64 + seed).sin() + 0.07 * (5.3 * j as f64).cos()).collect();
@@ -25,11 +24,8 @@ fn losses_with_label_smoothing_and_dropout() {
     let x = wave(5 * 9, 2.0).reshape([1, 5, 3, 3, 1]);
     let y = Tensor::from_slice(&[0i64, 3, 1, 2, 3]).reshape([1, 5]);
     let buffers = architecture.fresh_buffers(1, Kind::Double, Device::Cpu);
-    let mask = |layer: usize, size: &[i64]| {
-        let mut values = vec![0f32; size.iter().product::<i64>() as usize];
-        Stream::new("test", 3, layer as u64).dropout(0.4, &mut values);
-        Tensor::from_slice(&values).reshape(size)
-    };
+    let drawn = Dropout::new(0.4, &[3], "test", Device::Cpu);
+    let mask = |layer: usize, size: &[i64]| drawn.mask(layer, 0, size);
     for (smoothing, dropout) in [(0.0, false), (0.3, false), (0.0, true), (0.2, true)] {
         let loss = |theta: &Tensor| {
             let masks: Option<transfergrid::model::Masks> = dropout.then_some(&mask);

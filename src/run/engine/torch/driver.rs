@@ -104,7 +104,7 @@ impl Library {
             return Err(format!("libcuda.so.1 has no {}", name.to_string_lossy()));
         }
         assert_eq!(std::mem::size_of::<F>(), std::mem::size_of::<*mut c_void>());
-        // SAFETY: the driver API's functions keep their types; F is a function pointer of that type.
+        // SAFETY: the driver API's functions keep their types; F is the pointer type of this one.
         let code = call(unsafe { std::mem::transmute_copy::<*mut c_void, F>(&function) });
         match code {
             0 => Ok(()),

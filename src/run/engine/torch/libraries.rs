@@ -59,7 +59,8 @@ pub fn loaded() -> Vec<PathBuf> {
     all
 }
 
-/// Whether a path is a library of this name: `libcublas` is `libcublas.so.13`, not `libcublasLt.so`.
+/// Whether a path is a library of this name: `libcublas` names `libcublas.so.13`, and not
+/// `libcublasLt.so`.
 fn is_library(path: &Path, name: &str) -> bool {
     path.file_name().is_some_and(|file| file.to_string_lossy().strip_prefix(name).is_some_and(|rest| rest.starts_with(".so")))
 }

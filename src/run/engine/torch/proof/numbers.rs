@@ -32,7 +32,7 @@ pub fn precision(bench: Bench) -> Result<Finding> {
     let on_device = |t: &Tensor| {
         let t = t.to_kind(Kind::Float).to_device(bench.device);
         if bench.planted {
-            // Eleven bits of significand: the float32 is rounded by adding and removing 2¹³ times it.
+            // Eleven bits of significand: rounded by adding and removing 2¹³ times the number.
             let large = &t * 8193.0;
             &large - (&large - &t)
         } else {

@@ -140,7 +140,7 @@ impl Watching for Queue {
 /// libtorch's profile; on CUDA also measured: with a second of work queued, the host has asked for
 /// all of an epoch's steps long before.
 pub fn no_waiting(bench: Bench) -> Result<Finding> {
-    let steady = |batch_size: usize| Phase { batch_size, patience: None, augment: Augment::default(), dropout: 0.0, ..phase() };
+    let steady = |batch_size: usize| Phase { batch_size, patience: None, augment: Augment::default(), ..phase() };
     let reads = |batch_size: usize| -> Result<usize> {
         let setting = Setting::new(&convnet(), steady(batch_size), bench.device, bench.kind)?;
         let mut reader = Reads { number: Tensor::ones([], (Kind::Float, bench.device)) };
