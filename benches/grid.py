@@ -69,6 +69,7 @@ def epochs(task, device):
 
 def processes(flags, models, count, timeout):
     """The grid shared among several processes on one GPU."""
+    count = max(n for n in range(1, count + 1) if models % n == 0)  # equal shares
     share = models // count
     start = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
@@ -125,9 +126,15 @@ def case(task, models, count, args, calibrations, keep):
     for i in range(count):
         row = {"ours": own()}
         for name, call in todo.items():
-            row[name] = warm[name] if name in slow else call(None)
+            try:
+                row[name] = warm[name] if name in slow else call(10 * limit)
+            except Failed as error:
+                row[name], stopped[name] = None, str(error)
+        for name in [name for name in todo if row.get(name) is None]:
+            stopped.setdefault(name, f"took more than {10 * limit:.0f} s in a round")
+            del todo[name]
         rounds.append(row)
-        print(f"round {i + 1}", json.dumps({name: round(r["seconds"], 2) for name, r in row.items()}), flush=True)
+        print(f"round {i + 1}", json.dumps({name: round(r["seconds"], 2) for name, r in row.items() if r}), flush=True)
         keep({"task": task, "models": models, "unfinished": True, "warm_up": warm, "rounds": rounds})
     steps = models * -(-IMAGES[task] // 128) * epochs(task, args.device)
     result = {"task": task, "models": models, "epochs": epochs(task, args.device), "data": "made up" if args.synthetic else "real", "precision": "bf16" if args.bf16 else "float32", "n": count, "model_steps": steps, "peers": {},

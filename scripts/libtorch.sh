@@ -27,7 +27,7 @@ fi
 # Turing or newer, CUDA 12.6 Maxwell to Hopper; CUDA 12 needs driver 525.
 root=${TRANSFERGRID_TEST_ROOT:-} # for tests: before /proc and /dev
 has_gpu=no driver='' capability=''
-if answer=$(nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader 2>/dev/null) && [[ $answer == *.* ]]; then
+if answer=$(timeout 10 nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader 2>/dev/null) && [[ $answer =~ ^[0-9.]+,\ *[0-9.]+ ]]; then
   has_gpu=yes
   # Of several GPUs the oldest.
   IFS=', ' read -r driver capability < <(sort -t, -k2 -V <<< "$answer" | head -n 1)
@@ -52,8 +52,15 @@ build() {
 
 # What an earlier run chose stands until `make clean-venv`, unless TORCH asks for another kind, or a GPU has come since.
 # Every wheel has libtorch_cuda.so; CUDA works where the libraries that it needs are there too.
-has_cuda() { [[ -e "$1/lib/libtorch_cuda.so" ]] && ! LD_LIBRARY_PATH=$(libraries "$1") ldd "$1/lib/libtorch_cuda.so" 2>/dev/null | grep -v libcuda.so | grep -q 'not found'; }
-libraries() { local all; all=$(compgen -G "$(readlink -f "$1")/../nvidia/*/lib" | paste -sd:); echo "$all"; }
+has_cuda() {
+  local needed
+  [[ -e "$1/lib/libtorch_cuda.so" ]] || return 1
+  needed=$(LD_LIBRARY_PATH=$(libraries "$1") ldd "$1/lib/libtorch_cuda.so" 2>/dev/null) || return 1
+  needed=${needed//libcuda.so.1 => not found/} # the driver's
+  [[ $needed != *'not found'* ]]
+}
+libraries() { compgen -G "$(readlink -f "$1")/../nvidia/*/lib" | paste -sd: || true; }
+build_of() { version_of "$1" | sed -n 's/.*+\(cu[0-9]*\)$/\1/p'; }
 if [[ -e $link ]] && is_right "$link"; then
   case "${TORCH:-}" in
     cpu) exit 0 ;;
@@ -61,7 +68,8 @@ if [[ -e $link ]] && is_right "$link"; then
       if [[ $has_gpu == no ]] || has_cuda "$link"; then exit 0; fi
       say "this machine has an NVIDIA GPU, and the PyTorch in $link is without CUDA"
       say "hint: make clean-venv installs anew for the GPU; TORCH=cpu keeps what is there"; exit 2 ;;
-    *) has_cuda "$link" && exit 0 ;;
+    cuda) if has_cuda "$link"; then exit 0; fi ;;
+    *) if has_cuda "$link" && [[ $(build_of "$link") == "$TORCH" ]]; then exit 0; fi ;;
   esac
 fi
 
@@ -69,7 +77,7 @@ kind=${TORCH:-}
 if [[ -z $kind ]]; then
   kind=cpu; [[ $has_gpu == yes ]] && kind=cuda
   active=$(python3 -c 'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")' 2>/dev/null || true)
-  if [[ -n $active ]] && is_right "$active" && { [[ $kind == cpu ]] || has_cuda "$active"; }; then
+  if [[ -n $active ]] && is_right "$active" && { [[ $kind == cpu ]] || { has_cuda "$active" && [[ $(build_of "$active") == "$(build)" ]]; }; }; then
     mkdir -p .venv; ln -sfn "$active" $link
     say "using the active Python's PyTorch $(version_of "$active") in $active"; exit 0
   fi

@@ -71,8 +71,7 @@ impl DoctorArgs {
         let mut out = format!("program   {} (commit {})\n", program(), commit());
         out.push_str(&format!("libtorch  {}{}\n", torch.libtorch, torch.folder.map_or(String::new(), |folder| format!(" in {folder}"))));
         out.push_str(&format!("CUDA      {}\n", torch.cuda));
-        let auto =
-            engine::auto_device().map_or("nothing: `sweep` and `bench` refuse (see CUDA)".into(), |device| format!("takes {device}"));
+        let auto = engine::auto_device().map_or("is refused by `sweep` and `bench`: see CUDA".into(), |device| format!("takes {device}"));
         out.push_str(&format!("device    --device auto {auto}\n"));
         out.push_str(&format!("threads   {threads}\n"));
         for (i, (name, place)) in data.iter().enumerate() {

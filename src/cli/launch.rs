@@ -212,12 +212,16 @@ impl Common {
     }
 
     /// Further arguments for `sweep`, for a task with `gpus` GPUs. The task uses all of them. It
-    /// does not fall back to the CPU if the GPUs of a node do not work.
+    /// does not fall back to the CPU if the GPUs of a node do not work. Without GPUs it takes the CPU
+    /// even on a node that has some, which it may not use.
     fn more(&self, gpus: u32) -> Vec<String> {
         let mut more = vec![];
-        let all = || (0..gpus).map(|gpu| format!("cuda:{gpu}")).collect::<Vec<_>>().join(",");
+        let all = || match gpus {
+            0 => "cpu".to_string(),
+            _ => (0..gpus).map(|gpu| format!("cuda:{gpu}")).collect::<Vec<_>>().join(","),
+        };
         let other = ["--device", "--engine"].iter().any(|option| self.sweep_arg.iter().any(|word| word.starts_with(option)));
-        let device = self.device.clone().or_else(|| (gpus > 0 && !other).then(all));
+        let device = self.device.clone().or_else(|| (!other).then(all));
         more.extend(device.into_iter().flat_map(|device| ["--device".into(), device]));
         more.extend(self.workers.iter().flat_map(|n| ["--workers".into(), n.to_string()]));
         more.extend(self.retries.iter().flat_map(|n| ["--retries".into(), n.to_string()]));

@@ -260,7 +260,22 @@ pub fn read_back<T>(tensor: &Tensor) -> Vec<T>
 where
     for<'a> Vec<T>: TryFrom<&'a Tensor, Error = tch::TchError>,
 {
+    READS.with(|reads| reads.set(reads.get() + 1));
     Vec::try_from(tensor).unwrap_or_else(|error| panic!("a tensor could not be read: {error}"))
+}
+
+thread_local! {
+    /// How often this thread has read a tensor.
+    static READS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How often this thread has called [`read_back`] since [`forget_reads`].
+pub fn times_read() -> usize {
+    READS.with(std::cell::Cell::get)
+}
+
+pub fn forget_reads() {
+    READS.with(|reads| reads.set(0));
 }
 
 #[cfg(test)]

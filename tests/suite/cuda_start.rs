@@ -154,7 +154,7 @@ fn doctor_says_what_auto_does() {
     let new = machine("580.95.05");
     let doctor = |json: &[&str]| run(program().arg("doctor").args(json).env("TRANSFERGRID_TEST_ROOT", new.path()));
     let text = doctor(&[]).stdout;
-    assert!(text.contains("CUDA      cannot be used: ") && text.contains("`sweep` and `bench` refuse"), "{text}");
+    assert!(text.contains("CUDA      cannot be used: ") && text.contains("is refused by `sweep` and `bench`"), "{text}");
     let json: serde_json::Value = serde_json::from_str(&doctor(&["--json"]).stdout).unwrap();
     assert!(json["auto_device"].is_null() && json["torch"]["cuda_devices"] == 0, "{json}");
     assert!(json["torch"]["folder"].as_str().unwrap().ends_with("lib"), "the folder of the loaded libtorch");
@@ -207,5 +207,37 @@ fn without_a_gpu_the_proof_is_refused_with_the_reason() {
     assert!(without.stderr.contains("--device cuda:0: no NVIDIA GPU here"), "{}", without.stderr);
     let broken = run(program().args(["doctor", "--cuda"]).env("TRANSFERGRID_TEST_ROOT", machine("580.95.05").path()));
     assert_eq!(broken.code, Some(1), "{}", broken.stderr);
-    assert!(broken.stderr.contains("cannot be used: "), "{}", broken.stderr);
+    assert!(broken.stderr.contains("cannot be used: ") && broken.stderr.contains("hint: "), "{}", broken.stderr);
+    // A CPU is no GPU, and the first of several is not all of them.
+    for device in ["cpu", "auto"] {
+        let refused = run(program().args(["doctor", "--cuda", "--device", device]).env("TRANSFERGRID_TEST_ROOT", empty.path()));
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains("one GPU at a time"), "{}", refused.stderr);
+    }
+}
+
+/// `nvidia-smi` can hang where a GPU does.
+#[test]
+fn a_program_that_does_not_answer_is_a_sign_of_a_gpu() {
+    if has_real_gpu() {
+        return;
+    }
+    let (given, empty, tools) = (Given::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let smi = |text: &str| {
+        let file = tools.path().join("nvidia-smi");
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let ask = || {
+        given.ask(&["sweep"], |command| {
+            on(command, empty.path());
+            with_path(command, tools.path());
+        })
+    };
+    smi("#!/bin/sh\nexec sleep 60\n");
+    let hangs = ask();
+    assert_eq!(hangs.code, Some(1), "{}", hangs.stderr);
+    assert!(hangs.stderr.contains("nvidia-smi, which does not answer"), "{}", hangs.stderr);
+    smi("#!/bin/sh\necho 'No devices were found'\n");
+    assert_eq!(ask().code, Some(0), "what is no version is no driver");
 }

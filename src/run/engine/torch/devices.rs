@@ -24,7 +24,7 @@ enum CudaState {
 fn cuda_state() -> &'static CudaState {
     static STATE: std::sync::OnceLock<CudaState> = std::sync::OnceLock::new();
     STATE.get_or_init(|| {
-        let hidden = std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|list| matches!(list.trim(), "" | "-1"));
+        let hidden = std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|list| matches!(list.trim(), "" | "-1" | "NoDevFiles"));
         if hidden {
             return CudaState::Hidden;
         }
@@ -65,35 +65,45 @@ impl Findings {
         let by_number = || supported_cuda(self.sign.driver.as_deref()?).map(|major| (major, format!("CUDA {major}")));
         if let (Some((major, minor)), Some((supported, words))) = (self.needed, told.or_else(by_number)) {
             if supported < major {
+                // PyTorch 2.11 has builds for CUDA 12 and 13.
+                let other = if supported >= 12 { ", or a PyTorch for this one: make clean-venv && make build" } else { "" };
                 return (
                     format!("the driver is too old: it supports {words}, and this PyTorch needs CUDA {major}.{minor}"),
-                    format!(
-                        "install an NVIDIA driver of {} or newer, or a PyTorch for this one: make clean-venv && make build",
-                        oldest_driver(major)
-                    ),
+                    format!("install an NVIDIA driver of {} or newer{other}", oldest_driver(major)),
                 );
             }
         }
         let install = || "install the CUDA libraries: make clean-venv && make build TORCH=cuda".to_string();
         match (&self.loaded, &self.driver) {
-            (Err(why), _) if self.has_part => (format!("libtorch is installed without NVIDIA's libraries ({why})"), install()),
+            (Err(why), _) if self.has_part && why.contains("cannot open shared object file") => {
+                (format!("libtorch is installed without NVIDIA's libraries ({why})"), install())
+            }
+            (Err(why), _) if self.has_part => {
+                (format!("libtorch's CUDA part cannot be loaded ({why})"), "look for libraries of another CUDA in LD_LIBRARY_PATH".into())
+            }
             (Err(_), _) => ("this libtorch has no CUDA part".into(), install()),
             (Ok(()), Err(why)) => (
                 format!("the driver's library cannot be loaded ({why})"),
                 "in a container, give it the GPUs (docker run --gpus all); else install NVIDIA's driver".into(),
             ),
+            (Ok(()), Ok(Driver { gpus: Err(why), .. })) if why.contains(NO_DEVICE) => offers_none(),
             (Ok(()), Ok(Driver { gpus: Err(why), .. })) => {
                 (format!("the driver says: {why}"), "`nvidia-smi` says more; after an update of the driver, restart the machine".into())
             }
-            (Ok(()), Ok(Driver { gpus: Ok(gpus), .. })) if gpus.is_empty() => {
-                ("the driver offers no device to this process".into(), "check CUDA_VISIBLE_DEVICES and what the job was given".into())
-            }
+            (Ok(()), Ok(Driver { gpus: Ok(gpus), .. })) if gpus.is_empty() => offers_none(),
             (Ok(()), Ok(Driver { gpus: Ok(gpus), .. })) => (
                 format!("the driver offers {}, and libtorch none of them", names(gpus)),
                 "`transfergrid doctor` shows versions and folders".into(),
             ),
         }
     }
+}
+
+/// CUDA_ERROR_NO_DEVICE, which `cuInit` returns where every device is hidden.
+const NO_DEVICE: &str = "(error 100)";
+
+fn offers_none() -> (String, String) {
+    ("the driver offers no device to this process".into(), "check CUDA_VISIBLE_DEVICES and what the job was given".into())
 }
 
 fn names(gpus: &[Gpu]) -> String {
@@ -154,12 +164,19 @@ fn cuda_device(wanted: &str, name: &str) -> Result<Device> {
     if index < found.cuda_devices {
         return Ok(Device::Cuda(index));
     }
-    let what = format!("--device {wanted}: {}", found.cuda);
-    if load_cuda().is_ok() || matches!(cuda_state(), CudaState::Broken { .. }) {
-        // Not a usage error: a cluster node may have lost a device that another node has.
-        bail!("{what}\n  hint: `nvidia-smi` says more; --device cpu always works");
+    // With a GPU, not a usage error: a cluster node may have lost a device that another node has.
+    match cuda_state() {
+        CudaState::Broken { why, fix, .. } => {
+            bail!("--device {wanted}: CUDA cannot be used: {why}\n  hint: {fix}; --device cpu always works")
+        }
+        CudaState::Usable(n) => {
+            bail!("--device {wanted}: there is no cuda:{index}, the last one is cuda:{}\n  hint: `nvidia-smi` shows all; --device cpu always works", n - 1)
+        }
+        CudaState::NoGpu | CudaState::Hidden => {
+            let what = format!("--device {wanted}: {}", found.cuda);
+            Err(crate::base::usage::usage(what, "`transfergrid doctor` says what is here; --device cpu always works"))
+        }
     }
-    Err(crate::base::usage::usage(what, "`transfergrid doctor` says what is here; --device cpu always works"))
 }
 
 pub fn describe() -> Description {
@@ -263,6 +280,16 @@ mod tests {
             (right(offers((13, 0), Err("system has unsupported display driver (error 803)".into()))), "error 803", "restart the machine"),
             (right(offers((13, 0), Ok(vec![]))), "offers no device to this process", "CUDA_VISIBLE_DEVICES"),
             (right(offers((13, 0), Ok(vec![h100]))), "offers NVIDIA H100, and libtorch none", "doctor"),
+            (
+                right(offers((13, 0), Err("no CUDA-capable device is detected (error 100)".into()))),
+                "offers no device",
+                "CUDA_VISIBLE_DEVICES",
+            ),
+            (
+                Findings { loaded: Err("undefined symbol: x".into()), ..right(offers((13, 0), Ok(vec![]))) },
+                "cannot be loaded (undefined symbol",
+                "LD_LIBRARY_PATH",
+            ),
         ];
         for (findings, why, fix) in cases {
             let (said, hint) = findings.explain();

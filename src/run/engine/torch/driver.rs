@@ -2,8 +2,10 @@
 //! because libtorch says how many devices it can use and nothing about why.
 
 use std::ffi::{c_char, c_int, c_uint, c_void, CStr};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A sign that the machine has an NVIDIA GPU.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,10 +25,9 @@ pub fn gpu_sign() -> Option<GpuSign> {
     let is_device = |name: &str| name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     let names = std::fs::read_dir(root.join("dev")).ok().into_iter().flatten().flatten();
     let device = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| is_device(name)).min();
-    let seen = match (device, &driver) {
-        (Some(name), _) => Some(format!("/dev/{name}")),
-        (None, Some(_)) => Some(format!("/{}", module.display())),
-        (None, None) => None,
+    let seen = match device {
+        Some(name) => Some(format!("/dev/{name}")),
+        None => root.join(module).exists().then(|| format!("/{}", module.display())),
     };
     seen.map(|seen| GpuSign { seen, driver }).or_else(asked_of_nvidia_smi)
 }
@@ -34,16 +35,39 @@ pub fn gpu_sign() -> Option<GpuSign> {
 /// The kernel module's version in its version file, the first word of three numbers with dots
 /// between them, or of two.
 fn module_version(text: &str) -> Option<String> {
-    let is_version = |word: &&str| word.contains('.') && word.split('.').all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    text.lines().find(|line| line.starts_with("NVRM version"))?.split_whitespace().find(is_version).map(str::to_string)
+    text.lines().find(|line| line.starts_with("NVRM version"))?.split_whitespace().find(|word| is_version(word)).map(str::to_string)
 }
+
+/// Seconds after which `nvidia-smi` is given up; it can hang where a GPU does.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// WSL and some containers have no device files under these names.
 fn asked_of_nvidia_smi() -> Option<GpuSign> {
-    let out = Command::new("nvidia-smi").args(["--query-gpu=driver_version", "--format=csv,noheader"]).output().ok()?;
-    let text = String::from_utf8_lossy(&out.stdout);
-    let version = text.lines().next().map(str::trim).filter(|line| !line.is_empty());
-    version.filter(|_| out.status.success()).map(|version| GpuSign { seen: "nvidia-smi".into(), driver: Some(version.into()) })
+    let mut command = Command::new("nvidia-smi");
+    command.args(["--query-gpu=driver_version", "--format=csv,noheader"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let started = Instant::now();
+    let status = loop {
+        match child.try_wait().ok()? {
+            Some(status) => break status,
+            None if started.elapsed() > PATIENCE => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Some(GpuSign { seen: "nvidia-smi, which does not answer".into(), driver: None });
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let mut text = vec![];
+    child.stdout.take()?.read_to_end(&mut text).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let version = text.lines().map(str::trim).find(|line| is_version(line))?;
+    status.success().then(|| GpuSign { seen: "nvidia-smi".into(), driver: Some(version.into()) })
+}
+
+/// Two or three numbers with dots between them.
+fn is_version(word: &str) -> bool {
+    word.contains('.') && word.split('.').all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A device as the driver names it, in CUDA's order, after `CUDA_VISIBLE_DEVICES`.

@@ -139,11 +139,13 @@ impl TorchEngine {
     pub(super) fn measured_pack_size(&self, stage: &Stage, stages: usize) -> usize {
         let most = stages.min(LARGEST);
         let models: Vec<String> = self.devices.iter().map(|&device| model(device)).collect();
-        let different = (0..models.len()).filter(|&device| !models[..device].contains(&models[device]));
-        let sizes = different.map(|device| {
+        let sharing = self.workers.div_ceil(self.devices.len()) as u64;
+        let sizes = (0..models.len()).map(|device| {
             let key = format!("{} of {most}", stage.shape);
-            let measured = self.calibration.pack_size(self.devices[device], &key, || self.measure_pack_size(device, stage, most));
-            measured.within(memory(self.devices[device]).map(|memory| memory.free))
+            // GPUs of one model are equally fast, but may have different amounts of memory free.
+            let like = models.iter().position(|model| *model == models[device]).unwrap_or(device);
+            let measured = self.calibration.pack_size(self.devices[like], &key, || self.measure_pack_size(like, stage, most));
+            measured.within(memory(self.devices[device]).map(|memory| memory.free / sharing))
         });
         sizes.min().unwrap_or(1)
     }

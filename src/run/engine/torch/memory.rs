@@ -29,8 +29,15 @@ pub fn memory(device: Device) -> Option<Memory> {
         let get: unsafe extern "C" fn(*mut c_int) -> c_int = std::mem::transmute(symbol(c"cudaGetDevice")?);
         let set: unsafe extern "C" fn(c_int) -> c_int = std::mem::transmute(symbol(c"cudaSetDevice")?);
         let ask: unsafe extern "C" fn(*mut usize, *mut usize) -> c_int = std::mem::transmute(symbol(c"cudaMemGetInfo")?);
-        let answered = get(&mut before) == 0 && set(index as c_int) == 0 && ask(&mut free, &mut total) == 0;
-        set(before);
+        // Setting a device creates its context, so it is not done without need.
+        let wanted = index as c_int;
+        if get(&mut before) != 0 || (before != wanted && set(wanted) != 0) {
+            return None;
+        }
+        let answered = ask(&mut free, &mut total) == 0;
+        if before != wanted {
+            set(before);
+        }
         answered.then_some(Memory { free: free as u64, total: total as u64 })
     }
 }

@@ -98,7 +98,8 @@ impl TorchEngine {
         };
         set_tf32(plan, devices[0], workers)?;
         call_once(devices[0]);
-        devices.iter().filter(|device| device.is_cuda()).try_for_each(|&device| smoke::smoke(device))?;
+        let in_bf16 = plan.stages.iter().any(|stage| stage.settings.precision == Precision::Bf16);
+        devices.iter().filter(|device| device.is_cuda()).try_for_each(|&device| smoke::smoke(device, in_bf16))?;
         let mut data = HashMap::new();
         let files: BTreeSet<DatasetFiles> = plan.stages.iter().map(|stage| files_of(&stage.settings)).collect();
         for (name, strip) in files {

@@ -11,6 +11,7 @@ use super::super::devices::hardware;
 use super::super::driver::driver;
 use super::super::libraries::{loaded, version};
 use super::super::smoke::smoke;
+use super::setting::TemporaryFolder;
 use super::{Bench, Finding};
 use crate::config::network::Precision;
 use crate::plan::Convolution;
@@ -60,7 +61,8 @@ pub fn libraries(bench: Bench) -> Result<Finding> {
 
 /// Strategies are measured once for a device and a shape, and then read from the file.
 pub fn calibration(bench: Bench) -> Result<Finding> {
-    let file = std::env::temp_dir().join(format!("transfergrid-calibration-{}.json", std::process::id()));
+    let folder = TemporaryFolder::new()?;
+    let file = folder.0.join("calibration.json");
     let layer = Convolution { inputs: 8, outputs: 8, height: 8, width: 8, kernel: 3, stride: 1 };
     let timings = || Calibration::new(file.clone(), &[bench.device]).timings(&[layer], 4, 16, Precision::Float32, bench.device);
     let first = timings();
@@ -68,8 +70,7 @@ pub fn calibration(bench: Bench) -> Result<Finding> {
         std::fs::remove_file(&file)?;
     }
     let second = timings();
-    let found = std::fs::remove_file(&file);
-    found.context("the measurements were not kept")?;
+    ensure!(file.exists(), "the measurements were not kept");
     let (of_first, of_second) = (&first[0].milliseconds, &second[0].milliseconds);
     let failed = first[0].failed.iter().map(|(strategy, why)| format!("{} fails ({why})", strategy.as_str()));
     let each = of_first.iter().map(|(strategy, time)| format!("{} {time:.2} ms", strategy.as_str())).chain(failed);
@@ -86,7 +87,7 @@ pub fn each_device(bench: Bench) -> Result<Finding> {
         devices.push(Device::Cuda(4096));
     }
     for &device in &devices {
-        smoke(device)?;
+        smoke(device, true)?;
     }
     let names = devices.iter().map(|&device| hardware(device)).collect::<Vec<_>>().join("; ");
     Ok(Finding { measured: format!("{}: {names}", devices.len()), holds: true })

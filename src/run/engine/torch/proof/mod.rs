@@ -15,6 +15,7 @@ use tch::{Device, Kind};
 
 use super::devices::{devices, hardware};
 use crate::base::catch_panic::{catch_panic, plain};
+use crate::base::usage::usage;
 use crate::run::engine::proof::{CheckReport, ProofOptions};
 
 pub use numbers::golden_sgd;
@@ -80,13 +81,20 @@ const CHECKS: [Check; 12] = [
 /// The device does not exist or cannot be used at all.
 pub fn prove(options: &ProofOptions, see: &mut dyn FnMut(&CheckReport)) -> Result<()> {
     tch::set_num_threads(1);
-    let (device, kind) = match options.self_test {
-        true => (Device::Cpu, Kind::Double),
-        false => (devices(&options.device)?[0], Kind::Double),
+    let device = match options.self_test {
+        true => Device::Cpu,
+        false => match devices(&options.device)?.as_slice() {
+            [Device::Cuda(index)] => Device::Cuda(*index),
+            _ => {
+                let what = format!("--device {}: `doctor --cuda` checks one GPU at a time", options.device);
+                return Err(usage(what, "give cuda:N; on the CPU the checks run with --self-test"));
+            }
+        },
     };
     if device.is_cuda() {
-        super::smoke::smoke(device)?;
+        super::smoke::smoke(device, true)?;
     }
+    let kind = Kind::Double;
     for check in &CHECKS {
         see(&run(check, Bench { device, kind, planted: false }, None));
         if options.self_test {

@@ -1,6 +1,8 @@
 //! Small models and trainings on the embedded digits.
 
 use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
@@ -154,6 +156,25 @@ impl Observer for Relay<'_> {
     }
     fn snapshot(&mut self, snapshot: Snapshot) {
         self.0.snapshot(snapshot);
+    }
+}
+
+/// A folder that is removed at the end.
+pub struct TemporaryFolder(pub PathBuf);
+
+impl TemporaryFolder {
+    pub fn new() -> Result<TemporaryFolder> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("transfergrid-proof-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(TemporaryFolder(path))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

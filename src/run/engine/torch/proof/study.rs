@@ -1,6 +1,6 @@
 //! Whole sweeps on the device, as processes of their own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use anyhow::{bail, ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::super::memory::memory as memory_of;
+use super::setting::TemporaryFolder;
 use super::{Bench, Finding};
 use crate::model::release_memory;
 
@@ -35,24 +36,6 @@ source: {classes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], validation_per_class: 10, epoc
 target: {classes: [0, 1], per_class: 5, validation_per_class: 10, epochs: 1, lr: 0.01, batch_size: 10}
 ";
 
-/// A folder that is removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Folder> {
-        let path =
-            std::env::temp_dir().join(format!("transfergrid-proof-{}-{:?}", std::process::id(), Instant::now()).replace([' ', ':'], "-"));
-        std::fs::create_dir_all(&path)?;
-        Ok(Folder(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
@@ -77,7 +60,7 @@ fn done(command: &mut Command) -> Result<Output> {
 /// A small study on the device against the CPU: the same verdicts, and test results that differ by
 /// the sampling of rounding at most; interrupted by SIGTERM and resumed, the same again.
 pub fn as_on_cpu(bench: Bench) -> Result<Finding> {
-    let folder = Folder::new()?;
+    let folder = TemporaryFolder::new()?;
     let device = name(bench.device);
     let rate = ["--set", if bench.planted { "source.lr=0.002" } else { "source.lr=0.05" }];
     done(&mut sweep(&folder.0, STUDY, "cpu", &["--device", "cpu"])?)?;
@@ -140,8 +123,10 @@ fn interrupted(folder: &Path, device: &str, rate: &[&str]) -> Result<usize> {
     while lines() == 0 && child.try_wait()?.is_none() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(2));
     }
-    // SAFETY: the child has not been waited for, so the number is still its own.
-    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
+    if child.try_wait()?.is_none() {
+        // SAFETY: the child has not been waited for, so the number is still its own.
+        unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
+    }
     let code = child.wait()?.code();
     let recorded = lines();
     match code {
@@ -156,7 +141,7 @@ fn interrupted(folder: &Path, device: &str, rate: &[&str]) -> Result<usize> {
 /// A pack that does not fit into the memory that is free is halved until it fits, and the memory is
 /// free again afterwards. On the CPU the mock engine stands in for the full device.
 pub fn memory(bench: Bench) -> Result<Finding> {
-    let folder = Folder::new()?;
+    let folder = TemporaryFolder::new()?;
     if !bench.device.is_cuda() {
         let room = if bench.planted { "4096" } else { "40" };
         let output = done(&mut sweep(&folder.0, LARGE, "out", &["--engine", "mock", "--pack", "256", "--mock-memory", room])?)?;
