@@ -212,8 +212,8 @@ impl Common {
     }
 
     /// Further arguments for `sweep`, for a task with `gpus` GPUs. The task uses all of them. It
-    /// does not fall back to the CPU if the GPUs of a node do not work. Without GPUs it takes the CPU
-    /// even on a node that has some, which it may not use.
+    /// does not fall back to the CPU if the GPUs of a node do not work. Without GPUs it takes the
+    /// CPU even on a node that has some, which it may not use.
     fn more(&self, gpus: u32) -> Vec<String> {
         let mut more = vec![];
         let all = || match gpus {

@@ -99,8 +99,8 @@ struct Queue {
 
 impl Queue {
     /// A second of work in a few products of large matrices: the driver holds about a thousand
-    /// calls, and the steps that follow need room there. How long one takes is measured first, after
-    /// the clocks have risen.
+    /// calls, and the steps that follow need room there. How long one takes is measured first,
+    /// after the clocks have risen.
     fn fill(&self) {
         let a = Tensor::ones([8192, 8192], (Kind::Float, self.device)) * 1e-4;
         let timed = |n: usize| {
@@ -161,7 +161,7 @@ pub fn no_waiting(bench: Bench) -> Result<Finding> {
     if !bench.device.is_cuda() {
         return Ok(counted);
     }
-    // Few steps and a network of few operations, so that all of an epoch fits into the driver's queue.
+    // Few steps and a network of few operations: all of an epoch fits into the driver's queue.
     let mlp = Model { kind: ModelKind::Mlp, hidden: Some(vec![16]), ..Model::default() };
     let setting = Setting::new(&mlp, steady(12), bench.device, Kind::Float)?;
     let mut queue = Queue {
