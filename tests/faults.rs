@@ -54,7 +54,7 @@ fn kill_and_resume(name: &str, text: &str, kills: usize, args: &[&str]) {
     let study = write(folder.path(), "small.yaml", text);
     let calm = folder.path().join("calm");
     let started = Instant::now();
-    assert_eq!(run(sweep(&study, &calm, &[]).args(args)).code, Some(0));
+    assert_eq!(run(&mut sweep(&study, &calm, args)).code, Some(0));
     let whole = started.elapsed();
     let expected = outcome(&calm);
     let (mut killed, mut studies) = (0, 0);
@@ -63,7 +63,7 @@ fn kill_and_resume(name: &str, text: &str, kills: usize, args: &[&str]) {
         let mut random = Random(studies as u64);
         let out = folder.path().join(format!("{studies}"));
         for attempt in 0.. {
-            let mut child = spawn(sweep(&study, &out, &[]).args(args));
+            let mut child = spawn(&mut sweep(&study, &out, args));
             let pause = random.up_to(whole.mul_f64(0.8));
             let end = Instant::now() + pause;
             let mut ended = None;
@@ -104,7 +104,7 @@ fn two_hundred_kills_of_the_mock_engine() {
 fn two_hundred_kills_in_mid_training() {
     let text =
         SMALL.replace("epochs: 4", "epochs: 40").replace("epochs: 3", "epochs: 40").replace("hidden: [16]", "hidden: [32], norm: batch");
-    kill_and_resume("torch", &text, 200, &["--device", "cpu", "--quiet", "--checkpoint-every", "1"]);
+    kill_and_resume("torch", &text, 200, &["--quiet", "--checkpoint-every", "1"]);
 }
 
 /// Every file in which a flipped bit can do harm.

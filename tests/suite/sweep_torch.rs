@@ -8,8 +8,8 @@ use std::path::Path;
 
 use crate::common::*;
 
-fn cpu<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&["--device", "cpu", "--quiet"], more].concat()
+fn quiet<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["--quiet"], more].concat()
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn the_same_bits_whatever_the_workers_the_order_and_the_study_around_it() {
     let study = write(folder.path(), "small.yaml", SMALL);
     let sorted = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
-        let done = run(&mut sweep(&study, &out, &cpu(more)));
+        let done = run(&mut sweep(&study, &out, &quiet(more)));
         assert_eq!(done.code, Some(0), "{}", done.stderr);
         let mut lines: Vec<String> = results(&out, "small").lines().map(str::to_string).collect();
         lines.sort();
@@ -39,8 +39,8 @@ fn a_larger_pack_changes_rounding_only() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     let (one, many) = (folder.path().join("one"), folder.path().join("many"));
-    assert_eq!(run(&mut sweep(&study, &one, &cpu(&[]))).code, Some(0));
-    assert_eq!(run(&mut sweep(&study, &many, &cpu(&["--pack", "8"]))).code, Some(0));
+    assert_eq!(run(&mut sweep(&study, &one, &quiet(&[]))).code, Some(0));
+    assert_eq!(run(&mut sweep(&study, &many, &quiet(&["--pack", "8"]))).code, Some(0));
     for (a, b) in records(&one, "small").iter().zip(&records(&many, "small")) {
         assert_eq!(a["key"], b["key"]);
         for metric in ["val_loss", "test_loss", "weight_norm"] {
@@ -61,24 +61,24 @@ fn killed_and_interrupted_in_mid_training_and_resumed() {
     let study = write(folder.path(), "small.yaml", &longer());
     let (calm, stormy) = (folder.path().join("calm"), folder.path().join("stormy"));
     let started = Instant::now();
-    assert_eq!(run(&mut sweep(&study, &calm, &cpu(&[]))).code, Some(0));
+    assert_eq!(run(&mut sweep(&study, &calm, &quiet(&[]))).code, Some(0));
     let whole = started.elapsed();
     for kill in 1..=5u32 {
-        let mut child = spawn(&mut sweep(&study, &stormy, &cpu(&[])));
+        let mut child = spawn(&mut sweep(&study, &stormy, &quiet(&[])));
         std::thread::sleep(whole.mul_f64(0.17 * f64::from(kill) / 2.0) + Duration::from_millis(120));
         child.kill().unwrap();
         child.wait().unwrap();
         // Between kills there is also a regular stop, which leaves snapshots of the running stages.
         let running = stormy.join("small/running/main.json");
         let _ = std::fs::remove_file(&running);
-        let mut child = spawn(&mut sweep(&study, &stormy, &cpu(&[])));
+        let mut child = spawn(&mut sweep(&study, &stormy, &quiet(&[])));
         until_it_trains(&mut child, &stormy, "small");
         std::thread::sleep(Duration::from_millis(100));
         signal("-TERM", child.id());
         let code = child.wait().unwrap().code();
         assert!(code == Some(75) || code == Some(0), "{code:?}");
     }
-    assert_eq!(run(&mut sweep(&study, &stormy, &cpu(&[]))).code, Some(0));
+    assert_eq!(run(&mut sweep(&study, &stormy, &quiet(&[]))).code, Some(0));
     assert_eq!(results(&calm, "small"), results(&stormy, "small"));
     assert_eq!(records(&calm, "small"), records(&stormy, "small"));
 }
@@ -89,7 +89,7 @@ fn transfer_does_what_its_settings_say() {
     let study = write(folder.path(), "small.yaml", SMALL);
     let run_with = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
-        let done = run(&mut sweep(&study, &out, &cpu(more)));
+        let done = run(&mut sweep(&study, &out, &quiet(more)));
         assert_eq!(done.code, Some(0), "{}", done.stderr);
         records(&out, "small").into_iter().filter(|r| r["kind"] == "target").collect::<Vec<_>>()
     };
@@ -140,7 +140,7 @@ fn convnets_augmentation_and_early_stopping_run_and_learn() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
     for norm in ["none", "batch", "group"] {
-        let more = cpu(&[
+        let more = quiet(&[
             "--set",
             "model={kind: convnet, channels: [8, 8], hidden: []}",
             "--seeds",
@@ -179,7 +179,7 @@ fn frozen_features_are_probed_by_steps_and_in_closed_form() {
     let run_with = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
         let set = ["--seeds", "1", "--set", "lambda0=[1e-3]", "--set", "source.epochs=20", "--set", "target.per_class=20"];
-        let done = run(&mut sweep(&study, &out, &cpu(&[&set[..], more].concat())));
+        let done = run(&mut sweep(&study, &out, &quiet(&[&set[..], more].concat())));
         assert_eq!(done.code, Some(0), "{}", done.stderr);
         of_kind(&out, "target")
     };
@@ -209,7 +209,7 @@ fn regularisers_of_the_source_do_what_they_say() {
     let run_with = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
         let set = ["--seeds", "1", "--set", "source.epochs=30", "--set", "lambda1=0"];
-        let done = run(&mut sweep(&study, &out, &cpu(&[&set[..], more].concat())));
+        let done = run(&mut sweep(&study, &out, &quiet(&[&set[..], more].concat())));
         assert_eq!(done.code, Some(0), "{}", done.stderr);
         of_kind(&out, "source").remove(0)
     };
@@ -235,7 +235,7 @@ fn an_alignment_is_one_for_the_same_task_and_grows_with_the_sources_noise() {
     let of = |name: &str, more: &[&str]| {
         let out = folder.path().join(name);
         let set = ["--set", "alignment=true", "--set", "lambda0=0", "--set", "lambda1=0", "--set", "target.classes=[0, 1, 2]"];
-        let done = run(&mut sweep(&study, &out, &cpu(&[&set[..], &["--set", "transfer.head=keep"], more].concat())));
+        let done = run(&mut sweep(&study, &out, &quiet(&[&set[..], &["--set", "transfer.head=keep"], more].concat())));
         assert_eq!(done.code, Some(0), "{}", done.stderr);
         assert!(done.stdout.contains("Alignment of the tasks"), "{}", done.stdout);
         let all = of_kind(&out, "alignment");
@@ -256,7 +256,7 @@ fn any_setting_of_the_source_can_take_the_penaltys_part() {
     let folder = tempfile::tempdir().unwrap();
     let text = SMALL.replace("lambda0: [0, 1e-3, 1e-2]", "lambda0: 0\nstrength: {axis: source.epochs, stronger: smaller}");
     let study = write(folder.path(), "small.yaml", &text.replace("epochs: 4", "epochs: [1, 3, 9]"));
-    let done = run(&mut sweep(&study, folder.path(), &cpu(&["--seeds", "3"])));
+    let done = run(&mut sweep(&study, folder.path(), &quiet(&["--seeds", "3"])));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(done.stdout.contains("λ₀ stands for `source.epochs`, smaller is stronger"), "{}", done.stdout);
     let summary = json(&std::fs::read_to_string(folder.path().join("small/report/summary.json")).unwrap());
@@ -270,7 +270,7 @@ fn any_setting_of_the_source_can_take_the_penaltys_part() {
 fn a_diverging_stage_is_recorded_with_epoch_and_step() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
-    let done = run(&mut sweep(&study, folder.path(), &cpu(&["--set", "source.lr=[0.1, 1e20]", "--seeds", "1", "--set", "lambda0=0"])));
+    let done = run(&mut sweep(&study, folder.path(), &quiet(&["--set", "source.lr=[0.1, 1e20]", "--seeds", "1", "--set", "lambda0=0"])));
     assert_eq!(done.code, Some(3), "{}", done.stderr);
     let all = records(folder.path(), "small");
     let diverged: Vec<_> = all.iter().filter(|r| r["status"] == "diverged").collect();
@@ -288,7 +288,7 @@ fn a_diverging_stage_is_recorded_with_epoch_and_step() {
 #[test]
 fn the_demo_answers() {
     let folder = tempfile::tempdir().unwrap();
-    let done = run(&mut sweep(&repository().join("experiments/demo.yaml"), folder.path(), &cpu(&[])));
+    let done = run(&mut sweep(&repository().join("experiments/demo.yaml"), folder.path(), &quiet(&[])));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     for word in [
         "by validation accuracy λ₀* =",
