@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::numbers::number;
 use crate::config::Study;
-use crate::plan::{Cost, Plan, Shard, Stage, StageKind, StageSelection};
+use crate::plan::{Cell, Cost, Plan, Shard, Stage, StageKind, StageSelection};
 use crate::report::analysis::stats::{mean, percentile};
 use crate::report::analysis::{analyse, CellResults, Setting};
 use crate::report::render::{axes_label, heat_map_rgb};
@@ -55,7 +55,9 @@ impl<'a> Watch<'a> {
         let work = to_do.iter().map(|stage| Cost::of(stage).flops).sum();
         let (board, warning) = Board::open(&folder.tensorboard(), study, plan, part.shard);
         let key = |index: usize| plan.stages[index].key.as_str();
-        let twins = plan.cells.iter().map(|cell| (key(cell.target), cell.scratch.iter().map(|&index| key(index)).collect())).collect();
+        let of_draw =
+            |cell: &'a Cell, (draw, &target): (usize, &usize)| (key(target), cell.scratch.iter().map(|twin| key(twin[draw])).collect());
+        let twins = plan.cells.iter().flat_map(|cell| cell.targets.iter().enumerate().map(move |target| of_draw(cell, target))).collect();
         let mut watch = Watch {
             study,
             plan,

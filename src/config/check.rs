@@ -5,6 +5,9 @@ use super::network::*;
 use super::path::Path;
 use crate::base::numbers::{number, round_down};
 
+/// More draws than this are taken for a typing mistake.
+const MOST_DRAWS: usize = 10_000;
+
 /// A problem in the settings of one cell, before the line that caused it is located.
 #[derive(Debug)]
 pub struct SettingError {
@@ -144,7 +147,16 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
         return Err(setting_error("scratch.epochs", "must be at least 1"));
     }
     transfer(cell)?;
+    if cell.source.draws.is_some() {
+        return Err(setting_error("source.draws", "only the target has draws").hint("set `target.draws`"));
+    }
     disjoint(cell)?;
+    for (name, classes) in [("source", cell.source_images()), ("target", cell.target_images())] {
+        if let Some(class) = classes.iter().find(|class| class.validation == 0) {
+            let what = format!("no image of `{}` is left for validation", cell.dataset().classes[class.label].name);
+            return Err(setting_error(format!("{name}.per_class"), what).hint("take fewer images for training"));
+        }
+    }
     if !proximal {
         stable("lambda0", cell.lambda0, &cell.source, None)?;
         if cell.transfer.method != TransferMethod::Ridge {
@@ -201,13 +213,13 @@ fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result
 fn shared_classes(cell: &Network) -> Result<(), SettingError> {
     let (source, target) = (cell.source.labels(cell.dataset()), cell.target.labels(cell.dataset()));
     let shared = target.into_iter().find(|label| source.contains(label));
-    match shared.filter(|_| cell.source.validation_per_class != cell.target.validation_per_class) {
-        Some(label) => Err(setting_error(
+    match (shared, cell.source.validation_per_class, cell.target.validation_per_class) {
+        (Some(label), Some(of_source), Some(of_target)) if of_source != of_target => Err(setting_error(
             "target.validation_per_class",
             format!("class `{}` is in both tasks, so both need the same number of validation images", cell.dataset().classes[label].name),
         )
-        .hint(format!("the source has {}", cell.source.validation_per_class))),
-        None => Ok(()),
+        .hint(format!("the source has {of_source}"))),
+        _ => Ok(()),
     }
 }
 
@@ -256,16 +268,12 @@ fn disjoint(cell: &Network) -> Result<(), SettingError> {
     if cell.target.per_class.is_none() && cell.target.total.is_none() {
         return Err(setting_error("target.disjoint_from_source", "needs `target.per_class` or `target.total`"));
     }
-    let source: Vec<(usize, usize)> =
-        cell.source.labels(cell.dataset()).into_iter().zip(cell.source.training_images(cell.dataset())).collect();
-    for (label, wanted) in cell.target.labels(cell.dataset()).into_iter().zip(cell.target.training_images(cell.dataset())) {
-        let Some((_, taken)) = source.iter().find(|(of, _)| *of == label) else { continue };
-        let left = cell.dataset().classes[label].training.saturating_sub(cell.target.validation_per_class + taken);
-        if wanted > left {
-            let name = &cell.dataset().classes[label].name;
+    for class in cell.target_images() {
+        if class.train > class.pool {
+            let name = &cell.dataset().classes[class.label].name;
             return Err(setting_error(
                 "target.disjoint_from_source",
-                format!("the source leaves {left} images of `{name}` for the target, which needs {wanted}"),
+                format!("the source leaves {} images of `{name}` for the target, which needs {}", class.pool, class.train),
             )
             .hint("give the source fewer (`source.per_class`), or the target"));
         }
@@ -288,7 +296,8 @@ fn text(text: &Text, data: &DatasetInfo) -> Result<(), SettingError> {
 /// Rejects a last batch of one image with BatchNorm over a hidden layer or over a single pixel.
 /// Such a batch has no variance to divide by.
 fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), SettingError> {
-    let n: usize = phase.training_images(cell.dataset()).iter().sum();
+    let images = if name == "source" { cell.source_images() } else { cell.target_images() };
+    let n: usize = images.iter().map(|class| class.train).sum();
     // ResNet-18 halves its images three times.
     let one_pixel = cell.model.kind == ModelKind::Resnet18 && cell.input()[0] <= 8;
     let exposed = one_pixel || !cell.model.hidden().is_empty();
@@ -423,24 +432,27 @@ fn phase(name: &str, phase: &Phase, data: &DatasetInfo) -> Result<(), SettingErr
         return Err(setting_error(at("total"), format!("must be at least the number of classes ({})", labels.len())));
     }
     let smallest = labels.iter().map(|&label| data.classes[label].training).min().unwrap_or(0);
-    if phase.validation_per_class >= smallest {
+    let validation = phase.validation_per_class.unwrap_or(1);
+    if validation >= smallest {
         return Err(setting_error(
             at("validation_per_class"),
             format!("a class of {} has only {smallest} images to train and validate on", data.name),
         ));
     }
-    let room = smallest - phase.validation_per_class;
+    let room = smallest - validation;
     let wanted = phase.per_class.or(phase.total.map(|n| n.div_ceil(labels.len())));
     if let Some(n) = wanted.filter(|&n| n > room) {
         let key = if phase.per_class.is_some() { "per_class" } else { "total" };
-        let what = format!(
-            "{n} training images per class and {} for validation are more than the {smallest} of the smallest class",
-            phase.validation_per_class
-        );
+        let what =
+            format!("{n} training images per class and {validation} for validation are more than the {smallest} of the smallest class");
         return Err(setting_error(at(key), what).hint(format!("at most {room} per class; null takes all")));
     }
+    if phase.draws.is_some_and(|draws| !(1..=MOST_DRAWS).contains(&draws)) {
+        return Err(setting_error(at("draws"), format!("must be between 1 and {MOST_DRAWS}")));
+    }
     for (key, value) in [
-        ("validation_per_class", phase.validation_per_class),
+        ("validation_per_class", phase.validation_per_class.unwrap_or(1)),
+        ("monitor_per_class", phase.monitor_per_class),
         ("epochs", phase.epochs),
         ("batch_size", phase.batch_size),
         ("schedule.every", phase.schedule.every),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::base::stream::Stream;
-use crate::config::network::{DatasetInfo, FitOn, Phase};
+use crate::config::network::{ClassImages, DatasetInfo, FitOn, Phase};
 use crate::config::Network;
 
 use super::words::Vectoriser;
@@ -16,52 +16,53 @@ pub struct Split {
     /// Sorted. The order of training is drawn again for each epoch.
     pub train: Vec<usize>,
     pub validation: Vec<usize>,
+    /// Those of the validation rows that are watched in every epoch.
+    pub monitor: Vec<usize>,
 }
 
 impl Split {
     /// Draws a task's images at random from the seed, with the same number from each class.
     ///
-    /// Each class is shuffled separately. Validation takes the first images and training the next
-    /// ones. So a larger `per_class` or `total` keeps the training images of a smaller one, and the
-    /// validation images stay the same.
+    /// Each class is shuffled separately. Validation takes the first images, training takes them
+    /// from the pool that follows. So a larger `per_class` or `total` keeps the training images of
+    /// a smaller one (in the first draw), and all draws have the same validation images. Draws do
+    /// not overlap while the pool lasts; a later one is a random part of the pool.
     ///
-    /// `leave` returns how many of a class's training images belong to another task. These are
-    /// skipped. The configuration has already been checked: every class has enough images.
-    pub fn draw(examples: &Examples, data: &DatasetInfo, phase: &Phase, seed: u64, leave: &dyn Fn(usize) -> usize) -> Split {
-        let takes_all = phase.per_class.is_none() && phase.total.is_none();
-        let mut split = Split { train: vec![], validation: vec![] };
-        for (label, n) in phase.labels(data).into_iter().zip(phase.training_images(data)) {
-            let mut rows: Vec<usize> = (0..examples.len()).filter(|&row| usize::from(examples.labels[row]) == label).collect();
+    /// The configuration has already been checked: every class has enough images.
+    pub fn draw(examples: &Examples, classes: &[ClassImages], seed: u64, draw: usize) -> Split {
+        let mut split = Split { train: vec![], validation: vec![], monitor: vec![] };
+        for class in classes {
+            let mut rows: Vec<usize> = (0..examples.len()).filter(|&row| usize::from(examples.labels[row]) == class.label).collect();
             // The stream depends on the label, not on its position. So a class's images do not
             // depend on the other classes of the task.
-            Stream::new("split", seed, label as u64).shuffle(&mut rows);
-            let (validation, pool) = rows.split_at(phase.validation_per_class.min(rows.len()));
-            let pool = &pool[leave(label).min(pool.len())..];
-            let n = if takes_all { pool.len() } else { n };
+            Stream::new("split", seed, class.label as u64).shuffle(&mut rows);
+            let (validation, rest) = rows.split_at(class.validation.min(rows.len()));
+            let pool = &rest[class.skip.min(rest.len())..(class.skip + class.pool).min(rest.len())];
+            let (first, train) = (draw * class.train, class.train.min(pool.len()));
             split.validation.extend_from_slice(validation);
-            split.train.extend_from_slice(&pool[..n.min(pool.len())]);
+            split.monitor.extend_from_slice(&validation[..class.monitor.min(validation.len())]);
+            if first + train <= pool.len() {
+                split.train.extend_from_slice(&pool[first..first + train]);
+            } else {
+                let mut again = pool.to_vec();
+                Stream::new(&format!("draw/{draw}"), seed, class.label as u64).shuffle(&mut again);
+                split.train.extend_from_slice(&again[..train]);
+            }
         }
         split.train.sort_unstable();
         split.validation.sort_unstable();
+        split.monitor.sort_unstable();
         split
     }
 
     /// The images of the source task.
     pub fn of_source(examples: &Examples, settings: &Network, seed: u64) -> Split {
-        Split::draw(examples, settings.dataset(), &settings.source, seed, &|_| 0)
+        Split::draw(examples, &settings.source_images(), seed, 0)
     }
 
-    /// The images of the target task. `phase` is the phase of the target stage or of training from
-    /// scratch.
-    pub fn of_target(examples: &Examples, settings: &Network, phase: &Phase, seed: u64) -> Split {
-        let taken: Vec<(usize, usize)> = match phase.disjoint_from_source {
-            true => {
-                settings.source.labels(settings.dataset()).into_iter().zip(settings.source.training_images(settings.dataset())).collect()
-            }
-            false => vec![],
-        };
-        let leave = |label: usize| taken.iter().find(|(of, _)| *of == label).map_or(0, |(_, n)| *n);
-        Split::draw(examples, settings.dataset(), phase, seed, &leave)
+    /// A draw of the images of the target task.
+    pub fn of_target(examples: &Examples, settings: &Network, seed: u64, draw: usize) -> Split {
+        Split::draw(examples, &settings.target_images(), seed, draw)
     }
 }
 
@@ -112,7 +113,7 @@ impl Preparation {
             None => Preparation::Pixels(normalisation(examples, &rows, settings.input()[2])),
             Some(corpus) => {
                 if settings.text.fit == FitOn::Union {
-                    rows.extend(Split::of_target(examples, settings, &settings.target, seed).train);
+                    rows.extend(Split::of_target(examples, settings, seed, 0).train);
                     rows.sort_unstable();
                     rows.dedup();
                 }
@@ -155,45 +156,60 @@ mod tests {
     use crate::config::network::{Class, DataName};
     use crate::data::digits;
 
-    fn phase(per_class: Option<usize>, total: Option<usize>) -> Phase {
-        Phase { per_class, total, validation_per_class: 20, ..Phase::new([3, 1, 4].map(Class::Label).to_vec(), 1, 0.1) }
+    fn phase() -> Phase {
+        Phase::new([3, 1, 4].map(Class::Label).to_vec(), 1, 0.1)
+    }
+
+    /// Three classes of the digits, which have 122, 123 and 121 images.
+    fn classes(train: usize, skip: usize) -> Vec<ClassImages> {
+        let of = |(label, n): (usize, usize)| ClassImages { label, validation: 20, monitor: 8, skip, pool: n - 20 - skip, train };
+        [(3, 123), (1, 122), (4, 121)].map(of).to_vec()
     }
 
     #[test]
     fn stratified_disjoint_nested_and_by_seed() {
         let (train, _) = digits::read();
-        let draw = |phase: &Phase, seed| Split::draw(&train, DataName::Digits.info(), phase, seed, &|_| 0);
-        let small = draw(&phase(Some(10), None), 0);
-        let large = draw(&phase(Some(40), None), 0);
+        let draw = |n: usize, seed| Split::draw(&train, &classes(n, 0), seed, 0);
+        let (small, large) = (draw(10, 0), draw(40, 0));
         assert_eq!((small.train.len(), small.validation.len(), large.train.len()), (30, 60, 120));
         assert!(small.train.iter().all(|row| large.train.contains(row)), "a larger task keeps the smaller one's images");
-        assert_eq!(small.validation, large.validation);
+        assert_eq!((&small.validation, &small.monitor), (&large.validation, &large.monitor));
+        assert!(small.monitor.len() == 24 && small.monitor.iter().all(|row| small.validation.contains(row)));
         assert!(large.train.iter().all(|row| !large.validation.contains(row)));
         for label in [1, 3, 4] {
             assert_eq!(small.train.iter().filter(|&&row| train.labels[row] == label).count(), 10);
         }
-        assert_ne!(small, draw(&phase(Some(10), None), 1));
-        assert_eq!(draw(&phase(None, Some(31)), 0).train.len(), 31);
-        assert_eq!(draw(&phase(None, None), 0).train.len(), 122 + 123 + 121 - 60);
+        assert_ne!(small, draw(10, 1));
+    }
+
+    #[test]
+    fn draws_are_apart_while_the_images_last() {
+        let (train, _) = digits::read();
+        let draws: Vec<Split> = (0..15).map(|draw| Split::draw(&train, &classes(10, 0), 0, draw)).collect();
+        let apart = |a: &Split, b: &Split| a.train.iter().all(|row| !b.train.contains(row));
+        for (i, draw) in draws.iter().enumerate() {
+            assert_eq!((draw.train.len(), &draw.validation), (30, &draws[0].validation));
+            assert!(apart(draw, &Split { train: draw.validation.clone(), ..draw.clone() }));
+            assert!(draws[..i.min(10)].iter().all(|other| i >= 10 || apart(draw, other)), "101 images are left: ten draws of ten");
+        }
+        assert!(draws[10] != draws[11] && draws[10] == Split::draw(&train, &classes(10, 0), 0, 10));
     }
 
     #[test]
     fn apart_takes_the_images_that_the_other_task_leaves() {
         let (train, _) = digits::read();
-        let source = Split::draw(&train, DataName::Digits.info(), &phase(Some(10), None), 0, &|_| 0);
-        for wanted in [Some(30), None] {
-            let apart = Split::draw(&train, DataName::Digits.info(), &phase(wanted, None), 0, &|_| 10);
-            assert_eq!(apart.validation, source.validation);
-            assert!(apart.train.iter().all(|row| !source.train.contains(row)));
-            assert_eq!(apart.train.len(), wanted.map_or(122 + 123 + 121 - 90, |n| 3 * n));
-        }
+        let source = Split::draw(&train, &classes(10, 0), 0, 0);
+        let apart = Split::draw(&train, &classes(30, 10), 0, 0);
+        assert_eq!(apart.validation, source.validation);
+        assert!(apart.train.iter().all(|row| !source.train.contains(row)));
+        assert_eq!(apart.train.len(), 90);
     }
 
     #[test]
     fn label_noise_changes_its_share_and_nothing_else() {
         let (train, _) = digits::read();
-        let noisy = |share: f64| Phase { label_noise: share, ..phase(Some(40), None) };
-        let rows = Split::draw(&train, DataName::Digits.info(), &noisy(0.0), 5, &|_| 0).train;
+        let noisy = |share: f64| Phase { label_noise: share, ..phase() };
+        let rows = Split::draw(&train, &classes(40, 0), 5, 0).train;
         let of = |share: f64, seed: u64| training_labels(&train, DataName::Digits.info(), &noisy(share), "source", &rows, seed);
         let (clean, quarter) = (of(0.0, 5), of(0.25, 5));
         assert_eq!(quarter.iter().zip(&clean).filter(|(a, b)| a != b).count(), 30);
@@ -204,7 +220,7 @@ mod tests {
 
     #[test]
     fn labels_follow_the_order_of_the_classes() {
-        let labels = task_labels(DataName::Digits.info(), &phase(None, None));
+        let labels = task_labels(DataName::Digits.info(), &phase());
         assert_eq!((labels[3], labels[1], labels[4], labels[0]), (0, 1, 2, -1));
     }
 

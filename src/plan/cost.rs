@@ -1,7 +1,7 @@
 //! The cost of a stage, counted rather than measured: parameters, images, floating-point
 //! operations, bytes on disk.
 
-use crate::config::network::{Model, Norm, Precision};
+use crate::config::network::{ClassImages, Model, Norm, Precision};
 
 use super::blocks::{blocks, Block};
 use super::{Plan, Stage, StageKind};
@@ -74,16 +74,17 @@ impl Cost {
         if stage.kind == StageKind::Alignment {
             return Cost::default();
         }
-        let (data, phase) = (stage.settings.dataset(), stage.phase());
-        let n = phase.training_images(data).iter().sum::<usize>() as f64;
-        let classes = phase.labels(data).len();
-        let validation = (phase.validation_per_class * classes) as f64;
-        let forward = forward_flops(&stage.settings.model, stage.settings.input(), classes);
+        let (data, phase, classes) = (stage.settings.dataset(), stage.phase(), stage.images());
+        let sum = |of: fn(&ClassImages) -> usize| classes.iter().map(of).sum::<usize>() as f64;
+        let (n, monitor, validation) = (sum(|class| class.train), sum(|class| class.monitor), sum(|class| class.validation));
+        let forward = forward_flops(&stage.settings.model, stage.settings.input(), classes.len());
         let epochs = phase.epochs as f64;
-        // A backward pass costs as much as two forward passes.
         let test = phase.test_images(data).iter().sum::<usize>() as f64;
+        // All validation images are evaluated after training, unless every epoch has done so.
+        let after = if monitor < validation { validation + test } else { test };
         let steps = epochs * ((n / phase.batch_size as f64).ceil() + 1.0);
-        Cost { images: n * epochs, flops: forward * (epochs * (3.0 * n + validation) + test), steps }
+        // A backward pass costs as much as two forward passes.
+        Cost { images: n * epochs, flops: forward * (epochs * (3.0 * n + monitor) + after), steps }
     }
 
     /// Approximate seconds on one CPU core.
@@ -114,7 +115,7 @@ impl StepCost {
         let (settings, phase) = (&stage.settings, stage.phase());
         let (input, classes) = (settings.input(), phase.labels(settings.dataset()).len());
         let element = if settings.precision == Precision::Bf16 { 2.0 } else { 4.0 };
-        let batch = phase.batch_size.min(phase.training_images(settings.dataset()).iter().sum()).max(1);
+        let batch = phase.batch_size.min(stage.images().iter().map(|class| class.train).sum()).max(1);
         // A pixel is stored as a byte, a feature of a text as a float.
         let stored = if settings.dataset().is_text() { 4.0 } else { 1.0 };
         let (mut flops, mut bytes, mut first) = (0.0, stored * input.iter().product::<usize>() as f64, true);

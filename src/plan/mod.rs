@@ -36,9 +36,10 @@ pub struct Cell {
     pub axes: Arc<[(String, Value)]>,
     pub seed: u64,
     pub source: usize,
-    pub target: usize,
-    /// One stage for each of `scratch.lambdas`.
-    pub scratch: Vec<usize>,
+    /// One stage for each draw of the target's training images.
+    pub targets: Vec<usize>,
+    /// For each of `scratch.lambdas` one stage for each draw.
+    pub scratch: Vec<Vec<usize>>,
     /// Only if the study asks for it.
     pub alignment: Option<usize>,
 }
@@ -80,12 +81,14 @@ impl Plan {
             let of_alignment = study.alignment.then(|| template(StageKind::Alignment, 0.0));
             let axes: Arc<[(String, Value)]> = axes.clone().into();
             for &seed in &study.seeds {
-                let source = stages.add(of_source.stage(seed, None));
+                let source = stages.add(of_source.stage(seed, 0, None));
                 let key = stages.all[source].key.clone();
-                let target = stages.add(of_target.stage(seed, Some((source, &key))));
-                let scratch = of_twins.iter().map(|twin| stages.add(twin.stage(seed, None))).collect();
-                let alignment = of_alignment.as_ref().map(|template| stages.add(template.stage(seed, None)));
-                cells.push(Cell { axes: axes.clone(), seed, source, target, scratch, alignment });
+                let draws = 0..network.target.draws.unwrap_or(1);
+                let targets = draws.clone().map(|draw| stages.add(of_target.stage(seed, draw, Some((source, &key))))).collect();
+                let twins = |twin: &StageTemplate| draws.clone().map(|draw| stages.add(twin.stage(seed, draw, None))).collect();
+                let scratch = of_twins.iter().map(twins).collect();
+                let alignment = of_alignment.as_ref().map(|template| stages.add(template.stage(seed, 0, None)));
+                cells.push(Cell { axes: axes.clone(), seed, source, targets, scratch, alignment });
             }
         }
         Ok(Plan { cells, stages: stages.all })

@@ -10,7 +10,8 @@ use super::hash::{hash, short, yaml};
 use super::label::label;
 use super::stage_kind::{task_alone, StageKind};
 use super::version2;
-use crate::config::network::{FitOn, Phase};
+use crate::base::stream::Stream;
+use crate::config::network::{ClassImages, FitOn, Phase};
 use crate::config::Network;
 
 /// The version of the stage keys. It is raised when the same settings give different numbers, so
@@ -34,6 +35,8 @@ pub struct Stage {
     /// source model.
     pub shape: Arc<str>,
     pub seed: u64,
+    /// The number of the draw of a target's training images, from 0; 0 for other stages.
+    pub draw: usize,
     pub settings: Arc<Network>,
     /// λ₀ of a source stage, λ₁ of a target stage, or the from-scratch λ of a scratch stage.
     pub lambda: f64,
@@ -103,6 +106,14 @@ struct KeyTail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
     own: (f64, u64),
+    /// Not hashed for the first draw: a study without further draws has the keys that it had before
+    /// there were any.
+    #[serde(skip_serializing_if = "is_first")]
+    draw: usize,
+}
+
+fn is_first(draw: &usize) -> bool {
+    *draw == 0
 }
 
 /// The stages of one kind in one combination of the axes. They have the same λ and differ only in
@@ -127,7 +138,7 @@ impl StageTemplate {
         let own = (kind == StageKind::Scratch).then(|| ("lambda1".to_string(), Value::from(lambda)));
         let axes = axes.iter().filter(|(path, _)| kind.depends_on(network, path)).cloned().chain(own).collect();
         let mut stage =
-            Stage { kind, key: String::new(), shape: "".into(), seed: 0, settings: network.clone(), lambda, source: None, axes };
+            Stage { kind, key: String::new(), shape: "".into(), seed: 0, draw: 0, settings: network.clone(), lambda, source: None, axes };
         let hasher = match version {
             KeyVersion::Two => version2::hasher(kind, network, &stage.phase()),
             KeyVersion::Three => {
@@ -138,6 +149,12 @@ impl StageTemplate {
                 if kind != StageKind::Alignment && stage.phase().dropout > 0.0 {
                     settings.push(("dropout masks", &masks));
                 }
+                // All validation images chose the epoch at first.
+                let watched = Value::from("a part of the validation images");
+                let is_part = |class: &ClassImages| class.monitor < class.validation;
+                if kind != StageKind::Alignment && stage.phase().patience.is_some() && stage.images().iter().any(is_part) {
+                    settings.push(("the epoch is chosen on", &watched));
+                }
                 Sha256::new().chain_update(yaml(&KeyContent { version: 3, kind, digest: &network.dataset().digest, settings }))
             }
         };
@@ -145,12 +162,12 @@ impl StageTemplate {
         StageTemplate { stage, hasher }
     }
 
-    /// The stage of one seed. `source` is the index and key of the source stage that a target stage
-    /// starts from.
-    pub fn stage(&self, seed: u64, source: Option<(usize, &str)>) -> Stage {
-        let own = KeyTail { source: source.map(|(_, key)| key), own: (self.stage.lambda, seed) };
+    /// The stage of one seed and draw. `source` is the index and key of the source stage that a
+    /// target stage starts from.
+    pub fn stage(&self, seed: u64, draw: usize, source: Option<(usize, &str)>) -> Stage {
+        let own = KeyTail { source: source.map(|(_, key)| key), own: (self.stage.lambda, seed), draw };
         let key = short(self.hasher.clone().chain_update(yaml(&own)));
-        Stage { key, seed, source: source.map(|(index, _)| index), ..self.stage.clone() }
+        Stage { key, seed, draw, source: source.map(|(index, _)| index), ..self.stage.clone() }
     }
 }
 
@@ -172,29 +189,42 @@ impl Stage {
         }
     }
 
+    /// How the stage's task uses the images of its classes.
+    pub fn images(&self) -> Vec<ClassImages> {
+        match self.kind {
+            StageKind::Source | StageKind::Alignment => self.settings.source_images(),
+            StageKind::Target | StageKind::Scratch => self.settings.target_images(),
+        }
+    }
+
+    /// Names the random streams of the stage's training: the seed itself in the first draw. Other
+    /// draws of a seed have a head and a data order of their own.
+    pub fn stream_seed(&self) -> u64 {
+        match self.draw {
+            0 => self.seed,
+            draw => Stream::new("draw", self.seed, draw as u64).below(u64::MAX),
+        }
+    }
+
     /// Hash of everything that determines the preparation of the inputs (normalisation or
     /// vocabulary). Stages with the same hash share the preparation.
     pub fn preparation(&self) -> String {
         let (settings, text) = (&self.settings, self.settings.dataset().is_text().then_some(&self.settings.text));
-        let united = text.filter(|text| text.fit == FitOn::Union).map(|_| images(&settings.target));
-        hash(&(settings.data, images(&settings.source), text, united, self.seed))
+        let united = text.filter(|text| text.fit == FitOn::Union).map(|_| settings.target_images());
+        hash(&(settings.data, settings.source_images(), text, united, self.seed))
     }
 
-    /// A readable folder name: `lambda0=0.001,lambda1=0.01,seed=3`.
+    /// A readable folder name: `lambda0=0.001,lambda1=0.01,seed=3`, with `,draw=1` for the second
+    /// draw.
     pub fn label(&self) -> String {
-        format!("{},seed={}", self.cell_label(), self.seed).trim_start_matches(',').to_string()
+        let draw = if self.draw > 0 { format!(",draw={}", self.draw) } else { String::new() };
+        format!("{},seed={}{draw}", self.cell_label(), self.seed).trim_start_matches(',').to_string()
     }
 
     /// The label without the seed. It is empty in a study without axes.
     pub fn cell_label(&self) -> String {
         label(&self.axes)
     }
-}
-
-/// The images of a task, without its training settings.
-fn images(phase: &Phase) -> Phase {
-    let Phase { per_class, total, validation_per_class, disjoint_from_source, .. } = *phase;
-    Phase { per_class, total, validation_per_class, disjoint_from_source, ..Phase::new(phase.classes.clone(), 1, 1.0) }
 }
 
 #[cfg(test)]
@@ -258,7 +288,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
     fn keys(network: &Network) -> BTreeMap<StageKind, String> {
         let settings = CombinationSettings::new(network.clone());
         let of = |kind, lambda, source: Option<&str>| {
-            let stage = StageTemplate::new(KeyVersion::Three, kind, &settings, lambda, &[]).stage(7, source.map(|key| (0, key)));
+            let stage = StageTemplate::new(KeyVersion::Three, kind, &settings, lambda, &[]).stage(7, 0, source.map(|key| (0, key)));
             (kind, stage.key)
         };
         let source = of(StageKind::Source, network.lambda0, None);

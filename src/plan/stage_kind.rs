@@ -42,22 +42,34 @@ impl StageKind {
                 .iter()
                 .any(|key| path == format!("{task}.{key}"))
         };
+        if path == "target.draws" {
+            return false; // a draw's number is part of its own key
+        }
         let text = settings.dataset().is_text();
         // With `text.fit: union`, the words of both tasks determine the features.
         let united = text && settings.text.fit == FitOn::Union && images("target");
+        // The validation images of a class that both tasks have are what both leave.
+        let given = [&settings.source, &settings.target].map(|phase| phase.validation_per_class.is_some());
+        let together = given != [true, true] && shares_a_class(settings) && images("target");
         // The normalisation of the inputs comes from the source images.
-        let input = starts(&["data", "model", "precision"]) || (text && starts(&["text"])) || images("source") || united;
+        let input = starts(&["data", "model", "precision"]) || (text && starts(&["text"])) || images("source") || united || together;
+        // Images that are watched in every epoch choose the epoch, with `patience`.
+        let is_trained_on = |task: &str, phase: &Phase| phase.patience.is_some() || path != format!("{task}.monitor_per_class");
         match self {
-            StageKind::Source => input || starts(&["penalty", "source"]),
-            StageKind::Target => input || starts(&["penalty", "target", "transfer"]),
+            StageKind::Source => input || (starts(&["penalty", "source"]) && is_trained_on("source", &settings.source)),
+            StageKind::Target => input || (starts(&["penalty", "target", "transfer"]) && is_trained_on("target", &settings.target)),
             StageKind::Scratch => match path {
                 "target.lr" => settings.scratch.lr.is_none(),
                 "target.epochs" => settings.scratch.epochs.is_none(),
-                _ => input || starts(&["penalty", "target", "scratch.lr", "scratch.epochs"]),
+                _ => {
+                    let own = starts(&["penalty", "target", "scratch.lr", "scratch.epochs"]);
+                    input || (own && is_trained_on("target", &settings.target))
+                }
             },
             StageKind::Alignment => {
                 let target = ["target.classes", "target.validation_per_class", "target.label_noise"];
-                input || target.contains(&path) || ["source.label_noise", "transfer.head"].contains(&path)
+                let rest = settings.target.validation_per_class.is_none() && images("target");
+                input || rest || target.contains(&path) || ["source.label_noise", "transfer.head"].contains(&path)
             }
         }
     }
@@ -77,4 +89,9 @@ impl StageKind {
 pub(super) fn task_alone(phase: &Phase) -> Phase {
     let Phase { validation_per_class, label_noise, .. } = *phase;
     Phase { validation_per_class, label_noise, ..Phase::new(phase.classes.clone(), 1, 1.0) }
+}
+
+fn shares_a_class(settings: &Network) -> bool {
+    let (source, target) = (settings.source.labels(settings.dataset()), settings.target.labels(settings.dataset()));
+    source.iter().any(|label| target.contains(label))
 }

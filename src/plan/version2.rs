@@ -17,7 +17,7 @@ struct Version2Images<'a> {
     classes: &'a [Class],
     per_class: Option<usize>,
     total: Option<usize>,
-    validation_per_class: usize,
+    validation_per_class: Option<usize>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     apart: bool,
 }

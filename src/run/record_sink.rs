@@ -62,6 +62,7 @@ fn record(plan: &Plan, stage: &Stage, end: &StageOutcome, engine: &dyn Engine, s
         key: stage.key.clone(),
         source: stage.source.map(|source| plan.stages[source].key.clone()),
         seed: stage.seed,
+        draw: stage.draw,
         axes: stage.axes.iter().map(|(path, value)| (path.clone(), axis_json(value))).collect(),
         status: end.status,
         metrics: Arc::new(end.metrics.iter().filter(|(_, value)| value.is_finite()).map(|(name, value)| (name.clone(), *value)).collect()),

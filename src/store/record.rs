@@ -58,6 +58,9 @@ pub struct Record {
     #[serde(default)]
     pub source: Option<String>,
     pub seed: u64,
+    /// The number of the draw of a target's training images, from 0.
+    #[serde(default)]
+    pub draw: usize,
     /// Values of the study's axes, with infinity as "inf". File only.
     #[serde(skip_deserializing)]
     pub axes: BTreeMap<String, Json>,
@@ -236,6 +239,8 @@ pub struct FullRecord {
     pub kind: StageKind,
     pub key: String,
     pub seed: u64,
+    #[serde(default)]
+    pub draw: usize,
     #[serde(default)]
     pub axes: BTreeMap<String, Json>,
     pub status: Status,

@@ -34,7 +34,7 @@ impl Pack<'_> {
             no_grad(|| theta.get(row as i64).narrow(0, backbone, head.numel() as i64).copy_(&head));
         }
         let of = |rows: &Tensor| evaluate((self.architecture, &theta, &buffers), EvaluationLoss::SquaredError, &task, self.pool, rows);
-        let (train, validation) = (of(&rows), of(&self.rows(|replica| &replica.validation)));
+        let (train, validation) = (of(&rows), of(&self.rows(|replica| &replica.monitor)));
         let report = |row: usize| EpochReport {
             epoch: 1,
             train_loss: train.loss[row],

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::batches::{epoch_draws, epoch_order, BatchSource, DeviceDataset};
 use super::dropout::Dropout;
-use super::evaluate::{evaluate, EvaluationLoss};
+use super::evaluate::{evaluate, Evaluation, EvaluationLoss};
 use super::optimiser::{Optimiser, OptimiserKind};
 use super::penalty::Penalty;
 use super::schedule::learning_rate;
@@ -24,7 +24,10 @@ pub struct Replica {
     pub seed: u64,
     /// Rows of the pool; equally many for every replica of a pack.
     pub train: Vec<usize>,
+    /// What the result is measured on.
     pub validation: Vec<usize>,
+    /// Those of the validation rows that are evaluated in every epoch.
+    pub monitor: Vec<usize>,
     /// The outputs to train on, one for each training row, if they differ from the rows' own.
     pub training_labels: Option<Vec<i64>>,
     pub preparation: Preparation,
@@ -67,6 +70,7 @@ pub struct EpochReport {
     pub epoch: usize,
     /// Mean over the epoch's images; each image's loss is computed before its step.
     pub train_loss: f64,
+    /// On the monitored images.
     pub validation_loss: f64,
     pub validation_accuracy: f64,
     /// ‖θ_b − a_b‖ after the epoch: the distance of the backbone from the point that λ pulls it to.
@@ -160,8 +164,21 @@ impl Trained {
         &self.norms
     }
 
+    /// Loss and accuracy of each replica on all its validation images. They are evaluated here,
+    /// unless every epoch has done so; then those of the chosen epoch are returned, and NaN for a
+    /// replica that diverged.
+    pub fn validation(&self, pack: &Pack) -> Evaluation {
+        if pack.replicas.iter().any(|replica| replica.monitor.len() < replica.validation.len()) {
+            let task = pack.task(self.theta.kind());
+            let rows = pack.rows(|replica| &replica.validation);
+            return evaluate((pack.architecture, &self.theta, &self.buffers), pack.objective, &task, pack.pool, &rows);
+        }
+        let of = |value: fn(&EpochReport) -> f64| self.histories.iter().map(|course| course.result().map_or(f64::NAN, value)).collect();
+        Evaluation { loss: of(|report| report.validation_loss), accuracy: of(|report| report.validation_accuracy) }
+    }
+
     /// Test loss and accuracy of each replica, on the task's images of the test set.
-    pub fn test(&self, pack: &Pack, data: &Dataset) -> super::Evaluation {
+    pub fn test(&self, pack: &Pack, data: &Dataset) -> Evaluation {
         let examples = data.test.open(self);
         let rows = test_rows(examples, data.info, pack.phase);
         let device = pack.pool.device();
@@ -351,7 +368,7 @@ impl Pack<'_> {
         observer: &mut dyn Observer,
     ) {
         state.epoch += 1;
-        let rows: Vec<i64> = state.members.iter().flat_map(|&k| self.replicas[k].validation.iter().map(|&row| row as i64)).collect();
+        let rows: Vec<i64> = state.members.iter().flat_map(|&k| self.replicas[k].monitor.iter().map(|&row| row as i64)).collect();
         let rows = Tensor::from_slice(&rows).reshape([state.members.len() as i64, -1]).to_device(self.pool.device());
         let validation = evaluate((self.architecture, &state.theta, &state.buffers), self.objective, task, self.pool, &rows);
         let distance = state.penalty.distance_norm(&state.theta, backbone);

@@ -144,7 +144,7 @@ impl Observer for Quiet {
 fn phase() -> Phase {
     Phase {
         per_class: Some(12),
-        validation_per_class: 10,
+        validation_per_class: Some(10),
         batch_size: 16,
         nesterov: true,
         augment: Augment { flip: true, shift: 1 },
@@ -171,7 +171,7 @@ impl Setting {
 
     fn replicas(&self, seeds: &[u64]) -> Vec<Replica> {
         let each = |&seed: &u64| {
-            let split = Split::draw(&self.data.train, self.data.info, &self.phase, seed, &|_| 0);
+            let split = Split::draw(&self.data.train, &self.phase.images(self.data.info), seed, 0);
             let noisy = self.phase.label_noise > 0.0;
             Replica {
                 seed,
@@ -180,6 +180,7 @@ impl Setting {
                 preparation: Preparation::Pixels(normalisation(&self.data.train, &split.train, 1)),
                 train: split.train,
                 validation: split.validation,
+                monitor: split.monitor,
             }
         };
         seeds.iter().map(each).collect()

@@ -8,6 +8,7 @@ mod bench;
 mod coverage;
 mod cuda_start;
 mod derived;
+mod draws;
 mod fetch;
 mod fused;
 mod golden_sgd;

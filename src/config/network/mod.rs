@@ -2,6 +2,7 @@
 //! (docs/study.md).
 
 mod dataset;
+mod images;
 mod model;
 mod phase;
 mod published;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use dataset::{ClassInfo, DatasetInfo};
+pub use images::ClassImages;
 pub use model::{Model, ModelKind, Norm};
 pub use phase::{Augment, Class, Phase, Schedule, ScheduleKind};
 pub use published::DataName;

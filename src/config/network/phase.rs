@@ -22,9 +22,21 @@ pub struct Phase {
     #[serde(default)]
     pub total: Option<usize>,
     /// Validation images per class, drawn from the training file with the seed and never trained
-    /// on; ≥ 1.
-    #[serde(default = "Phase::default_validation_per_class")]
-    pub validation_per_class: usize,
+    /// on; ≥ 1. null: all that training leaves. Those are, of the source, all images that it does
+    /// not train on. Of the target it is at most half of them: its draws come from the other half,
+    /// however many they are. A task that trains on all images leaves a tenth.
+    #[serde(default)]
+    pub validation_per_class: Option<usize>,
+    /// How many of the validation images of each class are watched in every epoch, for the curves
+    /// and for `patience`; ≥ 1. All of them are evaluated once, after training.
+    #[serde(default = "Phase::default_monitor_per_class", skip_serializing_if = "is_default_monitor")]
+    pub monitor_per_class: usize,
+    /// For the target only: how many independent draws of its training images are trained for each
+    /// source model and λ₁, with a fresh head and data order for each. They do not overlap while
+    /// there are enough images. The answer takes their mean in each seed. null: 1, and with
+    /// `sweep --until settled` a number chosen by cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draws: Option<usize>,
     /// Passes over the training images; ≥ 1.
     pub epochs: usize,
     /// Images per step; the last, shorter batch of an epoch is a step of its own.
@@ -82,6 +94,10 @@ fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }
 
+fn is_default_monitor(images: &usize) -> bool {
+    *images == Phase::default_monitor_per_class()
+}
+
 impl Phase {
     /// A task with all other settings at their defaults.
     pub fn new(classes: Vec<Class>, epochs: usize, lr: f64) -> Phase {
@@ -89,7 +105,9 @@ impl Phase {
             classes,
             per_class: None,
             total: None,
-            validation_per_class: Phase::default_validation_per_class(),
+            validation_per_class: None,
+            monitor_per_class: Phase::default_monitor_per_class(),
+            draws: None,
             epochs,
             batch_size: Phase::default_batch_size(),
             lr,
@@ -106,7 +124,7 @@ impl Phase {
         }
     }
 
-    fn default_validation_per_class() -> usize {
+    fn default_monitor_per_class() -> usize {
         100
     }
     fn default_batch_size() -> usize {
@@ -125,17 +143,6 @@ impl Phase {
     /// The data set's labels of the task's classes, in the order of the head's outputs.
     pub fn labels(&self, data: &DatasetInfo) -> Vec<usize> {
         self.classes.iter().flat_map(|class| class.labels(data)).collect()
-    }
-
-    /// Training images of each class, in the order of [`Phase::labels`].
-    pub fn training_images(&self, data: &DatasetInfo) -> Vec<usize> {
-        let labels = self.labels(data);
-        let even = |total: usize, position: usize| total / labels.len() + usize::from(position < total % labels.len());
-        let of = |(position, &label): (usize, &usize)| {
-            let wanted = self.per_class.or(self.total.map(|total| even(total, position)));
-            wanted.unwrap_or(data.classes[label].training.saturating_sub(self.validation_per_class))
-        };
-        labels.iter().enumerate().map(of).collect()
     }
 }
 

@@ -30,13 +30,19 @@ impl CellResults {
         CellResults { by_seed: vec![None; seeds], planned: false, diverged: vec![] }
     }
 
-    fn put(&mut self, seed: usize, record: Option<&Record>) {
+    /// The results of a seed: of one stage, or of one for each draw, whose metrics are averaged.
+    /// There is no result before the last draw is done: draws differ more than λ does.
+    fn put(&mut self, seed: usize, draws: &[Option<&Record>]) {
         self.planned = true;
-        if record.is_some_and(|record| record.status == Status::Diverged) && !self.diverged.contains(&seed) {
+        let of = |status| draws.iter().flatten().filter(move |record| record.status == status);
+        if of(Status::Diverged).next().is_some() && !self.diverged.contains(&seed) {
             self.diverged.push(seed);
         }
-        if let Some(record) = record.filter(|record| record.status == Status::Done) {
-            self.by_seed[seed] = Some(record.metrics.clone());
+        if of(Status::Done).count() == draws.len() {
+            self.by_seed[seed] = match draws {
+                [Some(record)] => Some(record.metrics.clone()),
+                _ => Some(Arc::new(average(&of(Status::Done).map(|record| &*record.metrics).collect::<Vec<_>>()))),
+            };
         }
     }
 
@@ -48,6 +54,16 @@ impl CellResults {
         }
         seeds.iter().map(|&seed| self.by_seed[seed].as_ref()?.get(key).copied().filter(|v| v.is_finite())).collect()
     }
+}
+
+/// The mean of each metric that all of them have.
+fn average(draws: &[&BTreeMap<String, f64>]) -> BTreeMap<String, f64> {
+    let Some(first) = draws.first() else { return BTreeMap::new() };
+    let mean = |name: &String| {
+        let values: Option<Vec<f64>> = draws.iter().map(|draw| draw.get(name).copied()).collect();
+        Some((name.clone(), values?.iter().sum::<f64>() / draws.len() as f64))
+    };
+    first.keys().filter_map(mean).collect()
 }
 
 /// One combination of the axes other than λ₀ (or the axis that stands for it) and λ₁.
@@ -149,8 +165,8 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
             }
         };
         add(&mut setting.lambda0, lambda0_of(cell));
-        add(&mut setting.lambda1, stage(cell.target).lambda);
-        cell.scratch.iter().for_each(|&index| add(&mut setting.scratch_lambda, stage(index).lambda));
+        add(&mut setting.lambda1, stage(cell.targets[0]).lambda);
+        cell.scratch.iter().for_each(|draws| add(&mut setting.scratch_lambda, stage(draws[0]).lambda));
     }
     for setting in &mut settings {
         setting.lambda0.sort_by(f64::total_cmp);
@@ -171,23 +187,24 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
         let (Some(seed), Some(i), Some(j)) = (
             seeds.iter().position(|&s| s == cell.seed),
             find(&setting.lambda0, lambda0_of(cell)),
-            find(&setting.lambda1, stage(cell.target).lambda),
+            find(&setting.lambda1, stage(cell.targets[0]).lambda),
         ) else {
             continue;
         };
-        setting.source[i].put(seed, record(cell.source));
-        setting.target[i][j].put(seed, record(cell.target));
+        let draws = |stages: &[usize]| stages.iter().map(|&index| record(index)).collect::<Vec<_>>();
+        setting.source[i].put(seed, &draws(&[cell.source]));
+        setting.target[i][j].put(seed, &draws(&cell.targets));
         if let Some(index) = cell.alignment {
             match aligned.insert((at, seed), index) {
                 // The alignment changes along λ₀, for example if `source.label_noise` is used as
                 // λ₀. The setting then has no single alignment.
                 Some(other) if other != index => setting.alignment = CellResults::new(seeds.len()),
-                _ => setting.alignment.put(seed, record(index)),
+                _ => setting.alignment.put(seed, &draws(&[index])),
             }
         }
-        for &index in &cell.scratch {
-            if let Some(k) = find(&setting.scratch_lambda, stage(index).lambda) {
-                setting.scratch[k].put(seed, record(index));
+        for of_lambda in &cell.scratch {
+            if let Some(k) = find(&setting.scratch_lambda, stage(of_lambda[0]).lambda) {
+                setting.scratch[k].put(seed, &draws(of_lambda));
             }
         }
     }

@@ -19,7 +19,7 @@ pub fn results(study: &Study, plan: &Plan, records: &Records, others: &[FullReco
     axes.extend(of_study.map(|axis| (axis.path.as_str(), column_type(&axis.values))));
     let mut columns: Vec<(&str, ColumnType)> = vec![("kind", ColumnType::Text)];
     columns.extend(&axes);
-    columns.extend([("seed", ColumnType::Whole), ("stage", ColumnType::Text), ("status", ColumnType::Text)]);
+    columns.extend([("seed", ColumnType::Whole), ("draw", ColumnType::Whole), ("stage", ColumnType::Text), ("status", ColumnType::Text)]);
     let mut metrics = METRICS.to_vec();
     if study.alignment {
         metrics.extend(["rho", "cosine"]);
@@ -41,7 +41,7 @@ pub fn results(study: &Study, plan: &Plan, records: &Records, others: &[FullReco
                     }
                 });
             }
-            row.extend([Field::Whole(stage.seed), stage.key.clone().into(), record.status.as_str().into()]);
+            row.extend([Field::Whole(stage.seed), draw(kind, stage.draw), stage.key.clone().into(), record.status.as_str().into()]);
             row.extend(metrics.iter().map(|name| Field::from(record.metrics.get(*name).copied())));
             row.push(record.error.clone().into());
             table.push(row);
@@ -50,12 +50,20 @@ pub fn results(study: &Study, plan: &Plan, records: &Records, others: &[FullReco
     for record in others {
         let mut row: Vec<Field> = vec![record.kind.as_str().into()];
         row.extend(axes.iter().map(|&(path, column)| of_record(record, path, column)));
-        row.extend([Field::Whole(record.seed), record.key.clone().into(), record.status.as_str().into()]);
+        row.extend([Field::Whole(record.seed), draw(record.kind, record.draw), record.key.clone().into(), record.status.as_str().into()]);
         row.extend(metrics.iter().map(|name| Field::from(record.metrics.get(*name).copied())));
         row.push(record.error.clone().into());
         table.push(row);
     }
     table
+}
+
+/// Only the target's images are drawn more than once.
+fn draw(kind: StageKind, draw: usize) -> Field {
+    match kind {
+        StageKind::Target | StageKind::Scratch => Field::Whole(draw as u64),
+        StageKind::Source | StageKind::Alignment => Field::None,
+    }
 }
 
 /// The value of an axis for a stage that is no longer in the study.

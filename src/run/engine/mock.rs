@@ -50,7 +50,7 @@ impl Mock {
         let grown = quality * (1.0 - (-(epoch as f64)).exp());
         // The noise depends on the seed and the kind of stage only, so paired comparisons get the
         // same noise.
-        let noise = 0.05 * (Stream::new("mock/noise", stage.seed, stage.kind as u64).uniform() - 0.5);
+        let noise = 0.05 * (Stream::new("mock/noise", stage.stream_seed(), stage.kind as u64).uniform() - 0.5);
         let val_acc = (0.3 + 0.6 * grown + noise).clamp(0.0, 1.0);
         Epoch { epoch, train_loss: 1.0 - val_acc, val_loss: 1.2 - val_acc, val_acc, distance: 1.0 / (1.0 + stage.lambda) }
     }

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::TorchEngine;
 use crate::base::stream::Stream;
-use crate::config::network::{HeadRule, Phase};
+use crate::config::network::{ClassImages, HeadRule, Phase};
 use crate::data::{task_labels, training_labels, Preparation, Split};
 use crate::model::Architecture;
 use crate::plan::Stage;
@@ -44,8 +44,14 @@ impl TorchEngine {
 
     fn features(&self, stage: &Stage, device: usize, network: &Architecture, theta: &Tensor, phase: &Phase, task: &str) -> Result<FitData> {
         let (settings, dataset) = (&stage.settings, self.dataset(&stage.settings)?);
-        let all = Phase { per_class: None, total: None, ..phase.clone() };
-        let pool = Split::draw(&dataset.train, settings.dataset(), &all, stage.seed, &|_| 0).train;
+        // All that the task does not validate on.
+        let all = |class: ClassImages| {
+            let n = settings.dataset().classes[class.label].training - class.validation;
+            ClassImages { skip: 0, pool: n, train: n, ..class }
+        };
+        let classes = if task == "source" { settings.source_images() } else { settings.target_images() };
+        let classes: Vec<ClassImages> = classes.into_iter().map(all).collect();
+        let pool = Split::draw(&dataset.train, &classes, stage.seed, 0).train;
         let other = if task == "source" { &settings.target } else { &settings.source };
         let mut rows: Vec<usize> = vec![];
         for label in phase.labels(settings.dataset()) {

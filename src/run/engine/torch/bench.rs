@@ -97,7 +97,7 @@ impl TorchEngine {
         }
         let cost = StepCost::of(stage);
         let (floor_by_flops, floor_by_bytes) = (matmul_flops / cost.flops_per_image, copy_bytes / cost.bytes_per_image);
-        let n = phase.training_images(stage.settings.dataset()).iter().sum::<usize>();
+        let n = stage.images().iter().map(|class| class.train).sum::<usize>();
         let per_step = n as f64 / n.div_ceil(phase.batch_size) as f64;
         Ok(BatchingBenchmark {
             kind: stage.kind,

@@ -95,7 +95,7 @@ impl TorchEngine {
         let architecture = self.architecture(stage, device, k);
         let mut replica = prepared.remove(0);
         if !whole {
-            replica.validation.truncate(1);
+            replica.monitor.truncate(1);
         }
         let replicas = vec![replica; k];
         let pack = Pack {
@@ -111,7 +111,7 @@ impl TorchEngine {
             frozen: stage.kind == StageKind::Target && stage.settings.transfer.method.is_frozen(),
             objective: EvaluationLoss::CrossEntropy { smoothing: 0.0 },
         };
-        let theta = architecture.layout.initial(&vec![stage.seed; k], pack.task, Kind::Float, device);
+        let theta = architecture.layout.initial(&vec![stage.stream_seed(); k], pack.task, Kind::Float, device);
         let buffers = architecture.fresh_buffers(k as i64, Kind::Float, device);
         let penalty = Penalty::to_zero(&architecture.layout, &stage.settings.penalty, &vec![stage.settings.lambda0; k], &theta);
         let mut clock = Clock { device, time, steps: Cell::new(0), started: Cell::new(None) };

@@ -283,8 +283,12 @@ impl TorchEngine {
         ensure!(!empty, "no word is in text.min_df = {} of the documents that the vocabulary is fitted on", stages[0].settings.text.min_df);
         let (pool, places) = DeviceDataset::of_words(&data.set.train, &wanted, self.devices[device]);
         for (replica, mut places) in replicas.iter_mut().zip(places) {
-            replica.validation = places.split_off(replica.train.len());
-            replica.train = places;
+            let validation = places.split_off(replica.train.len());
+            // Both lists are sorted, and one is part of the other.
+            let watched: BTreeSet<usize> = replica.monitor.iter().copied().collect();
+            let rows = replica.validation.iter().zip(&validation).filter(|(row, _)| watched.contains(row));
+            replica.monitor = rows.map(|(_, place)| *place).collect();
+            (replica.validation, replica.train) = (validation, places);
         }
         Ok((pool, replicas))
     }
@@ -354,16 +358,13 @@ impl TorchEngine {
     }
 
     fn replica(&self, stage: &Stage, dataset: &Dataset) -> Replica {
-        let (settings, phase, seed) = (&stage.settings, stage.phase(), stage.seed);
-        let split = match stage.kind {
-            StageKind::Source | StageKind::Alignment => Split::of_source(&dataset.train, settings, seed),
-            StageKind::Target | StageKind::Scratch => Split::of_target(&dataset.train, settings, &phase, seed),
-        };
+        let (settings, phase, seed) = (&stage.settings, stage.phase(), stage.stream_seed());
+        let split = Split::draw(&dataset.train, &stage.images(), stage.seed, stage.draw);
         let preparation = self.preparation(stage, dataset);
         let task = task_name(stage.kind);
         let training_labels =
             (phase.label_noise > 0.0).then(|| training_labels(&dataset.train, settings.dataset(), &phase, task, &split.train, seed));
-        Replica { seed, train: split.train, validation: split.validation, training_labels, preparation }
+        Replica { seed, train: split.train, validation: split.validation, monitor: split.monitor, training_labels, preparation }
     }
 
     fn preparation(&self, stage: &Stage, dataset: &Dataset) -> Preparation {
@@ -384,7 +385,7 @@ impl TorchEngine {
     fn start(&self, device: Device, job: &Job, link: &dyn PackContext, architecture: &Architecture) -> Result<Start> {
         let first = &job.stages[0];
         let (settings, layout) = (&first.settings, &architecture.layout);
-        let seeds: Vec<u64> = job.stages.iter().map(|stage| stage.seed).collect();
+        let seeds: Vec<u64> = job.stages.iter().map(Stage::stream_seed).collect();
         let lambdas: Vec<f64> = job.stages.iter().map(|stage| stage.lambda).collect();
         let fresh = layout.initial(&seeds, task_name(first.kind), Kind::Float, device);
         let buffers = architecture.fresh_buffers(seeds.len() as i64, Kind::Float, device);
@@ -430,6 +431,7 @@ impl TorchEngine {
 
     /// Results of a trained pack. The test set is opened here, and only once.
     fn ends(&self, job: &Job, pack: &Pack, trained: &Trained, dataset: &Dataset) -> Vec<StageOutcome> {
+        let validation = trained.validation(pack);
         let test = trained.test(pack, dataset);
         let each = job.stages.iter().enumerate().map(|(k, stage)| {
             let course = &trained.histories[k];
@@ -438,19 +440,20 @@ impl TorchEngine {
                 let error = Some(format!("the loss stopped being finite at epoch {epoch}, step {step}"));
                 return StageOutcome { status: Status::Diverged, metrics: BTreeMap::new(), history, error, model: None };
             }
+            if !validation.loss[k].is_finite() {
+                let error = Some("the loss on the validation images is not finite".to_string());
+                return StageOutcome { status: Status::Diverged, metrics: BTreeMap::new(), history, error, model: None };
+            }
             let mut metrics = BTreeMap::from([
                 ("test_loss".to_string(), test.loss[k]),
                 ("test_acc".into(), test.accuracy[k]),
                 ("weight_norm".into(), trained.norms()[k]),
                 ("epochs".into(), course.chosen as f64),
+                ("val_loss".into(), validation.loss[k]),
+                ("val_acc".into(), validation.accuracy[k]),
             ]);
             if let Some(chosen) = course.result() {
-                metrics.extend([
-                    ("train_loss".to_string(), chosen.train_loss),
-                    ("val_loss".into(), chosen.validation_loss),
-                    ("val_acc".into(), chosen.validation_accuracy),
-                    ("distance".into(), chosen.distance),
-                ]);
+                metrics.extend([("train_loss".to_string(), chosen.train_loss), ("distance".into(), chosen.distance)]);
             }
             let model = (stage.kind == StageKind::Source).then(|| {
                 let named = disassemble(&pack.architecture.layout, &trained.theta, &trained.buffers, k);

@@ -39,7 +39,7 @@ pub fn models() -> Vec<(&'static str, Model)> {
 pub fn phase() -> Phase {
     Phase {
         per_class: Some(12),
-        validation_per_class: 10,
+        validation_per_class: Some(10),
         batch_size: 16,
         nesterov: true,
         augment: Augment { flip: true, shift: 1 },
@@ -70,7 +70,7 @@ impl Setting {
     }
 
     fn replica(&self, seed: u64) -> Replica {
-        let split = Split::draw(&self.data.train, self.data.info, &self.phase, seed, &|_| 0);
+        let split = Split::draw(&self.data.train, &self.phase.images(self.data.info), seed, 0);
         let noisy = self.phase.label_noise > 0.0;
         Replica {
             seed,
@@ -78,6 +78,7 @@ impl Setting {
             preparation: Preparation::Pixels(normalisation(&self.data.train, &split.train, 1)),
             train: split.train,
             validation: split.validation,
+            monitor: split.monitor,
         }
     }
 
