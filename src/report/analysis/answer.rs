@@ -31,9 +31,9 @@ pub struct Answered {
     pub eligible_lambda0: Vec<usize>,
     /// At least one planned cell has no result yet. A cell that diverged has a result.
     pub partial: bool,
-    /// Index of the source-optimal λ₀.
+    /// Index of the trained λ₀ that is best for the source.
     pub source: usize,
-    /// Indices of the transfer-optimal pair in λ₀ and λ₁.
+    /// Indices of the trained pair of λ₀ and λ₁ that is best for the target.
     pub transfer: (usize, usize),
     /// Index of the best λ₁ at the source-optimal λ₀.
     pub lambda1_at_source_optimum: usize,
@@ -44,8 +44,8 @@ pub struct Answered {
     /// Which models are better than guessing.
     pub learned: Learned,
     /// Test metric at λ₀* minus test metric at λ_S*, each with its best λ₁: the cost of choosing λ₀
-    /// on the source. The interval is conditional on these optima; the choice is not repeated in
-    /// each draw.
+    /// on the source. Each seed is evaluated at the grid points that the *other* seeds choose, as
+    /// for the gain.
     pub mismatch_cost: Option<Interval>,
     /// Test metric of the best transfer minus that of training from scratch. Each seed is evaluated
     /// at the optima that the *other* seeds choose. Choosing the best of many cells on the same
@@ -62,7 +62,12 @@ pub struct Answered {
 #[derive(Debug, Clone)]
 pub struct OptimaComparison {
     pub verdict: Verdict,
-    /// ln(λ₀*/λ_S*); infinite if one of them is 0, and 0 if they are equal.
+    pub method: Method,
+    /// λ_S* and λ₀*.
+    pub source: f64,
+    pub transfer: f64,
+    /// ln(λ₀*/λ_S*), with the interval that gives the verdict; infinite if one of them is 0, and 0
+    /// if they are equal.
     pub log_ratio: Interval,
     /// How the true ratio compares with the estimate if an optimum is at an end of the grid.
     pub bound: Bound,
@@ -73,12 +78,34 @@ pub struct OptimaComparison {
     pub probabilities: Option<OrderProbabilities>,
     /// Smallest and largest ratio among equally good optima, if they differ.
     pub tied_ratio: Option<(f64, f64)>,
-    /// None if the interval of an optimum reaches 0 or an end of the positive λ₀, or if grid steps
-    /// are wider than a decade.
-    pub smoothed: Option<SmoothedOptima>,
     /// The ends of the eligible λ₀ at which the optima are, if any.
     pub source_end: Option<GridEnd>,
     pub transfer_end: Option<GridEnd>,
+}
+
+/// How the optima are estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// As the maxima of smooth curves over ln λ₀ (`spline`).
+    Curves,
+    /// As the best of the trained λ₀: there are too few for a curve.
+    GridPoints,
+}
+
+/// What a verdict needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// Optima within this factor of each other are the same; above 1.
+    pub margin: f64,
+    /// The probability with which a verdict may be wrong: intervals of the ratio have the level
+    /// 1 − error. It is smaller where the results are looked at after every round.
+    pub error: f64,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules { margin: 1.5, error: 0.05 }
+    }
 }
 
 /// Fractions of bootstrap draws in which λ₀* regularises more, or less, than λ_S*. Ties count for
@@ -107,7 +134,7 @@ pub enum Verdict {
     /// λ₀* regularises more than λ_S*: the whole interval of the ratio is on that side of 1.
     Stronger,
     Weaker,
-    /// Both optima are the same grid point in all draws.
+    /// The whole interval of the ratio is within the margin of 1, and holds 1.
     Same,
     /// The target prefers a source that has learned nothing.
     Collapsed,
@@ -144,17 +171,6 @@ pub enum Bound {
     Unknown,
 }
 
-/// Optima from a parabola in ln λ₀, fitted around each best grid point: a second estimate, finer
-/// than the grid.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SmoothedOptima {
-    /// Optimal λ₀, not its logarithm.
-    pub source: Interval,
-    pub transfer: Interval,
-    /// ln(λ₀*/λ_S*).
-    pub log_ratio: Interval,
-}
-
 impl Answer {
     pub fn answered(&self) -> Option<&Answered> {
         match self {
@@ -180,6 +196,16 @@ impl Bound {
 }
 
 impl Answered {
+    /// λ_S*, the estimate if there is one.
+    pub fn source_lambda0(&self, setting: &Setting) -> f64 {
+        self.comparison.as_ref().map_or(setting.lambda0[self.source], |comparison| comparison.source)
+    }
+
+    /// λ₀*, the estimate if there is one.
+    pub fn transfer_lambda0(&self, setting: &Setting) -> f64 {
+        self.comparison.as_ref().map_or(setting.lambda0[self.transfer.0], |comparison| comparison.transfer)
+    }
+
     /// Every λ₀ of the grid is eligible.
     pub fn is_whole_grid(&self, setting: &Setting) -> bool {
         self.eligible_lambda0.len() == setting.lambda0.len()

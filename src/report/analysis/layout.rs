@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
+use super::answer::Rules;
 use super::guess::Guess;
 use super::limits::PenaltyLimits;
 use super::stats::mean_interval;
@@ -92,6 +93,7 @@ pub struct Setting {
     pub target_guess: Guess,
     /// How far the penalties may be widened.
     pub limits: PenaltyLimits,
+    pub rules: Rules,
 }
 
 impl Setting {
@@ -155,6 +157,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
                 source_guess: Guess::of(&stage(cell.source).settings.source, stage(cell.source).settings.dataset()),
                 target_guess: Guess::of(&stage(cell.source).settings.target, stage(cell.source).settings.dataset()),
                 limits: PenaltyLimits::of(&stage(cell.source).settings),
+                rules: Rules::default(),
             });
             settings.len() - 1
         });

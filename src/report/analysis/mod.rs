@@ -5,16 +5,21 @@
 //! images; results are reported on test images.
 //!
 //! A study is arranged as λ₀ × λ₁ × seed for each combination of its other axes (`layout`). Each
-//! such setting gets an answer (`answer`, with `scores`, `stats` and `grid_end`) and one row per
-//! cell (`cells`). `shared_lambda0` finds one λ₀ for several targets. `comparison` shows several
-//! studies side by side.
+//! such setting gets an answer (`answer`) and one row per cell (`cells`). `optima` computes the
+//! answer; `compare_optima` compares the optima of source and target, located as maxima of smooth
+//! curves (`curve_optima`, `spline`) or as the best of few λ₀ (`grid_points`). `shared_lambda0`
+//! finds one λ₀ for several targets. `comparison` shows several studies side by side.
 
 mod answer;
 mod at_ends;
 mod cells;
+mod compare_optima;
 mod comparison;
+mod curve_optima;
+mod drawn_optima;
 mod eligible;
 mod grid_end;
+mod grid_points;
 mod guess;
 mod layout;
 mod limits;
@@ -25,12 +30,13 @@ pub mod ridge;
 mod scores;
 mod setting;
 mod shared_lambda0;
+mod spline;
 pub mod stats;
 mod status;
 mod study;
 mod table;
 
-pub use answer::{Answer, Answered, Bound, Learned, OptimaComparison, SmoothedOptima, Unanswered, Verdict, MIN_SEEDS};
+pub use answer::{Answer, Answered, Bound, Learned, Method, OptimaComparison, Rules, Unanswered, Verdict, MIN_SEEDS};
 pub use cells::{compare_with_scratch, rows, CellRow, ScratchComparison};
 pub use comparison::{comparison_table, distinguish_names, SettingSummary, StudyEntry};
 pub use grid_end::{has_room_above, Advice, GridEnd, OptimumAtEnd, OptimumKind, Tie};

@@ -1,6 +1,6 @@
 //! Finds the best λ by weighted means over seeds.
 
-use super::stats::{vertex, weighted_mean};
+use super::stats::weighted_mean;
 
 /// Validation scores by seed, for the eligible cells.
 pub struct Scores {
@@ -48,18 +48,5 @@ impl Scores {
     pub fn pair(&self, weights: &[f64]) -> Option<(usize, usize)> {
         let i = self.transfer(weights)?.first;
         Some((i, best(&self.target[i], weights)?.first))
-    }
-
-    /// ln of the smoothed optima over the positive λ₀: for the source, and for the target with the
-    /// best λ₁ at each λ₀.
-    pub fn vertices(&self, lambda0: &[f64], weights: &[f64]) -> Option<(f64, f64)> {
-        let curve = |score: &dyn Fn(usize) -> Option<f64>| {
-            let positive = (0..lambda0.len()).filter(|&i| lambda0[i] > 0.0);
-            let (x, y): (Vec<f64>, Vec<f64>) = positive.filter_map(|i| Some((lambda0[i].ln(), score(i)?))).unzip();
-            vertex(&x, &y)
-        };
-        let source = curve(&|i| self.source[i].as_ref().map(|v| weighted_mean(v, weights)))?;
-        let target = curve(&|i| best(&self.target[i], weights).map(|best| best.score))?;
-        Some((source, target))
     }
 }

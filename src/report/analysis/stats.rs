@@ -1,5 +1,4 @@
-//! Means with Student's t intervals, the bootstrap over seeds, the smoothed optimum, and Holm's
-//! correction.
+//! Means with Student's t intervals, the bootstrap over seeds, and Holm's correction.
 //!
 //! Everything is paired by seed. Each bootstrap draw weights the *seeds* in the same way for every
 //! λ, so that an effect that a seed has on all cells cancels. docs/report.md explains the choice of
@@ -127,6 +126,11 @@ pub fn weighted_mean(values: &[f64], weights: &[f64]) -> f64 {
 /// only (n−1)/n of the variance and none of the tails of t. With few seeds its intervals would be
 /// too narrow.
 pub fn bootstrap<T: Send>(n: usize, f: impl Fn(&[f64]) -> T + Sync) -> Vec<T> {
+    bootstrap_with(n, |weights, _| f(weights))
+}
+
+/// The same for a function that needs random numbers of its own.
+pub fn bootstrap_with<T: Send>(n: usize, f: impl Fn(&[f64], &mut Stream) -> T + Sync) -> Vec<T> {
     let Some(chi2) = n.checked_sub(1).and_then(|df| ChiSquared::new(df as f64).ok()) else { return vec![] };
     let draw = |i: usize| {
         let mut stream = Stream::new("bootstrap", n as u64, i as u64);
@@ -134,7 +138,7 @@ pub fn bootstrap<T: Send>(n: usize, f: impl Fn(&[f64]) -> T + Sync) -> Vec<T> {
         let (centre, df) = (mean(&normal), (n - 1) as f64);
         let scale = (df / stream.sample(&chi2)).sqrt() / (n as f64 * df).sqrt();
         let weights: Vec<f64> = normal.iter().map(|g| 1.0 / n as f64 + (g - centre) * scale).collect();
-        f(&weights)
+        f(&weights, &mut stream)
     };
     threads::map(DRAWS, draw)
 }
@@ -146,34 +150,6 @@ pub fn beats_guessing(right: u64, n: u64, share: f64) -> bool {
         Ok(law) if right > 0 => law.sf(right - 1) <= 0.025,
         _ => false,
     }
-}
-
-/// Number of points on each side of the best one that are included in the fit of the smoothed
-/// optimum.
-const NEIGHBOURS: usize = 2;
-
-/// The maximum of a parabola in x, fitted by least squares to the best point and up to two
-/// neighbours on each side. The maximum is limited to the range of these points. None for fewer
-/// than three points. Returns the best point itself if the parabola has no maximum.
-pub fn vertex(x: &[f64], y: &[f64]) -> Option<f64> {
-    if x.len() < 3 {
-        return None;
-    }
-    let top = (0..y.len()).fold(0, |top, i| if y[i] > y[top] { i } else { top });
-    let (first, last) = (top.saturating_sub(NEIGHBOURS), (top + NEIGHBOURS).min(x.len() - 1));
-    let (x, y, best) = (&x[first..=last], &y[first..=last], x[top]);
-    // Normal equations of y ≈ a + b·u + c·u², u = x − x̄; a is eliminated first.
-    let (centre, level) = (mean(x), mean(y));
-    let u: Vec<f64> = x.iter().map(|x| x - centre).collect();
-    let sum = |f: &dyn Fn(usize) -> f64| (0..u.len()).map(f).sum::<f64>();
-    let square = sum(&|i| u[i] * u[i]) / u.len() as f64;
-    let (uu, uq) = (sum(&|i| u[i] * u[i]), sum(&|i| u[i] * (u[i] * u[i] - square)));
-    let qq = sum(&|i| (u[i] * u[i] - square).powi(2));
-    let (uy, qy) = (sum(&|i| u[i] * (y[i] - level)), sum(&|i| (u[i] * u[i] - square) * (y[i] - level)));
-    let determinant = uu * qq - uq * uq;
-    let (b, c) = ((qq * uy - uq * qy) / determinant, (uu * qy - uq * uy) / determinant);
-    let at = centre - b / (2.0 * c);
-    Some(if c < 0.0 && at.is_finite() { at.clamp(x[0], x[x.len() - 1]) } else { best })
 }
 
 #[cfg(test)]
@@ -264,17 +240,5 @@ mod tests {
             (quantile(vec![], 0.5), quantile(vec![1.0, 2.0, 3.0], 0.975), quantile(vec![1.0, 2.0, 3.0], 0.6)),
             (None, Some(3.0), Some(3.0))
         );
-    }
-
-    #[test]
-    fn the_vertex_of_a_parabola_is_found_and_stays_in_its_window() {
-        let x: Vec<f64> = (0..9).map(f64::from).collect();
-        let parabola = |at: f64| x.iter().map(|x| 3.0 - 0.2 * (x - at).powi(2)).collect::<Vec<_>>();
-        for at in [1.3, 4.0, 5.49, 7.0] {
-            assert!((vertex(&x, &parabola(at)).unwrap() - at).abs() < 1e-9);
-        }
-        assert_eq!(vertex(&x, &parabola(20.0)), Some(8.0));
-        assert_eq!(vertex(&x, &x.iter().map(|x| (x - 4.0).powi(2)).collect::<Vec<_>>()), Some(0.0), "no maximum: the best point");
-        assert_eq!(vertex(&x[..2], &[1.0, 2.0]), None);
     }
 }

@@ -1,8 +1,9 @@
 //! The first sentence of a report. It answers the question "does the target need another λ₀ than
 //! the source?".
 
-use super::words::{axes_label, bound, difference, point, short, stands_for, unit, verdict};
+use super::words::{axes_label, bound, difference, level, optimum, point, short, stands_for, unit, verdict};
 use crate::base::interval::Interval;
+use crate::base::numbers::number;
 use crate::report::analysis::{
     has_room_above, Answer, Answered, Bound, GridEnd, Metric, OptimaComparison, Setting, SettingAnalysis, SharedChoice, SharedLambda0,
     StudyAnalysis, Unanswered, Verdict, MIN_SEEDS,
@@ -90,7 +91,6 @@ fn single_lambda0(setting: &Setting, answered: &Answered) -> String {
 }
 
 fn compared(setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> String {
-    let (source, (i, j)) = (answered.source, answered.transfer);
     let n = answered.basis.seeds.len();
     let regularizer = &setting.regularizer;
     let note = regularizer.stands_for().map_or(String::new(), |axis| format!("{} ", stands_for(axis, regularizer.stronger)));
@@ -99,30 +99,32 @@ fn compared(setting: &Setting, answered: &Answered, comparison: &OptimaCompariso
         None => format!("a ratio of {}{}", bound(comparison), short(comparison.log_ratio.estimate.exp())),
     };
     let mut facts = vec![match comparison.log_ratio.range {
-        Some((low, high)) => format!("95% interval {} to {}", short(low.exp()), short(high.exp())),
+        Some((low, high)) => format!("{} interval {} to {}", level(&setting.rules), short(low.exp()), short(high.exp())),
         None => "no interval".into(),
     }];
-    facts.extend(answered.mismatch_cost.filter(|_| source != i).map(|cost| worth(cost, answered.basis.metric)));
+    facts.extend(answered.mismatch_cost.map(|cost| worth(cost, answered.basis.metric)));
     facts.push(format!("{n} seed{}", if n == 1 { "" } else { "s" }));
     format!(
         "{note}{}: by validation {} λ₀* = {}{} (with λ₁ = {}) against λ_S* = {}{}, {ratio} ({}).",
-        verdict_clause(answered, comparison),
+        verdict_clause(setting, answered, comparison),
         answered.basis.metric.name(),
-        point(setting.lambda0[i]),
-        end_note(setting, answered, comparison, comparison.transfer_end, i),
-        point(setting.lambda1[j]),
-        point(setting.lambda0[source]),
-        end_note(setting, answered, comparison, comparison.source_end, source),
+        optimum(answered, comparison.transfer),
+        end_note(setting, answered, comparison, comparison.transfer_end, comparison.transfer),
+        point(setting.lambda1[answered.transfer.1]),
+        optimum(answered, comparison.source),
+        end_note(setting, answered, comparison, comparison.source_end, comparison.source),
         facts.join("; ")
     )
 }
 
-fn verdict_clause(answered: &Answered, comparison: &OptimaComparison) -> &'static str {
-    let n = answered.basis.seeds.len();
-    match comparison.verdict {
-        Verdict::Stronger => "The transfer-optimal λ₀ is stronger than the source-optimal one",
-        Verdict::Weaker => "The transfer-optimal λ₀ is weaker than the source-optimal one",
-        Verdict::Same => "The transfer-optimal and the source-optimal λ₀ are the same point of the grid",
+fn verdict_clause(setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> String {
+    let (n, margin) = (answered.basis.seeds.len(), setting.rules.margin);
+    let is_within = comparison.log_ratio.range.is_some_and(|(low, high)| low > -margin.ln() && high < margin.ln());
+    let by = if is_within { format!(", by less than {} times", number(margin)) } else { String::new() };
+    let clause = match comparison.verdict {
+        Verdict::Stronger => return format!("The transfer-optimal λ₀ is stronger than the source-optimal one{by}"),
+        Verdict::Weaker => return format!("The transfer-optimal λ₀ is weaker than the source-optimal one{by}"),
+        Verdict::Same => return format!("The target wants the same λ₀ as the source, within a factor of {}", number(margin)),
         Verdict::Collapsed => "What transfers best is a source that learned nothing",
         Verdict::Undecided if !answered.learned.source => {
             "The source at λ_S* is not shown to be better than guessing, so its best λ₀ is not known"
@@ -136,11 +138,12 @@ fn verdict_clause(answered: &Answered, comparison: &OptimaComparison) -> &'stati
         Verdict::Undecided if comparison.tied_ratio.is_some() => "Not settled, several λ₀ are equally good",
         Verdict::Undecided if comparison.bound == Bound::Unknown => "Not settled, both optima are at the same end of the grid",
         Verdict::Undecided => "These seeds do not settle whether the best λ₀ differs between source and target",
-    }
+    };
+    clause.into()
 }
 
 /// ` (the largest of the grid: widen it)`, for an optimal λ₀ at an end of the grid.
-fn end_note(setting: &Setting, answered: &Answered, comparison: &OptimaComparison, end: Option<GridEnd>, at: usize) -> String {
+fn end_note(setting: &Setting, answered: &Answered, comparison: &OptimaComparison, end: Option<GridEnd>, at: f64) -> String {
     let grid = answered.eligible_grid(setting);
     let (value, name) = match end {
         Some(GridEnd::High) => (grid[grid.len() - 1], "largest"),
@@ -149,7 +152,7 @@ fn end_note(setting: &Setting, answered: &Answered, comparison: &OptimaCompariso
     };
     let is_whole = answered.is_whole_grid(setting);
     let which = if is_whole { format!("the {name} of the grid") } else { format!("the {name} that has results") };
-    let which = if setting.lambda0[at] == value { which } else { format!("as good as {which}, {}", point(value)) };
+    let which = if is_near(at, value) { which } else { format!("as good as {which}, {}", point(value)) };
     let limit = if setting.regularizer.stands_for().is_none() { setting.limits.lambda0 } else { f64::INFINITY };
     let advice = match end {
         _ if !is_whole || comparison.verdict == Verdict::Collapsed => "",
@@ -157,6 +160,11 @@ fn end_note(setting: &Setting, answered: &Answered, comparison: &OptimaCompariso
         _ => ": widen it",
     };
     format!(" ({which}{advice})")
+}
+
+/// Equal but for rounding.
+pub fn is_near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * b.abs()
 }
 
 /// The target's gain on test images from λ₀* in place of λ_S*, if the gain is significant.

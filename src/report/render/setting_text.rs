@@ -1,7 +1,8 @@
 //! The text about one setting below its first sentence: the uncertainty of the answer, the cost of
 //! the wrong choice, the comparison with training from scratch, and cautions.
 
-use super::words::{difference, point, unit, verdict, with_range};
+use super::answer_text::is_near;
+use super::words::{difference, optimum, point, unit, verdict, with_range};
 use crate::base::interval::Interval;
 use crate::base::numbers::{number, round_down};
 use crate::config::StrongerEnd;
@@ -27,15 +28,7 @@ pub fn details(analysis: &SettingAnalysis) -> Vec<(About, String)> {
     let mut lines = vec![];
     if let Some(comparison) = &answered.comparison {
         lines.push(certainty(setting, answered, comparison));
-        lines.extend(comparison.smoothed.map(|smoothed| {
-            format!(
-                "Interpolated between grid points (a parabola in ln λ₀ around each optimum): λ_S* = {}, λ₀* = {}, ratio {}.",
-                with_range(smoothed.source),
-                with_range(smoothed.transfer),
-                with_range(smoothed.log_ratio.map(f64::exp))
-            )
-        }));
-        lines.extend(answered.mismatch_cost.map(|cost| mismatch_cost(setting, answered, cost)));
+        lines.extend(answered.mismatch_cost.map(|cost| mismatch_cost(answered, cost)));
     }
     lines.push(negative_transfer(setting, answered));
     lines.extend(many_comparisons(analysis));
@@ -55,13 +48,15 @@ fn certainty(setting: &Setting, answered: &Answered, comparison: &OptimaComparis
         return "How sure: one seed gives no interval; use more seeds.".into();
     };
     let optima = [("λ_S*", comparison.source_range), ("λ₀*", comparison.transfer_range)];
-    let optima: Vec<String> =
-        optima.iter().filter_map(|(name, range)| range.map(|(low, high)| format!("{name} {} to {}", point(low), point(high)))).collect();
+    let optima: Vec<String> = optima
+        .iter()
+        .filter_map(|(name, range)| range.map(|(low, high)| format!("{name} {} to {}", optimum(answered, low), optimum(answered, high))))
+        .collect();
     let sure = match comparison.verdict {
         Verdict::Stronger | Verdict::Weaker => "the ratio's interval excludes 1",
         Verdict::Collapsed => "the source at λ₀* is not shown to be better than guessing",
         Verdict::Undecided if !answered.learned.source || !answered.learned.target => "a model that learned nothing cannot order the λ₀",
-        Verdict::Same => "all draws choose the same point of the grid",
+        Verdict::Same => "the ratio's interval is within the margin",
         Verdict::Undecided if answered.partial => "results are still missing",
         Verdict::Undecided => "the order is not settled",
     };
@@ -82,17 +77,17 @@ fn certainty(setting: &Setting, answered: &Answered, comparison: &OptimaComparis
     format!("How sure: of the bootstrap draws over seeds, {parts}; {sure} (95% intervals: {}).", optima.join(", "))
 }
 
-fn mismatch_cost(setting: &Setting, answered: &Answered, cost: Interval) -> String {
+fn mismatch_cost(answered: &Answered, cost: Interval) -> String {
     let metric = answered.basis.metric;
-    match answered.source == answered.transfer.0 {
-        true => "Cost of choosing λ₀ by the source: none, the two are the same grid point.".to_string(),
-        false => format!(
-            "Cost of choosing λ₀ by the source (λ₁ = {}): {} of target test {}.",
-            point(setting.lambda1[answered.lambda1_at_source_optimum]),
-            difference_with_range(cost, metric, "higher by", " at these optima"),
-            metric.name()
-        ),
+    if cost.range == Some((0.0, 0.0)) {
+        return "Cost of choosing λ₀ by the source: none, the same trained λ₀ is best for both.".into();
     }
+    let how = if answered.basis.seeds.len() > 1 { ", on each seed with the choice of the other seeds" } else { "" };
+    format!(
+        "Cost of choosing λ₀ by the source: {} of target test {}{how}.",
+        difference_with_range(cost, metric, "higher by", ""),
+        metric.name()
+    )
 }
 
 /// `, 23% (12% to 34%) of the error of training from scratch`; nothing where there is no gain.
@@ -176,8 +171,8 @@ fn other_metric(analysis: &SettingAnalysis) -> Option<String> {
         "By validation {} instead: {}; source-optimal λ₀ = {}, transfer-optimal λ₀ = {} (λ₁ = {}){ratio}.",
         other.basis.metric.name(),
         verdict(order),
-        point(setting.lambda0[other.source]),
-        point(setting.lambda0[other.transfer.0]),
+        optimum(other, other.source_lambda0(setting)),
+        optimum(other, other.transfer_lambda0(setting)),
         point(setting.lambda1[other.transfer.1]),
     ))
 }
@@ -219,11 +214,14 @@ fn intervals_at_ends(setting: &Setting, answered: &Answered, comparison: &Optima
     let mut lines = vec![];
     for (name, range, end) in optima {
         let Some((low, high)) = range.filter(|_| end.is_none() && grid.len() > 1) else { continue };
-        if high == grid[grid.len() - 1] && high.is_finite() {
-            lines.push(format!("Edge of the grid: the interval of {name} reaches its largest λ₀ ({}) and may go beyond.", point(high)));
+        if is_near(high, grid[grid.len() - 1]) && high.is_finite() {
+            lines.push(format!(
+                "Edge of the grid: the interval of {name} reaches its largest λ₀ ({}) and may go beyond.",
+                point(grid[grid.len() - 1])
+            ));
         }
-        if low == grid[0] && low > 0.0 {
-            lines.push(format!("Edge of the grid: the interval of {name} reaches its smallest λ₀ ({}) and may go beyond.", point(low)));
+        if is_near(low, grid[0]) && low > 0.0 {
+            lines.push(format!("Edge of the grid: the interval of {name} reaches its smallest λ₀ ({}) and may go beyond.", point(grid[0])));
         }
     }
     lines

@@ -6,7 +6,7 @@ use super::answer_text::headline;
 use super::setting_text::{optimum_at_end, tie};
 use crate::base::interval::Interval;
 use crate::report::analysis::{
-    compare_with_scratch, Answered, GridEnd, OptimaComparison, Setting, SettingAnalysis, SharedChoice, SharedLambda0, SmoothedOptima,
+    compare_with_scratch, Answered, GridEnd, Method, OptimaComparison, Setting, SettingAnalysis, SharedChoice, SharedLambda0,
     StudyAnalysis, SCHEMA_VERSION,
 };
 
@@ -67,14 +67,19 @@ fn setting_json(analysis: Option<&SettingAnalysis>) -> Vec<(&'static str, Json)>
         ("verdict", comparison.map_or(Json::Null, |c| json!(c.verdict.as_str()))),
         ("lambda0_source_optimal", has_analysis(lambda(source_optimum(analysis, answered)))),
         ("lambda0_source_interval", has_analysis(range(comparison.and_then(|c| c.source_range)))),
-        ("lambda0_transfer_optimal", of_answer(&|s, a| json_lambda(s.lambda0[a.transfer.0]))),
+        ("lambda0_transfer_optimal", of_answer(&|s, a| json_lambda(a.transfer_lambda0(s)))),
         ("lambda0_transfer_interval", has_analysis(range(comparison.and_then(|c| c.transfer_range)))),
         ("lambda1_transfer_optimal", of_answer(&|s, a| json_lambda(s.lambda1[a.transfer.1]))),
         ("lambda1_at_source_optimal", of_answer(&|s, a| json_lambda(s.lambda1[a.lambda1_at_source_optimum]))),
         ("scratch_lambda", of_answer(&|s, a| lambda(a.scratch.map(|k| s.scratch_lambda[k])))),
         ("log_ratio", has_analysis(interval(comparison.map(|c| c.log_ratio)))),
+        ("log_ratio_level", of_setting(&|a| json!(1.0 - a.setting.rules.error))),
+        ("margin", of_setting(&|a| json!(a.setting.rules.margin))),
+        ("estimated_by", json!(comparison.map(|c| if c.method == Method::Curves { "curves" } else { "grid points" }))),
+        ("lambda0_source_best_trained", of_answer(&|s, a| json_lambda(s.lambda0[a.source]))),
+        ("lambda0_transfer_best_trained", of_answer(&|s, a| json_lambda(s.lambda0[a.transfer.0]))),
         ("probability_transfer_stronger", json!(comparison.and_then(|c| c.probabilities).map(|p| p.stronger))),
-        ("smoothed", smoothed(comparison.and_then(|c| c.smoothed))),
+        ("smoothed", smoothed(comparison)),
         ("mismatch_cost", of_answer(&|_, a| a.mismatch_cost.map_or(Json::Null, |cost| number(cost.estimate)))),
         ("mismatch_cost_interval", has_analysis(interval(answered.and_then(|a| a.mismatch_cost)))),
         ("transfer_gain", has_analysis(interval(answered.and_then(|a| a.gain)))),
@@ -93,7 +98,7 @@ fn setting_json(analysis: Option<&SettingAnalysis>) -> Vec<(&'static str, Json)>
 }
 
 fn source_optimum(analysis: Option<&SettingAnalysis>, answered: Option<&Answered>) -> Option<f64> {
-    Some(analysis?.setting.lambda0[answered?.source])
+    Some(answered?.source_lambda0(&analysis?.setting))
 }
 
 fn negative_transfer(answered: Option<&Answered>) -> Json {
@@ -114,8 +119,8 @@ fn other_metric(analysis: &SettingAnalysis) -> Json {
     json!({
         "metric": analysis.basis.metric.other().name(),
         "verdict": comparison.map(|c| c.verdict.as_str()),
-        "lambda0_source_optimal": lambda(answered.map(|a| setting.lambda0[a.source])),
-        "lambda0_transfer_optimal": lambda(answered.map(|a| setting.lambda0[a.transfer.0])),
+        "lambda0_source_optimal": lambda(answered.map(|a| a.source_lambda0(setting))),
+        "lambda0_transfer_optimal": lambda(answered.map(|a| a.transfer_lambda0(setting))),
         "log_ratio": interval(comparison.map(|c| c.log_ratio))
     })
 }
@@ -137,13 +142,14 @@ fn cells(analysis: &SettingAnalysis) -> Json {
     json!({"compared_with_scratch": all.cells, "better": all.better, "worse": all.worse})
 }
 
-fn smoothed(smoothed: Option<SmoothedOptima>) -> Json {
-    smoothed.map_or(Json::Null, |SmoothedOptima { source, transfer, log_ratio }| {
-        json!({
-            "lambda0_source_optimal": interval(Some(source)),
-            "lambda0_transfer_optimal": interval(Some(transfer)),
-            "log_ratio": interval(Some(log_ratio))
-        })
+/// The estimates, where they are maxima of curves. Before version 0.2 these were a second estimate.
+fn smoothed(comparison: Option<&OptimaComparison>) -> Json {
+    let Some(comparison) = comparison.filter(|comparison| comparison.method == Method::Curves) else { return Json::Null };
+    let optimum = |estimate, range| interval(Some(Interval { estimate, range }));
+    json!({
+        "lambda0_source_optimal": optimum(comparison.source, comparison.source_range),
+        "lambda0_transfer_optimal": optimum(comparison.transfer, comparison.transfer_range),
+        "log_ratio": interval(Some(comparison.log_ratio))
     })
 }
 

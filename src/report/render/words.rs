@@ -5,7 +5,7 @@ use serde_yaml::Value;
 use crate::base::interval::Interval;
 use crate::base::numbers::{number, significant};
 use crate::config::{show, StrongerEnd};
-use crate::report::analysis::{Bound, CellRow, Metric, OptimaComparison, SettingSummary, Verdict};
+use crate::report::analysis::{Answered, Bound, CellRow, Method, Metric, OptimaComparison, Rules, SettingSummary, Verdict};
 
 /// A grid point with all its digits, so that it can be copied into a study.
 pub fn point(value: f64) -> String {
@@ -23,6 +23,19 @@ pub fn short(value: f64) -> String {
     } else {
         number(significant(value, 3))
     }
+}
+
+/// An optimal λ₀: a grid point with all its digits, or an estimate between grid points.
+pub fn optimum(answered: &Answered, value: f64) -> String {
+    match answered.comparison.as_ref().map(|comparison| comparison.method) {
+        Some(Method::Curves) => short(value),
+        Some(Method::GridPoints) | None => point(value),
+    }
+}
+
+/// `95%`: the level of the interval of the ratio.
+pub fn level(rules: &Rules) -> String {
+    format!("{}%", number(significant(100.0 * (1.0 - rules.error), 3)))
 }
 
 /// A number with its sign. A value that rounds to 0 is `+0.00`, never `-0.00`.

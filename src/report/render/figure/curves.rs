@@ -7,14 +7,14 @@ use super::lambda_axis::LambdaAxis;
 use super::panel::{draw_optima, panel, Frame, Level, PanelCurve};
 use super::{fitted, mean_and_range, title, GREY};
 use crate::report::analysis::{Metric, SettingAnalysis};
-use crate::report::render::words::point;
+use crate::report::render::words::optimum;
 
 /// Legend with the colours and values of both optima.
 pub fn legend(out: &mut Vec<Step>, analysis: &SettingAnalysis, left: f64, y: f64) {
     let (setting, answered) = (&analysis.setting, analysis.answer.answered());
     let marks: [(RGBColor, Option<String>); 2] = [
-        (ORANGE, answered.map(|a| format!("λₛ* = {} (source)", point(setting.lambda0[a.source])))),
-        (BLUE, answered.map(|a| format!("λ₀* = {} (target)", point(setting.lambda0[a.transfer.0])))),
+        (ORANGE, answered.map(|a| format!("λₛ* = {} (source)", optimum(a, a.source_lambda0(setting))))),
+        (BLUE, answered.map(|a| format!("λ₀* = {} (target)", optimum(a, a.transfer_lambda0(setting))))),
     ];
     for (i, (color, words)) in marks.into_iter().enumerate() {
         let x = left + 425.0 * i as f64;

@@ -33,7 +33,8 @@ pub struct Level {
 pub fn draw_optima(out: &mut Vec<Step>, axis: &LambdaAxis, frame: Frame, analysis: &SettingAnalysis, bars: (bool, bool)) {
     let Some(answered) = analysis.answer.answered() else { return };
     let comparison = answered.comparison.as_ref();
-    let (source, transfer) = (answered.source, answered.transfer.0);
+    let setting = &analysis.setting;
+    let (source, transfer) = (answered.source_lambda0(setting), answered.transfer_lambda0(setting));
     let marks = [
         (ORANGE, source, comparison.and_then(|c| c.source_range), bars.0, -3.0),
         (BLUE, transfer, comparison.and_then(|c| c.transfer_range), bars.1, 3.0),
@@ -41,7 +42,7 @@ pub fn draw_optima(out: &mut Vec<Step>, axis: &LambdaAxis, frame: Frame, analysi
     let is_same = source == transfer;
     for (color, at, range, bar, aside) in marks {
         // If both are at the same λ₀, the lines are drawn side by side.
-        let x = axis.at(analysis.setting.lambda0[at]) + if is_same { aside } else { 0.0 };
+        let x = axis.at(at) + if is_same { aside } else { 0.0 };
         out.extend(dashed((x, frame.top), (x, frame.bottom), color, 3.0));
         if let Some((low, high)) = range.filter(|_| bar) {
             let y = frame.top - 14.0;

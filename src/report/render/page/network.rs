@@ -14,15 +14,15 @@ use crate::report::render::answer_text::{answer_sentence, headline, setting_name
 use crate::report::render::drawings::Drawing;
 use crate::report::render::setting_text::{details, About};
 use crate::report::render::terminal::{incomplete, left_out};
-use crate::report::render::words::{bound, difference, lacking, point, setting_label, short, signed, unit};
+use crate::report::render::words::{bound, difference, lacking, optimum, point, setting_label, short, signed, unit};
 
 /// Largest number of rows in the table of stages without a result. A study that has just started
 /// can have thousands of such stages.
 const LACKING_LIMIT: usize = 500;
 
 const METHOD: &str = "Choices are made on validation data; results are reported on test data. All intervals are 95% intervals. Those of means and paired differences use Student's t over seeds. \
-    Those of optima and their ratio use a bootstrap over seeds that repeats the choice in every draw. With several seeds, the gain over scratch is measured on each seed \
-    with the choice of the other seeds. The cost of λ_S* and the table are for fixed cells.";
+    Those of optima and their ratio use a bootstrap over seeds that finds both anew in every draw, as the maxima of smooth curves over ln λ₀ where there are six λ₀ > 0 or more. With several seeds, \
+    the gain over scratch and the cost of λ_S* are measured on each seed with the choice of the other seeds. The table is for fixed cells.";
 
 /// The page. `drawings` holds the figures of each setting, in order. `across` holds the figures of
 /// all settings together. `files` are the names of the files beside the page.
@@ -98,7 +98,7 @@ fn body(analysis: &SettingAnalysis, drawings: &[Drawing], i: usize) -> Markup {
 fn cards(analysis: &SettingAnalysis) -> Markup {
     let Answer::Answered(answered) = &analysis.answer else { return html! {} };
     let (setting, metric) = (&analysis.setting, analysis.basis.metric);
-    let (source, (transfer, lambda1)) = (answered.source, answered.transfer);
+    let lambda1 = answered.transfer.1;
     let comparison = answered.comparison.as_ref();
     let between = |range: Option<(f64, f64)>, show: &dyn Fn(f64) -> String| {
         range.map_or("no interval".to_string(), |(low, high)| format!("95% interval {} to {}", show(low), show(high)))
@@ -129,13 +129,13 @@ fn cards(analysis: &SettingAnalysis) -> Markup {
     let ratio = comparison.map(|c| c.log_ratio.map(f64::exp));
     html! {
         div class="cards" {
-            div class="card source" { "best for the source, λ_S*" b { (point(setting.lambda0[source])) }
-                span class="soft" { (between(comparison.and_then(|c| c.source_range), &point)) } }
-            div class="card target" { "best to transfer from, λ₀*" b { (point(setting.lambda0[transfer])) }
-                span class="soft" { (between(comparison.and_then(|c| c.transfer_range), &point)) "; with λ₁ = " (point(setting.lambda1[lambda1])) } }
+            div class="card source" { "best for the source, λ_S*" b { (optimum(answered, answered.source_lambda0(setting))) }
+                span class="soft" { (between(comparison.and_then(|c| c.source_range), &|v| optimum(answered, v))) } }
+            div class="card target" { "best to transfer from, λ₀*" b { (optimum(answered, answered.transfer_lambda0(setting))) }
+                span class="soft" { (between(comparison.and_then(|c| c.transfer_range), &|v| optimum(answered, v))) "; with λ₁ = " (point(setting.lambda1[lambda1])) } }
             div class="card" { "λ₀*/λ_S*: " (order) b { (comparison.map_or("", bound)) (ratio.map_or("–".into(), |r| short(r.estimate))) }
                 span class="soft" { (between(ratio.and_then(|r| r.range), &short)) } }
-            @if source != transfer { (difference_card(answered.mismatch_cost, "what λ_S* costs the target", false)) }
+            (difference_card(answered.mismatch_cost, "what λ_S* costs the target", false))
             (difference_card(answered.gain, "transfer over training from scratch", true))
         }
     }

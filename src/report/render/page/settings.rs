@@ -5,7 +5,7 @@ use maud::{html, Markup};
 use super::{number_cell, table, Heading};
 use crate::base::interval::Interval;
 use crate::report::analysis::SettingSummary;
-use crate::report::render::words::{difference, point, short, unit, verdict};
+use crate::report::render::words::{difference, short, unit, verdict};
 
 /// One row per item: its name, the link of its name, and its answer.
 pub fn settings<'a>(id: &str, rows: impl Iterator<Item = (String, String, &'a SettingSummary)>) -> Markup {
@@ -26,7 +26,7 @@ pub fn settings<'a>(id: &str, rows: impl Iterator<Item = (String, String, &'a Se
 }
 
 fn row(name: &str, link: &str, s: &SettingSummary) -> Markup {
-    let lambda = |value: Option<f64>| number_cell(&value.map_or("–".into(), point), value);
+    let lambda = |value: Option<f64>| number_cell(&value.map_or("–".into(), short), value);
     let ratio = s.log_ratio.map(|r| r.estimate.exp());
     let range = s.log_ratio.and_then(|r| r.range).map(|(low, high)| (low.exp(), high.exp()));
     let show_difference = |value: Option<Interval>| {

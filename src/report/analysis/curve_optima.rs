@@ -1,0 +1,129 @@
+//! The optima as the maxima of smooth curves over ln λ₀: of the source, and of the target with the
+//! best λ₁ at each λ₀.
+
+use super::drawn_optima::DrawnOptima;
+use super::grid_end::GridEnd;
+use super::scores::{best, Scores};
+use super::spline::{Peak, Spline};
+use super::stats::{bootstrap_with, even_weights, weighted_mean};
+use crate::base::stream::Stream;
+
+/// With fewer λ₀ > 0, a curve says nothing about what lies between them.
+pub const FEWEST: usize = 6;
+/// Between steps wider than this factor a curve can hide any optimum. Half a step is then added to
+/// both ends of the ratio's interval.
+const WIDEST_STEP: f64 = 2.0;
+
+/// The curves of one setting by one metric.
+pub struct Curves<'a> {
+    scores: &'a Scores,
+    /// Indices of the eligible λ₀ > 0, ascending, and the index of λ₀ = 0.
+    positive: Vec<usize>,
+    zero: Option<usize>,
+    source: Spline,
+    target: Spline,
+}
+
+/// The maximum of one curve.
+#[derive(Debug, Clone, Copy)]
+struct Located {
+    /// λ₀; 0 where λ₀ = 0 is better than the curve anywhere.
+    lambda0: f64,
+    /// ln λ₀, or ln of the smallest λ₀ > 0.
+    x: f64,
+    end: Option<GridEnd>,
+    step: f64,
+}
+
+impl<'a> Curves<'a> {
+    /// None if there are too few λ₀ or seeds, or all results are equal.
+    pub fn new(lambda0: &[f64], eligible: &[usize], scores: &'a Scores) -> Option<Curves<'a>> {
+        let positive: Vec<usize> = eligible.iter().copied().filter(|&i| lambda0[i] > 0.0).collect();
+        let zero = eligible.iter().copied().find(|&i| lambda0[i] == 0.0);
+        let n = scores.source.iter().flatten().next()?.len();
+        if positive.len() < FEWEST || n < 2 {
+            return None;
+        }
+        let x: Vec<f64> = positive.iter().map(|&i| lambda0[i].ln()).collect();
+        let even = even_weights(n);
+        let source: Vec<Vec<f64>> = positive.iter().map(|&i| scores.source[i].clone()).collect::<Option<_>>()?;
+        let of_target = |&i: &usize| scores.target[i][best(&scores.target[i], &even)?.first].clone();
+        let target: Vec<Vec<f64>> = positive.iter().map(of_target).collect::<Option<_>>()?;
+        let differ = |values: &[Vec<f64>]| values.iter().any(|own| own != &values[0]);
+        if !differ(&source) || !differ(&target) {
+            return None;
+        }
+        let (source, target) = (Spline::fit(&x, &source)?, Spline::fit(&x, &target)?);
+        Some(Curves { scores, positive, zero, source, target })
+    }
+
+    /// The maxima of the mean curves.
+    pub fn optima(&self) -> Option<DrawnOptima> {
+        let n = self.scores.source.iter().flatten().next()?.len();
+        let even = even_weights(n);
+        self.of(&even, (&[], &[]))
+    }
+
+    /// The maxima of each draw's curves.
+    pub fn draws(&self) -> Vec<DrawnOptima> {
+        let n = self.scores.source.iter().flatten().next().map_or(0, Vec::len);
+        let draw = |weights: &[f64], stream: &mut Stream| {
+            let (source, target) = (self.source.unseen(stream), self.target.unseen(stream));
+            self.of(weights, (&source, &target))
+        };
+        bootstrap_with(n, draw).into_iter().flatten().collect()
+    }
+
+    /// The maxima of the curves with these weights of the seeds, and with these unseen curves.
+    fn of(&self, weights: &[f64], unseen: (&[f64], &[f64])) -> Option<DrawnOptima> {
+        let source = located(&self.source, self.source.peak(&self.sources(weights)?, unseen.0), self.zero_of_source(weights));
+        let target = located(&self.target, self.target.peak(&self.targets(weights)?, unseen.1), self.zero_of_target(weights));
+        Some(compare(source, target))
+    }
+
+    fn sources(&self, weights: &[f64]) -> Option<Vec<f64>> {
+        self.positive.iter().map(|&i| Some(weighted_mean(self.scores.source[i].as_ref()?, weights))).collect()
+    }
+
+    fn targets(&self, weights: &[f64]) -> Option<Vec<f64>> {
+        self.positive.iter().map(|&i| highest(&self.scores.target[i], weights)).collect()
+    }
+
+    fn zero_of_source(&self, weights: &[f64]) -> Option<f64> {
+        Some(weighted_mean(self.scores.source[self.zero?].as_ref()?, weights))
+    }
+
+    fn zero_of_target(&self, weights: &[f64]) -> Option<f64> {
+        highest(&self.scores.target[self.zero?], weights)
+    }
+}
+
+fn located(spline: &Spline, Peak { x, value, end, step }: Peak, at_zero: Option<f64>) -> Located {
+    match at_zero.is_some_and(|zero| zero > value) {
+        true => Located { lambda0: 0.0, x: spline.smallest(), end: None, step },
+        false => Located { lambda0: x.exp(), x, end, step },
+    }
+}
+
+/// The mean with the best λ₁.
+fn highest(row: &[Option<Vec<f64>>], weights: &[f64]) -> Option<f64> {
+    row.iter().flatten().map(|values| weighted_mean(values, weights)).reduce(f64::max)
+}
+
+fn compare(source: Located, transfer: Located) -> DrawnOptima {
+    // An optimum at 0 may be any λ₀ below the smallest that was trained.
+    let is_low = |at: Located| at.lambda0 == 0.0 || at.end == Some(GridEnd::Low);
+    let is_high = |at: Located| at.end == Some(GridEnd::High);
+    let step = source.step.max(transfer.step);
+    let hidden = if step > 1.001 * WIDEST_STEP.ln() { step / 2.0 } else { 0.0 };
+    let ratio = transfer.x - source.x;
+    let low = if is_low(transfer) || is_high(source) { f64::NEG_INFINITY } else { ratio - hidden };
+    let high = if is_high(transfer) || is_low(source) { f64::INFINITY } else { ratio + hidden };
+    DrawnOptima {
+        source: (source.lambda0, source.lambda0),
+        transfer: (transfer.lambda0, transfer.lambda0),
+        log_ratio: (low, high),
+        source_end: source.end,
+        transfer_end: transfer.end,
+    }
+}
