@@ -15,6 +15,7 @@
 //! | `train` | batches, the optimiser step with its penalty, one epoch loop (feature `torch`) |
 //! | [`run`] | executes the plan: skips finished stages, runs the others, records results |
 //! | [`report`] | records → statistics → tables, figures and the answer |
+//! | [`settle`] | which stages the next round of `sweep --until settled` adds |
 //! | [`launch`] | scripts and manifests for Slurm and Kubernetes |
 //! | [`cli`] | one file per subcommand |
 //!
@@ -36,6 +37,7 @@ pub mod model;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod settle;
 pub mod store;
 pub mod track;
 #[cfg(feature = "torch")]

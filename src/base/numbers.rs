@@ -44,6 +44,25 @@ pub fn rounded(value: f64) -> String {
     number(significant(value, 6))
 }
 
+/// The seconds of a time such as `90s`, `45m`, `2h` or `1.5d`; a number alone is seconds.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[number.len()..] {
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        other => return Err(format!("`{other}` is no unit of time: use s, m, h or d, as in 45m")),
+    };
+    match number.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value * unit),
+        _ => Err(format!("`{text}` is no time above 0: use for example 90s, 45m or 2h")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{number, round_down};
@@ -77,6 +96,14 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(["90s", "45m", "2h", "1.5d", "30"].map(|text| super::seconds(text).unwrap()), [90.0, 2700.0, 7200.0, 129_600.0, 30.0]);
+        for wrong in ["", "h", "-1h", "2 weeks", "1e999", "inf", "0s"] {
+            assert!(super::seconds(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod doctor;
 mod launch;
 mod plan;
 mod report;
+mod rounds;
 mod schema;
 mod shard;
 mod status;

@@ -7,13 +7,15 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use super::rounds::next_round;
 use super::{bytes, duration, print, status, StudyArgs};
 use crate::config::network::DataName;
 use crate::config::{cut, show, Study, StudyKind};
 use crate::data::{check, find, search_path, Roots};
 use crate::plan::{cases, Cost, CostEstimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
 use crate::run::axis_json;
-use crate::store::Folder;
+use crate::settle::replay;
+use crate::store::{Folder, Records};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,8 +35,11 @@ pub struct PlanArgs {
     /// Show the progress of the study in its folder under --out
     #[arg(long)]
     status: bool,
+    /// Show what the next round of `sweep --until settled` would add, from the results under --out
+    #[arg(long, conflicts_with_all = ["status", "shards", "json"])]
+    next: bool,
     /// Folder that contains the study's results
-    #[arg(long, default_value = "logs", value_name = "FOLDER", requires = "status")]
+    #[arg(long, default_value = "logs", value_name = "FOLDER")]
     out: PathBuf,
     /// Search for data sets in this folder first
     #[arg(long, value_name = "FOLDER")]
@@ -49,6 +54,13 @@ impl PlanArgs {
         let study = self.study.load()?;
         if study.kind == StudyKind::Ridge {
             return self.ridge(&study);
+        }
+        if self.next {
+            let folder = Folder(self.out.join(&study.name));
+            let records = if folder.records().is_dir() { Records::read(&folder)? } else { Records::default() };
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            print(&format!("{}\n", next_round(&study, &replay(&study, &records)?, &records, cores)));
+            return Ok(0);
         }
         let plan = Plan::new(&study)?;
         let data = found_data(&plan, &search_path(self.data.as_deref()))?;

@@ -13,10 +13,11 @@ use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::{Study, StudyKind};
 use crate::plan::{cases, Plan, Stage};
-use crate::report::analysis::{analyse, distinguish_names, StudyEntry};
+use crate::report::analysis::{analyse, distinguish_names, StudyAnalysis, StudyEntry};
 use crate::report::render::{self, first_sentence, headline, latex, link, real, statement, summary_json};
 use crate::report::{write_comparison, write_network, write_ridge, ReportTarget};
 use crate::run::stop_flag;
+use crate::settle::{history, replay};
 use crate::store::{full_records, occupants, ridge_record, Folder, FullRecord, Records, RidgeRecord, Status};
 
 const EXAMPLES: &str = "\
@@ -200,7 +201,7 @@ impl ReportArgs {
             Opened::Network(opened) => {
                 let (study, plan, records) = *opened;
                 records.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
-                let analysis = analyse(&study, &plan, &records);
+                let analysis = with_history(analyse(&study, &plan, &records), &study, &records)?;
                 // The next sweep retries failed stages. `busy` is true while a sweep runs.
                 let complete = !busy && is_settled(&plan, &records);
                 let text = match self.format {
@@ -351,6 +352,15 @@ fn open(folder: &Folder) -> Result<Opened> {
             Opened::Ridge(Box::new((study, known.into_values().collect())))
         }
     })
+}
+
+/// Adds how the answer was reached, if the study was run in rounds.
+pub fn with_history(analysis: StudyAnalysis, study: &Study, records: &Records) -> Result<StudyAnalysis> {
+    if study.grids.is_empty() {
+        return Ok(analysis);
+    }
+    let rounds = replay(&study.with_grids(vec![]), records)?;
+    Ok(StudyAnalysis { history: Some(history(&rounds)), ..analysis })
 }
 
 /// Results in the folder of stages that are not in the plan.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use anyhow::{bail, Context, Result};
 use clap::{Args, FromArgMatches, ValueEnum};
 
 use super::attempt::Attempt;
-use super::report::is_settled;
+use super::report::{is_settled, with_history};
 use super::shard::ShardArg;
 use super::watch::Watch;
 use super::{duration, exit_code, print, refuse_other_kind, refuse_other_study, StudyArgs};
@@ -31,6 +32,7 @@ Examples:
   transfergrid sweep experiments/demo.yaml
   transfergrid sweep experiments/cifar10.yaml --preset small --device cpu
   transfergrid sweep experiments/mnist.yaml --seeds 3 --set source.epochs=5 --out /scratch/logs
+  transfergrid sweep experiments/cifar10.yaml --preset small --until settled --budget 2h
 
 The same command resumes the sweep: finished stages are kept, even if other parts of the study have changed.
 Ctrl-C (or SIGTERM, SIGUSR1, SIGUSR2) finishes the current step, saves and exits with 75; a second Ctrl-C quits at once.";
@@ -40,7 +42,7 @@ Ctrl-C (or SIGTERM, SIGUSR1, SIGUSR2) finishes the current step, saves and exits
 #[command(after_help = EXAMPLES)]
 pub struct SweepArgs {
     #[command(flatten)]
-    study: StudyArgs,
+    pub(super) study: StudyArgs,
     /// auto (CUDA if available), cpu, cuda:N, or several: cuda:0,cuda:1
     #[arg(long, visible_alias = "devices", default_value = "auto")]
     device: String,
@@ -55,6 +57,19 @@ pub struct SweepArgs {
     /// or JOB_COMPLETION_INDEX
     #[arg(long, value_name = "I/N")]
     shard: Option<ShardArg>,
+    /// Go on in rounds, which add λ₀, seeds and draws where they help most, until the study's
+    /// question is settled
+    #[arg(long, value_enum, value_name = "WHAT")]
+    until: Option<Until>,
+    /// With --until: the time that training may use here, e.g. 45m or 2h
+    #[arg(long, value_name = "TIME", requires = "until")]
+    budget: Option<String>,
+    /// Optimal λ₀ within this factor of each other are the same [default: 1.5]
+    #[arg(long, value_name = "FACTOR")]
+    margin: Option<f64>,
+    /// With --until: print what the next round would add, and run nothing
+    #[arg(long, requires = "until")]
+    pub(super) dry_run: bool,
     /// How often a failed pack is retried
     #[arg(long, default_value_t = 0, value_name = "N")]
     retries: usize,
@@ -64,25 +79,25 @@ pub struct SweepArgs {
     /// Run only stages that failed before and stages that depend on them; the exit code refers to
     /// these
     #[arg(long, conflicts_with = "fresh")]
-    only_failed: bool,
+    pub(super) only_failed: bool,
     /// Seconds between two checkpoints of a pack during training
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     checkpoint_every: u64,
     /// Results are written to a subfolder of this folder with the study's name
     #[arg(long, default_value = "logs", value_name = "FOLDER")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// Search for data sets in this folder first
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Discard this study's earlier results (asks first)
     #[arg(long)]
-    fresh: bool,
+    pub(super) fresh: bool,
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     /// Show no progress; print only the answer and problems
     #[arg(long, short)]
-    quiet: bool,
+    pub(super) quiet: bool,
     /// torch trains; mock generates made-up numbers, to test a study's orchestration
     #[arg(long, value_enum, default_value_t = EngineName::Torch)]
     engine: EngineName,
@@ -109,6 +124,12 @@ pub struct SweepArgs {
     mock_lost: Option<usize>,
 }
 
+/// What ends the rounds of a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    Settled,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum EngineName {
     Torch,
@@ -131,6 +152,22 @@ const OLD: Duration = Duration::from_secs(3600);
 /// Bytes of free space that a sweep keeps in reserve beyond its own need. It does not start with
 /// less.
 const LEAST_FREE: f64 = 64e6;
+
+/// What is printed when the stages of a study have been trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The answer and the report's files.
+    Answer,
+    /// Problems alone: another round may follow.
+    Round,
+}
+
+/// How training ended.
+pub(super) struct Trained {
+    pub code: u8,
+    pub interrupted: bool,
+    pub workers: usize,
+}
 
 /// What a sweep is asked to run.
 #[derive(Clone, Copy)]
@@ -172,29 +209,41 @@ impl SweepArgs {
         }
     }
 
-    pub fn run(self) -> Result<u8> {
+    pub fn run(mut self) -> Result<u8> {
         self.refuse_fresh_shard()?;
         if self.fresh && !self.yes {
             self.ask()?; // before signals are caught, so that Ctrl-C can also answer the question
         }
         let stop = stop_flag()?; // as early as possible: until here a signal ends the program immediately
+        self.study.set.extend(self.margin.map(|margin| format!("settle.margin={margin}")));
+        self.study.set.extend(self.budget.as_ref().map(|budget| format!("settle.budget={budget}")));
         let study = self.study.load()?;
-        let plan = Plan::new(&study)?;
-        let shard = self
-            .shard
-            .map(|shard| shard.resolve(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())))
-            .transpose()?;
-        let folder = Folder(self.out.join(&study.name));
-        let (writer, held) = match shard {
-            Some(shard) => (shard.writer(), OnConflict::Wait),
-            None => ("main".into(), OnConflict::Refuse),
-        };
         if self.out.exists() && !self.out.is_dir() {
             return Err(usage(
                 format!("--out {} is not a folder", self.out.display()),
                 "give a folder; results go to a subfolder with the study's name",
             ));
         }
+        match self.until {
+            Some(Until::Settled) => super::rounds::run(&mut self, &study, &stop),
+            None => Ok(self.train(&study, &study, Ending::Answer, &stop)?.code),
+        }
+    }
+
+    /// The shard that this process runs, and the name of its records.
+    pub(super) fn own_shard(&self) -> Result<(Option<Shard>, String)> {
+        let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let shard = self.shard.map(|shard| shard.resolve(variable)).transpose()?;
+        Ok((shard, shard.map_or("main".into(), |shard| shard.writer())))
+    }
+
+    /// Trains the unfinished stages of a study. `base` is the study that the user gave; in rounds,
+    /// `study` has other grids.
+    pub(super) fn train(&self, base: &Study, study: &Study, ending: Ending, stop: &Arc<AtomicBool>) -> Result<Trained> {
+        let plan = Plan::new(study)?;
+        let (shard, writer) = self.own_shard()?;
+        let folder = Folder(self.out.join(&study.name));
+        let held = if shard.is_some() { OnConflict::Wait } else { OnConflict::Refuse };
         // Before the data are read, because reading them may be what gets the pod killed.
         let attempt = if shard.is_some() { Attempt::begin(&folder, &writer)? } else { None };
         // All checks that can refuse the sweep run before anything is discarded.
@@ -202,9 +251,9 @@ impl SweepArgs {
         refuse_other_kind(&folder, StudyKind::Network)?;
         folder.create()?;
         let yaml = study.to_yaml();
-        let Some(lease) = Lease::take(&folder, &writer, &hash(&yaml), held, &stop, &|text| print_error(text))? else {
+        let Some(lease) = Lease::take(&folder, &writer, &hash(&base.to_yaml()), held, stop, &|text| print_error(text))? else {
             print_error("interrupted while waiting; nothing was run");
-            return Ok(75);
+            return Ok(Trained { code: 75, interrupted: true, workers: engine.workers() });
         };
         if shard.is_none() {
             folder.remove_parts(Duration::ZERO); // no other process works in this folder
@@ -227,7 +276,7 @@ impl SweepArgs {
         }
         self.check_disk(&plan, &part, &records)?;
         if !self.fresh {
-            refuse_other_study(&folder, &study, || Ok(Records::statuses(&folder)?.0.into_keys().collect()))?;
+            refuse_other_study(&folder, study, || Ok(Records::statuses(&folder)?.0.into_keys().collect()))?;
         }
         if self.fresh {
             folder.clear()?;
@@ -237,13 +286,13 @@ impl SweepArgs {
         let digests = plan.data().into_iter().map(|name| (name.as_str().to_string(), name.info().digest.clone())).collect();
         Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device(), digests)?;
 
-        if let Some(warning) = of_older_keys(&study, &plan, &records, &folder)? {
+        if let Some(warning) = of_older_keys(study, &plan, &records, &folder)? {
             print_error(&warning);
         }
-        let mut watch = Watch::new(&study, &plan, &part, &folder, &records, self.quiet);
+        let mut watch = Watch::new(study, &plan, &part, &folder, &records, self.quiet);
         if !self.quiet {
             let pack = self.pack.or((!engine.device().starts_with("cuda")).then_some(1));
-            watch.say(&opening(Asked { study: &study, plan: &plan, part: &part }, &records, &folder, engine.as_ref(), pack));
+            watch.say(&opening(Asked { study, plan: &plan, part: &part }, &records, &folder, engine.as_ref(), pack));
         }
         let order = SweepOptions {
             plan: &plan,
@@ -255,17 +304,18 @@ impl SweepArgs {
             fail_fast: self.fail_fast,
             snapshot_every: Duration::from_secs(self.checkpoint_every),
         };
-        let tally = match sweep(&order, records, &stop, &mut watch) {
+        let tally = match sweep(&order, records, stop, &mut watch) {
             // A Job allows each index only a limited number of failures, regardless of the work
             // done between them.
             Err(error) if exit_code(&error) == 1 && attempt.as_ref().is_some_and(Attempt::has_progressed) => {
                 print_error(&format!("error: {error:#}\nwhat was trained is saved; Kubernetes restarts this index"));
-                return Ok(75);
+                return Ok(Trained { code: 75, interrupted: true, workers: engine.workers() });
             }
             outcome => outcome?,
         };
         lease.check()?;
-        close(Asked { study: &study, plan: &plan, part: &part }, &folder, tally, lease, &mut watch)
+        let code = close(Asked { study, plan: &plan, part: &part }, &folder, tally, lease, &mut watch, ending)?;
+        Ok(Trained { code, interrupted: tally.interrupted, workers: engine.workers() })
     }
 
     fn choice(&self) -> EngineOptions {
@@ -410,7 +460,14 @@ fn opening(
 
 /// Writes the report and returns the exit code. A shard reports its own part; the last shard to end
 /// reports the study.
-fn close(Asked { study, plan, part }: Asked, folder: &Folder, tally: SweepSummary, lease: Lease, watch: &mut Watch) -> Result<u8> {
+fn close(
+    Asked { study, plan, part }: Asked,
+    folder: &Folder,
+    tally: SweepSummary,
+    lease: Lease,
+    watch: &mut Watch,
+    ending: Ending,
+) -> Result<u8> {
     // The lease is released first. Of two shards that end together, at least one then finds that
     // all others have ended.
     drop(lease);
@@ -422,8 +479,11 @@ fn close(Asked { study, plan, part }: Asked, folder: &Folder, tally: SweepSummar
         folder.remove_parts(OLD); // another shard may have been restarted in the meantime and be writing files
     }
     watch.finish(tells.then_some(&records));
-    let analysis = tells.then(|| analyse(study, plan, &records));
+    let analysis = tells.then(|| with_history(analyse(study, plan, &records), study, &records)).transpose()?;
     let files = analysis.as_ref().map(|analysis| write_network(analysis, study, plan, &records, &[], &ReportTarget::of(folder)));
+    if tally.interrupted && ending == Ending::Round {
+        return Ok(75);
+    }
     if tally.interrupted {
         print_error(&format!(
             "interrupted: {} of {} stages are done and saved; run the same command to resume",
@@ -454,6 +514,7 @@ fn close(Asked { study, plan, part }: Asked, folder: &Folder, tally: SweepSummar
         return Ok(3);
     }
     match &analysis {
+        _ if ending == Ending::Round => {}
         Some(analysis) => print(&format!("{}\n\n", statement(analysis))),
         None => print(&format!(
             "{}{} of its {} stages are done; `transfergrid report {}` merges the results of all shards\n",
@@ -464,7 +525,8 @@ fn close(Asked { study, plan, part }: Asked, folder: &Folder, tally: SweepSummar
         )),
     }
     // The answer is printed even if its files could not be written.
-    files.transpose()?.into_iter().flatten().for_each(|file| print(&format!("{}\n", file.display())));
+    let files = files.transpose()?.into_iter().flatten().filter(|_| ending == Ending::Answer);
+    files.for_each(|file| print(&format!("{}\n", file.display())));
     tell_errors();
     let sound = match (&analysis, part.shard) {
         (Some(analysis), None) if part.is_whole() => analysis.counts.is_complete(),

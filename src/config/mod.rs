@@ -12,10 +12,12 @@ mod layers;
 pub mod network;
 mod old_names;
 mod path;
+mod points;
 mod reference;
 mod regularizer;
 pub mod ridge;
 mod schema;
+mod settle;
 
 use std::path::Path as FilePath;
 
@@ -30,6 +32,7 @@ use layers::{Layer, Layers};
 pub use network::Network;
 use network::TransferMethod;
 pub use path::Path;
+pub use points::Point;
 pub use reference::markdown as reference_markdown;
 pub use regularizer::{Regularizer, StrongerEnd};
 pub use ridge::Ridge;
@@ -37,6 +40,7 @@ pub use ridge::Ridge;
 pub use schema::setting_paths;
 pub use schema::{json_schema, Question, Selection, StudyKind};
 use schema::{Header, StudySchema};
+pub use settle::{Aim, Grid, Settle, SettleBy};
 
 /// A study with more cells than this is taken for a typing mistake.
 const MOST_CELLS: f64 = 1e6;
@@ -63,6 +67,10 @@ pub struct Study {
     /// Whether to estimate the alignment of the tasks.
     pub alignment: bool,
     pub question: Option<Question>,
+    /// What must be known for the study to be settled.
+    pub settle: Settle,
+    /// In place of the study's λ₀, λ₁, seeds and draws, if not empty.
+    pub grids: Vec<Grid>,
     /// Distinct, in the order given. Empty for a ridge study, whose seed is a setting.
     pub seeds: Vec<u64>,
     pub axes: Vec<Axis>,
@@ -155,7 +163,10 @@ impl Study {
             return Err(StudyError::new(&header.name, "", format!("{cells:.3e} cells are more than the {MOST_CELLS:.0e} allowed"))
                 .hint("give some axes fewer values, or split the study"));
         }
+        check_settle(&header.settle, &layers)?;
         let study = Study {
+            settle: header.settle,
+            grids: header.grids,
             name: header.name,
             description: header.description,
             kind: header.kind,
@@ -299,6 +310,12 @@ impl Study {
                 if self.alignment {
                     map.insert("alignment".into(), true.into());
                 }
+                if !self.settle.is_default() {
+                    map.insert("settle".into(), serde_yaml::to_value(&self.settle).unwrap_or(Value::Null));
+                }
+                if !self.grids.is_empty() {
+                    map.insert("grids".into(), serde_yaml::to_value(&self.grids).unwrap_or(Value::Null));
+                }
             }
             StudyKind::Ridge => {
                 map.insert("question".into(), serde_yaml::to_value(self.question).unwrap_or(Value::Null));
@@ -318,6 +335,22 @@ impl Study {
         }
         serde_yaml::to_string(&map).unwrap_or_default()
     }
+}
+
+fn check_settle(settle: &Settle, layers: &Layers) -> Result<(), StudyError> {
+    for (key, factor) in [("margin", settle.margin), ("within", settle.within)] {
+        if !(factor > 1.0 && factor.is_finite()) {
+            return Err(layers.error(&Path::parse("settle").key(key), format!("must be a factor above 1, not {factor}")));
+        }
+    }
+    if settle.of.is_empty() {
+        return Err(layers.error(&Path::parse("settle.of"), "no question").hint("give some of order, ratio, gain"));
+    }
+    let budget = settle.budget.as_deref().map(crate::base::numbers::seconds);
+    if let Some(Err(what)) = budget {
+        return Err(layers.error(&Path::parse("settle.budget"), what));
+    }
+    Ok(())
 }
 
 /// Deserialises a tree of settings. An error has the key path of the value that does not fit.

@@ -14,6 +14,7 @@ use super::network::Network;
 use super::path::{Path, Seg};
 use super::regularizer::Regularizer;
 use super::ridge::Ridge;
+use super::settle::{Grid, Settle};
 use super::StudyError;
 
 /// The keys of a study that are not settings of a cell.
@@ -55,6 +56,13 @@ pub struct Header {
     /// ρ̂ of ridge solutions on the features of an untrained network.
     #[serde(default)]
     pub alignment: bool,
+    /// What must be known for the study to be settled.
+    #[serde(default)]
+    pub settle: Settle,
+    /// What `sweep --until settled` chose in place of the λ₀, λ₁, seeds and draws above, for each
+    /// combination of the other axes. It writes them to the study.yaml of its folder.
+    #[serde(default)]
+    pub grids: Vec<Grid>,
     /// What the study asks, for its figures and its claims. `reversal`: λ₀*/λ_S* against ρ.
     /// `source-noise`: R_S − R_TL against σ₀². `target-size`: R_S − R_TL against n₁. `scaling`:
     /// simulation against prediction as p grows. `cost`: the cost of λ_S* in place of λ₀*, against
@@ -86,7 +94,7 @@ impl StudyKind {
     fn foreign(self) -> &'static [&'static str] {
         match self {
             StudyKind::Network => &["question"],
-            StudyKind::Ridge => &["seeds", "selection", "regularizer", "alignment"],
+            StudyKind::Ridge => &["seeds", "selection", "regularizer", "alignment", "settle", "grids"],
         }
     }
 }

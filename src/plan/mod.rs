@@ -69,10 +69,8 @@ impl Plan {
         }
         let mut stages = Unique::default();
         let mut cells = vec![];
-        for at in study.combinations() {
-            let settings = CombinationSettings::new(study.cell(&at)?);
-            let axes: Vec<(String, Value)> =
-                study.axes.iter().zip(&at).map(|(axis, &i)| (axis.path.clone(), axis.values[i].clone())).collect();
+        for point in study.points()? {
+            let (settings, axes) = (CombinationSettings::new(point.network), point.axes);
             let network = &settings.network;
             let template = |kind, lambda| StageTemplate::new(version, kind, &settings, lambda, &axes);
             let of_source = template(StageKind::Source, network.lambda0);
@@ -80,10 +78,10 @@ impl Plan {
             let of_twins: Vec<StageTemplate> = network.scratch.lambdas.iter().map(|&lambda| template(StageKind::Scratch, lambda)).collect();
             let of_alignment = study.alignment.then(|| template(StageKind::Alignment, 0.0));
             let axes: Arc<[(String, Value)]> = axes.clone().into();
-            for &seed in &study.seeds {
+            for &seed in &point.seeds {
                 let source = stages.add(of_source.stage(seed, 0, None));
                 let key = stages.all[source].key.clone();
-                let draws = 0..network.target.draws.unwrap_or(1);
+                let draws = 0..point.draws;
                 let targets = draws.clone().map(|draw| stages.add(of_target.stage(seed, draw, Some((source, &key))))).collect();
                 let twins = |twin: &StageTemplate| draws.clone().map(|draw| stages.add(twin.stage(seed, draw, None))).collect();
                 let scratch = of_twins.iter().map(twins).collect();

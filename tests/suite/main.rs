@@ -22,6 +22,7 @@ mod real_data;
 mod regularisers;
 mod report;
 mod report_folder;
+mod rounds;
 mod shards;
 mod slurm_script;
 mod studies;

@@ -397,6 +397,7 @@ fn the_first_sentence_says_what_is_unhealthy() {
     let said = |group: Setting| {
         let setting = SettingAnalysis::new(group, Selection::Accuracy);
         let analysis = StudyAnalysis {
+            history: None,
             name: "constructed".into(),
             description: None,
             regularizer: Regularizer::default(),

@@ -102,6 +102,12 @@ pub struct Rules {
     pub error: f64,
 }
 
+impl Rules {
+    /// The error of each look where the results are looked at after every round, so that all looks
+    /// together are wrong at most 5% of the time (docs/report.md).
+    pub const ERROR_OF_A_LOOK: f64 = 0.02;
+}
+
 impl Default for Rules {
     fn default() -> Rules {
         Rules { margin: 1.5, error: 0.05 }

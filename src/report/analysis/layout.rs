@@ -128,7 +128,8 @@ impl Setting {
 /// Arranges a study's records; returns one [`Setting`] for each combination of its other axes.
 pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
     let mut settings: Vec<Setting> = vec![];
-    let seeds = &study.seeds;
+    let rules =
+        Rules { margin: study.settle.margin, error: if study.grids.is_empty() { Rules::default().error } else { Rules::ERROR_OF_A_LOOK } };
     // First pass: collect the λ, so that every setting has its full grid before its cells are
     // filled.
     let other_axes = |axes: &[(String, Value)]| -> Vec<(String, Value)> {
@@ -149,7 +150,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
                 lambda0: vec![],
                 lambda1: vec![],
                 scratch_lambda: vec![],
-                seeds: seeds.clone(),
+                seeds: vec![],
                 source: vec![],
                 target: vec![],
                 scratch: vec![],
@@ -157,7 +158,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
                 source_guess: Guess::of(&stage(cell.source).settings.source, stage(cell.source).settings.dataset()),
                 target_guess: Guess::of(&stage(cell.source).settings.target, stage(cell.source).settings.dataset()),
                 limits: PenaltyLimits::of(&stage(cell.source).settings),
-                rules: Rules::default(),
+                rules,
             });
             settings.len() - 1
         });
@@ -167,6 +168,9 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
                 list.push(value)
             }
         };
+        if !setting.seeds.contains(&cell.seed) {
+            setting.seeds.push(cell.seed);
+        }
         add(&mut setting.lambda0, lambda0_of(cell));
         add(&mut setting.lambda1, stage(cell.targets[0]).lambda);
         cell.scratch.iter().for_each(|draws| add(&mut setting.scratch_lambda, stage(draws[0]).lambda));
@@ -175,7 +179,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
         setting.lambda0.sort_by(f64::total_cmp);
         setting.lambda1.sort_by(f64::total_cmp);
         setting.scratch_lambda.sort_by(f64::total_cmp);
-        let empty = CellResults::new(seeds.len());
+        let empty = CellResults::new(setting.seeds.len());
         setting.source = vec![empty.clone(); setting.lambda0.len()];
         setting.target = vec![vec![empty.clone(); setting.lambda1.len()]; setting.lambda0.len()];
         setting.alignment = empty.clone();
@@ -188,7 +192,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
         let record = |index: usize| records.by_key.get(&stage(index).key);
         let find = |list: &[f64], value: f64| list.iter().position(|&v| v == value);
         let (Some(seed), Some(i), Some(j)) = (
-            seeds.iter().position(|&s| s == cell.seed),
+            setting.seeds.iter().position(|&s| s == cell.seed),
             find(&setting.lambda0, lambda0_of(cell)),
             find(&setting.lambda1, stage(cell.targets[0]).lambda),
         ) else {
@@ -201,7 +205,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
             match aligned.insert((at, seed), index) {
                 // The alignment changes along λ₀, for example if `source.label_noise` is used as
                 // λ₀. The setting then has no single alignment.
-                Some(other) if other != index => setting.alignment = CellResults::new(seeds.len()),
+                Some(other) if other != index => setting.alignment = CellResults::new(setting.seeds.len()),
                 _ => setting.alignment.put(seed, &draws(&[index])),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::history::History;
 use super::layout::lay_out;
 use super::setting::SettingAnalysis;
 use super::shared_lambda0::{shared_lambda0, SharedLambda0};
@@ -27,6 +28,8 @@ pub struct StudyAnalysis {
     /// Number of results of stages that are no longer in the study.
     pub withdrawn: usize,
     pub training: Training,
+    /// Of a study that was run in rounds.
+    pub history: Option<History>,
 }
 
 /// Training time of the plan's stages, and the devices that trained them.
@@ -55,6 +58,7 @@ pub fn analyse(study: &Study, plan: &Plan, records: &Records) -> StudyAnalysis {
         made_up: records.by_key.values().any(|record| record.engine == "mock"),
         withdrawn: records.by_key.values().filter(is_withdrawn).count(),
         training: training(plan, records),
+        history: None,
     }
 }
 

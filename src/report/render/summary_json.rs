@@ -4,10 +4,11 @@ use serde_json::{json, Map, Value as Json};
 
 use super::answer_text::headline;
 use super::setting_text::{optimum_at_end, tie};
+use super::words::axes_label;
 use crate::base::interval::Interval;
 use crate::report::analysis::{
-    compare_with_scratch, Answered, GridEnd, Method, OptimaComparison, Setting, SettingAnalysis, SharedChoice, SharedLambda0,
-    StudyAnalysis, SCHEMA_VERSION,
+    compare_with_scratch, Answered, GridEnd, History, Method, OptimaComparison, RoundRow, Setting, SettingAnalysis, SharedChoice,
+    SharedLambda0, StudyAnalysis, SCHEMA_VERSION,
 };
 
 /// Version of the keys. Within a version keys may be added, but are never renamed.
@@ -34,6 +35,17 @@ pub fn summary_json(analysis: &StudyAnalysis) -> String {
     top.push(("results_schema", json!(SCHEMA_VERSION)));
     if let Some(shared) = &analysis.shared_lambda0 {
         top.push(("compromise", shared_json(shared)));
+    }
+    if let Some(history) = &analysis.history {
+        top.extend([
+            ("settled", json!(history.settled)),
+            ("rounds", rounds(analysis, history)),
+            ("spent_s", number(history.spent)),
+            ("left", json!({
+                "seconds": history.left.map(f64::round),
+                "given_up": history.given_up.iter().map(|(setting, why)| json!({"setting": label_of(analysis, *setting), "why": why})).collect::<Vec<_>>()
+            })),
+        ]);
     }
     if groups.len() != 1 {
         top.push(("groups", json!(groups)));
@@ -151,6 +163,32 @@ fn smoothed(comparison: Option<&OptimaComparison>) -> Json {
         "lambda0_transfer_optimal": optimum(comparison.transfer, comparison.transfer_range),
         "log_ratio": interval(Some(comparison.log_ratio))
     })
+}
+
+fn label_of(analysis: &StudyAnalysis, setting: usize) -> String {
+    analysis.settings.get(setting).map_or(String::new(), |of| axes_label(&of.setting.axes))
+}
+
+fn rounds(analysis: &StudyAnalysis, history: &History) -> Json {
+    let row = |round: &RoundRow| {
+        let what = round.what.iter().map(|(setting, what)| json!({"setting": label_of(analysis, *setting), "what": what}));
+        let known = round.known.iter().map(|known| {
+            json!({
+                "setting": label_of(analysis, known.setting),
+                "metric": known.metric.name(),
+                "log_ratio": interval(known.log_ratio),
+                "verdict": known.verdict.map(|verdict| verdict.as_str()),
+                "settled": known.settled
+            })
+        });
+        json!({
+            "what": what.collect::<Vec<_>>(),
+            "stages": round.stages,
+            "seconds": number(round.seconds),
+            "known": known.collect::<Vec<_>>()
+        })
+    };
+    json!(history.rounds.iter().map(row).collect::<Vec<_>>())
 }
 
 /// JSON has no infinity. Infinite values become null, and the key `infinite` names the infinite

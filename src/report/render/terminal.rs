@@ -1,6 +1,7 @@
 //! The answer as text for a terminal.
 
 use super::answer_text::{answer_sentence, headline};
+use super::history_text::reached;
 use super::setting_text::details;
 use super::words::axes_label;
 use crate::report::analysis::{StageCounts, StudyAnalysis};
@@ -20,6 +21,7 @@ pub fn statement(analysis: &StudyAnalysis) -> String {
         lines.push(answer_sentence(setting));
         lines.extend(details(setting).into_iter().map(|(_, line)| line));
     }
+    lines.extend(reached(analysis));
     lines.extend(incomplete(&analysis.counts));
     lines.extend(left_out(analysis));
     lines.join("\n")

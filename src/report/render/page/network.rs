@@ -12,6 +12,7 @@ use crate::report::analysis::{
 };
 use crate::report::render::answer_text::{answer_sentence, headline, setting_name};
 use crate::report::render::drawings::Drawing;
+use crate::report::render::history_text::{known, of, reached, time};
 use crate::report::render::setting_text::{details, About};
 use crate::report::render::terminal::{incomplete, left_out};
 use crate::report::render::words::{bound, difference, lacking, optimum, point, setting_label, short, signed, unit};
@@ -53,11 +54,42 @@ pub fn network(
                     (body(setting, &drawings[i], i))
                 }
             }
+            (rounds(analysis))
             (without_result(&analysis.incomplete, &provenance.records))
             (provenance.section(files, &trained(&analysis.training), METHOD, ""))
         }
     };
     shell(&analysis.name, provenance.refresh, content)
+}
+
+/// How the answer was reached, round by round.
+fn rounds(analysis: &StudyAnalysis) -> Markup {
+    let Some(history) = &analysis.history else { return html! {} };
+    let headings = [
+        Heading("round", false, "counted from 1"),
+        Heading("what it added", true, "and why"),
+        Heading("stages", false, "that it added"),
+        Heading("training", false, "of these stages, summed over workers"),
+        Heading("λ₀*/λ_S* after it", true, "with the interval that gives the verdict"),
+    ];
+    let lines = |lines: Vec<String>| html! { @for line in lines { (line) br; } };
+    html! {
+        section id="rounds" {
+            h2 { "How this answer was reached" }
+            @if let Some(words) = reached(analysis) { p { (words) } }
+            (table("rounds-table", &headings, html! {
+                @for (i, round) in history.rounds.iter().enumerate() {
+                    tr {
+                        (number_cell(&(i + 1).to_string(), Some((i + 1) as f64)))
+                        td.words.long { (lines(round.what.iter().map(|(setting, what)| format!("{}{what}", of(analysis, *setting))).collect())) }
+                        (number_cell(&round.stages.to_string(), Some(round.stages as f64)))
+                        (number_cell(&time(round.seconds), Some(round.seconds)))
+                        td.words.long { (lines(round.known.iter().map(|k| format!("{}{}", of(analysis, k.setting), known(k))).collect())) }
+                    }
+                }
+            }))
+        }
+    }
 }
 
 /// Training time of the plan's stages, and the devices that trained them.

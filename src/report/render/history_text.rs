@@ -1,0 +1,63 @@
+//! How the answer was reached, in a sentence.
+
+use super::words::{axes_label, short};
+use crate::report::analysis::{Known, StudyAnalysis};
+
+/// `Settled after 3 rounds and 12 min of training.`, or what is missing.
+pub fn reached(analysis: &StudyAnalysis) -> Option<String> {
+    let history = analysis.history.as_ref()?;
+    let rounds = match history.rounds.len() {
+        1 => "1 round".to_string(),
+        n => format!("{n} rounds"),
+    };
+    let after = format!("after {rounds} and {} of training, summed over workers", time(history.spent));
+    if history.settled {
+        return Some(format!("Settled {after}."));
+    }
+    let why: Vec<String> = history.given_up.iter().map(|(setting, why)| format!("{}{why}", of(analysis, *setting))).collect();
+    let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+    let left = match history.left {
+        Some(left) => format!(" About {} more of training would probably settle it.", time(left)),
+        None if why.is_empty() => " Nothing can be said yet of how much is missing.".into(),
+        None => String::new(),
+    };
+    Some(format!("Not settled {after}{why}.{left}"))
+}
+
+/// A line for each question after each round from the `first` on, counted from 0.
+pub fn rounds_text(analysis: &StudyAnalysis, first: usize) -> Vec<String> {
+    let rounds = analysis.history.iter().flat_map(|history| history.rounds.iter().enumerate()).skip(first);
+    rounds
+        .flat_map(|(i, round)| round.known.iter().map(move |k| format!("after round {}: {}{}", i + 1, of(analysis, k.setting), known(k))))
+        .collect()
+}
+
+/// The prefix of a line about one of several settings.
+pub fn of(analysis: &StudyAnalysis, setting: usize) -> String {
+    match analysis.settings.get(setting) {
+        Some(of) if analysis.settings.len() > 1 => format!("[{}] ", axes_label(&of.setting.axes)),
+        _ => String::new(),
+    }
+}
+
+/// `accuracy: 1.3 (0.9 to 1.8), not settled`
+pub fn known(known: &Known) -> String {
+    let ratio = known.log_ratio.map_or("no ratio".to_string(), |ratio| {
+        let range = ratio.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", short(low.exp()), short(high.exp())));
+        format!("{}{range}", short(ratio.estimate.exp()))
+    });
+    let verdict = match known.verdict {
+        Some(verdict) if known.settled => verdict.as_str().to_string(),
+        _ => "not settled".into(),
+    };
+    format!("by {}: {ratio}, {verdict}", known.metric.name())
+}
+
+/// A duration with its unit.
+pub fn time(seconds: f64) -> String {
+    match seconds {
+        s if s >= 5400.0 => format!("{:.1} h", s / 3600.0),
+        s if s >= 90.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} s", s.max(1.0)),
+    }
+}

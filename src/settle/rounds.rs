@@ -1,0 +1,196 @@
+//! The rounds of a study, from its records.
+
+use std::collections::HashSet;
+
+use super::costs::{counted, Costs};
+use super::first::first;
+use super::next::{next, student, State, Step};
+use super::question::{questions, Question};
+use crate::config::{Grid, Study, StudyError};
+use crate::plan::Plan;
+use crate::report::analysis::{analyse, StudyAnalysis};
+use crate::store::{Record, Records, Status};
+
+/// Looks at the results after which a study is given up, settled or not. The error of all looks
+/// together is measured for this many (docs/report.md).
+const MOST_ROUNDS: usize = 12;
+
+/// One round: a study, and why it is what it is.
+#[derive(Debug, Clone)]
+pub struct Round {
+    pub study: Study,
+    pub plan: Plan,
+    /// What was decided for each setting, if it goes on.
+    pub what: Vec<Option<String>>,
+    /// Stages without a final result.
+    pub missing: usize,
+    /// Stages that this round added, and the seconds of their training, summed over workers.
+    pub stages: usize,
+    pub seconds: f64,
+    /// Empty before the round is complete.
+    pub questions: Vec<Question>,
+}
+
+/// What comes after the rounds that are complete.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outlook {
+    /// The last round is not complete: its stages are to be trained.
+    Train,
+    Settled,
+    /// Some question is open, and another round would not settle it: why, for each open setting.
+    GivenUp(Vec<(usize, String)>),
+}
+
+/// All rounds so far.
+#[derive(Debug, Clone)]
+pub struct Rounds {
+    /// At least one; only the last may be incomplete.
+    pub rounds: Vec<Round>,
+    pub outlook: Outlook,
+    /// Seconds of training in all rounds, summed over workers.
+    pub seconds: f64,
+    /// Counted seconds of the stages that were trained, to compare with the measured ones.
+    pub counted: f64,
+    /// Counted seconds that would settle what is open, as far as the intervals tell; infinite if
+    /// nothing would.
+    pub left: f64,
+}
+
+impl Rounds {
+    /// The last round, complete or not.
+    pub fn last(&self) -> &Round {
+        &self.rounds[self.rounds.len() - 1]
+    }
+
+    /// The last round whose stages all have results.
+    pub fn last_complete(&self) -> Option<&Round> {
+        self.rounds.iter().rev().find(|round| round.missing == 0)
+    }
+
+    /// Measured seconds for each counted one; 1 before anything was trained.
+    pub fn scale(&self) -> f64 {
+        if self.counted > 0.0 {
+            self.seconds / self.counted
+        } else {
+            1.0
+        }
+    }
+
+    /// Counted seconds of the stages of the last round that have no result.
+    pub fn counted_missing(&self, records: &Records) -> f64 {
+        let plan = &self.last().plan;
+        counted(plan, |index| !records.is_final(&plan.stages[index].key))
+    }
+}
+
+/// Replays the rounds of a study from its records.
+///
+/// # Errors
+/// The study cannot be run in rounds ([`first`]).
+pub fn replay(study: &Study, records: &Records) -> Result<Rounds, StudyError> {
+    let mut rounds: Vec<Round> = vec![];
+    let mut current = first(study)?;
+    let mut what: Vec<Option<String>> = vec![Some("the study's own λ₀ and λ₁".into()); current.grids.len()];
+    let mut left = 0.0;
+    let mut seen: HashSet<String> = HashSet::new();
+    loop {
+        let plan = Plan::new(&current)?;
+        let missing = plan.stages.iter().filter(|stage| !records.is_final(&stage.key)).count();
+        let new: Vec<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).filter(|key| seen.insert(key.to_string())).collect();
+        let (stages, seconds) = (new.len(), new.iter().filter_map(|key| records.by_key.get(*key)).map(share).sum());
+        rounds.push(Round { study: current.clone(), plan, what: what.clone(), missing, stages, seconds, questions: vec![] });
+        let number = rounds.len();
+        let round = &mut rounds[number - 1];
+        if missing > 0 {
+            return Ok(finish(rounds, records, Outlook::Train, left));
+        }
+        let analysis = analyse(&round.study, &round.plan, records);
+        round.questions = questions(&analysis, &round.study.settle);
+        let steps: Vec<Step> = (0..analysis.settings.len()).map(|i| step(study, round, &analysis, records, i)).collect();
+        left = (0..analysis.settings.len()).map(|i| needed(round, &analysis, i)).sum();
+        if steps.iter().all(|step| *step == Step::Settled) {
+            return Ok(finish(rounds, records, Outlook::Settled, 0.0));
+        }
+        let open = |why: &dyn Fn(&Step) -> Option<String>| steps.iter().enumerate().filter_map(|(i, step)| Some((i, why(step)?))).collect();
+        let going = steps.iter().any(|step| matches!(step, Step::Go { .. }));
+        if number >= MOST_ROUNDS || !going {
+            let why = |step: &Step| match step {
+                Step::GiveUp { why } => Some(why.clone()),
+                Step::Go { .. } => Some(format!("{MOST_ROUNDS} rounds did not settle it")),
+                Step::Settled => None,
+            };
+            let outlook = Outlook::GivenUp(open(&why));
+            return Ok(finish(rounds, records, outlook, left));
+        }
+        let grids = steps.iter().zip(grids_of(round, &analysis)).map(|(step, grid)| match step {
+            Step::Go { grid, .. } => grid.clone(),
+            Step::Settled | Step::GiveUp { .. } => grid.clone(),
+        });
+        let grids: Vec<Grid> = grids.collect();
+        what = steps.into_iter().map(|step| if let Step::Go { what, .. } = step { Some(what) } else { None }).collect();
+        current = study.with_grids(grids);
+    }
+}
+
+/// A stage's share of the time of its pack.
+fn share(record: &Record) -> f64 {
+    record.seconds / record.pack.max(1) as f64
+}
+
+fn finish(rounds: Vec<Round>, records: &Records, outlook: Outlook, left: f64) -> Rounds {
+    let mut seen = HashSet::new();
+    let (mut seconds, mut of_counted) = (0.0, 0.0);
+    for plan in rounds.iter().map(|round| &round.plan) {
+        let done = |index: usize| records.by_key.get(&plan.stages[index].key).filter(|record| record.status == Status::Done);
+        let fresh: Vec<bool> = plan.stages.iter().map(|stage| seen.insert(stage.key.clone())).collect();
+        seconds += (0..plan.stages.len()).filter(|&i| fresh[i]).filter_map(|i| done(i).map(share)).sum::<f64>();
+        of_counted += counted(plan, |i| fresh[i] && done(i).is_some());
+    }
+    Rounds { rounds, outlook, seconds, counted: of_counted, left }
+}
+
+/// The grid of each setting of an analysis.
+fn grids_of<'a>(round: &'a Round, analysis: &'a StudyAnalysis) -> impl Iterator<Item = &'a Grid> {
+    analysis.settings.iter().filter_map(|of| {
+        let at = round.study.values_of(&of.setting.axes);
+        round.study.grids.iter().find(|grid| grid.at == at)
+    })
+}
+
+fn step(base: &Study, round: &Round, analysis: &StudyAnalysis, records: &Records, i: usize) -> Step {
+    let of = &analysis.settings[i];
+    let Some(grid) = grids_of(round, analysis).nth(i) else { return Step::GiveUp { why: "it has no grid".into() } };
+    let questions: Vec<Question> = round.questions.iter().filter(|question| question.setting == i).cloned().collect();
+    let costs = costs(round, analysis, i);
+    next(&State { study: base, plan: &round.plan, records, grid, of, costs }, &questions)
+}
+
+fn costs(round: &Round, analysis: &StudyAnalysis, i: usize) -> Costs {
+    let at = round.study.values_of(&analysis.settings[i].setting.axes);
+    Costs::of(&round.plan, |cell| round.study.values_of(&cell.axes) == at)
+}
+
+/// Counted seconds until a setting's open questions are settled, if only seeds were added: the
+/// interval's half-width falls as t/√n, and must become smaller than the distance of its estimate
+/// from 1, or than what is left of the margin.
+fn needed(round: &Round, analysis: &StudyAnalysis, i: usize) -> f64 {
+    let open = round.questions.iter().filter(|question| question.setting == i && !question.settled);
+    let (setting, costs) = (&analysis.settings[i].setting, costs(round, analysis, i));
+    let Some(grid) = grids_of(round, analysis).nth(i) else { return 0.0 };
+    let n = setting.seeds.len();
+    let of = |question: &Question| {
+        let Some((estimate, (low, high))) = question.log_ratio.and_then(|ratio| Some((ratio.estimate, ratio.range?))) else {
+            return f64::INFINITY;
+        };
+        let half = (high - low) / 2.0;
+        let goal = estimate.abs().max(setting.rules.margin.ln() - estimate.abs());
+        if !half.is_finite() || !goal.is_finite() {
+            return f64::INFINITY;
+        }
+        let error = setting.rules.error;
+        let enough = |more: &usize| half * student(n + more, error) / student(n, error) * (n as f64 / (n + more) as f64).sqrt() < goal;
+        let more = (0..10_000).find(enough);
+        more.map_or(f64::INFINITY, |more| more.max(1) as f64 * costs.of_seed(grid.lambda0.len(), grid.lambda1.len(), grid.draws))
+    };
+    open.map(of).fold(0.0, f64::max)
+}
