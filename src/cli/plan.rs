@@ -81,7 +81,7 @@ impl PlanArgs {
             let text = json!({
                 "study": study.name,
                 "axes": axes,
-                "seeds": study.seeds,
+                "seeds": study.all_seeds(),
                 "cells": plan.cells.len(),
                 "source_stages": count(StageKind::Source),
                 "target_stages": count(StageKind::Target),
@@ -100,7 +100,7 @@ impl PlanArgs {
             return Ok(0);
         }
         let mut out = opening(&study);
-        let seeds: Vec<String> = study.seeds.iter().map(u64::to_string).collect();
+        let seeds: Vec<String> = study.all_seeds().iter().map(u64::to_string).collect();
         out.push_str(&format!("  {:<24} {:>3}  {}\n", "seed", seeds.len(), seeds.join("  ")));
         out.push_str(&format!("\ncells           {}\n", plan.cells.len()));
         out.push_str(&format!("source stages   {}  (each shared by all its targets)\n", count(StageKind::Source)));

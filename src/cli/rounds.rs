@@ -2,7 +2,7 @@
 //! used, or nothing that can be added would settle it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,21 @@ use super::{duration, print};
 use crate::base::numbers::{number, seconds};
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
-use crate::config::Study;
-use crate::plan::StageSelection;
+use crate::config::{Study, StudyKind};
+use crate::plan::{Plan, Stage, StageSelection};
 use crate::report::analysis::{analyse, StudyAnalysis};
 use crate::report::render::{rounds_text, statement};
 use crate::report::{write_network, ReportTarget};
 use crate::settle::{history, replay, Outlook, Rounds};
-use crate::store::{write_atomic, Folder, Records};
+use crate::store::{occupants, write_atomic, Folder, Records, Status};
 
 /// A round whose expected cost exceeds what is left of the budget by more than this share is not
 /// begun.
 const OVER: f64 = 0.1;
 /// How often a shard looks whether the others have finished a round.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long it waits for shards that are not running.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the rounds. Returns the exit code: 0 whether the question was settled or the budget ended,
 /// 3 if stages failed, 75 if a signal stopped it.
@@ -34,16 +36,21 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
     if args.only_failed {
         return Err(usage("--only-failed runs no rounds", "leave --until out, or leave --only-failed out: failed stages are tried again"));
     }
+    if study.kind == StudyKind::Ridge {
+        Plan::new(study)?; // says what such a study is run with
+    }
     let folder = Folder(args.out.join(&study.name));
     let budget = study.settle.budget.as_deref().map(seconds).transpose().map_err(anyhow::Error::msg)?;
     let (shard, _) = args.own_shard()?;
-    let mut workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut told = 0;
+    let shards = shard.map_or(1, |shard| shard.count);
+    let mut workers = shards * args.likely_workers();
+    let (mut told, mut announced) = (0, 0);
     let end = loop {
+        let read = folder.record_bytes();
         let records = if args.fresh || !folder.records().is_dir() { Records::default() } else { Records::read(&folder)? };
         let rounds = replay(study, &records)?;
         if !args.quiet {
-            told = tell(&rounds, &records, told);
+            (told, announced) = tell(&rounds, &records, told, announced);
         }
         if args.dry_run {
             print(&format!("{}\n", next_round(study, &rounds, &records, workers)));
@@ -63,31 +70,72 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
         let part = StageSelection::of(&round.plan, shard);
         if shard.is_some() && part.stages(&round.plan).all(|(_, stage)| records.is_final(&stage.key)) {
             // Another shard trains the rest of this round, and its results decide the next one.
-            if stop.load(Ordering::SeqCst) {
-                break End::Done(75);
+            match wait_for_others(&folder, read, stop) {
+                Waited::NewResults => continue,
+                Waited::Stopped => break End::Done(75),
+                Waited::Alone if round.plan.stages.iter().any(|stage| has_failed(&records, &stage.key)) => break End::Done(3),
+                Waited::Alone if budget.is_some() => break End::Budget(expected),
+                Waited::Alone => {
+                    print_error(
+                        "this round needs the results of other shards, and none of them is running: start them, then this one again",
+                    );
+                    return Ok(75);
+                }
             }
-            std::thread::sleep(LOOK);
-            continue;
         }
-        let over = Arc::new(AtomicBool::new(false));
-        let alarm = left.map(|left| Alarm::set(Duration::from_secs_f64(left * (1.0 + OVER)), stop.clone(), over.clone()));
+        let alarm = left.and_then(|left| Alarm::set(left * (1.0 + OVER), stop.clone()));
         let trained = args.train(study, &round.study, Ending::Round, stop)?;
         args.fresh = false;
-        workers = trained.workers;
-        drop(alarm);
-        if over.load(Ordering::SeqCst) {
+        workers = shards * trained.workers;
+        if alarm.is_some_and(Alarm::is_over) {
             stop.store(false, Ordering::SeqCst);
             break End::Budget(0.0);
         }
         if trained.interrupted || !matches!(trained.code, 0 | 3) {
             break End::Done(trained.code);
         }
-        let after = replay(study, &Records::read(&folder)?)?;
-        if trained.code == 3 && after.outlook == Outlook::Train && after.rounds.len() == rounds.rounds.len() && shard.is_none() {
-            break End::Done(3); // failed stages: the round cannot be completed
+        let after = Records::read(&folder)?;
+        let fails = |(_, stage): (usize, &Stage)| {
+            let source = stage.source.map(|source| round.plan.stages[source].key.as_str());
+            has_failed(&after, &stage.key) || source.is_some_and(|source| has_failed(&after, source))
+        };
+        if trained.code == 3 && part.stages(&round.plan).any(fails) {
+            break End::Done(3); // the round cannot be completed
         }
     };
-    close(args, study, &folder, end, workers)
+    close(study, &folder, end, workers)
+}
+
+fn has_failed(records: &Records, key: &str) -> bool {
+    records.by_key.get(key).is_some_and(|record| record.status == Status::Failed)
+}
+
+/// What a shard waited for.
+enum Waited {
+    NewResults,
+    Stopped,
+    /// For a while no other shard was running.
+    Alone,
+}
+
+/// Waits until the folder's records have grown beyond `read` bytes.
+fn wait_for_others(folder: &Folder, read: u64, stop: &AtomicBool) -> Waited {
+    let mut alone_since = Instant::now();
+    loop {
+        if stop.load(Ordering::SeqCst) {
+            return Waited::Stopped;
+        }
+        if folder.record_bytes() != read {
+            return Waited::NewResults;
+        }
+        if occupants(folder).iter().any(|occupant| occupant.works) {
+            alone_since = Instant::now();
+        }
+        if alone_since.elapsed() > PATIENCE {
+            return Waited::Alone;
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Why the rounds ended.
@@ -99,15 +147,18 @@ enum End {
 }
 
 /// Reports the last complete round.
-fn close(args: &SweepArgs, study: &Study, folder: &Folder, end: End, workers: usize) -> Result<u8> {
+fn close(study: &Study, folder: &Folder, end: End, workers: usize) -> Result<u8> {
     let records = Records::read(folder)?;
     let rounds = replay(study, &records)?;
     let round = rounds.last_complete().unwrap_or(rounds.last());
-    let (shard, _) = args.own_shard()?;
     if let End::Done(75) = end {
         let n = rounds.rounds.len();
         print_error(&format!("interrupted in round {n}: what is done is saved; run the same command to resume"));
         return Ok(75);
+    }
+    // Of several shards, the last one to end reports.
+    if occupants(folder).iter().any(|occupant| occupant.works) {
+        return Ok(end.code());
     }
     write_atomic(&folder.study(), round.study.to_yaml().as_bytes())?;
     let analysis = with_history(analyse(&round.study, &round.plan, &records), &round.study, &records)?;
@@ -122,27 +173,34 @@ fn close(args: &SweepArgs, study: &Study, folder: &Folder, end: End, workers: us
             study.settle.budget.as_deref().unwrap_or("")
         ));
     }
-    if shard.is_none() {
-        print("\n");
-        files?.iter().for_each(|file| print(&format!("{}\n", file.display())));
-    }
-    Ok(match end {
-        End::Done(code) => code,
-        End::Budget(_) => 0,
-    })
+    print("\n");
+    files?.iter().for_each(|file| print(&format!("{}\n", file.display())));
+    Ok(end.code())
 }
 
-/// Prints what each new round adds and what was known after each. Returns the number of rounds
-/// told.
-fn tell(rounds: &Rounds, records: &Records, told: usize) -> usize {
+impl End {
+    fn code(&self) -> u8 {
+        match self {
+            End::Done(code) => *code,
+            End::Budget(_) => 0,
+        }
+    }
+}
+
+/// Prints what is known after each round that was not `told`, and what a round that was not
+/// `announced` adds. Returns the number of rounds told, and the last one announced.
+fn tell(rounds: &Rounds, records: &Records, told: usize, announced: usize) -> (usize, usize) {
     let round = rounds.last_complete().unwrap_or(rounds.last());
-    let analysis = StudyAnalysis { history: Some(history(rounds)), ..analyse(&round.study, &round.plan, records) };
-    rounds_text(&analysis, told).iter().for_each(|line| print_error(line));
     let complete = rounds.rounds.iter().filter(|round| round.missing == 0).count();
-    if complete < rounds.rounds.len() && (told == complete || complete > told) {
+    if complete > told {
+        let analysis = StudyAnalysis { history: Some(history(rounds)), ..analyse(&round.study, &round.plan, records) };
+        rounds_text(&analysis, told).iter().for_each(|line| print_error(line));
+    }
+    let open = rounds.rounds.len();
+    if complete < open && open > announced {
         print_error(&opening(rounds));
     }
-    complete.max(told)
+    (complete.max(told), open)
 }
 
 fn opening(rounds: &Rounds) -> String {
@@ -180,32 +238,42 @@ pub fn next_round(study: &Study, rounds: &Rounds, records: &Records, workers: us
     }
 }
 
-/// Sets flags when its time is over, unless it is dropped before.
-struct Alarm(Arc<AtomicBool>);
+/// Stops training when its time is over, unless it is dropped before.
+struct Alarm(Arc<AtomicU8>);
+
+const WAITING: u8 = 0;
+const CANCELLED: u8 = 1;
+const OVER_NOW: u8 = 2;
 
 impl Alarm {
-    fn set(time: Duration, stop: Arc<AtomicBool>, over: Arc<AtomicBool>) -> Alarm {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let flag = cancelled.clone();
+    /// None for a time that is longer than anything runs.
+    fn set(seconds: f64, stop: Arc<AtomicBool>) -> Option<Alarm> {
+        let time = Duration::try_from_secs_f64(seconds).ok()?;
+        let state = Arc::new(AtomicU8::new(WAITING));
+        let own = state.clone();
         std::thread::spawn(move || {
             let started = Instant::now();
             while started.elapsed() < time {
-                if flag.load(Ordering::SeqCst) {
+                if own.load(Ordering::SeqCst) != WAITING || stop.load(Ordering::SeqCst) {
                     return;
                 }
                 std::thread::sleep(Duration::from_millis(100));
             }
-            // A signal that came first counts as a signal.
-            if !stop.swap(true, Ordering::SeqCst) {
-                over.store(true, Ordering::SeqCst);
+            if own.compare_exchange(WAITING, OVER_NOW, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                stop.store(true, Ordering::SeqCst);
             }
         });
-        Alarm(cancelled)
+        Some(Alarm(state))
+    }
+
+    fn is_over(self) -> bool {
+        self.0.load(Ordering::SeqCst) == OVER_NOW
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
+        let _ = self.0.compare_exchange(WAITING, CANCELLED, Ordering::SeqCst, Ordering::SeqCst);
+        // over already
     }
 }

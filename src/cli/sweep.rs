@@ -237,6 +237,22 @@ impl SweepArgs {
         Ok((shard, shard.map_or("main".into(), |shard| shard.writer())))
     }
 
+    /// What all processes on a folder must share: the study, and whether it runs in rounds. Their
+    /// budgets may differ.
+    fn identity(&self, base: &Study) -> String {
+        match self.until {
+            None => hash(&base.to_yaml()),
+            Some(until) => hash(&format!("{until:?} {}", base.without_budget().to_yaml())),
+        }
+    }
+
+    /// Workers of this process, as far as its arguments tell before the engine is open.
+    pub(super) fn likely_workers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let gpus = self.device.split(',').filter(|device| device.starts_with("cuda")).count();
+        self.workers.unwrap_or(if gpus > 0 { gpus } else { cores })
+    }
+
     /// Trains the unfinished stages of a study. `base` is the study that the user gave; in rounds,
     /// `study` has other grids.
     pub(super) fn train(&self, base: &Study, study: &Study, ending: Ending, stop: &Arc<AtomicBool>) -> Result<Trained> {
@@ -251,7 +267,7 @@ impl SweepArgs {
         refuse_other_kind(&folder, StudyKind::Network)?;
         folder.create()?;
         let yaml = study.to_yaml();
-        let Some(lease) = Lease::take(&folder, &writer, &hash(&base.to_yaml()), held, stop, &|text| print_error(text))? else {
+        let Some(lease) = Lease::take(&folder, &writer, &self.identity(base), held, stop, &|text| print_error(text))? else {
             print_error("interrupted while waiting; nothing was run");
             return Ok(Trained { code: 75, interrupted: true, workers: engine.workers() });
         };

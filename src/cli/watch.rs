@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use crate::base::numbers::number;
+use crate::base::numbers::{number, significant};
 use crate::config::Study;
 use crate::plan::{Cell, Cost, Plan, Shard, Stage, StageKind, StageSelection};
 use crate::report::analysis::stats::{mean, percentile};
@@ -145,12 +145,12 @@ impl<'a> Watch<'a> {
                 Err(error) => self.progress.say(&format!("warning: no heat map for TensorBoard: {error:#}")),
             }
             if let Some(answered) = of_setting.answer.answered() {
-                let (s, (i, j)) = (answered.source, answered.transfer);
+                let estimate = |lambda0: f64| number(significant(lambda0, 3));
                 self.progress.set_best(format!(
                     "so far λ_S* = {}, λ₀* = {}, λ₁ = {}",
-                    number(setting.lambda0[s]),
-                    number(setting.lambda0[i]),
-                    number(setting.lambda1[j])
+                    estimate(answered.source_lambda0(setting)),
+                    estimate(answered.transfer_lambda0(setting)),
+                    number(setting.lambda1[answered.transfer.1])
                 ));
             }
         }

@@ -156,6 +156,13 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
             let what = format!("no image of `{}` is left for validation", cell.dataset().classes[class.label].name);
             return Err(setting_error(format!("{name}.per_class"), what).hint("take fewer images for training"));
         }
+        if let Some(class) = classes.iter().find(|class| class.train > class.pool) {
+            let name_of = &cell.dataset().classes[class.label].name;
+            let what =
+                format!("{} training images of `{name_of}` are more than the {} that are left beside validation", class.train, class.pool);
+            return Err(setting_error(format!("{name}.per_class"), what)
+                .hint("a class of both tasks has one set of validation images: the number that either task gives, or what both leave"));
+        }
     }
     if !proximal {
         stable("lambda0", cell.lambda0, &cell.source, None)?;

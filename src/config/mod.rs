@@ -187,6 +187,7 @@ impl Study {
     /// Checks every value of every axis by itself (so that an error names the value), then every
     /// combination.
     fn check(&self) -> Result<(), StudyError> {
+        self.check_grids()?;
         for group in &self.groups {
             for v in 0..self.axes[group[0]].values.len() {
                 let mut at = vec![0; self.axes.len()];

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 use serde_yaml::Value;
 
-use super::settle::Grid;
+use super::settle::{Grid, Settle};
 use super::{from_tree, Network, Path, Study, StudyError};
 
 /// One combination of axis values.
@@ -55,6 +55,33 @@ impl Study {
             }
         }
         Ok(points)
+    }
+
+    /// Checks the grids: one for each combination of the other axes, none of them empty.
+    pub(super) fn check_grids(&self) -> Result<(), StudyError> {
+        if self.grids.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<Vec<Json>> = self.other_combinations().iter().map(|at| self.other_values(at)).collect();
+        let fits = wanted.len() == self.grids.len() && wanted.iter().all(|at| self.grids.iter().any(|grid| grid.at == *at));
+        if !fits {
+            return Err(self
+                .error_at("grids", "it has not one grid for each combination of the other axes")
+                .hint("`sweep --until settled` writes it: leave it out to run the study as it is written"));
+        }
+        for (i, grid) in self.grids.iter().enumerate() {
+            let distinct = |n: usize, of: usize| n == of && n > 0;
+            let seeds: HashSet<u64> = grid.seeds.iter().copied().collect();
+            let is_sound = grid.draws > 0
+                && distinct(seeds.len(), grid.seeds.len())
+                && [&grid.lambda0, &grid.lambda1]
+                    .iter()
+                    .all(|list| !list.is_empty() && list.iter().all(|l| list.iter().filter(|m| *m == l).count() == 1));
+            if !is_sound {
+                return Err(self.error_at(&format!("grids[{i}]"), "needs draws ≥ 1, and λ₀, λ₁ and seeds without repetition"));
+            }
+        }
+        Ok(())
     }
 
     /// The combinations of the axes other than λ₀ and λ₁, with those at their first value.
@@ -107,6 +134,11 @@ impl Study {
     /// The same study with these seeds.
     pub fn with_seeds(&self, seeds: Vec<u64>) -> Study {
         Study { seeds, ..self.clone() }
+    }
+
+    /// The same study without a limit of time.
+    pub fn without_budget(&self) -> Study {
+        Study { settle: Settle { budget: None, ..self.settle.clone() }, ..self.clone() }
     }
 
     /// All seeds of its points.

@@ -20,7 +20,23 @@ pub struct Settle {
     /// The factor of `ratio`; > 1.
     pub within: f64,
     /// The time that `sweep --until settled` may use, e.g. `90s`, `45m` or `2h`; null: no limit.
+    #[serde(deserialize_with = "time")]
     pub budget: Option<String>,
+}
+
+/// A text such as `45m`, or a number of seconds.
+fn time<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Time {
+        Seconds(f64),
+        Text(String),
+    }
+    let time = Option::<Time>::deserialize(deserializer)?;
+    Ok(time.map(|time| match time {
+        Time::Seconds(seconds) => format!("{seconds}s"),
+        Time::Text(text) => text,
+    }))
 }
 
 impl Default for Settle {

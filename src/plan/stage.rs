@@ -158,7 +158,9 @@ impl StageTemplate {
                 Sha256::new().chain_update(yaml(&KeyContent { version: 3, kind, digest: &network.dataset().digest, settings }))
             }
         };
-        stage.shape = short(hasher.clone()).into();
+        // The stages of a pack watch equally many images.
+        let watched: Vec<usize> = stage.images().iter().map(|class| class.monitor).collect();
+        stage.shape = short(hasher.clone().chain_update(yaml(&watched))).into();
         StageTemplate { stage, hasher }
     }
 

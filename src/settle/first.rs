@@ -1,7 +1,7 @@
 //! The first round.
 
 use super::costs::{most_draws, Costs};
-use crate::config::{Grid, Study, StudyError};
+use crate::config::{Aim, Grid, Study, StudyError};
 use crate::plan::Plan;
 
 /// Seeds of the first round: the fewest that can settle anything.
@@ -13,14 +13,15 @@ const MOST_DRAWS: usize = 8;
 /// about as much as its sources, if it does not name a number.
 ///
 /// # Errors
-/// The study has no axis to settle, or combines λ₀ and λ₁ in another way than each with each.
+/// The study has no axis to settle, or combines λ₀ and λ₁ in another way than each with each, or it
+/// asks for the gain without training from scratch.
 pub fn first(study: &Study) -> Result<Study, StudyError> {
     let axis = study.regularizer.axis.as_str();
     let lambda0 = study.numbers(axis);
     let lambda1 = study.numbers("lambda1");
-    if lambda0.len() < 2 {
+    if lambda0.iter().filter(|lambda0| **lambda0 > 0.0).count() < 2 {
         return Err(study
-            .error_at(axis, "there is nothing to settle: it has one value")
+            .error_at(axis, "there is nothing to settle: it has fewer than two values above 0")
             .hint("give several, e.g. {log: {from: 1e-4, to: 1e-1, points: 7}}"));
     }
     if study.axes.iter().any(|other| {
@@ -34,6 +35,11 @@ pub fn first(study: &Study) -> Result<Study, StudyError> {
     let grids = study.other_combinations().into_iter().map(|at| {
         let values = study.other_values(&at);
         let network = study.cell(&at)?;
+        if study.settle.of.contains(&Aim::Gain) && network.scratch.lambdas.is_empty() {
+            return Err(study
+                .error_at("settle.of", "the gain needs training from scratch")
+                .hint("give `scratch.lambdas` a value, e.g. [0]"));
+        }
         let costs = Costs::of(&plan, |cell| study.values_of(&cell.axes) == values);
         let affordable = (costs.source / (costs.target * lambda1.len() as f64)).round().max(1.0) as usize;
         let draws = network.target.draws.unwrap_or(affordable.min(MOST_DRAWS).min(most_draws(&network)));

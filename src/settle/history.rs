@@ -16,7 +16,7 @@ pub fn history(rounds: &Rounds) -> History {
             .map(|q| Known { setting: q.setting, metric: q.metric, log_ratio: q.log_ratio, verdict: q.verdict, settled: q.settled })
             .collect(),
     };
-    let left = Some(rounds.left * rounds.scale()).filter(|left| *left > 0.0 && left.is_finite() && rounds.outlook != Outlook::Settled);
+    let left = Some(rounds.left * rounds.scale()).filter(|left| *left > 0.0 && left.is_finite() && rounds.outlook == Outlook::Train);
     let given_up = if let Outlook::GivenUp(why) = &rounds.outlook { why.clone() } else { vec![] };
     History { settled: rounds.outlook == Outlook::Settled, rounds: complete.map(row).collect(), spent: rounds.seconds, left, given_up }
 }

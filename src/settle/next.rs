@@ -7,9 +7,10 @@ use super::first::more_seeds;
 use super::noise::share_of_draws;
 use super::question::{answer, Question};
 use crate::base::numbers::{number, round_down, significant};
+use crate::config::network::Network;
 use crate::config::{Aim, Grid, Study};
 use crate::plan::Plan;
-use crate::report::analysis::{has_room_above, Answered, GridEnd, OptimaComparison, Setting, SettingAnalysis};
+use crate::report::analysis::{has_room_above, Answered, GridEnd, Metric, OptimaComparison, Setting, SettingAnalysis};
 use crate::store::Records;
 
 /// Neighbouring λ₀ closer than this factor are not refined further.
@@ -24,6 +25,8 @@ const BESIDE: usize = 2;
 const SMALLEST: f64 = 1e-8;
 /// Values that widen a grid by one round.
 const WIDENING: usize = 2;
+/// With this many seeds, what cannot be told from λ₀ = 0 is called flat.
+const MANY_SEEDS: usize = 10;
 /// A question that would need more seeds than this is given up.
 const MOST_SEEDS: usize = 60;
 
@@ -49,6 +52,10 @@ pub struct State<'a> {
     pub grid: &'a Grid,
     pub of: &'a SettingAnalysis,
     pub costs: Costs,
+    /// By which the study asks.
+    pub metrics: Vec<Metric>,
+    /// Of one of its cells.
+    pub network: &'a Network,
 }
 
 /// Decides what the next round adds to a setting, by the first of its questions that is open.
@@ -78,14 +85,31 @@ pub fn next(state: &State, questions: &[Question]) -> Step {
     }
     let is_axis_of_lambda = setting.regularizer.stands_for().is_none();
     if is_axis_of_lambda {
-        if let Some(step) = widen(state, setting, comparison) {
+        if let Some(step) = widen(state, setting, answered, comparison) {
             return step;
         }
         if let Some(step) = refine(state, comparison, WIDEST) {
             return step;
         }
     }
+    if let Some(why) = flat(state, comparison).filter(|_| setting.seeds.len() >= MANY_SEEDS && open.aim != Aim::Gain) {
+        return Step::GiveUp { why };
+    }
     cheapest(state, open, answered, comparison, is_axis_of_lambda)
+}
+
+/// Why an optimum cannot be located, if its interval reaches down to λ₀ = 0 where the curve is
+/// flat.
+fn flat(state: &State, comparison: &OptimaComparison) -> Option<String> {
+    let first = *positive(state.grid).first()?;
+    let reaches = |range: Option<(f64, f64)>| range.is_some_and(|(low, _)| low <= first * (1.0 + 1e-9));
+    let which = match (reaches(comparison.source_range), reaches(comparison.transfer_range)) {
+        _ if !is_flat_at_zero(state) => return None,
+        (true, _) => "source",
+        (false, true) => "target",
+        (false, false) => return None,
+    };
+    Some(format!("the {which}'s curve is flat down to λ₀ = 0, so its optimum cannot be located"))
 }
 
 /// The λ₀ > 0 of a grid, ascending.
@@ -102,9 +126,12 @@ fn rounded(value: f64) -> f64 {
 
 /// Two λ₀ beyond an end of the grid at which an optimum is, or which its interval reaches although
 /// there are five seeds or more.
-fn widen(state: &State, setting: &Setting, comparison: &OptimaComparison) -> Option<Step> {
+fn widen(state: &State, setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> Option<Step> {
     let grid = positive(state.grid);
     let (first, last) = (*grid.first()?, *grid.last()?);
+    // What diverged at the end of the grid diverges beyond it too.
+    let eligible = answered.eligible_grid(setting);
+    let may_grow = eligible.last().is_some_and(|l| *l == last);
     let many = setting.seeds.len() >= 5;
     let reaches = |end: GridEnd, range: Option<(f64, f64)>| {
         many && range.is_some_and(|(low, high)| match end {
@@ -126,26 +153,38 @@ fn widen(state: &State, setting: &Setting, comparison: &OptimaComparison) -> Opt
     };
     let step = |a: f64, b: f64| (b / a).clamp(std::f64::consts::SQRT_2, 10f64.sqrt());
     if let Some(which) = wants(GridEnd::High) {
-        let factor = step(grid[grid.len() - 2], last);
+        let factor = step(grid[grid.len().saturating_sub(2)], last);
         let limit = if setting.limits.lambda0.is_finite() { round_down(setting.limits.lambda0) } else { f64::INFINITY };
-        let learned = state.of.answer.answered().is_none_or(|answered| answered.learned.source_at_transfer);
-        if has_room_above(last, limit) && learned {
-            let new: Vec<f64> = (1..=WIDENING).map(|k| rounded(last * factor.powi(k as i32)).min(limit)).collect();
+        if has_room_above(last, limit) && answered.learned.source_at_transfer && may_grow {
+            let beyond = |k: usize| rounded(last * factor.powi(k as i32)).min(limit);
+            let new = trained_before(state, |l| l > last).unwrap_or_else(|| (1..=WIDENING).map(beyond).collect());
             let what = format!("widens λ₀ to {}: {which} is at the largest ({})", number(new[new.len() - 1]), number(last));
-            return Some(go(state, comparison, Change { lambda0: new, ..Change::default() }, what));
+            return Some(go(state, Change { lambda0: new, ..Change::default() }, what));
         }
     }
     if let Some(which) = wants(GridEnd::Low).filter(|_| first > SMALLEST) {
-        let factor = step(first, grid[1]);
+        let factor = step(first, grid[1.min(grid.len() - 1)]);
         // Where λ₀ = 0 is as good as the smallest λ₀, the curve is flat down to 0: there is no
         // optimum to be found by smaller ones.
         if !is_flat_at_zero(state) {
-            let new: Vec<f64> = (1..=WIDENING).map(|k| rounded(first / factor.powi(k as i32))).collect();
+            let below = |k: usize| rounded(first / factor.powi(k as i32));
+            let new = trained_before(state, |l| l < first).unwrap_or_else(|| (1..=WIDENING).map(below).collect());
             let what = format!("widens λ₀ to {}: {which} is at the smallest ({})", number(new[new.len() - 1]), number(first));
-            return Some(go(state, comparison, Change { lambda0: new, ..Change::default() }, what));
+            return Some(go(state, Change { lambda0: new, ..Change::default() }, what));
         }
     }
     None
+}
+
+/// The study's own λ₀ > 0 beyond an end of the grid, nearest first: they were left out by an
+/// earlier round, and their seeds are trained already.
+fn trained_before(state: &State, is_beyond: impl Fn(f64) -> bool) -> Option<Vec<f64>> {
+    let end = positive(state.grid);
+    let distance = |l: f64| (l / end[0]).ln().abs().min((l / end[end.len() - 1]).ln().abs());
+    let mut own: Vec<f64> = state.study.numbers("lambda0").into_iter().filter(|l| *l > 0.0 && is_beyond(*l)).collect();
+    own.sort_by(|a, b| distance(*a).total_cmp(&distance(*b)));
+    own.truncate(WIDENING);
+    (!own.is_empty()).then_some(own)
 }
 
 /// λ₀ = 0 is trained, and the smallest λ₀ > 0 has been widened downwards already.
@@ -159,7 +198,7 @@ fn refine(state: &State, comparison: &OptimaComparison, factor: f64) -> Option<S
     let new = between(state.grid, comparison, factor);
     let shown: Vec<String> = new.iter().map(|l| number(*l)).collect();
     let what = format!("adds λ₀ = {} between the points around the optima", shown.join(", "));
-    (!new.is_empty()).then(|| go(state, comparison, Change { lambda0: new, ..Change::default() }, what))
+    (!new.is_empty()).then(|| go(state, Change { lambda0: new, ..Change::default() }, what))
 }
 
 fn between(grid: &Grid, comparison: &OptimaComparison, factor: f64) -> Vec<f64> {
@@ -177,8 +216,7 @@ fn between(grid: &Grid, comparison: &OptimaComparison, factor: f64) -> Vec<f64> 
 fn cheapest(state: &State, open: &Question, answered: &Answered, comparison: &OptimaComparison, can_refine: bool) -> Step {
     let (setting, grid, costs) = (&state.of.setting, state.grid, state.costs);
     let (n, draws, lambda1) = (setting.seeds.len(), grid.draws, grid.lambda1.len());
-    let kept = keep_lambda0(grid, comparison);
-    let m = kept.len();
+    let m = keep_lambda0(state).len();
     let error = setting.rules.error;
     let t2 = |n: usize| student(n, error).powi(2);
     // Shares of the variance of ln(λ₀*/λ_S*).
@@ -191,28 +229,30 @@ fn cheapest(state: &State, open: &Question, answered: &Answered, comparison: &Op
     let (low, high) = (0.max(answered.transfer.0.saturating_sub(2)), (answered.transfer.0 + 2).min(setting.lambda0.len() - 1));
     let of_draws = share_of_target * share_of_draws(state.plan, state.records, setting, open.metric, low, high, answered.transfer.1);
 
+    let noise = comparison.noise_share;
     let mut choices: Vec<(f64, Step)> = vec![];
     // The squared width is t²·variance. Each choice reduces it by a share; the share for each
     // second decides.
-    let more = n.div_ceil(2).max(1);
+    let more = n.div_ceil(2).max(1).min(MOST_SEEDS.saturating_sub(n));
     let of_seeds = 1.0 - (n as f64 / (n + more) as f64) * t2(n + more) / t2(n);
     let cost_of_seeds = more as f64 * costs.of_seed(m, lambda1, draws);
-    if n + more <= MOST_SEEDS {
+    if more > 0 {
         let what = format!("adds {more} seeds, to {}", n + more);
-        choices.push((of_seeds / cost_of_seeds, go(state, comparison, Change { seeds: more, ..Change::default() }, what)));
+        choices.push((noise * of_seeds / cost_of_seeds, go(state, Change { seeds: more, ..Change::default() }, what)));
     }
-    let settings = &state.plan.stages[0].settings;
-    let is_given = settings.target.draws.is_some();
-    if !is_given && 2 * draws <= most_draws(settings).max(1) {
+    let is_given = state.network.target.draws.is_some();
+    if !is_given && 2 * draws <= most_draws(state.network) {
         let cost = (n * draws) as f64 * ((m * lambda1) as f64 * costs.target + costs.scratch);
         let what = format!("doubles the draws, to {}", 2 * draws);
-        choices.push((0.5 * of_draws / cost, go(state, comparison, Change { draws, ..Change::default() }, what)));
+        choices.push((noise * 0.5 * of_draws / cost, go(state, Change { draws, ..Change::default() }, what)));
     }
     let new = if can_refine { between(grid, comparison, FINEST) } else { vec![] };
     if !new.is_empty() {
-        // Twice the points around an optimum tell as much as twice the seeds, there alone.
+        // Half the step leaves an eighth of what is not known between the points (a cubic spline's
+        // squared error falls with the third power of the step or faster). Against noise, new
+        // points count like more seeds, around the optima alone.
         let around = 5.0f64.min(m as f64);
-        let share = new.len() as f64 / (around + new.len() as f64) * 0.7;
+        let share = (1.0 - noise) * 7.0 / 8.0 + noise * 0.5 * new.len() as f64 / (around + new.len() as f64);
         let cost = n as f64 * new.len() as f64 * (costs.source + (lambda1 * draws) as f64 * costs.target);
         if let Some(step) = refine(state, comparison, FINEST) {
             choices.push((share / cost, step));
@@ -227,8 +267,8 @@ fn cheapest(state: &State, open: &Question, answered: &Answered, comparison: &Op
 
 fn grow_seeds(state: &State) -> Option<Step> {
     let n = state.of.setting.seeds.len();
-    let more = n.div_ceil(2).max(1);
-    (n + more <= MOST_SEEDS).then(|| Step::Go {
+    let more = n.div_ceil(2).max(1).min(MOST_SEEDS.saturating_sub(n));
+    (more > 0).then(|| Step::Go {
         grid: Grid { seeds: more_seeds(state.study, &state.grid.seeds, more), ..state.grid.clone() },
         what: format!("adds {more} seeds, to {}", n + more),
     })
@@ -242,25 +282,34 @@ struct Change {
     draws: usize,
 }
 
-fn go(state: &State, comparison: &OptimaComparison, change: Change, what: String) -> Step {
-    let mut lambda0: Vec<f64> = if change.lambda0.is_empty() { keep_lambda0(state.grid, comparison) } else { state.grid.lambda0.clone() };
+fn go(state: &State, change: Change, what: String) -> Step {
+    let mut lambda0: Vec<f64> = if change.lambda0.is_empty() { keep_lambda0(state) } else { state.grid.lambda0.clone() };
+    let before = state.grid.lambda0.len().saturating_sub(lambda0.len());
     lambda0.extend(&change.lambda0);
     lambda0.sort_by(f64::total_cmp);
     lambda0.dedup();
     let lambda1 = keep_lambda1(state);
-    let dropped =
-        [("λ₀", state.grid.lambda0.len() + change.lambda0.len() - lambda0.len()), ("λ₁", state.grid.lambda1.len() - lambda1.len())];
+    let dropped = [("λ₀", before), ("λ₁", state.grid.lambda1.len() - lambda1.len())];
     let dropped: Vec<String> = dropped.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{n} {name}")).collect();
     let what = if dropped.is_empty() { what } else { format!("{what}; leaves out {} that are out of the question", dropped.join(" and ")) };
     let seeds = more_seeds(state.study, &state.grid.seeds, change.seeds);
     Step::Go { grid: Grid { lambda0, lambda1, seeds, draws: state.grid.draws + change.draws, ..state.grid.clone() }, what }
 }
 
-/// The λ₀ that are not far outside both optima's intervals.
-fn keep_lambda0(grid: &Grid, comparison: &OptimaComparison) -> Vec<f64> {
+/// The λ₀ that are not far outside the intervals of both optima, by every metric that is asked.
+fn keep_lambda0(state: &State) -> Vec<f64> {
+    let grid = state.grid;
     let positive = positive(grid);
-    let (Some(source), Some(transfer)) = (comparison.source_range, comparison.transfer_range) else { return grid.lambda0.clone() };
-    let (low, high) = (source.0.min(transfer.0), source.1.max(transfer.1));
+    let mut ends: Vec<(f64, f64)> = vec![];
+    for metric in &state.metrics {
+        let comparison = answer(state.of, *metric).comparison();
+        let Some((source, transfer)) = comparison.and_then(|c| Some((c.source_range?, c.transfer_range?))) else {
+            return grid.lambda0.clone();
+        };
+        ends.extend([source, transfer]);
+    }
+    let low = ends.iter().map(|end| end.0).fold(f64::INFINITY, f64::min);
+    let high = ends.iter().map(|end| end.1).fold(0.0, f64::max);
     let first = positive.iter().position(|l| *l >= low).unwrap_or(0).saturating_sub(BESIDE);
     let last = positive.iter().rposition(|l| *l <= high).map_or(0, |i| i + BESIDE).min(positive.len() - 1);
     if last + 1 < first + FEWEST {
@@ -270,18 +319,20 @@ fn keep_lambda0(grid: &Grid, comparison: &OptimaComparison) -> Vec<f64> {
     keeps_zero.then_some(0.0).into_iter().chain(positive[first..=last].iter().copied()).collect()
 }
 
-/// The λ₁ that are not clearly worse than the best one: paired by seed, on average over λ₀, at the
+/// The λ₁ that are not clearly worse than the best one: paired by seed, on average over the λ₀ that
+/// are kept, at the
 /// 0.1% level. The best one's neighbours are kept.
 fn keep_lambda1(state: &State) -> Vec<f64> {
     let setting = &state.of.setting;
     let lambda1 = &setting.lambda1;
+    let kept = keep_lambda0(state);
     let mut keep = vec![false; lambda1.len()];
     for answer in [&state.of.answer, &state.of.other_metric] {
         let Some(answered) = answer.answered() else { return state.grid.lambda1.clone() };
         let n = answered.basis.seeds.len();
         let mean_of = |j: usize| -> Option<Vec<f64>> {
-            let rows: Option<Vec<Vec<f64>>> =
-                answered.eligible_lambda0.iter().map(|&i| answered.basis.validation_scores(&setting.target[i][j])).collect();
+            let near = answered.eligible_lambda0.iter().filter(|&&i| kept.contains(&setting.lambda0[i]));
+            let rows: Option<Vec<Vec<f64>>> = near.map(|&i| answered.basis.validation_scores(&setting.target[i][j])).collect();
             let rows = rows.filter(|rows| !rows.is_empty())?;
             Some((0..n).map(|seed| rows.iter().map(|row| row[seed]).sum::<f64>() / rows.len() as f64).collect())
         };

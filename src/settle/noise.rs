@@ -34,7 +34,11 @@ pub fn share_of_draws(plan: &Plan, records: &Records, setting: &Setting, metric:
     }
     let means: Vec<f64> = differences.iter().map(|own| mean(own)).collect();
     let within = mean(&differences.iter().map(|own| variance(own)).collect::<Vec<_>>());
-    (within / draws as f64 / variance(&means)).clamp(0.0, 1.0)
+    let share = within / draws as f64 / variance(&means);
+    if share.is_nan() {
+        return 0.0; // all results are equal
+    }
+    share.clamp(0.0, 1.0)
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -6,9 +6,9 @@ use super::costs::{counted, Costs};
 use super::first::first;
 use super::next::{next, student, State, Step};
 use super::question::{questions, Question};
-use crate::config::{Grid, Study, StudyError};
+use crate::config::{Aim, Grid, Study, StudyError};
 use crate::plan::Plan;
-use crate::report::analysis::{analyse, StudyAnalysis};
+use crate::report::analysis::{analyse, Metric, StudyAnalysis};
 use crate::store::{Record, Records, Status};
 
 /// Looks at the results after which a study is given up, settled or not. The error of all looks
@@ -162,7 +162,13 @@ fn step(base: &Study, round: &Round, analysis: &StudyAnalysis, records: &Records
     let Some(grid) = grids_of(round, analysis).nth(i) else { return Step::GiveUp { why: "it has no grid".into() } };
     let questions: Vec<Question> = round.questions.iter().filter(|question| question.setting == i).cloned().collect();
     let costs = costs(round, analysis, i);
-    next(&State { study: base, plan: &round.plan, records, grid, of, costs }, &questions)
+    let Some(cell) = round.plan.cells.iter().find(|cell| round.study.values_of(&cell.axes) == grid.at) else {
+        return Step::GiveUp { why: "it has no cell".into() };
+    };
+    let network = &round.plan.stages[cell.source].settings;
+    let mut metrics: Vec<Metric> = questions.iter().map(|question| question.metric).collect();
+    metrics.dedup();
+    next(&State { study: base, plan: &round.plan, records, grid, of, costs, metrics, network }, &questions)
 }
 
 fn costs(round: &Round, analysis: &StudyAnalysis, i: usize) -> Costs {
@@ -183,7 +189,11 @@ fn needed(round: &Round, analysis: &StudyAnalysis, i: usize) -> f64 {
             return f64::INFINITY;
         };
         let half = (high - low) / 2.0;
-        let goal = estimate.abs().max(setting.rules.margin.ln() - estimate.abs());
+        let goal = match question.aim {
+            Aim::Order => estimate.abs().max(setting.rules.margin.ln() - estimate.abs()),
+            Aim::Ratio => round.study.settle.within.ln(),
+            Aim::Gain => return f64::INFINITY,
+        };
         if !half.is_finite() || !goal.is_finite() {
             return f64::INFINITY;
         }

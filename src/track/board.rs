@@ -14,7 +14,7 @@ use serde_yaml::Value;
 use super::events::{self, EventFile, HParam};
 use super::progress::Utilisation;
 use crate::config::network::TransferMethod;
-use crate::config::{table_word, Study};
+use crate::config::{table_word, Axis, Study};
 use crate::plan::{Plan, Shard, Stage, StageKind};
 use crate::store::{Record, Status};
 
@@ -51,6 +51,20 @@ pub struct Summary {
     pub images: Vec<(String, Vec<u8>, u32, u32)>,
 }
 
+/// The values of an axis: the study's, or in rounds those of the plan.
+fn values(study: &Study, plan: &Plan, axis: &Axis) -> Vec<Value> {
+    if study.grids.is_empty() {
+        return axis.values.clone();
+    }
+    let mut values: Vec<Value> = vec![];
+    for (_, value) in plan.cells.iter().flat_map(|cell| cell.axes.iter()).filter(|(path, _)| *path == axis.path) {
+        if !values.contains(value) {
+            values.push(value.clone());
+        }
+    }
+    values
+}
+
 impl Board {
     /// Writes the experiment: the axes with their values, and the metrics. First removes runs that
     /// do not belong to this plan. Shards write at the same time, each to its own runs.
@@ -66,7 +80,7 @@ impl Board {
             withdrawn: 0,
         };
         let axes: Vec<(String, Vec<HParam>)> =
-            study.axes.iter().map(|axis| (axis.path.clone(), axis.values.iter().map(hparam).collect())).collect();
+            study.axes.iter().map(|axis| (axis.path.clone(), values(study, plan, axis).iter().map(hparam).collect())).collect();
         let warning = board.attempt(|board| {
             board.withdrawn = board.remove_others(plan.stages.iter())?;
             let mut root = EventFile::create(&board.folder, "experiment")?;

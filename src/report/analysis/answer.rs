@@ -74,6 +74,9 @@ pub struct OptimaComparison {
     /// 95% intervals of the two optimal λ₀.
     pub source_range: Option<(f64, f64)>,
     pub transfer_range: Option<(f64, f64)>,
+    /// The share of the squared widths of the optima's intervals that is the seeds' noise; the rest
+    /// is what is not known of the curves between the trained λ₀. 1 for grid points.
+    pub noise_share: f64,
     /// None with a single seed.
     pub probabilities: Option<OrderProbabilities>,
     /// Smallest and largest ratio among equally good optima, if they differ.
@@ -215,6 +218,12 @@ impl Answered {
     /// Every λ₀ of the grid is eligible.
     pub fn is_whole_grid(&self, setting: &Setting) -> bool {
         self.eligible_lambda0.len() == setting.lambda0.len()
+    }
+
+    /// The λ₀ between which the optima were looked for: without 0 where they are maxima of curves.
+    pub fn searched(&self, setting: &Setting) -> Vec<f64> {
+        let is_curve = self.comparison.as_ref().is_some_and(|comparison| comparison.method == Method::Curves);
+        self.eligible_grid(setting).into_iter().filter(|lambda0| *lambda0 > 0.0 || !is_curve).collect()
     }
 
     /// The eligible λ₀ in ascending order.

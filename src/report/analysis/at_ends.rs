@@ -1,6 +1,6 @@
 //! Finds the optima that lie at an end of their grid, and those that others equal.
 
-use super::answer::{Answered, Verdict};
+use super::answer::{Answered, Method, Verdict};
 use super::eligible::EligibleCells;
 use super::grid_end::{has_room_above, Advice, GridEnd, OptimumAtEnd, OptimumKind, Tie};
 use super::layout::Setting;
@@ -20,17 +20,30 @@ pub(super) fn optima_at_ends(setting: &Setting, answered: &Answered, cells: &Eli
     let stages_per_lambda0 = seeds * (1 + setting.lambda1.len());
     let limit = if axis == "lambda0" { setting.limits.lambda0 } else { f64::INFINITY };
     let collapsed = answered.comparison.as_ref().is_some_and(|comparison| comparison.verdict == Verdict::Collapsed);
-    let optima = [(OptimumKind::SourceLambda0, cells.scores.source(all)), (OptimumKind::TransferLambda0, cells.scores.transfer(all))];
-    for (optimum, best) in optima {
-        let Some((best, end)) = best.and_then(|best: Best| Some((best, answered.grid_end(setting, best)?))) else { continue };
+    let of_curves = answered.comparison.as_ref().filter(|comparison| comparison.method == Method::Curves);
+    let searched = answered.searched(setting);
+    let at = |best: Option<Best>, of_curve: Option<Option<GridEnd>>| -> Option<(GridEnd, f64, bool)> {
+        if let Some(end) = of_curve {
+            return end.map(|end| (end, if end == GridEnd::High { searched[searched.len() - 1] } else { searched[0] }, false));
+        }
+        let best = best?;
+        let end = answered.grid_end(setting, best)?;
         let value = setting.lambda0[if end == GridEnd::High { best.last } else { best.first }];
+        Some((end, value, setting.lambda0[best.first] != value))
+    };
+    let optima = [
+        (OptimumKind::SourceLambda0, at(cells.scores.source(all), of_curves.map(|c| c.source_end))),
+        (OptimumKind::TransferLambda0, at(cells.scores.transfer(all), of_curves.map(|c| c.transfer_end))),
+    ];
+    for (optimum, at) in optima {
+        let Some((end, value, is_tie)) = at else { continue };
         let advice = match optimum {
             _ if !is_whole => Advice::WaitForResults,
             // The source has learned nothing here; an even larger penalty would not help.
             OptimumKind::TransferLambda0 if collapsed => Advice::SourceLearnedNothing,
             _ => widen(end, value, limit, stages_per_lambda0),
         };
-        found.push(OptimumAtEnd { optimum, axis: axis.into(), end, value, is_tie: setting.lambda0[best.first] != value, advice });
+        found.push(OptimumAtEnd { optimum, axis: axis.into(), end, value, is_tie, advice });
     }
     let mut add = |optimum, axis: &str, grid: &[f64], value: f64, limit: f64, stages: usize| {
         let end = GridEnd::of(grid, value, value);

@@ -46,7 +46,9 @@ pub fn compare_optima(answered: &Answered, setting: &Setting, scores: &Scores) -
         super::drawn_optima::log_ratio(optima.source.1, optima.transfer.0).exp(),
         super::drawn_optima::log_ratio(optima.source.0, optima.transfer.1).exp(),
     ));
+    let of_noise = curves.as_ref().filter(|_| method == Method::Curves).map(Curves::draws_of_noise);
     OptimaComparison {
+        noise_share: of_noise.map_or(1.0, |of_noise| (spread(&of_noise) / spread(&draws).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0)),
         verdict: verdict(answered, setting, method, log_ratio),
         method,
         source: optima.source.0,
@@ -60,6 +62,19 @@ pub fn compare_optima(answered: &Answered, setting: &Setting, scores: &Scores) -
         source_end: optima.source_end,
         transfer_end: optima.transfer_end,
     }
+}
+
+/// The sum of the squared widths of the 95% ranges of ln λ_S* and ln λ₀*; λ₀ = 0 counts as the
+/// smallest value above 0.
+fn spread(draws: &[DrawnOptima]) -> f64 {
+    let of = |value: fn(&DrawnOptima) -> f64| -> f64 {
+        let all = || draws.iter().map(value);
+        let least = all().filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min);
+        let logs: Vec<f64> = all().map(|v| v.max(least).ln()).collect();
+        let width = quantile(logs.clone(), 0.975).zip(quantile(logs, 0.025)).map_or(0.0, |(high, low)| high - low);
+        width * width
+    };
+    of(|draw| draw.source.0) + of(|draw| draw.transfer.0)
 }
 
 /// Whether λ₀* regularises more than λ_S*, as far as these seeds and this grid can decide.

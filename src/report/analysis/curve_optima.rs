@@ -64,6 +64,12 @@ impl<'a> Curves<'a> {
         self.of(&even, (&[], &[]))
     }
 
+    /// The maxima of each draw's curves, without the curves that the splines cannot see.
+    pub fn draws_of_noise(&self) -> Vec<DrawnOptima> {
+        let n = self.scores.source.iter().flatten().next().map_or(0, Vec::len);
+        bootstrap_with(n, |weights, _| self.of(weights, (&[], &[]))).into_iter().flatten().collect()
+    }
+
     /// The maxima of each draw's curves.
     pub fn draws(&self) -> Vec<DrawnOptima> {
         let n = self.scores.source.iter().flatten().next().map_or(0, Vec::len);

@@ -83,7 +83,8 @@ pub fn shared_lambda0(settings: &[SettingAnalysis]) -> Option<SharedLambda0> {
     let own = || {
         let answered = first.answer.answered()?;
         let comparison = answered.comparison.as_ref();
-        let (end, range) = (comparison.and_then(|c| c.source_end), comparison.and_then(|c| c.source_range));
+        let range = comparison.and_then(|c| c.source_range);
+        let end = GridEnd::of(lambda0, lambda0[answered.source], lambda0[answered.source]);
         Some(SharedChoice { at: answered.source, ties: vec![], end, range, costs: costs(settings, answered.source)? })
     };
     Some(SharedLambda0 { lambda0: lambda0.clone(), mean_regret: choice(false)?, worst_regret: choice(true)?, source_optimum: own() })

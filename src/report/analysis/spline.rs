@@ -1,6 +1,6 @@
 //! A smooth curve through means over λ₀: a cubic smoothing spline in ln λ₀.
 //!
-//! Among all curves it minimises Σᵢ (ȳᵢ − f(xᵢ))² + (1/ρ)·∫ f″(u)² du, u = (x − x₁)/(x_K − x₁).
+//! Among all curves it minimises Σᵢ (ȳᵢ − f(xᵢ))² + (1/3ρ)·∫ f″(u)² du, u = (x − x₁)/(x_K − x₁).
 //! ρ is the ratio of the curve's variance to the noise's. It is chosen by REML: the likelihood of
 //! the mean curve and of the seeds' deviations from it, in which both have the same noise. A spline
 //! cannot follow a kink, and this bias does not shrink with more seeds. So every draw of the

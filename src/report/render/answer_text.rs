@@ -144,7 +144,7 @@ fn verdict_clause(setting: &Setting, answered: &Answered, comparison: &OptimaCom
 
 /// ` (the largest of the grid: widen it)`, for an optimal λ₀ at an end of the grid.
 fn end_note(setting: &Setting, answered: &Answered, comparison: &OptimaComparison, end: Option<GridEnd>, at: f64) -> String {
-    let grid = answered.eligible_grid(setting);
+    let grid = answered.searched(setting);
     let (value, name) = match end {
         Some(GridEnd::High) => (grid[grid.len() - 1], "largest"),
         Some(GridEnd::Low) => (grid[0], "smallest"),

@@ -2,14 +2,14 @@
 //! the wrong choice, the comparison with training from scratch, and cautions.
 
 use super::answer_text::is_near;
-use super::words::{difference, optimum, point, unit, verdict, with_range};
+use super::words::{difference, level, optimum, point, short, unit, verdict, with_range};
 use crate::base::interval::Interval;
 use crate::base::numbers::{number, round_down};
 use crate::config::StrongerEnd;
 use crate::report::analysis::stats::mean;
 use crate::report::analysis::{
     compare_with_scratch, Advice, Answer, Answered, Basis, CellResults, GridEnd, Metric, OptimaComparison, OptimumAtEnd, OptimumKind,
-    Setting, SettingAnalysis, Tie, Verdict,
+    Rules, Setting, SettingAnalysis, Tie, Verdict,
 };
 
 /// The kind of a line.
@@ -162,10 +162,19 @@ fn test_metrics(setting: &Setting, answered: &Answered) -> String {
     )
 }
 
+/// `3.16 (98% interval 1 to 10)`
+fn ratio_with_range(ratio: Interval, rules: &Rules) -> String {
+    let range = ratio.range.map_or(String::new(), |(low, high)| format!(" ({} interval {} to {})", level(rules), short(low), short(high)));
+    format!("{}{range}", short(ratio.estimate))
+}
+
 /// The answer by the metric that the study does not use for selection.
 fn other_metric(analysis: &SettingAnalysis) -> Option<String> {
     let (setting, other) = (&analysis.setting, analysis.other_metric.answered()?);
-    let ratio = other.comparison.as_ref().map_or(String::new(), |c| format!("; ratio {}", with_range(c.log_ratio.map(f64::exp))));
+    let ratio = other
+        .comparison
+        .as_ref()
+        .map_or(String::new(), |c| format!("; ratio {}", ratio_with_range(c.log_ratio.map(f64::exp), &setting.rules)));
     let order = other.comparison.as_ref().map_or(Verdict::Undecided, |c| c.verdict);
     Some(format!(
         "By validation {} instead: {}; source-optimal λ₀ = {}, transfer-optimal λ₀ = {} (λ₁ = {}){ratio}.",
@@ -209,7 +218,7 @@ fn cautions(setting: &Setting, answered: &Answered) -> Vec<String> {
 
 /// Warns about intervals that reach an end of the grid although their optimum is inside it.
 fn intervals_at_ends(setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> Vec<String> {
-    let grid = answered.eligible_grid(setting);
+    let grid = answered.searched(setting);
     let optima = [("λ_S*", comparison.source_range, comparison.source_end), ("λ₀*", comparison.transfer_range, comparison.transfer_end)];
     let mut lines = vec![];
     for (name, range, end) in optima {
