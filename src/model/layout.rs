@@ -3,6 +3,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::native::upload;
 use crate::base::stream::Stream;
 use crate::config::network::PenaltyRules;
 
@@ -77,14 +78,14 @@ impl Layout {
                 }
             }
         }
-        Tensor::from_slice(&values).reshape([seeds.len() as i64, self.total()]).to_kind(kind).to_device(device)
+        upload(&values, device).reshape([seeds.len() as i64, self.total()]).to_kind(kind)
     }
 
     /// A row [1, P] that is 1 where `selected` is true and 0 elsewhere.
     pub fn mask(&self, kind: Kind, device: Device, selected: impl Fn(&Parameter) -> bool) -> Tensor {
         let values: Vec<f32> =
             self.parameters.iter().flat_map(|p| std::iter::repeat_n(if selected(p) { 1.0 } else { 0.0 }, p.count() as usize)).collect();
-        Tensor::from_slice(&values).reshape([1, self.total()]).to_kind(kind).to_device(device)
+        upload(&values, device).reshape([1, self.total()]).to_kind(kind)
     }
 
     /// Whether the study's rules penalise this parameter.

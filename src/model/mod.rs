@@ -16,5 +16,7 @@ pub use architecture::{Architecture, Buffers, Masks};
 pub use fused::{cross_entropy, linear, pool_bias_relu, squared_error};
 pub use layers::{convolution, Mode, Strategy};
 pub use layout::{Init, Layout, Parameter, ParameterKind, Role};
-pub use native::{allow_tf32, forget_reads, no_grad, profile, read_back, release_memory, scope, times_read, Plain, Profiled};
+pub use native::{
+    allow_tf32, forget_transfers, no_grad, profile, read_back, release_memory, scope, times_transferred, upload, Plain, Profiled,
+};
 pub(crate) use native::{slice, slice_mut};

@@ -264,18 +264,26 @@ where
     Vec::try_from(tensor).unwrap_or_else(|error| panic!("a tensor could not be read: {error}"))
 }
 
+/// Values as a tensor on a device.
+pub fn upload<T: tch::kind::Element>(values: &[T], device: tch::Device) -> Tensor {
+    UPLOADS.with(|uploads| uploads.set(uploads.get() + 1));
+    Tensor::from_slice(values).to_device(device)
+}
+
 thread_local! {
-    /// How often this thread has read a tensor.
+    /// How often this thread has read a tensor, and made one on a device.
     static READS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    static UPLOADS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// How often this thread has called [`read_back`] since [`forget_reads`].
-pub fn times_read() -> usize {
-    READS.with(std::cell::Cell::get)
+/// How often this thread has called [`read_back`] and [`upload`] since [`forget_transfers`].
+pub fn times_transferred() -> (usize, usize) {
+    (READS.with(std::cell::Cell::get), UPLOADS.with(std::cell::Cell::get))
 }
 
-pub fn forget_reads() {
+pub fn forget_transfers() {
     READS.with(|reads| reads.set(0));
+    UPLOADS.with(|uploads| uploads.set(0));
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::base::stream::Stream;
 use crate::config::network::Augment;
 use crate::data::{Examples, Normalisation, Preparation, Vectoriser};
 use crate::model::kernels::{gather, gather_augmented, Bf16, Element, Images, Normalise};
-use crate::model::{scope, slice, slice_mut, Plain};
+use crate::model::{scope, slice, slice_mut, upload, Plain};
 
 /// Images as bytes, or documents as features, with the data set's labels, on a device.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ impl DeviceDataset {
     pub fn new(examples: &Examples, shape: [usize; 3], device: Device) -> DeviceDataset {
         let labels: Vec<i64> = examples.labels.iter().map(|&label| i64::from(label)).collect();
         DeviceDataset {
-            pixels: Tensor::from_slice(examples.pixels()).reshape([examples.len() as i64, -1]).to_device(device),
-            labels: Tensor::from_slice(&labels).to_device(device),
+            pixels: upload(examples.pixels(), device).reshape([examples.len() as i64, -1]),
+            labels: upload(&labels, device),
             shape: shape.map(|n| n as i64),
         }
     }
@@ -52,8 +52,8 @@ impl DeviceDataset {
                 (None, None) => vec![],
             });
         }
-        let pixels = Tensor::from_slice(&values).reshape([labels.len() as i64, features as i64]).to_device(device);
-        (DeviceDataset { pixels, labels: Tensor::from_slice(&labels).to_device(device), shape: [1, 1, features as i64] }, places)
+        let pixels = upload(&values, device).reshape([labels.len() as i64, features as i64]);
+        (DeviceDataset { pixels, labels: upload(&labels, device), shape: [1, 1, features as i64] }, places)
     }
 
     /// A handle to the same memory, for another thread.
@@ -93,7 +93,7 @@ impl BatchSource {
         let (k, device) = (normalisations.len() as i64, pool.device());
         let channels = if k == 0 { 1 } else { pool.shape[2] };
         let precise = if kind == Kind::Double { Kind::Double } else { Kind::Float };
-        let tensor = |values: Vec<f64>| Tensor::from_slice(&values).reshape([k, 1, 1, 1, channels]).to_kind(precise).to_device(device);
+        let tensor = |values: Vec<f64>| upload(&values, device).reshape([k, 1, 1, 1, channels]).to_kind(precise);
         let each = |f: fn(f64, f64) -> f64| -> Vec<f64> {
             normalisations.iter().flat_map(|n| n.mean.iter().zip(&n.sd).map(move |(&mean, &sd)| f(mean, sd))).collect()
         };
@@ -102,13 +102,7 @@ impl BatchSource {
         let f32s = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
         let pairs = scales.chunks(channels).zip(shifts.chunks(channels));
         let normalise = pairs.map(|(scale, shift)| Normalise::new(&f32s(scale), &f32s(shift), width)).collect();
-        BatchSource {
-            scale: tensor(scales),
-            shift: tensor(shifts),
-            outputs: Tensor::from_slice(outputs).to_device(device),
-            kind,
-            normalise,
-        }
+        BatchSource { scale: tensor(scales), shift: tensor(shifts), outputs: upload(outputs, device), kind, normalise }
     }
 
     /// Normalised images [K, B, H, W, C] and their outputs [K, B], for rows [K, B] of the pool.
@@ -199,7 +193,7 @@ pub fn epoch_order(of_rows: &[Vec<i64>], seeds: &[u64], task: &str, epoch: usize
         order.extend_from_slice(own);
         Stream::new(&format!("order/{task}"), seed, epoch as u64).shuffle(&mut order[first..]);
     }
-    Tensor::from_slice(&order).reshape([of_rows.len() as i64, -1]).to_device(device)
+    upload(&order, device).reshape([of_rows.len() as i64, -1])
 }
 
 /// The augmentation of one epoch, [K, N, 3], in the order of training. None without augmentation.
@@ -217,5 +211,5 @@ pub fn epoch_draws(augment: &Augment, n: usize, seeds: &[u64], task: &str, epoch
             draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - prox_step_size);
         }
     }
-    Some(Tensor::from_slice(&draws).reshape([seeds.len() as i64, n as i64, 3]).to_device(device))
+    Some(upload(&draws, device).reshape([seeds.len() as i64, n as i64, 3]))
 }

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::evaluate::{evaluate, features, EvaluationLoss};
 use super::pack::{EpochReport, Pack, Start, Trained, TrainingHistory};
-use crate::model::{no_grad, read_back, Role};
+use crate::model::{no_grad, read_back, upload, Role};
 use crate::theory::ridge::{centre, Reduction};
 use crate::theory::TheoryError;
 
@@ -30,7 +30,7 @@ impl Pack<'_> {
             let own = |t: &Tensor| t.get(row as i64).to_device(Device::Cpu);
             let outputs = training_labels.unwrap_or_else(|| read_back(&own(&outputs)));
             let head = head(&own(&features), &outputs, classes, lambda)?;
-            let head = Tensor::from_slice(&head).to_kind(theta.kind()).to_device(theta.device());
+            let head = upload(&head, theta.device()).to_kind(theta.kind());
             no_grad(|| theta.get(row as i64).narrow(0, backbone, head.numel() as i64).copy_(&head));
         }
         let of = |rows: &Tensor| evaluate((self.architecture, &theta, &buffers), EvaluationLoss::SquaredError, &task, self.pool, rows);

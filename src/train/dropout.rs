@@ -5,6 +5,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::base::stream::Stream;
+use crate::model::upload;
 
 /// The keys of a pack's replicas for one task.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Dropout {
             [0; 2].map(|_| stream.below(1 << 32) as u32)
         };
         let keys: Vec<[u32; 2]> = seeds.iter().map(key).collect();
-        let on_device = (device != Device::Cpu).then(|| key_tensor(&keys).to_device(device));
+        let on_device = (device != Device::Cpu).then(|| key_tensor(&keys, device));
         Dropout { p, keys, on_device }
     }
 
@@ -84,9 +85,9 @@ impl Dropout {
     }
 }
 
-fn key_tensor(keys: &[[u32; 2]]) -> Tensor {
+fn key_tensor(keys: &[[u32; 2]], device: Device) -> Tensor {
     let flat: Vec<i64> = [0, 1].into_iter().flat_map(|i| keys.iter().map(move |key| i64::from(key[i]))).collect();
-    Tensor::from_slice(&flat).reshape([2, -1, 1])
+    upload(&flat, device).reshape([2, -1, 1])
 }
 
 #[cfg(test)]
@@ -98,7 +99,8 @@ mod tests {
     fn the_same_bits_on_host_and_device() {
         for p in [0.1, 0.5, 0.9] {
             let here = Dropout::new(p, &[0, 1, 7], "source", Device::Cpu);
-            let there = Dropout { on_device: Some(key_tensor(&here.keys)), ..Dropout::new(p, &[0, 1, 7], "source", Device::Cpu) };
+            let there =
+                Dropout { on_device: Some(key_tensor(&here.keys, Device::Cpu)), ..Dropout::new(p, &[0, 1, 7], "source", Device::Cpu) };
             for (layer, step) in [(0, 0), (1, 0), (0, 1), (2, 123_456)] {
                 let size = [3, 17, 29];
                 assert_eq!(here.mask(layer, step, &size), there.mask(layer, step, &size));

@@ -13,7 +13,7 @@ use super::penalty::Penalty;
 use super::schedule::learning_rate;
 use crate::config::network::{PenaltyRules, Phase, Precision};
 use crate::data::{sealed, task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
-use crate::model::{cross_entropy, no_grad, read_back, Architecture, Buffers, Masks, Mode, Role};
+use crate::model::{cross_entropy, no_grad, read_back, upload, Architecture, Buffers, Masks, Mode, Role};
 
 /// An epoch with at most this many steps is not interrupted.
 const SHORT: usize = 4;
@@ -195,7 +195,7 @@ impl Trained {
             None => DeviceDataset::of_words(examples, &words, device),
         };
         let rows: Vec<i64> = places.into_iter().flatten().map(|row| row as i64).collect();
-        let rows = Tensor::from_slice(&rows).reshape([pack.replicas.len() as i64, -1]).to_device(device);
+        let rows = upload(&rows, device).reshape([pack.replicas.len() as i64, -1]);
         let task = task_of(pack, pack.replicas.iter(), &task_labels(data.info, pack.phase), self.theta.kind());
         evaluate((pack.architecture, &self.theta, &self.buffers), pack.objective, &task, &pool, &rows)
     }
@@ -234,7 +234,7 @@ impl Pack<'_> {
     /// Some rows of the pool for each replica, [K, N].
     pub(super) fn rows(&self, of: impl Fn(&Replica) -> &Vec<usize>) -> Tensor {
         let rows: Vec<i64> = self.replicas.iter().flat_map(|replica| of(replica).iter().map(|&row| row as i64)).collect();
-        Tensor::from_slice(&rows).reshape([self.replicas.len() as i64, -1]).to_device(self.pool.device())
+        upload(&rows, self.pool.device()).reshape([self.replicas.len() as i64, -1])
     }
 
     /// Trains to the end, or until the observer asks it to stop.
@@ -369,7 +369,7 @@ impl Pack<'_> {
     ) {
         state.epoch += 1;
         let rows: Vec<i64> = state.members.iter().flat_map(|&k| self.replicas[k].monitor.iter().map(|&row| row as i64)).collect();
-        let rows = Tensor::from_slice(&rows).reshape([state.members.len() as i64, -1]).to_device(self.pool.device());
+        let rows = upload(&rows, self.pool.device()).reshape([state.members.len() as i64, -1]);
         let validation = evaluate((self.architecture, &state.theta, &state.buffers), self.objective, task, self.pool, &rows);
         let distance = state.penalty.distance_norm(&state.theta, backbone);
         let mut reports = vec![];
@@ -440,7 +440,7 @@ impl TrainingState {
     /// Reduces θ and the state that belongs to it to these replicas.
     fn keep_only(&mut self, members: Vec<usize>) {
         let rows: Vec<i64> = members.iter().filter_map(|k| self.members.iter().position(|m| m == k)).map(|row| row as i64).collect();
-        let rows = Tensor::from_slice(&rows).to_device(self.theta.device());
+        let rows = upload(&rows, self.theta.device());
         let replicas = self.members.len() as i64;
         self.theta = self.theta.index_select(0, &rows);
         let select = |t: &Tensor| t.reshape([replicas, -1]).index_select(0, &rows).reshape([-1]);

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::config::network::PenaltyRules;
-use crate::model::{no_grad, read_back, Layout, Role};
+use crate::model::{no_grad, read_back, upload, Layout, Role};
 
 /// The penalty Σⱼ dⱼ(α|θⱼ − aⱼ| + (1 − α)/2·(θⱼ − aⱼ)²) of each replica. The optimiser applies it.
 #[derive(Debug)]
@@ -88,6 +88,6 @@ impl Penalty {
 /// λ of each replica, [K, P], where the mask is 1. λ may be infinite, and infinity times 0 is NaN:
 /// choose, do not multiply.
 fn where_masked(lambdas: &[f64], mask: &Tensor) -> Tensor {
-    let column = Tensor::from_slice(lambdas).to_kind(mask.kind()).to_device(mask.device()).unsqueeze(1);
+    let column = upload(lambdas, mask.device()).to_kind(mask.kind()).unsqueeze(1);
     column.where_self(&mask.eq(1.0), &mask.zeros_like())
 }

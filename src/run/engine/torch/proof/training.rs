@@ -139,25 +139,27 @@ impl Watching for Queue {
     }
 }
 
-/// Within an epoch the host reads nothing from the device, so it never waits for it. Counted in
-/// libtorch's profile; on CUDA also measured: with a second of work queued, the host has asked for
-/// all of an epoch's steps long before.
+/// Within an epoch the host reads nothing from the device and sends nothing to it, so it never
+/// waits for it. Counted, also in libtorch's profile; on CUDA measured too: with a second of work
+/// queued, the host has asked for all of an epoch's steps long before.
 pub fn no_waiting(bench: Bench) -> Result<Finding> {
     let steady = |batch_size: usize| Phase { batch_size, patience: None, augment: Augment::default(), ..phase() };
-    let reads = |batch_size: usize| -> Result<usize> {
+    let transfers = |batch_size: usize| -> Result<(usize, usize)> {
         let setting = Setting::new(&convnet(), steady(batch_size), bench.device, bench.kind)?;
         let mut reader = Reads { number: Tensor::ones([], (Kind::Float, bench.device)) };
-        crate::model::forget_reads();
+        crate::model::forget_transfers();
         let (_, operations) = profile(|| match bench.planted {
             true => setting.train(&[0, 1], &[0.0, 0.1], None, &mut reader),
             false => setting.train(&[0, 1], &[0.0, 0.1], None, &mut Unwatched),
         });
         let calls = |name: &str| operations.iter().filter(|p| p.name == name).map(|p| p.calls).sum::<usize>();
         ensure!(calls("aten::convolution") > 0, "the profile saw no convolution");
-        Ok(calls("aten::_local_scalar_dense") + crate::model::times_read())
+        let (read, uploaded) = crate::model::times_transferred();
+        Ok((calls("aten::_local_scalar_dense") + read, uploaded))
     };
-    let (few, many) = (reads(30)?, reads(5)?);
-    let counted = Finding { measured: format!("{} reads in 12 steps, {} in 72", few, many), holds: few == many };
+    let (few, many) = (transfers(30)?, transfers(5)?);
+    let measured = format!("{} reads and {} uploads in 12 steps, {} and {} in 72", few.0, few.1, many.0, many.1);
+    let counted = Finding { measured, holds: few == many };
     if !bench.device.is_cuda() {
         return Ok(counted);
     }
