@@ -87,7 +87,7 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
         let trained = args.train(study, &round.study, Ending::Round, stop)?;
         args.fresh = false;
         workers = shards * trained.workers;
-        if alarm.is_some_and(Alarm::is_over) {
+        if alarm.is_some_and(Alarm::has_rung) {
             stop.store(false, Ordering::SeqCst);
             break End::Budget(0.0);
         }
@@ -266,7 +266,7 @@ impl Alarm {
         Some(Alarm(state))
     }
 
-    fn is_over(self) -> bool {
+    fn has_rung(self) -> bool {
         self.0.load(Ordering::SeqCst) == OVER_NOW
     }
 }

@@ -226,7 +226,7 @@ fn cheapest(state: &State, open: &Question, answered: &Answered, comparison: &Op
     };
     let (of_source, of_target) = (width(comparison.source_range).powi(2), width(comparison.transfer_range).powi(2));
     let share_of_target = of_target / (of_source + of_target);
-    let (low, high) = (0.max(answered.transfer.0.saturating_sub(2)), (answered.transfer.0 + 2).min(setting.lambda0.len() - 1));
+    let (low, high) = (answered.transfer.0.saturating_sub(2), (answered.transfer.0 + 2).min(setting.lambda0.len() - 1));
     let of_draws = share_of_target * share_of_draws(state.plan, state.records, setting, open.metric, low, high, answered.transfer.1);
 
     let noise = comparison.noise_share;
