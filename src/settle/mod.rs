@@ -3,8 +3,8 @@
 //!
 //! A round is a study: the same settings with other λ₀, λ₁, seeds and draws
 //! ([`crate::config::Grid`]). The first round has the study's own λ₀ and λ₁, at most three of its
-//! seeds, and a number of draws chosen by cost ([`first`]). When all stages of a round have
-//! results, [`next`] decides from them what the next round has, for each combination of the other
+//! seeds, and a number of draws chosen by cost ([`first()`]). When all stages of a round have
+//! results, [`next()`] decides from them what the next round has, for each combination of the other
 //! axes by itself. Both are functions of the study and the records alone: [`replay`] gives the same
 //! rounds after every resumption, on every machine and in every shard. Time is used by the budget
 //! only.
