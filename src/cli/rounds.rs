@@ -17,10 +17,11 @@ use crate::base::usage::usage;
 use crate::config::{Study, StudyKind};
 use crate::plan::{Plan, Stage, StageSelection};
 use crate::report::analysis::{analyse, StudyAnalysis};
-use crate::report::render::{rounds_text, statement};
+use crate::report::render::{round_values, rounds_text, statement};
 use crate::report::{write_network, ReportTarget};
 use crate::settle::{history, replay, Outlook, Rounds};
 use crate::store::{occupants, write_atomic, Folder, Records, Status};
+use crate::track::write_rounds;
 
 /// A round whose expected cost exceeds what is left of the budget by more than this share is not
 /// begun.
@@ -49,8 +50,22 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
         let read = folder.record_bytes();
         let records = if args.fresh || !folder.records().is_dir() { Records::default() } else { Records::read(&folder)? };
         let rounds = replay(study, &records)?;
-        if !args.quiet {
-            (told, announced) = tell(&rounds, &records, told, announced);
+        let complete = rounds.complete();
+        if complete > told {
+            let analysis = known(&rounds, &records);
+            if !args.quiet {
+                rounds_text(&analysis, told).iter().for_each(|line| print_error(line));
+            }
+            if !args.dry_run && shard.is_none_or(|shard| shard.index == 0) {
+                if let Err(error) = write_rounds(&folder.tensorboard(), &round_values(&analysis)) {
+                    print_error(&format!("warning: TensorBoard does not show the rounds: {error}"));
+                }
+            }
+            told = complete;
+        }
+        if complete < rounds.rounds.len() && rounds.rounds.len() > announced && !args.quiet {
+            print_error(&opening(&rounds));
+            announced = rounds.rounds.len();
         }
         if args.dry_run {
             print(&format!("{}\n", next_round(study, &rounds, &records, workers)));
@@ -187,20 +202,10 @@ impl End {
     }
 }
 
-/// Prints what is known after each round that was not `told`, and what a round that was not
-/// `announced` adds. Returns the number of rounds told, and the last one announced.
-fn tell(rounds: &Rounds, records: &Records, told: usize, announced: usize) -> (usize, usize) {
+/// The answer so far, with the rounds that led to it.
+fn known(rounds: &Rounds, records: &Records) -> StudyAnalysis {
     let round = rounds.last_complete().unwrap_or(rounds.last());
-    let complete = rounds.rounds.iter().filter(|round| round.missing == 0).count();
-    if complete > told {
-        let analysis = StudyAnalysis { history: Some(history(rounds)), ..analyse(&round.study, &round.plan, records) };
-        rounds_text(&analysis, told).iter().for_each(|line| print_error(line));
-    }
-    let open = rounds.rounds.len();
-    if complete < open && open > announced {
-        print_error(&opening(rounds));
-    }
-    (complete.max(told), open)
+    StudyAnalysis { history: Some(history(rounds)), ..analyse(&round.study, &round.plan, records) }
 }
 
 fn opening(rounds: &Rounds) -> String {

@@ -67,6 +67,11 @@ impl Rounds {
         self.rounds.iter().rev().find(|round| round.missing == 0)
     }
 
+    /// Number of rounds whose stages all have results.
+    pub fn complete(&self) -> usize {
+        self.rounds.iter().filter(|round| round.missing == 0).count()
+    }
+
     /// Measured seconds for each counted one; 1 before anything was trained.
     pub fn scale(&self) -> f64 {
         if self.counted > 0.0 {

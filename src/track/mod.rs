@@ -4,7 +4,9 @@ mod board;
 mod events;
 mod progress;
 mod ridge_board;
+mod rounds_board;
 
 pub use board::{Board, Summary, RUN_LIMIT};
 pub use progress::{ProgressDisplay, Utilisation};
 pub use ridge_board::RidgeBoard;
+pub use rounds_board::write_rounds;

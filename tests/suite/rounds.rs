@@ -67,7 +67,10 @@ fn a_study_goes_on_until_it_is_settled_and_says_how() {
     assert!(n >= 2 && done.stdout.contains(&format!("Settled after {n} rounds")), "{}", done.stdout);
     assert!(done.stderr.contains("after round 1: by accuracy"), "{}", done.stderr);
     let page = std::fs::read_to_string(out.join("rounds/report/index.html")).unwrap();
-    assert!(page.contains("How this answer was reached"));
+    assert!(page.contains("How this answer was reached") && page.contains("The ratio of the optima after each round"));
+    assert!(out.join("rounds/report/rounds.png").exists());
+    let board = std::fs::read_dir(out.join("rounds/tb/rounds")).unwrap().count();
+    assert_eq!(board, 1, "one event file shows the rounds in TensorBoard");
     // The report and a second start say the same; the study as it was written can still be run.
     let again = run(&mut until(&study, &out, &[]));
     assert!(again.code == Some(0) && again.stdout == done.stdout, "{}", again.stdout);

@@ -4,9 +4,11 @@ use anyhow::Result;
 
 use super::figure;
 use super::figure::chart::{Chart, ChartAxis, Series, SeriesPoint};
+use super::history_text::of;
 use super::words::{setting_label, short_axes_label, unit};
 use super::RenderedFile;
 use crate::base::interval::Interval;
+use crate::base::numbers::number;
 use crate::config::{show, StrongerEnd};
 use crate::report::analysis::{SettingAnalysis, SettingSummary, StudyAnalysis, StudyEntry};
 
@@ -14,7 +16,10 @@ use crate::report::analysis::{SettingAnalysis, SettingSummary, StudyAnalysis, St
 const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it is open; hollow: an optimum at the end of its grid.";
 
 /// File names of the figures of a network study. With several settings a number is added.
-pub const FIGURE_NAMES: [&str; 6] = ["figure2", "mismatch", "heatmap", "overview", "gains", "alignment"];
+pub const FIGURE_NAMES: [&str; 7] = ["figure2", "mismatch", "heatmap", "overview", "gains", "alignment", "rounds"];
+
+/// Largest number of questions in the figure of the rounds.
+const MOST_LINES: usize = 8;
 
 /// Smallest range of alignments for which the alignment figure is drawn.
 const LEAST_SPREAD: f64 = 0.05;
@@ -36,8 +41,31 @@ impl Drawing {
     }
 }
 
+/// All figures of a network study.
+pub struct Drawings {
+    /// Those of each setting, in order.
+    pub of_settings: Vec<Vec<Drawing>>,
+    /// Those of all settings together.
+    pub across: Vec<Drawing>,
+    pub rounds: Option<Drawing>,
+}
+
+impl Drawings {
+    pub fn new(analysis: &StudyAnalysis) -> Result<Drawings> {
+        Ok(Drawings {
+            of_settings: (0..analysis.settings.len()).map(|i| of_setting(analysis, i)).collect::<Result<_>>()?,
+            across: across_settings(analysis)?,
+            rounds: of_rounds(analysis)?,
+        })
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = RenderedFile> + '_ {
+        self.across.iter().chain(self.of_settings.iter().flatten()).chain(&self.rounds).flat_map(Drawing::files)
+    }
+}
+
 /// The figures of one setting.
-pub fn of_setting(analysis: &StudyAnalysis, i: usize) -> Result<Vec<Drawing>> {
+fn of_setting(analysis: &StudyAnalysis, i: usize) -> Result<Vec<Drawing>> {
     let (name, setting) = (analysis.name.as_str(), &analysis.settings[i]);
     let suffix = if analysis.settings.len() > 1 { format!("-{}", i + 1) } else { String::new() };
     let all = [
@@ -52,7 +80,7 @@ pub fn of_setting(analysis: &StudyAnalysis, i: usize) -> Result<Vec<Drawing>> {
 }
 
 /// The figures that show all settings together. Empty for a single setting.
-pub fn across_settings(analysis: &StudyAnalysis) -> Result<Vec<Drawing>> {
+fn across_settings(analysis: &StudyAnalysis) -> Result<Vec<Drawing>> {
     let all = match analysis.settings.len() {
         0 | 1 => [None, None, None],
         _ => [overview(analysis)?, gains(analysis)?, alignments(analysis)?],
@@ -139,7 +167,7 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     }
     let chart = Chart {
         title: format!("{}: λ₀*/λₛ* over the alignment of the tasks", analysis.name),
-        note: "hollow: an optimum at the end of its grid; no bar: the interval is open".into(),
+        note: "hollow: an optimum at the end of its grid; bar without an end: the interval is open".into(),
         x: ChartAxis { label: "alignment ρ of the tasks, estimated".into(), log: false },
         y: ChartAxis { label: "λ₀*/λₛ*".into(), log: true },
         series,
@@ -149,6 +177,50 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     let side = if analysis.regularizer.stronger == StrongerEnd::Larger { "above" } else { "below" };
     let caption = format!("Ratio of the transfer-optimal to the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: {side} 1 where 0 < ρ < 1.");
     Ok(Some(Drawing { name: "alignment".into(), caption, figure: chart.figure()? }))
+}
+
+/// Figure: what was known of the ratio after each round, against the training that it took. None
+/// without rounds, or with more questions than can be told apart.
+fn of_rounds(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
+    let Some(history) = &analysis.history else { return Ok(None) };
+    let (mut seconds, mut series): (f64, Vec<Series>) = (0.0, vec![]);
+    for round in &history.rounds {
+        seconds += round.seconds;
+        for known in &round.known {
+            let Some(ratio) = known.log_ratio.map(|ratio| ratio.map(f64::exp)) else { continue };
+            let label = format!("{}by {}", of(analysis, known.setting), known.metric.name());
+            let point = chart_point(seconds / 60.0, ratio, !known.settled);
+            let at = series.iter().position(|series| series.label == label).unwrap_or_else(|| {
+                series.push(Series { label, ..Series::default() });
+                series.len() - 1
+            });
+            series[at].line.push((point.x, point.y));
+            series[at].points.push(point);
+        }
+    }
+    if series.is_empty() || series.len() > MOST_LINES {
+        return Ok(None);
+    }
+    let ends = [0.0, seconds / 60.0];
+    let margin = analysis.settings[0].setting.rules.margin;
+    for at in [margin, 1.0 / margin] {
+        let line = ends.map(|x| (x, at)).to_vec();
+        series.push(Series { line, dashed: true, hue: Some(6), ..Series::default() });
+    }
+    let chart = Chart {
+        title: format!("{}: how the answer was reached", analysis.name),
+        note: "hollow: not settled; bar without an end: the interval is open".into(),
+        x: ChartAxis { label: "training, summed over workers (min)".into(), log: false },
+        y: ChartAxis { label: "λ₀*/λₛ*".into(), log: true },
+        series,
+        level: Some(1.0),
+        ..Chart::default()
+    };
+    let caption = format!(
+        "The ratio of the optima after each round, with the interval that gives the verdict. Dashed: a factor of {} either way, within which the optima count as the same.",
+        number(margin)
+    );
+    Ok(Some(Drawing { name: "rounds".into(), caption, figure: chart.figure()? }))
 }
 
 /// Figure: the ratio of the optima in every setting of several studies.

@@ -32,6 +32,23 @@ pub fn rounds_text(analysis: &StudyAnalysis, first: usize) -> Vec<String> {
         .collect()
 }
 
+/// What TensorBoard shows of the rounds, as (tag, round, value): the ratio with its interval for
+/// each question, and the minutes of training. Values may be infinite.
+pub fn round_values(analysis: &StudyAnalysis) -> Vec<(String, usize, f64)> {
+    let mut values = vec![];
+    for (round, row) in analysis.history.iter().flat_map(|history| history.rounds.iter().enumerate()) {
+        values.push(("rounds/minutes_of_training".to_string(), round + 1, row.seconds / 60.0));
+        for known in &row.known {
+            let Some(ratio) = known.log_ratio.map(|ratio| ratio.map(f64::exp)) else { continue };
+            let tag = format!("rounds/{}ratio_by_{}", of(analysis, known.setting), known.metric.name());
+            let (low, high) = ratio.range.unwrap_or((f64::NAN, f64::NAN));
+            let parts = [("estimate", ratio.estimate), ("lower", low), ("upper", high)];
+            values.extend(parts.map(|(part, value)| (format!("{tag}/{part}"), round + 1, value)));
+        }
+    }
+    values
+}
+
 /// The prefix of a line about one of several settings.
 pub fn of(analysis: &StudyAnalysis, setting: usize) -> String {
     match analysis.settings.get(setting) {

@@ -22,9 +22,10 @@ use anyhow::Result;
 
 pub use answer_text::headline;
 pub use comparison::{comparison_files, first_sentence, COMPARISON_FILES};
+use drawings::Drawings;
 pub use drawings::FIGURE_NAMES;
 pub use figure::heat_map_rgb;
-pub use history_text::rounds_text;
+pub use history_text::{round_values, rounds_text};
 pub use latex::latex;
 pub use link::{link, real};
 pub use page::Provenance;
@@ -57,10 +58,9 @@ fn names(files: &[RenderedFile]) -> Vec<String> {
 pub fn study_files(analysis: &StudyAnalysis, results: &Table, provenance: &Provenance) -> Result<Vec<RenderedFile>> {
     let mut files: Vec<RenderedFile> = table::files("results", results)?.into();
     files.push(RenderedFile::new("summary.json", summary_json(analysis)));
-    let of_settings: Vec<_> = (0..analysis.settings.len()).map(|i| drawings::of_setting(analysis, i)).collect::<Result<_>>()?;
-    let across = drawings::across_settings(analysis)?;
-    files.extend(across.iter().chain(of_settings.iter().flatten()).flat_map(drawings::Drawing::files));
-    let page = page::network(analysis, &of_settings, &across, provenance, &names(&files));
+    let drawings = Drawings::new(analysis)?;
+    files.extend(drawings.files());
+    let page = page::network(analysis, &drawings, provenance, &names(&files));
     files.push(RenderedFile::new("index.html", page));
     Ok(files)
 }

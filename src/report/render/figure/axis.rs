@@ -41,11 +41,13 @@ impl Scale {
         own.is_finite().then(|| self.from + (own - self.low) / (self.high - self.low) * (self.to - self.from))
     }
 
-    /// The pixel of a value, limited to the frame; used for the ends of error bars.
+    /// The pixel of a value, limited to the frame; used for the ends of error bars, infinite ones
+    /// too.
     pub fn clamped(&self, value: f64) -> f64 {
         let (a, b) = (self.from.min(self.to), self.from.max(self.to));
         match self.at(value) {
             Some(x) => x.clamp(a, b),
+            None if value > 0.0 => self.to,
             None => self.from,
         }
     }

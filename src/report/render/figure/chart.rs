@@ -26,7 +26,8 @@ pub struct ChartAxis {
     pub log: bool,
 }
 
-/// A point with its interval. Bounds that are not finite are not drawn.
+/// A point with its interval. A bar whose bound is infinite, or 0 on a logarithmic axis, runs to
+/// the frame and has no end. Without an interval the bounds are NaN.
 #[derive(Debug, Clone, Copy)]
 pub struct SeriesPoint {
     pub x: f64,
@@ -159,10 +160,9 @@ impl Chart {
             stroke(&mut out, &run, color, series.dashed);
             for p in &series.points {
                 let (Some(px), true) = (x.at(p.x), y.inside(p.y)) else { continue };
-                if p.low.is_finite() && p.high.is_finite() {
-                    let (a, b) = (y.clamped(p.low), y.clamped(p.high));
-                    out.push(line(vec![(px, a), (px, b)], color, 3.0));
-                    for end in [a, b] {
+                if !p.low.is_nan() && !p.high.is_nan() {
+                    out.push(line(vec![(px, y.clamped(p.low)), (px, y.clamped(p.high))], color, 3.0));
+                    for end in [p.low, p.high].into_iter().filter(|end| y.inside(*end)).map(|end| y.clamped(end)) {
                         out.push(line(vec![(px - 6.0, end), (px + 6.0, end)], color, 3.0));
                     }
                 }

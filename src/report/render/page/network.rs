@@ -11,7 +11,7 @@ use crate::report::analysis::{
     Training, Verdict,
 };
 use crate::report::render::answer_text::{answer_sentence, headline, setting_name};
-use crate::report::render::drawings::Drawing;
+use crate::report::render::drawings::{Drawing, Drawings};
 use crate::report::render::history_text::{known, of, reached, time};
 use crate::report::render::setting_text::{details, About};
 use crate::report::render::terminal::{incomplete, left_out};
@@ -25,15 +25,8 @@ const METHOD: &str = "Choices are made on validation data; results are reported 
     Those of optima and their ratio use a bootstrap over seeds that finds both anew in every draw, as the maxima of smooth curves over ln λ₀ where there are six λ₀ > 0 or more. With several seeds, \
     the gain over scratch and the cost of λ_S* are measured on each seed with the choice of the other seeds. The table is for fixed cells. After rounds the interval of the ratio has 98%.";
 
-/// The page. `drawings` holds the figures of each setting, in order. `across` holds the figures of
-/// all settings together. `files` are the names of the files beside the page.
-pub fn network(
-    analysis: &StudyAnalysis,
-    drawings: &[Vec<Drawing>],
-    across: &[Drawing],
-    provenance: &Provenance,
-    files: &[String],
-) -> String {
+/// The page. `files` are the names of the files beside the page.
+pub fn network(analysis: &StudyAnalysis, drawings: &Drawings, provenance: &Provenance, files: &[String]) -> String {
     let several = analysis.settings.len() > 1;
     let content = html! {
         header {
@@ -44,17 +37,17 @@ pub fn network(
         }
         main {
             @if several {
-                @for drawing in across { (figure(&drawing.figure.svg, &drawing.name, &drawing.caption)) }
+                @for drawing in &drawings.across { (figure(&drawing.figure.svg, &drawing.name, &drawing.caption)) }
                 @if let Some(shared) = &analysis.shared_lambda0 { (several_targets(analysis, shared)) }
                 (all_settings(analysis))
             }
             @for (i, setting) in analysis.settings.iter().enumerate() {
                 section id=(format!("group-{}", i + 1)) {
                     @if several { h2 { (i + 1) ". " (setting_name(setting)) } p { (answer_sentence(setting)) } }
-                    (body(setting, &drawings[i], i))
+                    (body(setting, &drawings.of_settings[i], i))
                 }
             }
-            (rounds(analysis))
+            (rounds(analysis, drawings.rounds.as_ref()))
             (without_result(&analysis.incomplete, &provenance.records))
             (provenance.section(files, &trained(&analysis.training), METHOD, ""))
         }
@@ -63,7 +56,7 @@ pub fn network(
 }
 
 /// How the answer was reached, round by round.
-fn rounds(analysis: &StudyAnalysis) -> Markup {
+fn rounds(analysis: &StudyAnalysis, drawing: Option<&Drawing>) -> Markup {
     let Some(history) = &analysis.history else { return html! {} };
     let headings = [
         Heading("round", false, "counted from 1"),
@@ -77,6 +70,7 @@ fn rounds(analysis: &StudyAnalysis) -> Markup {
         section id="rounds" {
             h2 { "How this answer was reached" }
             @if let Some(words) = reached(analysis) { p { (words) } }
+            @if let Some(d) = drawing { div class="figures" { (figure(&d.figure.svg, &d.name, &d.caption)) } }
             (table("rounds-table", &headings, html! {
                 @for (i, round) in history.rounds.iter().enumerate() {
                     tr {
