@@ -1,19 +1,31 @@
 #!/usr/bin/env bash
 # Runs the studies of networks with --preset small and keeps what came out under docs/results/.
 #
-# usage: scripts/results.sh [STUDY…]     (no name: all; about an hour on two cores)
+# usage: scripts/results.sh [STUDY…]     (no name: all; several hours on two cores)
 #
-# What is finished already is not trained again: remove logs/STUDY to start anew. TRANSFERGRID_DATA names the data.
+# What is finished already is not trained again: remove logs/STUDY to start anew. TRANSFERGRID_DATA
+# names the data.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-target/release/transfergrid}
+OUT=${OUT:-logs}
 ALL=(mnist cifar10 newsgroups cifar10-l2sp-vs-finetune cifar10-target-size mnist-target-size implicit-regularisation
     multi-target-networks super-aligned architectures-cifar100 scaling-networks beyond-l2 beyond-l2-dropout beyond-l2-smoothing)
+# These go on until their question is settled, within a budget on two cores. The others run as they
+# are written.
+declare -A MORE=(
+    [mnist]="--until settled --budget 30m"
+    [newsgroups]="--until settled --budget 40m"
+    [cifar10]="--until settled --budget 2h --set precision=bf16"
+    [super-aligned]="--until settled --budget 20m"
+    [mnist-target-size]="--until settled --budget 20m"
+)
 for study in "${@:-${ALL[@]}}"; do
+    # shellcheck disable=SC2086 # the flags are words
     # 3: some cells diverged; the rest is complete, and the report says which.
-    "$BIN" sweep "experiments/$study.yaml" --preset small --out logs || [ $? = 3 ]
+    "$BIN" sweep "experiments/$study.yaml" --preset small --out "$OUT" ${MORE[$study]:-} || [ $? = 3 ]
     out=docs/results/$study
     rm -rf "$out"
     mkdir -p "$out"
-    cp "logs/$study/manifest.json" "logs/$study/study.yaml" logs/"$study"/report/{results.csv,summary.json,index.html} logs/"$study"/report/*.svg "$out"
+    cp "$OUT/$study/manifest.json" "$OUT/$study/study.yaml" "$OUT/$study"/report/{results.csv,summary.json,index.html} "$OUT/$study"/report/*.svg "$out"
 done

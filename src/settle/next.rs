@@ -1,7 +1,5 @@
 //! What the next round of one setting adds.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
 use super::costs::{most_draws, Costs};
 use super::first::more_seeds;
 use super::noise::share_of_draws;
@@ -10,6 +8,7 @@ use crate::base::numbers::{number, round_down, significant};
 use crate::config::network::Network;
 use crate::config::{Aim, Grid, Study};
 use crate::plan::Plan;
+use crate::report::analysis::stats::student_quantile;
 use crate::report::analysis::{has_room_above, Answered, GridEnd, Metric, OptimaComparison, Setting, SettingAnalysis};
 use crate::store::Records;
 
@@ -58,7 +57,8 @@ pub struct State<'a> {
     pub network: &'a Network,
 }
 
-/// Decides what the next round adds to a setting, by the first of its questions that is open.
+/// Decides what the next round adds to a setting: what the first of its open questions needs that
+/// anything can be added for.
 ///
 /// 1. An optimum at an end of the grid: two further λ₀ beyond it.
 /// 2. Steps around an optimum wider than a factor 2: the points between.
@@ -67,7 +67,23 @@ pub struct State<'a> {
 ///
 /// λ₀ and λ₁ that are out of the question are no longer trained.
 pub fn next(state: &State, questions: &[Question]) -> Step {
-    let Some(open) = questions.iter().find(|question| !question.settled) else { return Step::Settled };
+    let mut reasons: Vec<String> = vec![];
+    for open in questions.iter().filter(|question| !question.settled) {
+        match next_of(state, open) {
+            Step::GiveUp { why } if state.metrics.len() > 1 => reasons.push(format!("by {}, {why}", open.metric.name())),
+            Step::GiveUp { why } => reasons.push(why),
+            step => return step,
+        }
+    }
+    reasons.dedup();
+    if reasons.is_empty() {
+        Step::Settled
+    } else {
+        Step::GiveUp { why: reasons.join("; ") }
+    }
+}
+
+fn next_of(state: &State, open: &Question) -> Step {
     let Some(answered) = answer(state.of, open.metric).answered() else {
         return Step::GiveUp { why: "no λ₀ has a result for every seed".into() };
     };
@@ -81,7 +97,7 @@ pub fn next(state: &State, questions: &[Question]) -> Step {
         };
     }
     if open.aim == Aim::Gain {
-        return grow_seeds(state).unwrap_or(Step::GiveUp { why: format!("{MOST_SEEDS} seeds did not settle the gain") });
+        return best(state, more_samples(state, open, answered, 1.0));
     }
     let is_axis_of_lambda = setting.regularizer.stands_for().is_none();
     if is_axis_of_lambda {
@@ -92,7 +108,7 @@ pub fn next(state: &State, questions: &[Question]) -> Step {
             return step;
         }
     }
-    if let Some(why) = flat(state, comparison).filter(|_| setting.seeds.len() >= MANY_SEEDS && open.aim != Aim::Gain) {
+    if let Some(why) = flat(state, comparison).filter(|_| setting.seeds.len() >= MANY_SEEDS) {
         return Step::GiveUp { why };
     }
     cheapest(state, open, answered, comparison, is_axis_of_lambda)
@@ -214,11 +230,8 @@ fn between(grid: &Grid, comparison: &OptimaComparison, factor: f64) -> Vec<f64> 
 }
 
 fn cheapest(state: &State, open: &Question, answered: &Answered, comparison: &OptimaComparison, can_refine: bool) -> Step {
-    let (setting, grid, costs) = (&state.of.setting, state.grid, state.costs);
-    let (n, draws, lambda1) = (setting.seeds.len(), grid.draws, grid.lambda1.len());
-    let m = keep_lambda0(state).len();
-    let error = setting.rules.error;
-    let t2 = |n: usize| student(n, error).powi(2);
+    let (grid, costs) = (state.grid, state.costs);
+    let (n, draws, lambda1) = (state.of.setting.seeds.len(), grid.draws, grid.lambda1.len());
     // Shares of the variance of ln(λ₀*/λ_S*).
     let width = |range: Option<(f64, f64)>| {
         let smallest = positive(grid)[0];
@@ -226,43 +239,59 @@ fn cheapest(state: &State, open: &Question, answered: &Answered, comparison: &Op
     };
     let (of_source, of_target) = (width(comparison.source_range).powi(2), width(comparison.transfer_range).powi(2));
     let share_of_target = of_target / (of_source + of_target);
-    let (low, high) = (answered.transfer.0.saturating_sub(2), (answered.transfer.0 + 2).min(setting.lambda0.len() - 1));
-    let of_draws = share_of_target * share_of_draws(state.plan, state.records, setting, open.metric, low, high, answered.transfer.1);
 
     let noise = comparison.noise_share;
-    let mut choices: Vec<(f64, Step)> = vec![];
-    // The squared width is t²·variance. Each choice reduces it by a share; the share for each
-    // second decides.
-    let more = n.div_ceil(2).max(1).min(MOST_SEEDS.saturating_sub(n));
-    let of_seeds = 1.0 - (n as f64 / (n + more) as f64) * t2(n + more) / t2(n);
-    let cost_of_seeds = more as f64 * costs.of_seed(m, lambda1, draws);
-    if more > 0 {
-        let what = format!("adds {more} seeds, to {}", n + more);
-        choices.push((noise * of_seeds / cost_of_seeds, go(state, Change { seeds: more, ..Change::default() }, what)));
-    }
-    let is_given = state.network.target.draws.is_some();
-    if !is_given && 2 * draws <= most_draws(state.network) {
-        let cost = (n * draws) as f64 * ((m * lambda1) as f64 * costs.target + costs.scratch);
-        let what = format!("doubles the draws, to {}", 2 * draws);
-        choices.push((noise * 0.5 * of_draws / cost, go(state, Change { draws, ..Change::default() }, what)));
-    }
+    let mut choices = more_samples(state, open, answered, share_of_target);
+    choices.iter_mut().for_each(|choice| choice.0 *= noise);
     let new = if can_refine { between(grid, comparison, FINEST) } else { vec![] };
     if !new.is_empty() {
         // Half the step leaves an eighth of what is not known between the points (a cubic spline's
         // squared error falls with the third power of the step or faster). Against noise, new
         // points count like more seeds, around the optima alone.
-        let around = 5.0f64.min(m as f64);
+        let around = 5.0f64.min(keep_lambda0(state).len() as f64);
         let share = (1.0 - noise) * 7.0 / 8.0 + noise * 0.5 * new.len() as f64 / (around + new.len() as f64);
         let cost = n as f64 * new.len() as f64 * (costs.source + (lambda1 * draws) as f64 * costs.target);
         if let Some(step) = refine(state, comparison, FINEST) {
             choices.push((share / cost, step));
         }
     }
+    best(state, choices)
+}
+
+/// A step, and the share by which it is expected to reduce the interval's squared width for each
+/// second of training.
+type Choice = (f64, Step);
+
+fn best(state: &State, choices: Vec<Choice>) -> Step {
+    let (n, draws) = (state.of.setting.seeds.len(), state.grid.draws);
     let best = choices.into_iter().reduce(|best, other| if other.0 > best.0 { other } else { best });
-    best.map_or(
-        Step::GiveUp { why: format!("{n} seeds with {draws} draws did not settle it, and there is nothing left to add") },
-        |(_, step)| step,
-    )
+    let nothing = || Step::GiveUp { why: format!("{n} seeds with {draws} draws did not settle it, and there is nothing left to add") };
+    best.map_or_else(nothing, |(_, step)| step)
+}
+
+/// More seeds, and more draws. The squared width is t²·variance, of which the target's part is
+/// `share_of_target`.
+fn more_samples(state: &State, open: &Question, answered: &Answered, share_of_target: f64) -> Vec<Choice> {
+    let (setting, grid, costs) = (&state.of.setting, state.grid, state.costs);
+    let (n, draws, lambda1) = (setting.seeds.len(), grid.draws, grid.lambda1.len());
+    let m = keep_lambda0(state).len();
+    let mut choices: Vec<Choice> = vec![];
+    let t2 = |n: usize| student_quantile(n, setting.rules.error).powi(2);
+    let more = n.div_ceil(2).max(1).min(MOST_SEEDS.saturating_sub(n));
+    if more > 0 {
+        let share = 1.0 - (n as f64 / (n + more) as f64) * t2(n + more) / t2(n);
+        let what = format!("adds {more} seeds, to {}", n + more);
+        choices.push((share / (more as f64 * costs.of_seed(m, lambda1, draws)), go(state, Change { seeds: more, ..Change::default() }, what)));
+    }
+    let is_given = state.network.target.draws.is_some();
+    if !is_given && 2 * draws <= most_draws(state.network) {
+        let (low, high) = (answered.transfer.0.saturating_sub(2), (answered.transfer.0 + 2).min(setting.lambda0.len() - 1));
+        let of_draws = share_of_target * share_of_draws(state.plan, state.records, setting, open.metric, low, high, answered.transfer.1);
+        let cost = (n * draws) as f64 * ((m * lambda1) as f64 * costs.target + costs.scratch);
+        let what = format!("doubles the draws, to {}", 2 * draws);
+        choices.push((0.5 * of_draws / cost, go(state, Change { draws, ..Change::default() }, what)));
+    }
+    choices
 }
 
 fn grow_seeds(state: &State) -> Option<Step> {
@@ -320,8 +349,7 @@ fn keep_lambda0(state: &State) -> Vec<f64> {
 }
 
 /// The λ₁ that are not clearly worse than the best one: paired by seed, on average over the λ₀ that
-/// are kept, at the
-/// 0.1% level. The best one's neighbours are kept.
+/// are kept, at the 0.1% level. The best one's neighbours are kept.
 fn keep_lambda1(state: &State) -> Vec<f64> {
     let setting = &state.of.setting;
     let lambda1 = &setting.lambda1;
@@ -342,16 +370,10 @@ fn keep_lambda1(state: &State) -> Vec<f64> {
                 let differences: Vec<f64> = best.iter().zip(&own).map(|(a, b)| a - b).collect();
                 let mean = differences.iter().sum::<f64>() / n as f64;
                 let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n.max(2) - 1) as f64;
-                n > 1 && mean > student(n, 0.001) * (variance / n as f64).sqrt() && mean > 0.0
+                n > 1 && mean > student_quantile(n, 0.001) * (variance / n as f64).sqrt() && mean > 0.0
             });
             *keep |= !worse || j.abs_diff(best) <= 1;
         }
     }
     lambda1.iter().zip(keep).filter(|(_, keep)| *keep).map(|(value, _)| *value).collect()
-}
-
-/// Student's two-sided quantile for the mean of n values.
-pub fn student(n: usize, error: f64) -> f64 {
-    let law = StudentsT::new(0.0, 1.0, (n.max(2) - 1) as f64);
-    law.map_or(f64::INFINITY, |law| law.inverse_cdf(1.0 - error / 2.0))
 }

@@ -2,7 +2,8 @@
 
 use crate::base::interval::Interval;
 use crate::config::{Aim, Settle, SettleBy};
-use crate::report::analysis::{Answer, Metric, SettingAnalysis, StudyAnalysis, Verdict};
+use crate::report::analysis::stats::student_quantile;
+use crate::report::analysis::{Answer, Answered, Metric, SettingAnalysis, StudyAnalysis, Verdict};
 
 /// What is asked of one combination of the axes by one metric.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,9 +37,7 @@ pub fn questions(analysis: &StudyAnalysis, settle: &Settle) -> Vec<Question> {
                 let settled = match aim {
                     Aim::Order => comparison.is_some_and(|comparison| comparison.verdict != Verdict::Undecided),
                     Aim::Ratio => log_ratio.is_some_and(|ratio| is_known(ratio, settle.within)),
-                    Aim::Gain => {
-                        answer.answered().and_then(|answered| answered.gain?.range).is_some_and(|(low, high)| low > 0.0 || high < 0.0)
-                    }
+                    Aim::Gain => answer.answered().is_some_and(|answered| has_sign(answered, of.setting.rules.error)),
                 };
                 all.push(Question { setting, metric, aim, settled, verdict: comparison.map(|c| c.verdict), log_ratio });
             }
@@ -53,6 +52,19 @@ pub fn answer(of: &SettingAnalysis, metric: Metric) -> &Answer {
     } else {
         &of.other_metric
     }
+}
+
+/// The gain's interval excludes 0, at the level at which a single look may be wrong. The interval
+/// of the report is one of 95%, by Student's t over seeds.
+fn has_sign(answered: &Answered, error: f64) -> bool {
+    let n = answered.basis.seeds.len();
+    let stretch = student_quantile(n, error) / student_quantile(n, 0.05);
+    answered.gain.is_some_and(|gain| {
+        gain.range.is_some_and(|(low, high)| {
+            let side = if gain.estimate > 0.0 { gain.estimate - low } else { high - gain.estimate };
+            gain.estimate.abs() > stretch * side
+        })
+    })
 }
 
 /// Both ends are within a factor of the estimate.

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use super::costs::{counted, Costs};
 use super::first::first;
-use super::next::{next, student, State, Step};
+use super::next::{next, State, Step};
 use super::question::{questions, Question};
 use crate::config::{Aim, Grid, Study, StudyError};
 use crate::plan::Plan;
+use crate::report::analysis::stats::student_quantile;
 use crate::report::analysis::{analyse, Metric, StudyAnalysis};
 use crate::store::{Record, Records, Status};
 
@@ -203,7 +204,7 @@ fn needed(round: &Round, analysis: &StudyAnalysis, i: usize) -> f64 {
             return f64::INFINITY;
         }
         let error = setting.rules.error;
-        let enough = |more: &usize| half * student(n + more, error) / student(n, error) * (n as f64 / (n + more) as f64).sqrt() < goal;
+        let enough = |more: &usize| half * student_quantile(n + more, error) / student_quantile(n, error) * (n as f64 / (n + more) as f64).sqrt() < goal;
         let more = (0..10_000).find(enough);
         more.map_or(f64::INFINITY, |more| more.max(1) as f64 * costs.of_seed(grid.lambda0.len(), grid.lambda1.len(), grid.draws))
     };

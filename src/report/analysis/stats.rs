@@ -30,6 +30,12 @@ fn student(n: usize) -> Option<StudentsT> {
     StudentsT::new(0.0, 1.0, n.checked_sub(1)? as f64).ok()
 }
 
+/// Half-width of the two-sided interval of a mean of n values that is wrong with probability
+/// `error`, in standard errors. For fewer than two values it is that of two.
+pub fn student_quantile(n: usize, error: f64) -> f64 {
+    student(n.max(2)).map_or(f64::INFINITY, |law| law.inverse_cdf(1.0 - error / 2.0))
+}
+
 /// Whether the values differ by rounding errors only. They then have no spread from which to
 /// estimate an error. With few test images, two or three seeds can have the same difference by
 /// chance; this is no certainty.
