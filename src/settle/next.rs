@@ -60,7 +60,7 @@ pub struct State<'a> {
 /// Decides what the next round adds to a setting: what the first of its open questions needs that
 /// anything can be added for.
 ///
-/// 1. An optimum at an end of the grid: two further λ₀ beyond it.
+/// 1. An optimum at an end of the grid: two further λ₀ beyond it, or one further λ₁.
 /// 2. Steps around an optimum wider than a factor 2: the points between.
 /// 3. Else the one of seeds (half as many again), draws (twice as many) and points between that is
 ///    expected to reduce the squared width of the ratio's interval most for each second.
@@ -102,6 +102,9 @@ fn next_of(state: &State, open: &Question) -> Step {
     let is_axis_of_lambda = setting.regularizer.stands_for().is_none();
     if is_axis_of_lambda {
         if let Some(step) = widen(state, setting, answered, comparison) {
+            return step;
+        }
+        if let Some(step) = widen_lambda1(state, answered) {
             return step;
         }
         if let Some(step) = refine(state, comparison, WIDEST) {
@@ -190,6 +193,21 @@ fn widen(state: &State, setting: &Setting, answered: &Answered, comparison: &Opt
         }
     }
     None
+}
+
+/// One further λ₁, if the best one is the largest and clearly better than its neighbour.
+fn widen_lambda1(state: &State, answered: &Answered) -> Option<Step> {
+    let (setting, grid) = (&state.of.setting, &state.of.setting.lambda1);
+    let (best, last) = (answered.transfer.1, *grid.last()?);
+    let before = *grid.get(grid.len().checked_sub(2)?)?;
+    let limit = if setting.limits.lambda1.is_finite() { round_down(setting.limits.lambda1) } else { f64::INFINITY };
+    let is_clear = best + 1 == grid.len() && is_worse(state, answered, best - 1, 0.05);
+    if !is_clear || before <= 0.0 || !has_room_above(last, limit) {
+        return None;
+    }
+    let new = rounded(last * (last / before).clamp(2.0, 10.0)).min(limit);
+    let what = format!("adds λ₁ = {}: the best one is the largest ({})", number(new), number(last));
+    Some(go(state, Change { lambda1: Some(new), ..Change::default() }, what))
 }
 
 /// The study's own λ₀ > 0 beyond an end of the grid, nearest first: they were left out by an
@@ -307,6 +325,7 @@ fn grow_seeds(state: &State) -> Option<Step> {
 #[derive(Debug, Clone, Default)]
 struct Change {
     lambda0: Vec<f64>,
+    lambda1: Option<f64>,
     seeds: usize,
     draws: usize,
 }
@@ -317,10 +336,11 @@ fn go(state: &State, change: Change, what: String) -> Step {
     lambda0.extend(&change.lambda0);
     lambda0.sort_by(f64::total_cmp);
     lambda0.dedup();
-    let lambda1 = keep_lambda1(state);
+    let mut lambda1 = keep_lambda1(state);
     let dropped = [("λ₀", before), ("λ₁", state.grid.lambda1.len() - lambda1.len())];
     let dropped: Vec<String> = dropped.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{n} {name}")).collect();
     let what = if dropped.is_empty() { what } else { format!("{what}; leaves out {} that are out of the question", dropped.join(" and ")) };
+    lambda1.extend(change.lambda1);
     let seeds = more_seeds(state.study, &state.grid.seeds, change.seeds);
     Step::Go { grid: Grid { lambda0, lambda1, seeds, draws: state.grid.draws + change.draws, ..state.grid.clone() }, what }
 }
@@ -348,32 +368,35 @@ fn keep_lambda0(state: &State) -> Vec<f64> {
     keeps_zero.then_some(0.0).into_iter().chain(positive[first..=last].iter().copied()).collect()
 }
 
-/// The λ₁ that are not clearly worse than the best one: paired by seed, on average over the λ₀ that
-/// are kept, at the 0.1% level. The best one's neighbours are kept.
+/// The λ₁ that are not clearly worse than the best one, by accuracy or by loss. The best one's
+/// neighbours are kept.
 fn keep_lambda1(state: &State) -> Vec<f64> {
-    let setting = &state.of.setting;
-    let lambda1 = &setting.lambda1;
-    let kept = keep_lambda0(state);
+    let lambda1 = &state.of.setting.lambda1;
     let mut keep = vec![false; lambda1.len()];
     for answer in [&state.of.answer, &state.of.other_metric] {
         let Some(answered) = answer.answered() else { return state.grid.lambda1.clone() };
-        let n = answered.basis.seeds.len();
-        let mean_of = |j: usize| -> Option<Vec<f64>> {
-            let near = answered.eligible_lambda0.iter().filter(|&&i| kept.contains(&setting.lambda0[i]));
-            let rows: Option<Vec<Vec<f64>>> = near.map(|&i| answered.basis.validation_scores(&setting.target[i][j])).collect();
-            let rows = rows.filter(|rows| !rows.is_empty())?;
-            Some((0..n).map(|seed| rows.iter().map(|row| row[seed]).sum::<f64>() / rows.len() as f64).collect())
-        };
         let best = answered.transfer.1;
         for (j, keep) in keep.iter_mut().enumerate() {
-            let worse = mean_of(best).zip(mean_of(j)).is_some_and(|(best, own)| {
-                let differences: Vec<f64> = best.iter().zip(&own).map(|(a, b)| a - b).collect();
-                let mean = differences.iter().sum::<f64>() / n as f64;
-                let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n.max(2) - 1) as f64;
-                n > 1 && mean > student_quantile(n, 0.001) * (variance / n as f64).sqrt() && mean > 0.0
-            });
-            *keep |= !worse || j.abs_diff(best) <= 1;
+            *keep |= j.abs_diff(best) <= 1 || !is_worse(state, answered, j, 0.001);
         }
     }
     lambda1.iter().zip(keep).filter(|(_, keep)| *keep).map(|(value, _)| *value).collect()
+}
+
+/// Whether the λ₁ at `j` is worse than the best one: paired by seed, on average over the λ₀ that
+/// are kept, where the two-sided test is wrong with probability `error`.
+fn is_worse(state: &State, answered: &Answered, j: usize, error: f64) -> bool {
+    let (setting, kept, n) = (&state.of.setting, keep_lambda0(state), answered.basis.seeds.len());
+    let mean_of = |j: usize| -> Option<Vec<f64>> {
+        let near = answered.eligible_lambda0.iter().filter(|&&i| kept.contains(&setting.lambda0[i]));
+        let rows: Option<Vec<Vec<f64>>> = near.map(|&i| answered.basis.validation_scores(&setting.target[i][j])).collect();
+        let rows = rows.filter(|rows| !rows.is_empty())?;
+        Some((0..n).map(|seed| rows.iter().map(|row| row[seed]).sum::<f64>() / rows.len() as f64).collect())
+    };
+    mean_of(answered.transfer.1).zip(mean_of(j)).is_some_and(|(best, own)| {
+        let differences: Vec<f64> = best.iter().zip(&own).map(|(a, b)| a - b).collect();
+        let mean = differences.iter().sum::<f64>() / n as f64;
+        let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n.max(2) - 1) as f64;
+        n > 1 && mean > student_quantile(n, error) * (variance / n as f64).sqrt() && mean > 0.0
+    })
 }
