@@ -299,7 +299,8 @@ fn more_samples(state: &State, open: &Question, answered: &Answered, share_of_ta
     if more > 0 {
         let share = 1.0 - (n as f64 / (n + more) as f64) * t2(n + more) / t2(n);
         let what = format!("adds {more} seeds, to {}", n + more);
-        choices.push((share / (more as f64 * costs.of_seed(m, lambda1, draws)), go(state, Change { seeds: more, ..Change::default() }, what)));
+        choices
+            .push((share / (more as f64 * costs.of_seed(m, lambda1, draws)), go(state, Change { seeds: more, ..Change::default() }, what)));
     }
     let is_given = state.network.target.draws.is_some();
     if !is_given && 2 * draws <= most_draws(state.network) {

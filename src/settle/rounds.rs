@@ -204,7 +204,9 @@ fn needed(round: &Round, analysis: &StudyAnalysis, i: usize) -> f64 {
             return f64::INFINITY;
         }
         let error = setting.rules.error;
-        let enough = |more: &usize| half * student_quantile(n + more, error) / student_quantile(n, error) * (n as f64 / (n + more) as f64).sqrt() < goal;
+        let enough = |more: &usize| {
+            half * student_quantile(n + more, error) / student_quantile(n, error) * (n as f64 / (n + more) as f64).sqrt() < goal
+        };
         let more = (0..10_000).find(enough);
         more.map_or(f64::INFINITY, |more| more.max(1) as f64 * costs.of_seed(grid.lambda0.len(), grid.lambda1.len(), grid.draws))
     };

@@ -91,7 +91,12 @@ fn every_study_of_networks_has_its_results_with_a_verdict() {
         let precision = written["precision"].as_str().unwrap_or("float32").to_string();
         let rounded = study_of(&serde_yaml::to_string(&rounded(&written)).unwrap());
         let small = Overrides { set: vec![format!("precision={precision}")], ..small };
-        assert_eq!(keys(&rounded), keys(&Study::load(&path, &small).unwrap()), "docs/results/{} is of another version of the study: run scripts/results.sh", study.name);
+        assert_eq!(
+            keys(&rounded),
+            keys(&Study::load(&path, &small).unwrap()),
+            "docs/results/{} is of another version of the study: run scripts/results.sh",
+            study.name
+        );
         let summary = json(&read(folder.join("summary.json")));
         assert_eq!((summary["made_up"].as_bool(), summary["stages"]["missing"].as_u64()), (Some(false), Some(0)));
         assert!(folder.join("manifest.json").exists() && folder.join("index.html").exists());

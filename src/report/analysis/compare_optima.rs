@@ -23,6 +23,7 @@ pub fn compare_optima(answered: &Answered, setting: &Setting, scores: &Scores) -
                 source: (setting.lambda0[answered.source], setting.lambda0[answered.source]),
                 transfer: (setting.lambda0[answered.transfer.0], setting.lambda0[answered.transfer.0]),
                 log_ratio: (f64::NEG_INFINITY, f64::INFINITY),
+                hidden: 0.0,
                 source_end: None,
                 transfer_end: None,
             };
@@ -35,7 +36,11 @@ pub fn compare_optima(answered: &Answered, setting: &Setting, scores: &Scores) -
         let values = |end: fn((f64, f64)) -> f64| draws.iter().map(|draw| end(ends(draw))).collect::<Vec<_>>();
         Some((quantile(values(|ends| ends.0), error / 2.0)?, quantile(values(|ends| ends.1), 1.0 - error / 2.0)?))
     };
-    let log_ratio = Interval { estimate: optima.estimate(), range: between(setting.rules.error, &|draw| draw.log_ratio) };
+    let estimate = optima.estimate();
+    // What the grid hides does not depend on the noise.
+    let wider = |end: f64| (end - estimate).signum() * (end - estimate).hypot(optima.hidden) + estimate;
+    let range = between(setting.rules.error, &|draw| draw.log_ratio).map(|(low, high)| (wider(low), wider(high)));
+    let log_ratio = Interval { estimate, range };
     let share = |holds: &dyn Fn(&DrawnOptima) -> bool| draws.iter().filter(|draw| holds(draw)).count() as f64 / draws.len() as f64;
     let (above, below) = (share(&DrawnOptima::is_larger), share(&DrawnOptima::is_smaller));
     let probabilities = (!draws.is_empty()).then_some(match setting.regularizer.stronger {
@@ -48,7 +53,10 @@ pub fn compare_optima(answered: &Answered, setting: &Setting, scores: &Scores) -
     ));
     let of_noise = curves.as_ref().filter(|_| method == Method::Curves).map(Curves::draws_of_noise);
     OptimaComparison {
-        noise_share: of_noise.map_or(1.0, |of_noise| (spread(&of_noise) / spread(&draws).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0)),
+        noise_share: of_noise.map_or(1.0, |of_noise| {
+            let all = spread(&draws) + (2.0 * optima.hidden).powi(2);
+            (spread(&of_noise) / all.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0)
+        }),
         verdict: verdict(answered, setting, method, log_ratio),
         method,
         source: optima.source.0,

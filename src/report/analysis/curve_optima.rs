@@ -10,9 +10,6 @@ use crate::base::stream::Stream;
 
 /// With fewer λ₀ > 0, a curve says nothing about what lies between them.
 pub const FEWEST: usize = 6;
-/// Between steps wider than this factor a curve can hide any optimum. Half a step is then added to
-/// both ends of the ratio's interval.
-const WIDEST_STEP: f64 = 2.0;
 
 /// The curves of one setting by one metric.
 pub struct Curves<'a> {
@@ -120,15 +117,14 @@ fn compare(source: Located, transfer: Located) -> DrawnOptima {
     // An optimum at 0 may be any λ₀ below the smallest that was trained.
     let is_low = |at: Located| at.lambda0 == 0.0 || at.end == Some(GridEnd::Low);
     let is_high = |at: Located| at.end == Some(GridEnd::High);
-    let step = source.step.max(transfer.step);
-    let hidden = if step > 1.001 * WIDEST_STEP.ln() { step / 2.0 } else { 0.0 };
     let ratio = transfer.x - source.x;
-    let low = if is_low(transfer) || is_high(source) { f64::NEG_INFINITY } else { ratio - hidden };
-    let high = if is_high(transfer) || is_low(source) { f64::INFINITY } else { ratio + hidden };
+    let low = if is_low(transfer) || is_high(source) { f64::NEG_INFINITY } else { ratio };
+    let high = if is_high(transfer) || is_low(source) { f64::INFINITY } else { ratio };
     DrawnOptima {
         source: (source.lambda0, source.lambda0),
         transfer: (transfer.lambda0, transfer.lambda0),
         log_ratio: (low, high),
+        hidden: (source.step + transfer.step) / 2.0,
         source_end: source.end,
         transfer_end: transfer.end,
     }

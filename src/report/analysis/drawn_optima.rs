@@ -12,6 +12,10 @@ pub struct DrawnOptima {
     /// The smallest and the largest ln(λ₀*/λ_S*) that this draw allows. It is unbounded where an
     /// optimum is at an end of the grid, and where it is λ₀ = 0.
     pub log_ratio: (f64, f64),
+    /// What the grid hides of `log_ratio`. A kink between two points may be anywhere between them,
+    /// and no smooth curve shows it: half the step at each optimum is unknown, however small the
+    /// noise is.
+    pub hidden: f64,
     pub source_end: Option<GridEnd>,
     pub transfer_end: Option<GridEnd>,
 }

@@ -23,6 +23,7 @@ pub fn optima(setting: &Setting, answered: &Answered, scores: &Scores, weights: 
         _ => log_ratio(lambda0[s.first], lambda0[t.last]),
     };
     Some(DrawnOptima {
+        hidden: 0.0,
         source: (lambda0[s.first], lambda0[s.last]),
         transfer: (lambda0[t.first], lambda0[t.last]),
         log_ratio: (low, high),
