@@ -38,7 +38,10 @@ pub fn compare_optima(answered: &Answered, setting: &Setting, scores: &Scores) -
     };
     let estimate = optima.estimate();
     // What the grid hides does not depend on the noise.
-    let wider = |end: f64| (end - estimate).signum() * (end - estimate).hypot(optima.hidden) + estimate;
+    let wider = |end: f64| match end - estimate {
+        distance if distance.is_finite() => estimate + distance.signum() * distance.hypot(optima.hidden),
+        _ => end,
+    };
     let range = between(setting.rules.error, &|draw| draw.log_ratio).map(|(low, high)| (wider(low), wider(high)));
     let log_ratio = Interval { estimate, range };
     let share = |holds: &dyn Fn(&DrawnOptima) -> bool| draws.iter().filter(|draw| holds(draw)).count() as f64 / draws.len() as f64;
