@@ -11,6 +11,7 @@ use crate::base::interval::Interval;
 use crate::base::numbers::number;
 use crate::config::{show, StrongerEnd};
 use crate::report::analysis::{SettingAnalysis, SettingSummary, StudyAnalysis, StudyEntry};
+use crate::theory::isotropic::Isotropic;
 
 /// How to read the figure of ratios.
 const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it is open; hollow: an optimum at the end of its grid.";
@@ -165,6 +166,10 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     if all.len() < 2 || spread < LEAST_SPREAD {
         return Ok(None);
     }
+    if analysis.regularizer.stronger == StrongerEnd::Larger {
+        let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+        series.extend(PREDICTED.map(|(gamma, noise, hue)| predicted(gamma, noise, hue, (low, low + spread))));
+    }
     let chart = Chart {
         title: format!("{}: λ₀*/λₛ* over the alignment of the tasks", analysis.name),
         note: "hollow: an optimum at the end of its grid; bar without an end: the interval is open".into(),
@@ -175,8 +180,23 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
         ..Chart::default()
     };
     let side = if analysis.regularizer.stronger == StrongerEnd::Larger { "above" } else { "below" };
-    let caption = format!("Ratio of the transfer-optimal to the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: {side} 1 where 0 < ρ < 1.");
+    let caption = format!("Ratio of the transfer-optimal to the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: {side} 1 where 0 < ρ < 1, by as much as the number of source images (γ = p/n₀) and their noise make it; dashed: two examples with identity covariance. A network has no γ.");
     Ok(Some(Drawing { name: "alignment".into(), caption, figure: chart.figure()? }))
+}
+
+/// γ = p/n₀ and σ₀²/‖w₀‖² of the two predictions in the figure of alignments, and their colours.
+const PREDICTED: [(f64, f64, usize); 2] = [(2.0, 1.0, 6), (0.5, 0.2, 7)];
+
+/// λ₀*/λ_S* of ridge regression with identity covariance, where 0 < ρ. It ends where λ₀* is 0.
+fn predicted(gamma: f64, noise: f64, hue: usize, (low, high): (f64, f64)) -> Series {
+    let at = |rho: f64| {
+        let source = Isotropic::new(1000.0, gamma, noise).ok()?;
+        let (transfer, own) = (source.optimum(rho, false).ok()?.lambda, source.optimum(1.0, false).ok()?.lambda);
+        Some((rho, transfer / own)).filter(|(_, ratio)| *ratio > 0.0 && ratio.is_finite())
+    };
+    let points = (0..=30).map(|i| low + (high - low) * f64::from(i) / 30.0).filter(|rho| *rho > 0.0);
+    let label = format!("theory, γ = {}, noise {}", number(gamma), number(noise));
+    Series { label, line: points.filter_map(at).collect(), dashed: true, hue: Some(hue), ..Series::default() }
 }
 
 /// Figure: what was known of the ratio after each round, against the training that it took. None
