@@ -19,6 +19,9 @@ declare -A MORE=(
     [cifar10]="--until settled --budget 2h --set precision=bf16"
     [super-aligned]="--until settled --budget 20m"
     [mnist-target-size]="--until settled --budget 20m"
+    [beyond-l2]="--until settled --budget 20m"
+    [beyond-l2-dropout]="--until settled --budget 10m"
+    [beyond-l2-smoothing]="--until settled --budget 10m"
 )
 for study in "${@:-${ALL[@]}}"; do
     # shellcheck disable=SC2086 # the flags are words

@@ -30,13 +30,13 @@ pub fn statement(analysis: &StudyAnalysis) -> String {
 /// The note about results in the folder that are no longer part of the study.
 pub fn left_out(analysis: &StudyAnalysis) -> Option<String> {
     let shown = analysis.counts.with_record();
+    let whose = match analysis.history {
+        Some(_) => "to values that the rounds left out, or that are not in the study",
+        None => "to values that are no longer in the study, or to an earlier version of this program",
+    };
     (analysis.withdrawn > 0).then(|| {
-        format!(
-            "{shown} of {} rows shown: {} belong to values that are no longer in the study, or to an earlier version of this program; \
-             `report --all` shows them.",
-            shown + analysis.withdrawn,
-            analysis.withdrawn
-        )
+        let all = shown + analysis.withdrawn;
+        format!("{shown} of {all} rows shown: {} belong {whose}; `report --all` shows them.", analysis.withdrawn)
     })
 }
 
