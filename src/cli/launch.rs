@@ -10,7 +10,7 @@ use anyhow::{bail, Context, Result};
 use clap::{Args, Subcommand};
 use k8s_openapi::api::core::v1::Toleration;
 
-use super::sweep::SweepArgs;
+use super::sweep::{time, SweepArgs, Until};
 use super::{duration, print, StudyArgs};
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
@@ -24,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   transfergrid launch slurm experiments/cifar10.yaml --shards 16 --time 2:00:00 --partition gpu --gres gpu:1
   transfergrid launch slurm experiments/cifar10.yaml --shards 16 --time 2:00:00 --dry-run
+  transfergrid launch slurm experiments/cifar10.yaml --shards 4 --time 2:00:00 --until settled --budget 8h
   transfergrid launch kubernetes experiments/cifar10.yaml --shards 16 --image registry/transfergrid:0.1.0 --pvc work --gpus 1 | kubectl apply -f -
 
 docs/cluster.md walks through both.";
@@ -64,6 +65,12 @@ struct Common {
     /// Passed to `sweep`
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
+    /// Passed to `sweep`: go on in rounds until the study's question is settled
+    #[arg(long, value_enum, value_name = "WHAT")]
+    until: Option<Until>,
+    /// Passed to `sweep`, with --until: the time that training may use, e.g. 45m or 2h
+    #[arg(long, value_name = "TIME", requires = "until", value_parser = time)]
+    budget: Option<String>,
     /// Another argument for `sweep`; may be repeated
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     sweep_arg: Vec<String>,
@@ -191,7 +198,13 @@ impl LaunchArgs {
 impl Common {
     /// Loads the study with the checks of a sweep. Warns if its division into shards is
     /// inefficient.
-    fn load(&self) -> Result<Study> {
+    fn load(&self, max_parallel: Option<u32>) -> Result<Study> {
+        if self.until.is_some() && max_parallel.is_some_and(|n| n < self.shards) {
+            return Err(usage(
+                "--max-parallel does not go with --until: the shards of a round wait for each other",
+                "leave --max-parallel out, or use as many --shards",
+            ));
+        }
         let study = self.study.load()?;
         let plan = Plan::new(&study)?;
         let (shards, apart) = (self.shards as usize, plan.stages.iter().filter(|stage| stage.source.is_none()).count());
@@ -225,6 +238,8 @@ impl Common {
         more.extend(device.into_iter().flat_map(|device| ["--device".into(), device]));
         more.extend(self.workers.iter().flat_map(|n| ["--workers".into(), n.to_string()]));
         more.extend(self.retries.iter().flat_map(|n| ["--retries".into(), n.to_string()]));
+        more.extend(self.until.iter().flat_map(|_| ["--until".into(), "settled".into()]));
+        more.extend(self.budget.iter().flat_map(|time| ["--budget".into(), time.clone()]));
         more.extend(self.sweep_arg.iter().cloned());
         more
     }
@@ -232,7 +247,7 @@ impl Common {
 
 impl SlurmArgs {
     fn run(self) -> Result<u8> {
-        let study = self.common.load()?;
+        let study = self.common.load(self.max_parallel)?;
         if let Some(most) = self.max_array_size().filter(|&most| self.common.shards as usize > most) {
             return Err(usage(
                 format!("--shards {}: this cluster's MaxArraySize is {most}", self.common.shards),
@@ -410,7 +425,7 @@ fn absolute(path: &Path) -> Result<String> {
 
 impl KubernetesArgs {
     fn run(self) -> Result<u8> {
-        let study = self.common.load()?;
+        let study = self.common.load(self.max_parallel)?;
         let mut node_selector = BTreeMap::new();
         for label in &self.node_selector {
             let (key, value) = label.split_once('=').ok_or_else(|| usage(format!("--node-selector {label}"), "give KEY=VALUE"))?;

@@ -53,6 +53,9 @@ impl PlanArgs {
     pub fn run(self) -> Result<u8> {
         let study = self.study.load()?;
         if study.kind == StudyKind::Ridge {
+            if self.next {
+                Plan::new(&study)?; // says what such a study is run with
+            }
             return self.ridge(&study);
         }
         if self.next {

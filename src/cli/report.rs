@@ -17,7 +17,7 @@ use crate::report::analysis::{analyse, distinguish_names, StudyAnalysis, StudyEn
 use crate::report::render::{self, first_sentence, headline, latex, link, real, statement, summary_json};
 use crate::report::{write_comparison, write_network, write_ridge, ReportTarget};
 use crate::run::stop_flag;
-use crate::settle::{history, replay};
+use crate::settle::{history, replay, Rounds};
 use crate::store::{full_records, occupants, ridge_record, Folder, FullRecord, Records, RidgeRecord, Status};
 
 const EXAMPLES: &str = "\
@@ -201,9 +201,16 @@ impl ReportArgs {
             Opened::Network(opened) => {
                 let (study, plan, records) = *opened;
                 records.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
-                let analysis = with_history(analyse(&study, &plan, &records), &study, &records)?;
+                // While a round is trained, the last complete one has the answer.
+                let rounds = if study.grids.is_empty() { None } else { Some(replay(&study.with_grids(vec![]), &records)?) };
+                let complete = rounds.as_ref().and_then(Rounds::last_complete);
+                let (study, plan, whole) = match complete {
+                    Some(round) => (round.study.clone(), round.plan.clone(), plan),
+                    None => (study, plan.clone(), plan),
+                };
+                let analysis = StudyAnalysis { history: rounds.as_ref().map(history), ..analyse(&study, &plan, &records) };
                 // The next sweep retries failed stages. `busy` is true while a sweep runs.
-                let complete = !busy && is_settled(&plan, &records);
+                let complete = !busy && is_settled(&whole, &records);
                 let text = match self.format {
                     Format::Text => statement(&analysis) + "\n",
                     Format::Json => summary_json(&analysis),

@@ -1,7 +1,7 @@
 //! `sweep --until settled`: trains round after round until the question is settled, the budget is
 //! used, or nothing that can be added would settle it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
     let (shard, _) = args.own_shard()?;
     let shards = shard.map_or(1, |shard| shard.count);
     let mut workers = shards * args.likely_workers();
-    let (mut told, mut announced) = (0, 0);
+    let (mut told, mut announced, mut seen) = (0, 0, Instant::now());
     let end = loop {
         let read = folder.record_bytes();
         let records = if args.fresh || !folder.records().is_dir() { Records::default() } else { Records::read(&folder)? };
@@ -63,9 +63,11 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
             }
             told = complete;
         }
-        if complete < rounds.rounds.len() && rounds.rounds.len() > announced && !args.quiet {
-            print_error(&opening(&rounds));
-            announced = rounds.rounds.len();
+        if complete < rounds.rounds.len() && rounds.rounds.len() > announced {
+            if !args.quiet && !args.dry_run {
+                print_error(&opening(&rounds));
+            }
+            (announced, seen) = (rounds.rounds.len(), Instant::now());
         }
         if args.dry_run {
             print(&format!("{}\n", next_round(study, &rounds, &records, workers)));
@@ -89,7 +91,8 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
                 Waited::NewResults => continue,
                 Waited::Stopped => break End::Done(75),
                 Waited::Alone if round.plan.stages.iter().any(|stage| has_failed(&records, &stage.key)) => break End::Done(3),
-                Waited::Alone if budget.is_some() => break End::Budget(expected),
+                // The others have ended because their time was over, and so is this one's.
+                Waited::Alone if left.is_some_and(|left| seen.elapsed().as_secs_f64() >= left) => break End::Budget(expected),
                 Waited::Alone => {
                     print_error(
                         "this round needs the results of other shards, and none of them is running: start them, then this one again",
@@ -175,11 +178,12 @@ fn close(study: &Study, folder: &Folder, end: End, workers: usize) -> Result<u8>
     if occupants(folder).iter().any(|occupant| occupant.works) {
         return Ok(end.code());
     }
-    write_atomic(&folder.study(), round.study.to_yaml().as_bytes())?;
     let analysis = with_history(analyse(&round.study, &round.plan, &records), &round.study, &records)?;
     let files = write_network(&analysis, &round.study, &round.plan, &records, &[], &ReportTarget::of(folder));
     print(&format!("{}\n", statement(&analysis)));
-    if let End::Budget(expected) = end {
+    // The last stage may have ended the rounds and the budget together.
+    if let (End::Budget(expected), Outlook::Train) = (&end, &rounds.outlook) {
+        let expected = *expected;
         let next = if expected > 0.0 { format!("; the next round needs about {} here", duration(expected)) } else { String::new() };
         let left = analysis.history.as_ref().and_then(|history| history.left).map(|left| left / workers as f64);
         let left = left.map_or(String::new(), |left| format!(", and settling it about {} in all", duration(left)));
@@ -189,6 +193,7 @@ fn close(study: &Study, folder: &Folder, end: End, workers: usize) -> Result<u8>
         ));
     }
     print("\n");
+    write_atomic(&folder.study(), round.study.to_yaml().as_bytes())?;
     files?.iter().for_each(|file| print(&format!("{}\n", file.display())));
     Ok(end.code())
 }
@@ -208,39 +213,48 @@ fn known(rounds: &Rounds, records: &Records) -> StudyAnalysis {
     StudyAnalysis { history: Some(history(rounds)), ..analyse(&round.study, &round.plan, records) }
 }
 
+/// What the last round adds, each step once; with several settings, to which of them it adds that.
 fn opening(rounds: &Rounds) -> String {
     let round = rounds.last();
-    let what: BTreeSet<&str> = round.what.iter().flatten().map(String::as_str).collect();
-    let what: Vec<&str> = what.into_iter().collect();
-    format!("round {}: {} ({} new stages, {} to train)", rounds.rounds.len(), what.join(" · "), round.stages, round.missing)
+    let mut steps: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (setting, what) in round.what.iter().enumerate() {
+        steps.entry(what.as_deref().unwrap_or_default()).or_default().push(setting + 1);
+    }
+    let goes_on = steps.iter().filter(|(what, _)| !what.is_empty());
+    let told: Vec<String> = match steps.len() {
+        1 => goes_on.map(|(what, _)| what.to_string()).collect(),
+        _ => goes_on.map(|(what, of)| format!("[{}] {what}", of.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))).collect(),
+    };
+    format!("round {}: {} ({} new stages, {} to train)", rounds.rounds.len(), told.join(" · "), round.stages, round.missing)
 }
 
 /// What the next round would add, for --dry-run and `plan --next`.
 pub fn next_round(study: &Study, rounds: &Rounds, records: &Records, workers: usize) -> String {
     match &rounds.outlook {
-        Outlook::Settled => format!("{}: settled after {} rounds; there is no next round", study.name, rounds.rounds.len()),
+        Outlook::Settled => format!("{}: settled after {}; there is no next round", study.name, count(rounds.rounds.len(), "round")),
         Outlook::GivenUp(why) => {
             let why: Vec<&str> = why.iter().map(|(_, why)| why.as_str()).collect();
-            format!("{}: not settled after {} rounds, and no next round: {}", study.name, rounds.rounds.len(), why.join("; "))
+            format!("{}: not settled after {}, and no next round: {}", study.name, count(rounds.rounds.len(), "round"), why.join("; "))
         }
         Outlook::Train => {
             let round = rounds.last();
             let expected = rounds.counted_missing(records) * rounds.scale() / workers as f64;
+            let name = study.regularizer.stands_for().unwrap_or("λ₀");
             let grids = round.study.grids.iter().map(|grid| {
                 let numbers = |all: &[f64]| all.iter().map(|v| number(*v)).collect::<Vec<_>>().join(" ");
                 let at = if grid.at.is_empty() { String::new() } else { format!("{} ", serde_json::json!(grid.at)) };
-                format!(
-                    "  {at}λ₀ {} · λ₁ {} · {} seeds · {} draws",
-                    numbers(&grid.lambda0),
-                    numbers(&grid.lambda1),
-                    grid.seeds.len(),
-                    grid.draws
-                )
+                let (lambda0, lambda1) = (numbers(&grid.lambda0), numbers(&grid.lambda1));
+                format!("  {at}{name} {lambda0} · λ₁ {lambda1} · {} · {}", count(grid.seeds.len(), "seed"), count(grid.draws, "draw"))
             });
             let grids: Vec<String> = grids.collect();
             format!("{}\n{}\n  roughly {} here", opening(rounds), grids.join("\n"), duration(expected))
         }
     }
+}
+
+/// `1 round`, `2 rounds`.
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Stops training when its time is over, unless it is dropped before.

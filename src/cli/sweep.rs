@@ -15,6 +15,7 @@ use super::report::{is_settled, with_history};
 use super::shard::ShardArg;
 use super::watch::Watch;
 use super::{duration, exit_code, print, refuse_other_kind, refuse_other_study, StudyArgs};
+use crate::base::numbers::seconds;
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::{Study, StudyKind};
@@ -62,7 +63,7 @@ pub struct SweepArgs {
     #[arg(long, value_enum, value_name = "WHAT")]
     until: Option<Until>,
     /// With --until: the time that training may use here, e.g. 45m or 2h
-    #[arg(long, value_name = "TIME", requires = "until")]
+    #[arg(long, value_name = "TIME", requires = "until", value_parser = time)]
     budget: Option<String>,
     /// Optimal λ₀ within this factor of each other are the same [default: 1.5]
     #[arg(long, value_name = "FACTOR")]
@@ -122,6 +123,11 @@ pub struct SweepArgs {
     /// Index of a mock worker that loses its device
     #[arg(long, hide = true)]
     mock_lost: Option<usize>,
+}
+
+/// A length of time, as it is written.
+pub(super) fn time(text: &str) -> Result<String, String> {
+    seconds(text).map(|_| text.to_string())
 }
 
 /// What ends the rounds of a sweep.

@@ -15,10 +15,12 @@ echo "$(date +%FT%T) task ${SLURM_ARRAY_TASK_ID:-none} of job ${SLURM_ARRAY_JOB_
 # program. The program then saves its work and exits with 75.
 export GPUS=${SLURM_JOB_GPUS:+\"device=$SLURM_JOB_GPUS\"} # for a Docker engine, to which Slurm's GPU allocation does not apply
 export GPUS=${GPUS:-all}
+child=
+stopping=
+trap 'signalled=1; stopping=1; [[ -z $child ]] || kill -TERM "$child" 2>/dev/null' TERM INT USR1 USR2
 {{command}} &
 child=$!
-stopping=
-trap 'signalled=1; stopping=1; kill -TERM "$child" 2>/dev/null' TERM INT USR1 USR2
+[[ -z $stopping ]] || kill -TERM "$child" # the signal came while the program was started
 while :; do
     signalled=
     wait "$child"

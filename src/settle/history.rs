@@ -13,7 +13,15 @@ pub fn history(rounds: &Rounds) -> History {
         known: round
             .questions
             .iter()
-            .map(|q| Known { setting: q.setting, metric: q.metric, log_ratio: q.log_ratio, verdict: q.verdict, settled: q.settled })
+            .map(|q| Known {
+                setting: q.setting,
+                metric: q.metric,
+                aim: q.aim,
+                log_ratio: q.log_ratio,
+                gain: q.gain,
+                verdict: q.verdict,
+                settled: q.settled,
+            })
             .collect(),
     };
     let left = Some(rounds.left * rounds.scale()).filter(|left| *left > 0.0 && left.is_finite() && rounds.outlook == Outlook::Train);

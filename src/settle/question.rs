@@ -16,6 +16,8 @@ pub struct Question {
     /// None without an answer.
     pub verdict: Option<Verdict>,
     pub log_ratio: Option<Interval>,
+    /// The gain over training from scratch, higher is better.
+    pub gain: Option<Interval>,
 }
 
 /// All questions of a study, by setting.
@@ -39,7 +41,8 @@ pub fn questions(analysis: &StudyAnalysis, settle: &Settle) -> Vec<Question> {
                     Aim::Ratio => log_ratio.is_some_and(|ratio| is_known(ratio, settle.within)),
                     Aim::Gain => answer.answered().is_some_and(|answered| has_sign(answered, of.setting.rules.error)),
                 };
-                all.push(Question { setting, metric, aim, settled, verdict: comparison.map(|c| c.verdict), log_ratio });
+                let gain = answer.answered().and_then(|answered| answered.gain);
+                all.push(Question { setting, metric, aim, settled, verdict: comparison.map(|c| c.verdict), log_ratio, gain });
             }
         }
     }

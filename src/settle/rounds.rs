@@ -122,7 +122,7 @@ pub fn replay(study: &Study, records: &Records) -> Result<Rounds, StudyError> {
         if number >= MOST_ROUNDS || !going {
             let why = |step: &Step| match step {
                 Step::GiveUp { why } => Some(why.clone()),
-                Step::Go { .. } => Some(format!("{MOST_ROUNDS} rounds did not settle it")),
+                Step::Go { .. } => Some(format!("this is the limit of {MOST_ROUNDS} rounds")),
                 Step::Settled => None,
             };
             let outlook = Outlook::GivenUp(open(&why));

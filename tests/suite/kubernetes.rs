@@ -263,6 +263,8 @@ fn wrong_flags_get_a_message() {
         (&["--shards", "2", "--overlay", wrong.to_str().unwrap()], "`spec.complitions` is not a field of a batch/v1 Job"),
         (&["--shards", "2", "--overlay", "/nowhere.yaml"], "cannot read /nowhere.yaml"),
         (&["--shards", "2", "--namespace", "A B"], "lower-case letters"),
+        (&["--shards", "2", "--until", "settled", "--max-parallel", "1"], "the shards of a round wait for each other"),
+        (&["--shards", "2", "--until", "settled", "--budget", "5x"], "`x` is no unit of time"),
         (&["--shards", "2", "--sweep-arg=--preset=x"], "pass them to `launch` itself"),
     ] {
         let done = launch(more);

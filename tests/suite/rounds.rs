@@ -136,7 +136,9 @@ fn a_budget_ends_the_rounds_and_more_of_it_goes_on() {
     let long = run(&mut until(&study, &out, &["--quiet", "--budget", "2h"]));
     assert!(long.code == Some(0) && long.stdout.contains("Settled after"), "{}", long.stdout);
     for (args, told) in [
-        (&["--budget", "2 fortnights"][..], "settle.budget"),
+        (&["--budget", "2 fortnights"][..], "for '--budget <TIME>'"),
+        (&["--budget", ""], "for '--budget <TIME>'"),
+        (&["--set", "settle.budget=2 fortnights"], "settle.budget"),
         (&["--margin", "1"], "must be a factor above 1"),
         (&["--set", "lambda0=0.1"], "there is nothing to settle"),
         (&["--only-failed"], "runs no rounds"),

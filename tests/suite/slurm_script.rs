@@ -158,6 +158,7 @@ fn tasks_use_the_gpus_that_they_ask_for() {
     assert!(command(&["--gres", "gpu:2", "--device", "cuda:1"]).contains("--device cuda:1 "));
     assert!(command(&[]).contains("--device cpu")); // also on a node with GPUs, which it may not use
     assert!(!command(&["--gres", "gpu:1", "--sweep-arg=--engine", "--sweep-arg=mock"]).contains("--device"));
+    assert!(command(&["--until", "settled", "--budget", "2h"]).contains("--until settled --budget 2h"));
 }
 
 #[test]

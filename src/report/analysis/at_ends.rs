@@ -43,7 +43,7 @@ pub(super) fn optima_at_ends(setting: &Setting, answered: &Answered, cells: &Eli
             OptimumKind::TransferLambda0 if collapsed => Advice::SourceLearnedNothing,
             _ => widen(end, value, limit, stages_per_lambda0),
         };
-        found.push(OptimumAtEnd { optimum, axis: axis.into(), end, value, is_tie, advice });
+        found.push(OptimumAtEnd { optimum, axis: axis.into(), end, value, is_tie, has_zero: setting.lambda0.contains(&0.0), advice });
     }
     let mut add = |optimum, axis: &str, grid: &[f64], value: f64, limit: f64, stages: usize| {
         let end = GridEnd::of(grid, value, value);
@@ -53,6 +53,7 @@ pub(super) fn optima_at_ends(setting: &Setting, answered: &Answered, cells: &Eli
             end,
             value,
             is_tie: false,
+            has_zero: grid.contains(&0.0),
             advice: widen(end, value, limit, stages),
         }));
     };

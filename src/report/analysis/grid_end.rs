@@ -48,6 +48,8 @@ pub struct OptimumAtEnd {
     pub value: f64,
     /// The reported optimum is another, equally good value.
     pub is_tie: bool,
+    /// The grid holds 0.
+    pub has_zero: bool,
     pub advice: Advice,
 }
 

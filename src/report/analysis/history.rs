@@ -3,6 +3,7 @@
 use super::answer::Verdict;
 use super::metric::Metric;
 use crate::base::interval::Interval;
+use crate::config::Aim;
 
 /// The rounds of a study.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +35,10 @@ pub struct RoundRow {
 pub struct Known {
     pub setting: usize,
     pub metric: Metric,
+    pub aim: Aim,
     pub log_ratio: Option<Interval>,
+    /// Over training from scratch, higher is better: a share, or nats.
+    pub gain: Option<Interval>,
     pub verdict: Option<Verdict>,
     pub settled: bool,
 }

@@ -4,13 +4,13 @@ use anyhow::Result;
 
 use super::figure;
 use super::figure::chart::{Chart, ChartAxis, Series, SeriesPoint};
-use super::history_text::of;
+use super::history_text::{of, of_ratios};
 use super::words::{setting_label, short_axes_label, unit};
 use super::RenderedFile;
 use crate::base::interval::Interval;
 use crate::base::numbers::number;
 use crate::config::{show, StrongerEnd};
-use crate::report::analysis::{SettingAnalysis, SettingSummary, StudyAnalysis, StudyEntry};
+use crate::report::analysis::{SettingAnalysis, SettingSummary, StudyAnalysis, StudyEntry, Verdict};
 use crate::theory::isotropic::Isotropic;
 
 /// How to read the figure of ratios.
@@ -206,10 +206,10 @@ fn of_rounds(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     let (mut seconds, mut series): (f64, Vec<Series>) = (0.0, vec![]);
     for round in &history.rounds {
         seconds += round.seconds;
-        for known in &round.known {
+        for known in of_ratios(&round.known) {
             let Some(ratio) = known.log_ratio.map(|ratio| ratio.map(f64::exp)) else { continue };
             let label = format!("{}by {}", of(analysis, known.setting), known.metric.name());
-            let point = chart_point(seconds / 60.0, ratio, !known.settled);
+            let point = chart_point(seconds / 60.0, ratio, known.verdict.is_none_or(|verdict| verdict == Verdict::Undecided));
             let at = series.iter().position(|series| series.label == label).unwrap_or_else(|| {
                 series.push(Series { label, ..Series::default() });
                 series.len() - 1

@@ -1,6 +1,7 @@
 //! How the answer was reached, in a sentence.
 
-use super::words::{axes_label, short};
+use super::words::{axes_label, difference, short, unit};
+use crate::config::Aim;
 use crate::report::analysis::{Known, StudyAnalysis};
 
 /// `Settled after 3 rounds and 12 min of training.`, or what is missing.
@@ -38,7 +39,7 @@ pub fn round_values(analysis: &StudyAnalysis) -> Vec<(String, usize, f64)> {
     let mut values = vec![];
     for (round, row) in analysis.history.iter().flat_map(|history| history.rounds.iter().enumerate()) {
         values.push(("rounds/minutes_of_training".to_string(), round + 1, row.seconds / 60.0));
-        for known in &row.known {
+        for known in of_ratios(&row.known) {
             let Some(ratio) = known.log_ratio.map(|ratio| ratio.map(f64::exp)) else { continue };
             let tag = format!("rounds/{}ratio_by_{}", of(analysis, known.setting), known.metric.name());
             let (low, high) = ratio.range.unwrap_or((f64::NAN, f64::NAN));
@@ -57,17 +58,37 @@ pub fn of(analysis: &StudyAnalysis, setting: usize) -> String {
     }
 }
 
+/// What is known of the ratio, once for each setting and metric.
+pub fn of_ratios(known: &[Known]) -> impl Iterator<Item = &Known> {
+    let same = |a: &Known, b: &Known| (a.setting, a.metric) == (b.setting, b.metric);
+    known.iter().enumerate().filter(move |(i, own)| !known[..*i].iter().any(|other| same(own, other))).map(|(_, own)| own)
+}
+
 /// `accuracy: 1.3 (0.9 to 1.8), not settled`
 pub fn known(known: &Known) -> String {
     let ratio = known.log_ratio.map_or("no ratio".to_string(), |ratio| {
         let range = ratio.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", short(low.exp()), short(high.exp())));
         format!("{}{range}", short(ratio.estimate.exp()))
     });
-    let verdict = match known.verdict {
-        Some(verdict) if known.settled => verdict.as_str().to_string(),
-        _ => "not settled".into(),
+    let verdict = match (known.aim, known.verdict) {
+        _ if !known.settled => "not settled",
+        (Aim::Order, Some(verdict)) => verdict.as_str(),
+        (Aim::Order | Aim::Ratio, _) => "known",
+        (Aim::Gain, _) => "settled",
     };
-    format!("by {}: {ratio}, {verdict}", known.metric.name())
+    let (name, what) = match known.aim {
+        Aim::Order => ("", ratio),
+        Aim::Ratio => ("ratio ", ratio),
+        Aim::Gain => (
+            "gain ",
+            known.gain.map_or("none".to_string(), |gain| {
+                let (of, (unit, ..)) = (|value| difference(known.metric, value), unit(known.metric));
+                let range = gain.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", of(low), of(high)));
+                format!("{} {unit}{range}", of(gain.estimate))
+            }),
+        ),
+    };
+    format!("{name}by {}: {what}, {verdict}", known.metric.name())
 }
 
 /// A duration with its unit.

@@ -270,7 +270,7 @@ fn widening(at_end: &OptimumAtEnd, advice: Advice) -> String {
         (Advice::Widen { stages, .. }, GridEnd::Low) => {
             // A penalty may be 0. Other axes that stand for λ₀ may not allow 0.
             let is_penalty = at_end.axis.starts_with("lambda") || at_end.axis == "scratch.lambdas";
-            let zero = if is_penalty { ", or add 0" } else { "" };
+            let zero = if is_penalty && !at_end.has_zero { ", or add 0" } else { "" };
             format!("widen it downwards{zero} (each further value: {stages} new stages)")
         }
         (Advice::AtStepLimit { limit }, _) => {

@@ -176,7 +176,9 @@ fn rounds(analysis: &StudyAnalysis, history: &History) -> Json {
             json!({
                 "setting": label_of(analysis, known.setting),
                 "metric": known.metric.name(),
+                "of": known.aim,
                 "log_ratio": interval(known.log_ratio),
+                "gain": interval(known.gain),
                 "verdict": known.verdict.map(|verdict| verdict.as_str()),
                 "settled": known.settled
             })

@@ -21,9 +21,9 @@ use crate::report::render::words::{bound, difference, lacking, optimum, point, s
 /// can have thousands of such stages.
 const LACKING_LIMIT: usize = 500;
 
-const METHOD: &str = "Choices are made on validation data; results are reported on test data. All intervals are 95% intervals. Those of means and paired differences use Student's t over seeds. \
+const METHOD: &str = "Choices are made on validation data; results are reported on test data. All intervals are 95% intervals, except that of the ratio after rounds (98%). Those of means and paired differences use Student's t over seeds. \
     Those of optima and their ratio use a bootstrap over seeds that finds both anew in every draw, as the maxima of smooth curves over ln λ₀ where there are six λ₀ > 0 or more. With several seeds, \
-    the gain over scratch and the cost of λ_S* are measured on each seed with the choice of the other seeds. The table is for fixed cells. After rounds the interval of the ratio has 98%.";
+    the gain over scratch and the cost of λ_S* are measured on each seed with the choice of the other seeds. The table is for fixed cells.";
 
 /// The page. `files` are the names of the files beside the page.
 pub fn network(analysis: &StudyAnalysis, drawings: &Drawings, provenance: &Provenance, files: &[String]) -> String {
