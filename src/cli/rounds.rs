@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::report::with_history;
 use super::sweep::{Ending, SweepArgs};
 use super::{duration, print};
 use crate::base::numbers::{number, seconds};
@@ -178,7 +177,7 @@ fn close(study: &Study, folder: &Folder, end: End, workers: usize) -> Result<u8>
     if occupants(folder).iter().any(|occupant| occupant.works) {
         return Ok(end.code());
     }
-    let analysis = with_history(analyse(&round.study, &round.plan, &records), &round.study, &records)?;
+    let analysis = known(&rounds, &records);
     let files = write_network(&analysis, &round.study, &round.plan, &records, &[], &ReportTarget::of(folder));
     print(&format!("{}\n", statement(&analysis)));
     // The last stage may have ended the rounds and the budget together.

@@ -149,6 +149,24 @@ fn a_budget_ends_the_rounds_and_more_of_it_goes_on() {
 }
 
 #[test]
+fn a_report_is_of_the_last_complete_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = study(folder.path(), STUDY);
+    let mut child = spawn(&mut until(&study, folder.path(), &["--quiet", "--mock-ms", "20"]));
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    // Written after the first round.
+    while !folder.path().join("rounds/tb/rounds").exists() && std::time::Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(150));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let report = run(program().arg("report").arg(folder.path().join("rounds")));
+    assert!(report.stdout.contains("Not settled after 1 round "), "{}{}", report.stdout, report.stderr);
+    assert!(!report.stdout.contains("Not complete"), "{}", report.stdout);
+}
+
+#[test]
 fn stages_that_fail_end_the_rounds_and_are_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let study = study(folder.path(), STUDY);
