@@ -115,7 +115,9 @@ impl Study {
         for set in &overrides.set {
             layers.0.push(set_layer(set, &shape)?);
         }
-        Study::resolve(layers, &shape)
+        let study = Study::resolve(layers, &shape)?;
+        study.check_overrides_of_grids()?;
+        Ok(study)
     }
 
     fn resolve(layers: Layers, shape: &StudySchema) -> Result<Study, StudyError> {

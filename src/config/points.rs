@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 use serde_yaml::Value;
 
+use super::layers::Layer;
 use super::settle::{Grid, Settle};
 use super::{from_tree, Network, Path, Study, StudyError};
 
@@ -55,6 +56,22 @@ impl Study {
             }
         }
         Ok(points)
+    }
+
+    /// Refuses flags that would have no effect: `grids` has the λ₀, λ₁, seeds and draws.
+    pub(super) fn check_overrides_of_grids(&self) -> Result<(), StudyError> {
+        let is_flag = |layer: &&Layer| layer.text.is_none();
+        let sets = |path: &str| self.layers.0.iter().filter(is_flag).find(|layer| Path::parse(path).get(&layer.tree).is_some());
+        if self.grids.is_empty() || sets("grids").is_some() {
+            return Ok(());
+        }
+        match ["seeds", "lambda1", "target.draws", self.regularizer.axis.as_str()].into_iter().find_map(sets) {
+            None => Ok(()),
+            Some(layer) => {
+                Err(StudyError::new(&layer.origin, "", "it has no effect on a study with `grids`, which name λ₀, λ₁, seeds and draws")
+                    .hint("add --set 'grids=[]' to run the study's own ones, or change `grids` in the file"))
+            }
+        }
     }
 
     /// Checks the grids: one for each combination of the other axes, none of them empty.

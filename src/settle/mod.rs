@@ -22,4 +22,4 @@ pub use first::first;
 pub use history::history;
 pub use next::{next, Step};
 pub use question::{questions, Question};
-pub use rounds::{replay, Outlook, Round, Rounds};
+pub use rounds::{replay, Outlook, Replay, Round, Rounds};

@@ -94,48 +94,88 @@ impl Rounds {
 /// # Errors
 /// The study cannot be run in rounds ([`first`]).
 pub fn replay(study: &Study, records: &Records) -> Result<Rounds, StudyError> {
-    let mut rounds: Vec<Round> = vec![];
-    let mut current = first(study)?;
-    let mut what: Vec<Option<String>> = vec![Some("the study's own λ₀ and λ₁".into()); current.grids.len()];
-    let mut left = 0.0;
-    let mut seen: HashSet<String> = HashSet::new();
-    loop {
-        let plan = Plan::new(&current)?;
-        let missing = plan.stages.iter().filter(|stage| !records.is_final(&stage.key)).count();
-        let new: Vec<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).filter(|key| seen.insert(key.to_string())).collect();
-        let (stages, seconds) = (new.len(), new.iter().filter_map(|key| records.by_key.get(*key)).map(share).sum());
-        rounds.push(Round { study: current.clone(), plan, what: what.clone(), missing, stages, seconds, questions: vec![] });
-        let number = rounds.len();
-        let round = &mut rounds[number - 1];
-        if missing > 0 {
-            return Ok(finish(rounds, records, Outlook::Train, left));
-        }
-        let analysis = analyse(&round.study, &round.plan, records);
-        round.questions = questions(&analysis, &round.study.settle);
-        let steps: Vec<Step> = (0..analysis.settings.len()).map(|i| step(study, round, &analysis, records, i)).collect();
-        left = (0..analysis.settings.len()).map(|i| needed(round, &analysis, i)).sum();
-        if steps.iter().all(|step| *step == Step::Settled) {
-            return Ok(finish(rounds, records, Outlook::Settled, 0.0));
-        }
-        let open = |why: &dyn Fn(&Step) -> Option<String>| steps.iter().enumerate().filter_map(|(i, step)| Some((i, why(step)?))).collect();
-        let going = steps.iter().any(|step| matches!(step, Step::Go { .. }));
-        if number >= MOST_ROUNDS || !going {
-            let why = |step: &Step| match step {
-                Step::GiveUp { why } => Some(why.clone()),
-                Step::Go { .. } => Some(format!("this is the limit of {MOST_ROUNDS} rounds")),
-                Step::Settled => None,
-            };
-            let outlook = Outlook::GivenUp(open(&why));
-            return Ok(finish(rounds, records, outlook, left));
-        }
-        let grids = steps.iter().zip(grids_of(round, &analysis)).map(|(step, grid)| match step {
-            Step::Go { grid, .. } => grid.clone(),
-            Step::Settled | Step::GiveUp { .. } => grid.clone(),
-        });
-        let grids: Vec<Grid> = grids.collect();
-        what = steps.into_iter().map(|step| if let Step::Go { what, .. } = step { Some(what) } else { None }).collect();
-        current = study.with_grids(grids);
+    Replay::new(study)?.advance(records)
+}
+
+/// The rounds up to the first one that is not complete. More records take it further, without a
+/// second look at the rounds before.
+pub struct Replay<'a> {
+    study: &'a Study,
+    complete: Vec<Round>,
+    /// The round after them: its study, and why it is what it is.
+    current: Study,
+    what: Vec<Option<String>>,
+    /// Of the last complete round, see [`Rounds`].
+    left: f64,
+    /// Keys of the stages of the complete rounds.
+    seen: HashSet<String>,
+}
+
+impl<'a> Replay<'a> {
+    /// # Errors
+    /// The study cannot be run in rounds ([`first`]).
+    pub fn new(study: &'a Study) -> Result<Replay<'a>, StudyError> {
+        let current = first(study)?;
+        let what = vec![Some("the study's own λ₀ and λ₁".into()); current.grids.len()];
+        Ok(Replay { study, complete: vec![], current, what, left: 0.0, seen: HashSet::new() })
     }
+
+    /// The rounds so far. `records` has those of the call before, and possibly more.
+    ///
+    /// # Errors
+    /// A round's study has no plan.
+    pub fn advance(&mut self, records: &Records) -> Result<Rounds, StudyError> {
+        loop {
+            let mut round = self.round(records)?;
+            let rounds = |round: Round| self.complete.iter().cloned().chain([round]).collect();
+            if round.missing > 0 {
+                return Ok(finish(rounds(round), records, Outlook::Train, self.left));
+            }
+            let analysis = analyse(&round.study, &round.plan, records);
+            round.questions = questions(&analysis, &round.study.settle);
+            let steps: Vec<Step> = (0..analysis.settings.len()).map(|i| step(self.study, &round, &analysis, records, i)).collect();
+            let left = (0..analysis.settings.len()).map(|i| needed(&round, &analysis, i)).sum();
+            match outlook(&steps, self.complete.len() + 1) {
+                Outlook::Train => {}
+                Outlook::Settled => return Ok(finish(rounds(round), records, Outlook::Settled, 0.0)),
+                given_up => return Ok(finish(rounds(round), records, given_up, left)),
+            }
+            let grids = steps.iter().zip(grids_of(&round, &analysis)).map(|(step, grid)| match step {
+                Step::Go { grid, .. } => grid.clone(),
+                Step::Settled | Step::GiveUp { .. } => grid.clone(),
+            });
+            self.current = self.study.with_grids(grids.collect());
+            self.what = steps.into_iter().map(|step| if let Step::Go { what, .. } = step { Some(what) } else { None }).collect();
+            self.left = left;
+            self.seen.extend(round.plan.stages.iter().map(|stage| stage.key.clone()));
+            self.complete.push(round);
+        }
+    }
+
+    /// The round after the complete ones, without its questions.
+    fn round(&self, records: &Records) -> Result<Round, StudyError> {
+        let plan = Plan::new(&self.current)?;
+        let missing = plan.stages.iter().filter(|stage| !records.is_final(&stage.key)).count();
+        let new: Vec<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).filter(|key| !self.seen.contains(*key)).collect();
+        let (stages, seconds) = (new.len(), new.iter().filter_map(|key| records.by_key.get(*key)).map(share).sum());
+        Ok(Round { study: self.current.clone(), plan, what: self.what.clone(), missing, stages, seconds, questions: vec![] })
+    }
+}
+
+/// What follows from the steps of all settings after this many rounds.
+fn outlook(steps: &[Step], rounds: usize) -> Outlook {
+    if steps.iter().all(|step| *step == Step::Settled) {
+        return Outlook::Settled;
+    }
+    if rounds < MOST_ROUNDS && steps.iter().any(|step| matches!(step, Step::Go { .. })) {
+        return Outlook::Train;
+    }
+    let why = |(i, step): (usize, &Step)| match step {
+        Step::GiveUp { why } => Some((i, why.clone())),
+        Step::Go { .. } => Some((i, format!("this is the limit of {MOST_ROUNDS} rounds"))),
+        Step::Settled => None,
+    };
+    Outlook::GivenUp(steps.iter().enumerate().filter_map(why).collect())
 }
 
 /// A stage's share of the time of its pack.
