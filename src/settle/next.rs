@@ -111,24 +111,32 @@ fn next_of(state: &State, open: &Question) -> Step {
             return step;
         }
     }
-    if let Some(why) = flat(state, comparison).filter(|_| setting.seeds.len() >= MANY_SEEDS) {
+    if let Some(why) = flat(state, open, comparison).filter(|_| setting.seeds.len() >= MANY_SEEDS) {
         return Step::GiveUp { why };
     }
     cheapest(state, open, answered, comparison, is_axis_of_lambda)
 }
 
-/// Why an optimum cannot be located, if its interval reaches down to λ₀ = 0 where the curve is
-/// flat.
-fn flat(state: &State, comparison: &OptimaComparison) -> Option<String> {
+/// Why the question cannot be answered, if the curves are flat down to λ₀ = 0. An optimum whose
+/// interval reaches down there cannot be located. The order can still be settled, as long as the
+/// other optimum's interval does not.
+fn flat(state: &State, open: &Question, comparison: &OptimaComparison) -> Option<String> {
     let first = *positive(state.grid).first()?;
     let reaches = |range: Option<(f64, f64)>| range.is_some_and(|(low, _)| low <= first * (1.0 + 1e-9));
-    let which = match (reaches(comparison.source_range), reaches(comparison.transfer_range)) {
-        _ if !is_flat_at_zero(state) => return None,
-        (true, _) => "source",
-        (false, true) => "target",
-        (false, false) => return None,
-    };
-    Some(format!("the {which}'s curve is flat down to λ₀ = 0, so its optimum cannot be located"))
+    let (source, target) = (reaches(comparison.source_range), reaches(comparison.transfer_range));
+    if !is_flat_at_zero(state) {
+        return None;
+    }
+    match (source, target) {
+        (true, true) => Some("both curves are flat down to λ₀ = 0, so the optima cannot be told apart".into()),
+        (true, false) if open.aim == Aim::Ratio => {
+            Some("the source's curve is flat down to λ₀ = 0, so its optimum cannot be located".into())
+        }
+        (false, true) if open.aim == Aim::Ratio => {
+            Some("the target's curve is flat down to λ₀ = 0, so its optimum cannot be located".into())
+        }
+        _ => None,
+    }
 }
 
 /// The λ₀ > 0 of a grid, ascending.
