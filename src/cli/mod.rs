@@ -2,6 +2,7 @@
 
 mod attempt;
 mod bench;
+mod commands;
 mod data;
 mod doctor;
 mod launch;

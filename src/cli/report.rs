@@ -8,13 +8,14 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use super::commands::commands;
 use super::{print, status};
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::{Study, StudyKind};
 use crate::plan::{cases, Plan, Stage};
 use crate::report::analysis::{analyse, distinguish_names, StudyAnalysis, StudyEntry};
-use crate::report::render::{self, first_sentence, headline, latex, link, real, statement, summary_json};
+use crate::report::render::{self, first_sentence, glance, headline, latex, link, real, statement, summary_json, Commands, Screen};
 use crate::report::{write_comparison, write_network, write_ridge, ReportTarget};
 use crate::run::stop_flag;
 use crate::settle::{history, replay, Rounds};
@@ -42,6 +43,9 @@ pub struct ReportArgs {
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// Also print everything else that is known, and the names of all files
+    #[arg(long, short)]
+    verbose: bool,
     /// Update the report whenever there are new results, until the study is complete; the page
     /// reloads in the browser
     #[arg(long)]
@@ -171,7 +175,9 @@ impl ReportArgs {
         }
         for one in made {
             print(&one.text);
-            if let (Format::Text, Ok(files)) = (self.format, &one.files) {
+            // The page of a network study is named by its answer.
+            let is_listed = self.verbose || one.entry.settings.is_empty();
+            if let (Format::Text, Ok(files), true) = (self.format, &one.files, is_listed) {
                 print(&format!("\n{}\n", paths(files)));
             }
         }
@@ -212,7 +218,12 @@ impl ReportArgs {
                 // The next sweep retries failed stages. `busy` is true while a sweep runs.
                 let complete = !busy && is_settled(&whole, &records);
                 let text = match self.format {
-                    Format::Text => statement(&analysis) + "\n",
+                    Format::Text => {
+                        let page = target(complete).out.join("index.html").display().to_string();
+                        let short = glance(&analysis, &Commands { page, ..commands(folder, &study) }, Screen::stdout());
+                        let more = if self.verbose { format!("\n{}\n", statement(&analysis)) } else { String::new() };
+                        short + &more
+                    }
                     Format::Json => summary_json(&analysis),
                     Format::Latex => latex(&analysis),
                 };

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::commands::commands;
 use super::sweep::{Ending, SweepArgs};
 use super::{duration, print};
 use crate::base::numbers::{number, seconds};
@@ -16,7 +17,7 @@ use crate::base::usage::usage;
 use crate::config::{Study, StudyKind};
 use crate::plan::{Plan, Stage, StageSelection};
 use crate::report::analysis::{analyse, StudyAnalysis};
-use crate::report::render::{round_values, rounds_text, statement};
+use crate::report::render::{glance, round_values, rounds_text, Commands, Screen};
 use crate::report::{write_network, ReportTarget};
 use crate::settle::{history, replay, Outlook, Rounds};
 use crate::store::{occupants, write_atomic, Folder, Records, Status};
@@ -179,22 +180,23 @@ fn close(study: &Study, folder: &Folder, end: End, workers: usize) -> Result<u8>
     }
     let analysis = known(&rounds, &records);
     let files = write_network(&analysis, &round.study, &round.plan, &records, &[], &ReportTarget::of(folder));
-    print(&format!("{}\n", statement(&analysis)));
     // The last stage may have ended the rounds and the budget together.
-    if let (End::Budget(expected), Outlook::Train) = (&end, &rounds.outlook) {
-        let expected = *expected;
-        let next = if expected > 0.0 { format!("; the next round needs about {} here", duration(expected)) } else { String::new() };
-        let left = analysis.history.as_ref().and_then(|history| history.left).map(|left| left / workers as f64);
-        let left = left.map_or(String::new(), |left| format!(", and settling it about {} in all", duration(left)));
-        print(&format!(
-            "The budget of {} is used{next}{left}. The same command with a larger --budget goes on.\n",
-            study.settle.budget.as_deref().unwrap_or("")
-        ));
-    }
-    print("\n");
+    let budget = match (&end, &rounds.outlook) {
+        (End::Budget(expected), Outlook::Train) => Some(budget_used(study, &analysis, *expected, workers)),
+        _ => None,
+    };
+    print(&glance(&analysis, &Commands { budget, ..commands(folder, study) }, Screen::stdout()));
     write_atomic(&folder.study(), round.study.to_yaml().as_bytes())?;
-    files?.iter().for_each(|file| print(&format!("{}\n", file.display())));
+    files?;
     Ok(end.code())
+}
+
+/// `The budget of 30m is used; the next round needs about 4 min here.`
+fn budget_used(study: &Study, analysis: &StudyAnalysis, expected: f64, workers: usize) -> String {
+    let next = if expected > 0.0 { format!("; the next round needs about {} here", duration(expected)) } else { String::new() };
+    let left = analysis.history.as_ref().and_then(|history| history.left).map(|left| left / workers as f64);
+    let left = left.map_or(String::new(), |left| format!(", and settling it about {} in all", duration(left)));
+    format!("The budget of {} is used{next}{left}.", study.settle.budget.as_deref().unwrap_or(""))
 }
 
 impl End {

@@ -11,6 +11,7 @@ use anyhow::{bail, Context, Result};
 use clap::{Args, FromArgMatches, ValueEnum};
 
 use super::attempt::Attempt;
+use super::commands::commands;
 use super::report::{is_settled, with_history};
 use super::shard::ShardArg;
 use super::watch::Watch;
@@ -22,7 +23,7 @@ use crate::config::{Study, StudyKind};
 use crate::data::search_path;
 use crate::plan::{hash, CostEstimate, KeyVersion, Plan, Shard, Stage, StageSelection};
 use crate::report::analysis::analyse;
-use crate::report::render::statement;
+use crate::report::render::{glance, Screen};
 use crate::report::{write_network, ReportTarget};
 use crate::run::engine::{self, EngineOptions, Mock};
 use crate::run::{stop_flag, sweep, SweepOptions, SweepSummary};
@@ -537,7 +538,7 @@ fn close(
     }
     match &analysis {
         _ if ending == Ending::Round => {}
-        Some(analysis) => print(&format!("{}\n\n", statement(analysis))),
+        Some(analysis) => print(&glance(analysis, &commands(folder, study), Screen::stdout())),
         None => print(&format!(
             "{}{} of its {} stages are done; `transfergrid report {}` merges the results of all shards\n",
             part.shard.map_or(String::new(), |shard| format!("shard {shard}: ")),
@@ -547,8 +548,7 @@ fn close(
         )),
     }
     // The answer is printed even if its files could not be written.
-    let files = files.transpose()?.into_iter().flatten().filter(|_| ending == Ending::Answer);
-    files.for_each(|file| print(&format!("{}\n", file.display())));
+    files.transpose()?;
     tell_errors();
     let sound = match (&analysis, part.shard) {
         (Some(analysis), None) if part.is_whole() => analysis.counts.is_complete(),

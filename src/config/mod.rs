@@ -8,6 +8,7 @@ mod check_regularizer;
 mod check_ridge;
 mod error;
 mod files;
+mod label;
 mod layers;
 pub mod network;
 mod old_names;
@@ -61,6 +62,8 @@ pub struct Overrides {
 pub struct Study {
     pub name: String,
     pub description: Option<String>,
+    /// Names the settings, with the axes' key paths in braces.
+    pub label: Option<String>,
     pub kind: StudyKind,
     pub selection: Selection,
     pub regularizer: Regularizer,
@@ -166,11 +169,13 @@ impl Study {
                 .hint("give some axes fewer values, or split the study"));
         }
         check_settle(&header.settle, &layers)?;
+        label::check_label(header.label.as_deref(), &header.regularizer, &axes, &settings, &layers)?;
         let study = Study {
             settle: header.settle,
             grids: header.grids,
             name: header.name,
             description: header.description,
+            label: header.label,
             kind: header.kind,
             selection: header.selection,
             regularizer: header.regularizer,
@@ -305,6 +310,9 @@ impl Study {
         map.insert("kind".into(), serde_yaml::to_value(self.kind).unwrap_or(Value::Null));
         match self.kind {
             StudyKind::Network => {
+                if let Some(label) = &self.label {
+                    map.insert("label".into(), label.clone().into());
+                }
                 map.insert("seeds".into(), Value::Sequence(self.seeds.iter().map(|&s| s.into()).collect()));
                 map.insert("selection".into(), serde_yaml::to_value(self.selection).unwrap_or(Value::Null));
                 if self.regularizer.stands_for().is_some() {

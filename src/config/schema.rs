@@ -45,6 +45,11 @@ pub struct Header {
     /// `[[source.lr, source.epochs]]`.
     #[serde(default)]
     pub zip: Vec<Vec<String>>,
+    /// Names each combination of the axes other than λ₀ and λ₁ in the answer, the page and the
+    /// figures: a text with the axes' key paths in braces, e.g.
+    /// `"{target.label_noise} wrong labels"`. null: the axes with their values.
+    #[serde(default)]
+    pub label: Option<String>,
     /// Metric that selects optima on validation images: `accuracy` or `loss`. Both are reported.
     #[serde(default)]
     pub selection: Selection,
@@ -94,7 +99,7 @@ impl StudyKind {
     fn foreign(self) -> &'static [&'static str] {
         match self {
             StudyKind::Network => &["question"],
-            StudyKind::Ridge => &["seeds", "selection", "regularizer", "alignment", "settle", "grids"],
+            StudyKind::Ridge => &["seeds", "label", "selection", "regularizer", "alignment", "settle", "grids"],
         }
     }
 }

@@ -142,6 +142,7 @@ fn simulated(shape: &Shape, ratio: f64, seeds: usize, draws: usize, number: u64)
     let best = truth.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let setting = Setting {
         axes: vec![],
+        label: None,
         regularizer: Regularizer::default(),
         alignment: CellResults::default(),
         lambda0: x.iter().map(|x| x.exp()).collect(),

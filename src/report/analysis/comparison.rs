@@ -25,6 +25,8 @@ pub struct StudyEntry {
 #[derive(Debug, Clone)]
 pub struct SettingSummary {
     pub axes: Vec<(String, serde_yaml::Value)>,
+    /// Its name, if the study has a `label`.
+    pub label: Option<String>,
     pub regularizer: Regularizer,
     pub metric: Metric,
     pub seeds: usize,
@@ -46,6 +48,7 @@ impl SettingSummary {
         let comparison = analysis.answer.comparison();
         SettingSummary {
             axes: setting.axes.clone(),
+            label: setting.label.clone(),
             regularizer: setting.regularizer.clone(),
             metric: analysis.basis.metric,
             seeds: analysis.basis.seeds.len(),

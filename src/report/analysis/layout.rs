@@ -72,6 +72,8 @@ fn average(draws: &[&BTreeMap<String, f64>]) -> BTreeMap<String, f64> {
 pub struct Setting {
     /// The axes other than λ₀ and λ₁, with their values.
     pub axes: Vec<(String, Value)>,
+    /// Its name, if the study has a `label`.
+    pub label: Option<String>,
     /// The axis used as λ₀.
     pub regularizer: Regularizer,
     /// In ascending order.
@@ -145,6 +147,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
         let axes = other_axes(&cell.axes);
         let at = position(&settings, &axes).unwrap_or_else(|| {
             settings.push(Setting {
+                label: study.setting_label(&axes),
                 axes,
                 regularizer: study.regularizer.clone(),
                 lambda0: vec![],

@@ -1,52 +1,25 @@
-//! The first sentence of a report. It answers the question "does the target need another λ₀ than
-//! the source?".
+//! The answer of one setting in a sentence, with its numbers and intervals.
 
-use super::words::{axes_label, bound, difference, level, optimum, point, short, stands_for, unit, verdict};
+use super::words::{bound, difference, level, optimum, point, short, stands_for, unit};
 use crate::base::interval::Interval;
 use crate::base::numbers::number;
 use crate::report::analysis::{
     has_room_above, Answer, Answered, Bound, GridEnd, Metric, OptimaComparison, Setting, SettingAnalysis, SharedChoice, SharedLambda0,
-    StudyAnalysis, Unanswered, Verdict, MIN_SEEDS,
+    Unanswered, Verdict, MIN_SEEDS,
 };
 
-/// The first sentence, with the interval of its numbers.
-pub fn headline(analysis: &StudyAnalysis) -> String {
-    let made_up = if analysis.made_up { "(Made-up results of the mock engine.) " } else { "" };
-    let answer = match analysis.settings.as_slice() {
-        [] => "No answer yet: the study has no cells.".into(),
-        [only] => answer_sentence(only),
-        many => of_settings(analysis, many),
-    };
-    format!("{made_up}{answer}")
-}
-
-fn of_settings(analysis: &StudyAnalysis, many: &[SettingAnalysis]) -> String {
-    let verdicts: Vec<Verdict> = many.iter().filter_map(|s| Some(s.answer.comparison()?.verdict)).collect();
-    let count = |wanted: Verdict| verdicts.iter().filter(|v| **v == wanted).count();
-    let parts = Verdict::ALL.map(|v| (count(v), verdict(v)));
-    let mut parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} in {n}")).collect();
-    if verdicts.len() < many.len() {
-        parts.push(format!("without an answer yet in {}", many.len() - verdicts.len()));
-    }
-    let regularizer = &analysis.regularizer;
-    let note = regularizer.stands_for().map_or(String::new(), |axis| format!("{} ", stands_for(axis, regularizer.stronger)));
-    let shared = analysis.shared_lambda0.as_ref().map_or(String::new(), |shared| format!("{} ", shared_lambda0(shared)));
-    let order = format!("Against the source-optimal λ₀, the transfer-optimal one is {} of {} settings.", parts.join(", "), many.len());
-    format!("{note}{shared}{order}{}", helps(many))
-}
-
 /// In how many settings transfer beats training from scratch. Empty if this is unknown.
-fn helps(settings: &[SettingAnalysis]) -> String {
+pub fn helps(settings: &[SettingAnalysis]) -> Option<String> {
     let gains: Vec<(f64, f64)> = settings.iter().filter_map(|s| s.answer.answered()?.gain?.range).collect();
     let (better, worse) = (gains.iter().filter(|g| g.0 > 0.0).count(), gains.iter().filter(|g| g.1 < 0.0).count());
     match gains.len() - better - worse {
-        _ if gains.is_empty() => String::new(),
-        open => format!(" Transfer beats training from scratch in {better}, loses in {worse}, and is not settled in {open}."),
+        _ if gains.is_empty() => None,
+        open => Some(format!("Transfer beats training from scratch in {better}, loses in {worse}, and is not settled in {open}.")),
     }
 }
 
 /// The sentence about one λ₀ for all targets.
-fn shared_lambda0(shared: &SharedLambda0) -> String {
+pub fn shared_lambda0(shared: &SharedLambda0) -> String {
     let of = |choice: &SharedChoice| {
         let range = choice.range.map_or(String::new(), |(low, high)| format!(" (95% interval {} to {})", point(low), point(high)));
         let ties: Vec<String> = choice.ties.iter().map(|&i| point(shared.lambda0[i])).collect();
@@ -181,9 +154,4 @@ fn worth(cost: Interval, metric: Metric) -> String {
         }
         None => format!("not shown to be worth anything: {} {unit} of target test {name}, without an interval", show(cost.estimate)),
     }
-}
-
-/// The name of a setting within its study.
-pub fn setting_name(analysis: &SettingAnalysis) -> String {
-    axes_label(&analysis.setting.axes)
 }

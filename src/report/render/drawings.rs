@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::figure;
 use super::figure::chart::{Chart, ChartAxis, Series, SeriesPoint};
 use super::history_text::{of, of_ratios};
-use super::words::{setting_label, short_axes_label, unit};
+use super::words::{setting_label, setting_name, unit};
 use super::RenderedFile;
 use crate::base::interval::Interval;
 use crate::base::numbers::number;
@@ -92,7 +92,7 @@ fn across_settings(analysis: &StudyAnalysis) -> Result<Vec<Drawing>> {
 /// Figure: the ratio of the optima in every setting.
 fn overview(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     let row = |(i, setting): (usize, &SettingAnalysis)| {
-        let (summary, label) = (SettingSummary::of(setting), format!("{}. {}", i + 1, short_axes_label(&setting.setting.axes)));
+        let (summary, label) = (SettingSummary::of(setting), format!("{}. {}", i + 1, setting_name(&setting.setting)));
         let stronger = summary.stronger();
         Some(figure::Row { label, log_ratio: summary.log_ratio?, stronger, is_at_end: summary.is_at_end })
     };

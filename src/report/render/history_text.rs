@@ -1,6 +1,6 @@
 //! How the answer was reached, in a sentence.
 
-use super::words::{axes_label, difference, short, unit};
+use super::words::{difference, setting_name, short, unit};
 use crate::config::Aim;
 use crate::report::analysis::{Known, StudyAnalysis};
 
@@ -53,7 +53,7 @@ pub fn round_values(analysis: &StudyAnalysis) -> Vec<(String, usize, f64)> {
 /// The prefix of a line about one of several settings.
 pub fn of(analysis: &StudyAnalysis, setting: usize) -> String {
     match analysis.settings.get(setting) {
-        Some(of) if analysis.settings.len() > 1 => format!("[{}] ", axes_label(&of.setting.axes)),
+        Some(of) if analysis.settings.len() > 1 => format!("[{}] ", setting_name(&of.setting)),
         _ => String::new(),
     }
 }

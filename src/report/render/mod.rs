@@ -16,11 +16,11 @@ mod setting_text;
 mod summary_json;
 mod table;
 mod terminal;
+mod verdict_text;
 mod words;
 
 use anyhow::Result;
 
-pub use answer_text::headline;
 pub use comparison::{comparison_files, first_sentence, COMPARISON_FILES};
 use drawings::Drawings;
 pub use drawings::FIGURE_NAMES;
@@ -30,7 +30,8 @@ pub use latex::latex;
 pub use link::{link, real};
 pub use page::Provenance;
 pub use summary_json::summary_json;
-pub use terminal::statement;
+pub use terminal::{glance, statement, Commands, Screen};
+pub use verdict_text::headline;
 pub use words::axes_label;
 
 use super::analysis::{StudyAnalysis, Table};

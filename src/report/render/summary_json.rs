@@ -2,8 +2,8 @@
 
 use serde_json::{json, Map, Value as Json};
 
-use super::answer_text::headline;
 use super::setting_text::{optimum_at_end, tie};
+use super::verdict_text::headline;
 use super::words::axes_label;
 use crate::base::interval::Interval;
 use crate::report::analysis::{

@@ -5,7 +5,7 @@ use serde_yaml::Value;
 use crate::base::interval::Interval;
 use crate::base::numbers::{number, significant};
 use crate::config::{show, StrongerEnd};
-use crate::report::analysis::{Answered, Bound, CellRow, Method, Metric, OptimaComparison, Rules, SettingSummary, Verdict};
+use crate::report::analysis::{Answered, Bound, CellRow, Method, Metric, OptimaComparison, Rules, Setting, SettingSummary, Verdict};
 
 /// A grid point with all its digits, so that it can be copied into a study.
 pub fn point(value: f64) -> String {
@@ -97,7 +97,16 @@ pub fn axes_label(axes: &[(String, Value)]) -> String {
     axes.iter().map(|(path, value)| format!("{path}={}", show(value))).collect::<Vec<_>>().join(", ")
 }
 
-/// The axes label for figures. A key is shortened to its last part if that is unique.
+/// The name of a setting within its study: the study's `label`, or the axes with their values.
+/// Empty if there is only one setting.
+pub fn setting_name(setting: &Setting) -> String {
+    if setting.axes.is_empty() {
+        return String::new();
+    }
+    setting.label.clone().unwrap_or_else(|| short_axes_label(&setting.axes))
+}
+
+/// The axes with their values. A key is shortened to its last part if that is unique.
 pub fn short_axes_label(axes: &[(String, Value)]) -> String {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_string();
     let is_unique = |name: &str| axes.iter().filter(|(path, _)| last(path) == name).count() == 1;
@@ -107,7 +116,8 @@ pub fn short_axes_label(axes: &[(String, Value)]) -> String {
 
 /// A setting's label among settings of other studies, in which λ₀ may stand for another axis.
 pub fn setting_label(setting: &SettingSummary) -> String {
-    match (setting.regularizer.stands_for(), axes_label(&setting.axes)) {
+    let name = setting.label.clone().filter(|_| !setting.axes.is_empty()).unwrap_or_else(|| short_axes_label(&setting.axes));
+    match (setting.regularizer.stands_for(), name) {
         (None, label) => label,
         (Some(axis), label) if label.is_empty() => format!("λ₀: {axis}"),
         (Some(axis), label) => format!("{label} (λ₀: {axis})"),

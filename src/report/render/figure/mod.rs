@@ -16,7 +16,7 @@ pub use forest::{forest, Row};
 pub use heat_map::{heat_map, heat_map_rgb};
 pub use mismatch::mismatch;
 
-use super::words::{axes_label, unit};
+use super::words::{setting_name, unit};
 use crate::report::analysis::{Basis, CellResults, Setting};
 
 const GREY: canvas::RGBColor = canvas::RGBColor(110, 110, 110);
@@ -47,6 +47,6 @@ fn fitted(at: (f64, f64), words: &str, width: f64, color: canvas::RGBColor) -> c
 fn title(study: &str, setting: &Setting) -> String {
     match setting.axes.is_empty() {
         true => study.to_string(),
-        false => format!("{study}: {}", axes_label(&setting.axes)),
+        false => format!("{study}: {}", setting_name(setting)),
     }
 }

@@ -10,12 +10,13 @@ use crate::report::analysis::{
     Answer, CellRow, IncompleteStage, Metric, SettingAnalysis, SettingSummary, SharedChoice, SharedLambda0, StageState, StudyAnalysis,
     Training, Verdict,
 };
-use crate::report::render::answer_text::{answer_sentence, headline, setting_name};
+use crate::report::render::answer_text::answer_sentence;
 use crate::report::render::drawings::{Drawing, Drawings};
 use crate::report::render::history_text::{known, of, reached, time};
 use crate::report::render::setting_text::{details, About};
 use crate::report::render::terminal::{incomplete, left_out};
-use crate::report::render::words::{bound, difference, lacking, optimum, point, setting_label, short, signed, unit};
+use crate::report::render::verdict_text::headline;
+use crate::report::render::words::{bound, difference, lacking, optimum, point, setting_label, setting_name, short, signed, unit};
 
 /// Largest number of rows in the table of stages without a result. A study that has just started
 /// can have thousands of such stages.
@@ -43,7 +44,7 @@ pub fn network(analysis: &StudyAnalysis, drawings: &Drawings, provenance: &Prove
             }
             @for (i, setting) in analysis.settings.iter().enumerate() {
                 section id=(format!("group-{}", i + 1)) {
-                    @if several { h2 { (i + 1) ". " (setting_name(setting)) } p { (answer_sentence(setting)) } }
+                    @if several { h2 { (i + 1) ". " (setting_name(&setting.setting)) } p { (answer_sentence(setting)) } }
                     (body(setting, &drawings.of_settings[i], i))
                 }
             }
@@ -250,7 +251,7 @@ fn several_targets(analysis: &StudyAnalysis, shared: &SharedLambda0) -> Markup {
         @for (i, setting) in analysis.settings.iter().enumerate() {
             @let own = setting.answer.answered().map(|a| a.transfer_lambda0(&setting.setting));
             tr {
-                td.words.long { a href=(format!("#group-{}", i + 1)) { (i + 1) ". " (setting_name(setting)) } }
+                td.words.long { a href=(format!("#group-{}", i + 1)) { (i + 1) ". " (setting_name(&setting.setting)) } }
                 (number_cell(&own.map_or("–".into(), short), own))
                 (cost(Some(&shared.mean_regret), i))
                 (cost(Some(&shared.worst_regret), i))

@@ -1,22 +1,21 @@
-//! The answer as text for a terminal.
+//! Everything that is known of a study's question, for `report --verbose`.
 
-use super::answer_text::{answer_sentence, headline};
-use super::history_text::reached;
-use super::setting_text::details;
-use super::words::axes_label;
 use crate::report::analysis::{StageCounts, StudyAnalysis};
+use crate::report::render::answer_text::{answer_sentence, helps, shared_lambda0};
+use crate::report::render::history_text::reached;
+use crate::report::render::setting_text::details;
+use crate::report::render::words::setting_name;
 
 /// The answer and the details of each setting, then the incomplete stages.
 pub fn statement(analysis: &StudyAnalysis) -> String {
     let mut lines = vec![];
-    match analysis.settings.len() {
-        1 if analysis.made_up => lines.push("Made-up results of the mock engine:".into()),
-        0 | 1 => {}
-        _ => lines.extend([headline(analysis), String::new()]),
+    if analysis.settings.len() > 1 {
+        lines.extend(analysis.shared_lambda0.as_ref().map(shared_lambda0));
+        lines.extend(helps(&analysis.settings));
     }
     for setting in &analysis.settings {
         if analysis.settings.len() > 1 {
-            lines.push(format!("[{}]", axes_label(&setting.setting.axes)));
+            lines.push(format!("[{}]", setting_name(&setting.setting)));
         }
         lines.push(answer_sentence(setting));
         lines.extend(details(setting).into_iter().map(|(_, line)| line));

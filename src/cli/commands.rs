@@ -1,0 +1,84 @@
+//! The commands that an answer names, so that they work as they are.
+
+use super::duration;
+use crate::base::numbers::seconds;
+use crate::config::Study;
+use crate::report::render::Commands;
+use crate::settle::first;
+use crate::store::{Folder, Manifest};
+
+/// For a study that names no budget.
+const BUDGET: &str = "1h";
+
+/// Commands for the study in a folder, from the command that was last run there.
+pub fn commands(folder: &Folder, study: &Study) -> Commands {
+    let last = Manifest::read(folder).and_then(|manifest| Some(manifest.runs.last()?.command.clone()));
+    let base = study.with_grids(vec![]);
+    let (program, again) = match last.as_deref() {
+        Some([program, rest @ ..]) if rest.first().is_some_and(|word| word == "sweep") => (program.clone(), repeated(rest)),
+        _ => ("transfergrid".into(), from_folder(folder)),
+    };
+    let command = |words: &[String]| {
+        let words = std::iter::once(&program).chain(words).map(String::as_str);
+        shlex::try_join(words).unwrap_or_default()
+    };
+    let can_settle = first(&base).is_ok();
+    Commands {
+        settle: can_settle.then(|| command(&until_settled(&again, &base))),
+        again: command(&again),
+        details: command(&["report".into(), folder.0.display().to_string(), "--verbose".into()]),
+        page: folder.report().join("index.html").display().to_string(),
+        budget: None,
+    }
+}
+
+/// The command without flags that are for one run alone.
+fn repeated(words: &[String]) -> Vec<String> {
+    let mut kept = vec![];
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--fresh" | "--only-failed" | "--dry-run" => {}
+            "--shard" => drop(words.next()),
+            word if word.starts_with("--shard=") => {}
+            _ => kept.push(word.clone()),
+        }
+    }
+    kept
+}
+
+/// Runs the study of a folder that does not say how it was made.
+fn from_folder(folder: &Folder) -> Vec<String> {
+    let out = folder.0.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(".".into(), |parent| parent.display().to_string());
+    ["sweep".into(), folder.study().display().to_string(), "--out".into(), out].to_vec()
+}
+
+/// The same command with `--until settled` and a budget, twice as large as one that is used already.
+fn until_settled(words: &[String], study: &Study) -> Vec<String> {
+    let budget = match study.settle.budget.as_deref().and_then(|budget| seconds(budget).ok()) {
+        Some(used) if words.iter().any(|word| word.starts_with("--until")) => duration(2.0 * used).replace(' ', "").replace("min", "m"),
+        _ => study.settle.budget.clone().unwrap_or(BUDGET.into()),
+    };
+    let mut kept = vec![];
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        match word.as_str() {
+            "--until" | "--budget" => drop(rest.next()),
+            word if word.starts_with("--until=") || word.starts_with("--budget=") => {}
+            _ => kept.push(word.clone()),
+        }
+    }
+    kept.extend(["--until", "settled", "--budget", &budget].map(str::to_string));
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_repeated_without_what_was_for_once() {
+        let words: Vec<String> = "sweep a.yaml --fresh --shard 0/2 --seeds 3 --shard=1/2".split(' ').map(str::to_string).collect();
+        assert_eq!(repeated(&words).join(" "), "sweep a.yaml --seeds 3");
+    }
+}

@@ -1,0 +1,58 @@
+//! The names of a study's settings: its combinations of axes other than λ₀ and λ₁.
+
+use serde_yaml::Value;
+
+use super::axes::{show, Axis};
+use super::{Layers, Path, Regularizer, Study, StudyError};
+
+impl Study {
+    /// The name of a setting, if the study has a `label`.
+    pub fn setting_label(&self, axes: &[(String, Value)]) -> Option<String> {
+        let fill = |text: String, (path, value): (&str, &Value)| {
+            let shown = value.as_str().map_or_else(|| show(value), str::to_string);
+            text.replace(&place(path), &shown)
+        };
+        let label = self.label.as_ref()?;
+        let named = axes.iter().fold(label.clone(), |text, (path, value)| fill(text, (path, value)));
+        // What is left are settings with one value.
+        let single = |text: String, path: &str| match Path::parse(path).get(&self.settings) {
+            Some(value) => fill(text, (path, value)),
+            None => text,
+        };
+        Some(places(&named.clone()).into_iter().fold(named, single))
+    }
+}
+
+fn place(path: &str) -> String {
+    format!("{{{path}}}")
+}
+
+/// The key paths in braces.
+fn places(label: &str) -> Vec<&str> {
+    label.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(path, _)| path).collect()
+}
+
+/// Checks that a label tells all settings apart, and that it names settings only.
+pub(super) fn check_label(
+    label: Option<&str>,
+    regularizer: &Regularizer,
+    axes: &[Axis],
+    settings: &Value,
+    layers: &Layers,
+) -> Result<(), StudyError> {
+    let Some(label) = label else { return Ok(()) };
+    let error = |what: String| Err(layers.error(&Path::parse("label"), what));
+    if label.is_empty() || label.chars().any(char::is_control) {
+        return error("it must be a line of text".into());
+    }
+    let is_lambda = |path: &str| path == regularizer.axis || path == "lambda1";
+    let mut others = axes.iter().map(|axis| axis.path.as_str()).filter(|path| !is_lambda(path));
+    if let Some(path) = others.find(|path| !label.contains(&place(path))) {
+        return error(format!("it has no {}, and settings that differ in it would have one name", place(path)));
+    }
+    let is_known = |path: &str| !is_lambda(path) && Path::parse(path).get(settings).is_some();
+    match places(label).into_iter().find(|path| !is_known(path)) {
+        Some(unknown) => error(format!("`{unknown}` is not a setting of this study")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,46 @@
+//! What a user can do next about a study's question.
+
+use super::answer::{Answer, Verdict};
+use super::study::StudyAnalysis;
+
+/// The next step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NextStep {
+    /// Every setting has a verdict.
+    Nothing,
+    /// Some stages have no result yet, or failed.
+    Resume,
+    /// More rounds can settle what is open.
+    Settle,
+    /// No further round would help: why, by the position of the setting.
+    GivenUp(Vec<(usize, String)>),
+    /// A model is not better than guessing: the source's, or the target's.
+    TrainLonger { source: bool },
+    /// Some setting has only one λ₀ to look at.
+    MoreLambda0,
+}
+
+impl NextStep {
+    pub fn of(analysis: &StudyAnalysis) -> NextStep {
+        let counts = &analysis.counts;
+        if counts.failed + counts.missing > 0 {
+            return NextStep::Resume;
+        }
+        match &analysis.history {
+            Some(history) if history.settled => return NextStep::Nothing,
+            Some(history) if !history.given_up.is_empty() => return NextStep::GivenUp(history.given_up.clone()),
+            _ => {}
+        }
+        let answers = || analysis.settings.iter().map(|of| &of.answer);
+        let open = || answers().filter(|answer| answer.comparison().is_none_or(|comparison| comparison.verdict == Verdict::Undecided));
+        let learned =
+            |pick: fn(&super::answer::Learned) -> bool| open().filter_map(Answer::answered).all(|answered| pick(&answered.learned));
+        match () {
+            () if open().next().is_none() => NextStep::Nothing,
+            () if answers().any(|answer| answer.comparison().is_none()) => NextStep::MoreLambda0,
+            () if !learned(|learned| learned.source) => NextStep::TrainLonger { source: true },
+            () if !learned(|learned| learned.target) => NextStep::TrainLonger { source: false },
+            () => NextStep::Settle,
+        }
+    }
+}

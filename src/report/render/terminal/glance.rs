@@ -1,0 +1,228 @@
+//! The answer at a glance: verdict, table, what it is worth, warnings, and the next command.
+
+use super::screen::Screen;
+use super::statement::{incomplete, left_out};
+use crate::base::interval::Interval;
+use crate::report::analysis::stats::mean;
+use crate::report::analysis::{Answered, CellResults, Metric, NextStep, OptimaComparison, SettingAnalysis, StudyAnalysis};
+use crate::report::render::history_text::reached;
+use crate::report::render::verdict_text::{headline, optimum_at_a_glance, ratio_range, times, VerdictLine};
+use crate::report::render::words::{bound, difference, level, setting_name, stands_for, unit};
+
+/// Commands that work as they are, for the last lines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commands {
+    /// Runs the study again, and so resumes it.
+    pub again: String,
+    /// Goes on until the question is settled. None if the study has no question that rounds settle.
+    pub settle: Option<String>,
+    /// Prints everything that is known.
+    pub details: String,
+    pub page: String,
+    /// What is to be said of a budget that is used.
+    pub budget: Option<String>,
+}
+
+/// The answer. Every line fits the screen.
+pub fn glance(analysis: &StudyAnalysis, commands: &Commands, screen: Screen) -> String {
+    let mut parts = vec![title(analysis, screen), verdict(analysis, screen)];
+    match analysis.settings.as_slice() {
+        [] => {}
+        [only] => parts.extend(single(only, screen)),
+        many => parts.push(all(many, screen)),
+    }
+    parts.push(screen.list(&notes(analysis, commands)));
+    parts.push(screen.list(&[("page", commands.page.clone()), ("details", commands.details.clone())]));
+    parts.join("\n\n") + "\n"
+}
+
+/// The study, its seeds and its metric.
+fn title(analysis: &StudyAnalysis, screen: Screen) -> String {
+    let seeds: Vec<usize> = analysis.settings.iter().map(|of| of.setting.seeds.len()).collect();
+    let (least, most) = (seeds.iter().min().copied().unwrap_or(0), seeds.iter().max().copied().unwrap_or(0));
+    let seeds = match most {
+        1 => "1 seed".to_string(),
+        _ if least == most => format!("{most} seeds"),
+        _ => format!("{least} to {most} seeds"),
+    };
+    let mut facts = vec![seeds];
+    facts.extend(analysis.settings.first().map(|of| format!("chosen by validation {}", of.basis.metric.name())));
+    let name = screen.bold(&analysis.name);
+    let description = analysis.description.as_ref().map(|text| text.trim().to_string());
+    // The name is printed in bold, whose codes have no width.
+    let wrapped = screen.wrap(&format!("{}{}", analysis.name, description.map_or(String::new(), |text| format!(" · {text}"))), "", "  ");
+    let first = wrapped.replacen(&analysis.name, &name, 1);
+    format!("{first}\n{}", screen.dim(&screen.wrap(&facts.join(" · "), "  ", "  ")))
+}
+
+fn verdict(analysis: &StudyAnalysis, screen: Screen) -> String {
+    let line = screen.wrap(&headline(analysis), "  ", "  ");
+    match analysis.settings.as_slice() {
+        [only] => {
+            let VerdictLine { verdict, word, .. } = VerdictLine::of(only);
+            line.replacen(word, &screen.verdict(word, verdict), 1)
+        }
+        _ => line.lines().map(|line| screen.bold(line)).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// The optima with what they achieve on test images, and what the better choice is worth.
+fn single(analysis: &SettingAnalysis, screen: Screen) -> Vec<String> {
+    let Some(answered) = analysis.answer.answered() else { return vec![] };
+    let Some(comparison) = &answered.comparison else { return vec![] };
+    let mut parts = vec![optima(analysis, answered, comparison, screen)];
+    let rows = worth(analysis, answered);
+    if !rows.is_empty() {
+        parts.push(screen.list(&rows));
+    }
+    parts
+}
+
+fn optima(analysis: &SettingAnalysis, answered: &Answered, comparison: &OptimaComparison, screen: Screen) -> String {
+    let (setting, metric) = (&analysis.setting, answered.basis.metric);
+    let name = setting.regularizer.stands_for().map_or("λ₀", |axis| axis.rsplit('.').next().unwrap_or(axis));
+    let range = |range: Option<(f64, f64)>| {
+        range.map_or("none".into(), |(low, high)| {
+            format!("{} to {}", optimum_at_a_glance(comparison, low), optimum_at_a_glance(comparison, high))
+        })
+    };
+    let test = |cell: &CellResults| match answered.basis.test_values(cell) {
+        Some(values) if metric == Metric::Accuracy => format!("{:.1}%", 100.0 * mean(&values)),
+        Some(values) => format!("{:.3}", mean(&values)),
+        None => "none".into(),
+    };
+    let row = |what: &str, at: f64, interval, i: usize, j: usize| {
+        vec![what.to_string(), optimum_at_a_glance(comparison, at), interval, test(&setting.source[i]), test(&setting.target[i][j])]
+    };
+    let (source, (i, j)) = (answered.source, answered.transfer);
+    let heading = ["", name, "95% interval", &format!("source {}", metric.name()), &format!("target {}", metric.name())];
+    let mut rows = vec![
+        heading.map(str::to_string).to_vec(),
+        row("best for source", comparison.source, range(comparison.source_range), source, answered.lambda1_at_source_optimum),
+        row("best for target", comparison.transfer, range(comparison.transfer_range), i, j),
+    ];
+    if screen.width < 76 {
+        rows.iter_mut().for_each(|row| row.truncate(3));
+    }
+    let mut text = screen.table(&rows);
+    if screen.width >= 76 {
+        text.push_str(&format!(
+            "\n{}",
+            screen.dim(&screen.wrap(&format!("{} of test images, at the nearest trained {name}", metric.name()), "    ", "    "))
+        ));
+    }
+    if let Some(axis) = setting.regularizer.stands_for() {
+        text.push_str(&format!("\n{}", screen.wrap(&stands_for(axis, setting.regularizer.stronger), "    ", "    ")));
+    }
+    text
+}
+
+/// A difference without its unit.
+fn size(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::Accuracy => difference(metric, value),
+        Metric::Loss => format!("{value:.3}"),
+    }
+}
+
+/// A difference in words: `0.173 nats lower (0.139 to 0.207), shown`.
+fn gain(value: Interval, metric: Metric) -> String {
+    if value.range == Some((0.0, 0.0)) {
+        return "no difference".into();
+    }
+    let (unit, _, _) = unit(metric);
+    let is_worse = value.estimate < 0.0;
+    let shown = match value.range {
+        Some((low, high)) if low > 0.0 || high < 0.0 => "shown",
+        Some(_) | None => "not shown",
+    };
+    // A loss is better where it is lower; the words carry the sign.
+    let (turned, way) = match metric {
+        Metric::Accuracy => (value, ""),
+        Metric::Loss if is_worse => {
+            (Interval { estimate: -value.estimate, range: value.range.map(|(low, high)| (-high, -low)) }, " higher")
+        }
+        Metric::Loss => (value, " lower"),
+    };
+    let show = |v: f64| size(metric, v);
+    let range = turned.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", show(low), show(high)));
+    let verdict = if is_worse && shown == "shown" { "shown to be worse" } else { shown };
+    format!("{} {unit}{way}{range}, {verdict}", show(turned.estimate))
+}
+
+fn worth(analysis: &SettingAnalysis, answered: &Answered) -> Vec<(&'static str, String)> {
+    let metric = answered.basis.metric;
+    let mut rows = vec![];
+    if let Some(cost) = answered.mismatch_cost {
+        rows.push(("worth it?", format!("λ₀ for the target, not the source: {}", gain(cost, metric))));
+    }
+    if let Some(over_scratch) = answered.gain {
+        let label = if rows.is_empty() { "worth it?" } else { "" };
+        rows.push((label, format!("transfer, not from scratch: {}", gain(over_scratch, metric))));
+    }
+    if let Some(other) = analysis.other_metric.comparison() {
+        let ratio = format!("{}{}", bound(other), times(other.log_ratio.estimate.exp()));
+        rows.push((by(metric.other()), format!("{}, ratio {ratio} ({})", other.verdict.as_str(), ratio_range(other))));
+    }
+    rows
+}
+
+fn by(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Accuracy => "by accuracy",
+        Metric::Loss => "by loss",
+    }
+}
+
+/// One line for each setting.
+fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
+    let interval = format!("{} interval", level(&settings[0].setting.rules));
+    let is_narrow = screen.width < 50;
+    let ratio = if is_narrow { "ratio" } else { "ratio of λ₀" };
+    let mut rows = vec![["", "verdict", ratio, &interval, "worth to the target"].map(str::to_string).to_vec()];
+    for of in settings {
+        let name = setting_name(&of.setting);
+        let Some(comparison) = of.answer.comparison() else {
+            rows.push(vec![name, "none yet".into(), String::new(), String::new(), String::new()]);
+            continue;
+        };
+        let metric = of.basis.metric;
+        let worth = of.answer.answered().and_then(|answered| answered.mismatch_cost).map_or(String::new(), |cost| {
+            match cost.range.is_some_and(|(low, _)| low > 0.0) {
+                true => format!("{} {}", size(metric, cost.estimate), unit(metric).0),
+                false => "not shown".into(),
+            }
+        });
+        let ratio = comparison.log_ratio.estimate.exp();
+        let ratio = if ratio.is_infinite() { "∞".into() } else { format!("{}{}", bound(comparison), times(ratio)) };
+        rows.push(vec![name, comparison.verdict.as_str().into(), ratio, ratio_range(comparison), worth]);
+    }
+    let columns = if is_narrow { 3 } else { 5 };
+    rows.iter_mut().for_each(|row| row.truncate(columns));
+    screen.table(&rows)
+}
+
+/// Warnings, how the answer was reached, and the next step.
+fn notes(analysis: &StudyAnalysis, commands: &Commands) -> Vec<(&'static str, String)> {
+    let mut rows = vec![];
+    rows.extend(incomplete(&analysis.counts).map(|text| ("stages", text)));
+    rows.extend(left_out(analysis).map(|text| ("rows", text)));
+    rows.extend(reached(analysis).map(|text| ("rounds", text)));
+    rows.extend(commands.budget.clone().map(|text| ("budget", text)));
+    rows.push(("next", next(analysis, commands)));
+    rows
+}
+
+fn next(analysis: &StudyAnalysis, commands: &Commands) -> String {
+    match NextStep::of(analysis) {
+        NextStep::Nothing => "nothing: settled".into(),
+        NextStep::Resume => commands.again.clone(),
+        NextStep::Settle => commands.settle.clone().unwrap_or_else(|| "more seeds: --seeds N".into()),
+        NextStep::GivenUp(_) => "nothing that further rounds can add; the page has the details".into(),
+        NextStep::TrainLonger { source } => {
+            let which = if source { "source" } else { "target" };
+            format!("train the {which} longer or on more images: {which}.epochs, {which}.per_class")
+        }
+        NextStep::MoreLambda0 => "give lambda0 several values, e.g. [0, {log: {from: 1e-4, to: 1, points: 9}}]".into(),
+    }
+}

@@ -1,0 +1,110 @@
+//! Wraps, aligns and colours text for a terminal.
+
+use comfy_table::{presets, CellAlignment, ContentArrangement, Table};
+use console::Style;
+
+use crate::report::analysis::Verdict;
+
+/// Columns of text that is not printed to a terminal.
+const WIDTH: usize = 100;
+/// Wider lines are hard to read.
+const WIDEST: usize = 120;
+
+/// Columns of the longest label of a list.
+const LABEL: usize = "by accuracy".len();
+
+/// What the text is printed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Screen {
+    /// Columns.
+    pub width: usize,
+    /// Whether colours and bold letters may be used.
+    pub colour: bool,
+}
+
+impl Screen {
+    /// A file or a pipe.
+    pub const PLAIN: Screen = Screen { width: WIDTH, colour: false };
+
+    /// Standard output. Colours are for terminals, and only without `NO_COLOR`.
+    pub fn stdout() -> Screen {
+        let term = console::Term::stdout();
+        if !term.is_term() {
+            return Screen::PLAIN;
+        }
+        let width = term.size_checked().map_or(WIDTH, |(_, columns)| usize::from(columns));
+        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Screen { width: width.clamp(20, WIDEST), colour: !is_plain && console::colors_enabled() }
+    }
+
+    pub fn bold(self, text: &str) -> String {
+        self.styled(text, Style::new().bold())
+    }
+
+    pub fn dim(self, text: &str) -> String {
+        self.styled(text, Style::new().dim())
+    }
+
+    /// A verdict in its colour, as on the page.
+    pub fn verdict(self, text: &str, verdict: Option<Verdict>) -> String {
+        let style = Style::new().bold();
+        self.styled(
+            text,
+            match verdict {
+                Some(Verdict::Stronger) => style.cyan(),
+                Some(Verdict::Weaker) => style.magenta(),
+                Some(Verdict::Same) => style.green(),
+                Some(Verdict::Collapsed) => style.red(),
+                Some(Verdict::Undecided) | None => style.yellow(),
+            },
+        )
+    }
+
+    fn styled(self, text: &str, style: Style) -> String {
+        match self.colour {
+            true => style.force_styling(true).apply_to(text).to_string(),
+            false => text.into(),
+        }
+    }
+
+    /// Wraps a paragraph; its first line begins with `first`, the others with `rest`.
+    pub fn wrap(self, text: &str, first: &str, rest: &str) -> String {
+        let options = textwrap::Options::new(self.width)
+            .initial_indent(first)
+            .subsequent_indent(rest)
+            .break_words(false) // paths and commands stay whole, so that they can be copied
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        textwrap::fill(text, options)
+    }
+
+    /// A list of labels with their texts, which are wrapped.
+    pub fn list(self, rows: &[(&str, String)]) -> String {
+        let width = LABEL + 4;
+        let indent = " ".repeat(if self.width < 60 { 4 } else { width });
+        let line = |(label, text): &(&str, String)| {
+            let label = format!("  {label:<w$}", w = width - 2);
+            match self.width < 60 {
+                true => format!("{}\n{}", label.trim_end(), self.wrap(text, &indent, &indent)),
+                false => self.wrap(text, &label, &indent),
+            }
+        };
+        rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Rows of equally many cells in columns, indented by two; the first column is left-aligned, the
+    /// others are right-aligned.
+    pub fn table(self, rows: &[Vec<String>]) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(self.width.saturating_sub(1)).unwrap_or(u16::MAX));
+        rows.iter().for_each(|row| {
+            table.add_row(row);
+        });
+        for (i, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((if i == 0 { 2 } else { 1 }, 1));
+            column.set_cell_alignment(if i == 0 { CellAlignment::Left } else { CellAlignment::Right });
+        }
+        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string()).collect();
+        lines.join("\n")
+    }
+}
