@@ -53,7 +53,8 @@ fn from_folder(folder: &Folder) -> Vec<String> {
     ["sweep".into(), folder.study().display().to_string(), "--out".into(), out].to_vec()
 }
 
-/// The same command with `--until settled` and a budget, twice as large as one that is used already.
+/// The same command with `--until settled` and a budget, twice as large as one that is used
+/// already.
 fn until_settled(words: &[String], study: &Study) -> Vec<String> {
     let budget = match study.settle.budget.as_deref().and_then(|budget| seconds(budget).ok()) {
         Some(used) if words.iter().any(|word| word.starts_with("--until")) => duration(2.0 * used).replace(' ', "").replace("min", "m"),

@@ -40,6 +40,7 @@ def use(page, table):
     # Chromium may give the page a new process, and hands it what is stored beside the reload: a person is slower than that.
     page.wait_for_timeout(500)
     page.reload()
+    unfold(page)
     kept = page.locator(f'input[data-table="{table}"]').input_value()
     assert kept == first, (table, kept, first, page.evaluate("JSON.stringify(sessionStorage)"))
     assert page.locator(f"#{table} tbody tr:not([hidden])").count() >= min(total, 1)
@@ -57,6 +58,10 @@ def numbers_or_none(page, table, column):
         return None
 
 
+def unfold(page):
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+
+
 def main(file, chromium, prefix=None):
     url = pathlib.Path(file).resolve().as_uri()
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
@@ -71,6 +76,7 @@ def main(file, chromium, prefix=None):
                 page.on("pageerror", lambda error: problems.append(str(error)))
                 page.on("request", lambda request: requests.append(request.url))
                 page.goto(url)
+                unfold(page)
                 figures = page.locator("figure svg")
                 for i in range(figures.count()):
                     box = figures.nth(i).bounding_box()

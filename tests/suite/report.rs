@@ -54,6 +54,7 @@ fn group(
             .collect(),
     };
     Setting {
+        label: None,
         regularizer: Regularizer::default(),
         alignment: CellResults::default(),
         axes: vec![],

@@ -77,7 +77,9 @@ fn the_page_and_the_tables_of_one_group_and_of_several() {
         use_page(&report.join("index.html"));
         let summary = json(&read(report.join("summary.json")));
         assert_eq!((summary["version"].as_u64(), summary["results_schema"].as_u64()), (Some(1), Some(1)));
-        assert!(page.contains(&maud::html! { (summary["headline"].as_str().unwrap()) }.into_string()), "the page's first sentence");
+        let headline = summary["headline"].as_str().unwrap().rsplit(". ").next().unwrap();
+        let sentence = headline.split_once(": ").map_or(headline, |(_, sentence)| sentence);
+        assert!(page.contains(&maud::html! { (sentence) }.into_string()), "the page's first line: {headline}");
     }
     let summary = json(&read(folder.path().join("groups/report/summary.json")));
     assert!(summary["groups"].as_array().unwrap().len() == 4 && summary["verdict"].is_null());
@@ -155,7 +157,7 @@ fn what_diverged_failed_or_is_missing_is_listed_and_not_averaged() {
     let text = read(records.clone());
     let kept: Vec<&str> = text.lines().filter(|line| !(line.contains("\"seed\":1") && line.contains("\"kind\":\"target\""))).collect();
     std::fs::write(&records, kept.join("\n") + "\n").unwrap();
-    let done = report(&folder.path().join("other"), &[]);
+    let done = report(&folder.path().join("other"), &["--verbose"]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(done.stdout.contains("Not complete: of 20 stages, 6 missing"), "{}", done.stdout);
     assert!(done.stdout.contains("One seed is too few") && done.stdout.contains("Seeds: 1 of 2 is left out"), "{}", done.stdout);
@@ -179,7 +181,7 @@ fn formats() {
     // The report is written to another folder, for example because the study's folder is read-only.
     let elsewhere = folder.path().join("elsewhere");
     assert_eq!(report(&study, &["--out", &elsewhere.to_string_lossy()]).code, Some(0));
-    assert!(read(elsewhere.join("index.html")).contains("href=\"../small/records/\""));
+    assert!(read(elsewhere.join("index.html")).contains("../small/records/"));
     let wrong = run(program().arg("report").arg(&study).arg(study.join(".")));
     assert!(wrong.code == Some(2) && wrong.stderr.contains("is given twice"), "{}", wrong.stderr);
     let wrong = run(program().arg("report").arg(&study).arg(folder.path().join("smal")));
@@ -206,7 +208,11 @@ fn what_is_not_the_reports_own_stays_and_what_cannot_be_written_is_said_after_th
         let done = report(&study, &["--format", format]);
         assert_eq!(done.code, Some(1));
         assert!(done.stderr.contains("cannot write"), "{}", done.stderr);
-        assert!(if format == "json" { done.stdout == saved } else { done.stdout.contains("λ₀* = ") }, "{}", done.stdout);
+        assert!(
+            if format == "json" { done.stdout == saved } else { done.stdout.contains("UNDECIDED: two seeds are too few.") },
+            "{}",
+            done.stdout
+        );
     }
     std::fs::remove_file(study.join("report")).unwrap();
     assert_eq!(report(&study, &[]).code, Some(0));
@@ -289,7 +295,7 @@ fn watching_follows_a_sweep_until_it_is_complete() {
     until_it_ends(&mut watch);
     let done = watch.wait_with_output().unwrap();
     let (text, news) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert!(done.status.success() && news.contains("small: 20 results") && text.contains("λ₀* = "), "{text}{news}");
+    assert!(done.status.success() && news.contains("small: 20 results") && text.contains("UNDECIDED: two seeds"), "{text}{news}");
     assert!(!read(page).contains("http-equiv=\"refresh\""), "a complete page stays as it is");
 }
 

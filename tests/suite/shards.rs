@@ -35,8 +35,8 @@ fn shards_side_by_side_give_what_one_process_gives() {
     assert!(done.iter().all(|done| done.status.code() == Some(0)));
     // The shard that ends last prints the answer and writes the report.
     let text: Vec<String> = done.iter().map(|done| String::from_utf8_lossy(&done.stdout).into()).collect();
-    assert!(text.iter().any(|text| text.contains("transfer-optimal λ₀")), "{text:?}");
-    assert!(text.iter().all(|text| text.contains("transfer-optimal λ₀") || text.starts_with("shard ")), "{text:?}");
+    assert!(text.iter().any(|text| text.contains("best for target")), "{text:?}");
+    assert!(text.iter().all(|text| text.contains("best for target") || text.starts_with("shard ")), "{text:?}");
     assert_eq!(results(&one, "small"), results(&four, "small"));
     let all = records(&four, "small");
     let keys: BTreeSet<&str> = all.iter().map(|record| record["key"].as_str().unwrap()).collect();

@@ -26,7 +26,7 @@ fn a_study_runs_once_and_again_does_nothing() {
     let study = write(folder.path(), "small.yaml", SMALL);
     let first = mock(&study, folder.path(), &[]);
     assert_eq!(first.code, Some(0), "{}", first.stderr);
-    assert!(first.stdout.contains("transfer-optimal λ₀"));
+    assert!(first.stdout.contains("best for target"));
     // 3 λ₀ × 2 seeds of sources, × 2 λ₁ of targets, and one from-scratch stage per seed.
     assert_eq!(records(folder.path(), "small").len(), 6 + 12 + 2);
     assert_eq!(counts(folder.path(), "small"), (20, 0, 0));

@@ -84,7 +84,7 @@ fn of_setting(analysis: &StudyAnalysis, i: usize) -> Result<Vec<Drawing>> {
 fn across_settings(analysis: &StudyAnalysis) -> Result<Vec<Drawing>> {
     let all = match analysis.settings.len() {
         0 | 1 => [None, None, None],
-        _ => [overview(analysis)?, gains(analysis)?, alignments(analysis)?],
+        _ => [alignments(analysis)?, overview(analysis)?, gains(analysis)?],
     };
     Ok(all.into_iter().flatten().collect())
 }

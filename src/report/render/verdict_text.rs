@@ -110,15 +110,18 @@ fn undecided(answered: &Answered, comparison: &OptimaComparison, noun: &str) -> 
 pub fn headline(analysis: &StudyAnalysis) -> String {
     let made_up = if analysis.made_up { "Made-up results of the mock engine. " } else { "" };
     let answer = match analysis.settings.as_slice() {
-        [] => "NO ANSWER YET: the study has no cells.".into(),
         [only] => VerdictLine::of(only).text(),
-        many => counts(many),
+        _ => counts(analysis),
     };
     format!("{made_up}{answer}")
 }
 
 /// `Of 5 settings 2 want a stronger penalty, 1 the same, 2 a weaker one.`
-fn counts(settings: &[SettingAnalysis]) -> String {
+pub fn counts(analysis: &StudyAnalysis) -> String {
+    let settings = &analysis.settings;
+    if settings.is_empty() {
+        return "NO ANSWER YET: the study has no cells.".into();
+    }
     let verdicts: Vec<Option<Verdict>> = settings.iter().map(|of| Some(of.answer.comparison()?.verdict)).collect();
     let count = |wanted: Option<Verdict>| verdicts.iter().filter(|verdict| **verdict == wanted).count();
     let noun = noun(&settings[0].setting);

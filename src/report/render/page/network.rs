@@ -7,16 +7,16 @@ use super::settings::settings;
 use super::{figure, number_cell, shell, table, words_cell, Heading};
 use crate::base::interval::Interval;
 use crate::report::analysis::{
-    Answer, CellRow, IncompleteStage, Metric, SettingAnalysis, SettingSummary, SharedChoice, SharedLambda0, StageState, StudyAnalysis,
-    Training, Verdict,
+    Answer, CellRow, IncompleteStage, Metric, NextStep, SettingAnalysis, SettingSummary, SharedChoice, SharedLambda0, StageState,
+    StudyAnalysis, Training, Verdict,
 };
 use crate::report::render::answer_text::answer_sentence;
 use crate::report::render::drawings::{Drawing, Drawings};
 use crate::report::render::history_text::{known, of, reached, time};
 use crate::report::render::setting_text::{details, About};
 use crate::report::render::terminal::{incomplete, left_out};
-use crate::report::render::verdict_text::headline;
-use crate::report::render::words::{bound, difference, lacking, optimum, point, setting_label, setting_name, short, signed, unit};
+use crate::report::render::verdict_text::{counts, ratio_range, VerdictLine};
+use crate::report::render::words::{bound, difference, lacking, level, optimum, point, setting_label, setting_name, short, signed, unit};
 
 /// Largest number of rows in the table of stages without a result. A study that has just started
 /// can have thousands of such stages.
@@ -26,34 +26,71 @@ const METHOD: &str = "Choices are made on validation data; results are reported 
     Those of optima and their ratio use a bootstrap over seeds that finds both anew in every draw, as the maxima of smooth curves over ln λ₀ where there are six λ₀ > 0 or more. With several seeds, \
     the gain over scratch and the cost of λ_S* are measured on each seed with the choice of the other seeds. The table is for fixed cells.";
 
-/// The page. `files` are the names of the files beside the page.
+/// The page. `files` are the names of the files beside the page. It begins with what most readers
+/// came for; the rest is folded.
 pub fn network(analysis: &StudyAnalysis, drawings: &Drawings, provenance: &Provenance, files: &[String]) -> String {
-    let several = analysis.settings.len() > 1;
     let content = html! {
         header {
             p class="name" { (analysis.name) }
-            h1 { (headline(analysis)) }
+            (verdict(analysis))
             @if let Some(description) = &analysis.description { p { (description.trim()) } }
             (progress(analysis))
         }
         main {
-            @if several {
-                @for drawing in &drawings.across { (figure(&drawing.figure.svg, &drawing.name, &drawing.caption)) }
-                @if let Some(shared) = &analysis.shared_lambda0 { (several_targets(analysis, shared)) }
-                (all_settings(analysis))
-            }
-            @for (i, setting) in analysis.settings.iter().enumerate() {
-                section id=(format!("group-{}", i + 1)) {
-                    @if several { h2 { (i + 1) ". " (setting_name(&setting.setting)) } p { (answer_sentence(setting)) } }
-                    (body(setting, &drawings.of_settings[i], i))
+            @match analysis.settings.as_slice() {
+                [only] => section id="group-1" { (body(only, &drawings.of_settings[0], 0)) },
+                many => {
+                    @for d in drawings.across.iter().take(1) { (figure(&d.figure.svg, &d.name, &d.caption)) }
+                    (all_settings(analysis))
+                    div class="figures" { @for d in drawings.across.iter().skip(1) { (figure(&d.figure.svg, &d.name, &d.caption)) } }
+                    @if let Some(shared) = &analysis.shared_lambda0 { (several_targets(analysis, shared)) }
+                    @for (i, setting) in many.iter().enumerate() {
+                        section id=(format!("group-{}", i + 1)) {
+                            h2 { (i + 1) ". " (setting_name(&setting.setting)) }
+                            p class="line" { (line(&VerdictLine::of(setting))) }
+                            (body(setting, &drawings.of_settings[i], i))
+                        }
+                    }
                 }
             }
+            p class="next" { b { "Next: " } (next(analysis)) }
             (rounds(analysis, drawings.rounds.as_ref()))
-            (without_result(&analysis.incomplete, &provenance.records))
+            (without_result(&analysis.incomplete))
             (provenance.section(files, &trained(&analysis.training), METHOD, ""))
         }
     };
     shell(&analysis.name, provenance.refresh, content)
+}
+
+/// The verdict's word as a badge, and its sentence.
+fn line(line: &VerdictLine) -> Markup {
+    let class = line.verdict.map_or("none", Verdict::as_str);
+    html! { span class=(format!("badge {class}")) { (line.word) } " " (line.sentence) }
+}
+
+fn verdict(analysis: &StudyAnalysis) -> Markup {
+    html! {
+        @if analysis.made_up { p class="caution" { "Made-up results of the mock engine." } }
+        h1 {
+            @match analysis.settings.as_slice() {
+                [only] => (line(&VerdictLine::of(only))),
+                _ => (counts(analysis)),
+            }
+        }
+    }
+}
+
+/// What to do next, without the command, which is at the end of the page.
+fn next(analysis: &StudyAnalysis) -> String {
+    match NextStep::of(analysis) {
+        NextStep::Nothing => "nothing, it is settled.".into(),
+        NextStep::Resume => "run the same command again. Some stages have no result.".into(),
+        NextStep::Settle => "the same command with --until settled goes on until the question is settled.".into(),
+        NextStep::GivenUp(_) => "further rounds would not settle it, see how this answer was reached.".into(),
+        NextStep::TrainLonger { source: true } => "train the source longer, or on more images.".into(),
+        NextStep::TrainLonger { source: false } => "train the target longer, or on more images.".into(),
+        NextStep::MoreLambda0 => "give lambda0 several values.".into(),
+    }
 }
 
 /// How the answer was reached, round by round.
@@ -69,8 +106,9 @@ fn rounds(analysis: &StudyAnalysis, drawing: Option<&Drawing>) -> Markup {
     let lines = |lines: Vec<String>| html! { @for line in lines { (line) br; } };
     html! {
         section id="rounds" {
-            h2 { "How this answer was reached" }
             @if let Some(words) = reached(analysis) { p { (words) } }
+            details {
+            summary { "How this answer was reached" }
             @if let Some(d) = drawing { div class="figures" { (figure(&d.figure.svg, &d.name, &d.caption)) } }
             (table("rounds-table", &headings, html! {
                 @for (i, round) in history.rounds.iter().enumerate() {
@@ -83,6 +121,7 @@ fn rounds(analysis: &StudyAnalysis, drawing: Option<&Drawing>) -> Markup {
                     }
                 }
             }))
+            }
         }
     }
 }
@@ -98,7 +137,7 @@ fn progress(analysis: &StudyAnalysis) -> Markup {
     let counts = &analysis.counts;
     let percent = 100.0 * (counts.done + counts.diverged) as f64 / counts.total().max(1) as f64;
     html! {
-        @if let Some(words) = left_out(analysis) { p class="caution" { (words) } }
+        @if let Some(words) = left_out(analysis) { p class=(if analysis.history.is_some() { "soft" } else { "caution" }) { (words) } }
         @match incomplete(&analysis.counts) {
             None => p class="soft" { "Complete: all " (counts.total()) " stages are done." },
             Some(words) => {
@@ -112,58 +151,93 @@ fn progress(analysis: &StudyAnalysis) -> Markup {
 fn body(analysis: &SettingAnalysis, drawings: &[Drawing], i: usize) -> Markup {
     let lines = details(analysis);
     let pick = |wanted: About| lines.iter().filter(move |(about, _)| *about == wanted).map(|(_, line)| line);
+    let cautions = pick(About::Caution).count();
+    let (first, others) = drawings.split_at(drawings.len().min(1));
     html! {
+        @for d in first { (figure(&d.figure.svg, &d.name, &d.caption)) }
         (cards(analysis))
-        ul class="lines" { @for line in pick(About::Answer) { li { (line) } } }
-        @for line in pick(About::Caution) { p class="caution" { (line) } }
-        div class="figures" { @for d in drawings { (figure(&d.figure.svg, &d.name, &d.caption)) } }
-        h3 { "Every cell" }
-        (cells(analysis, &format!("cells-{}", i + 1)))
+        @if cautions > 0 {
+            details class="caution" {
+                summary { @if cautions == 1 { "1 caution" } @else { (cautions) " cautions" } }
+                ul { @for line in pick(About::Caution) { li { (line) } } }
+            }
+        }
+        details {
+            summary { "How sure, and by what numbers" }
+            p { (answer_sentence(analysis)) }
+            ul class="lines" { @for line in pick(About::Answer) { li { (line) } } }
+        }
+        @for d in others {
+            details { summary { (folded_title(d)) } (figure(&d.figure.svg, &d.name, &d.caption)) }
+        }
+        details {
+            summary { "Every cell" }
+            (cells(analysis, &format!("cells-{}", i + 1)))
+        }
     }
 }
 
+fn folded_title(drawing: &Drawing) -> &'static str {
+    match drawing.name.starts_with("heatmap") {
+        true => "Every pair of λ₀ and λ₁",
+        false => "What other λ₀ cost the target",
+    }
+}
+
+/// The ratio, the cost of the source's choice, and the gain over training from scratch.
 fn cards(analysis: &SettingAnalysis) -> Markup {
     let Answer::Answered(answered) = &analysis.answer else { return html! {} };
+    let Some(comparison) = &answered.comparison else { return html! {} };
     let (setting, metric) = (&analysis.setting, analysis.basis.metric);
-    let lambda1 = answered.transfer.1;
-    let comparison = answered.comparison.as_ref();
-    let between = |range: Option<(f64, f64)>, show: &dyn Fn(f64) -> String| {
-        range.map_or("no interval".to_string(), |(low, high)| format!("95% interval {} to {}", show(low), show(high)))
+    let with_range = |value: f64, range: Option<(f64, f64)>| {
+        let range = range.map_or(String::new(), |(low, high)| format!(" ({} to {})", optimum(answered, low), optimum(answered, high)));
+        format!("{}{range}", optimum(answered, value))
     };
-    // `is_good` is true if higher is better.
-    let difference_card = |value: Option<Interval>, name: &str, is_good: bool| {
+    let is_settled = comparison.verdict != Verdict::Undecided;
+    let difference_card = |value: Option<Interval>, name: &str, missing: &str| {
         let show = |v: f64| difference(metric, v);
-        let Some(value) = value else { return html! {} };
-        let class = match value.range {
-            Some((low, high)) if low > 0.0 || high < 0.0 => {
-                if (low > 0.0) == is_good {
-                    "good"
-                } else {
-                    "bad"
-                }
-            }
-            _ => "",
+        let Some(value) = value else { return html! { div class="card" { (name) b { "–" } span class="soft" { (missing) } } } };
+        let (class, shown) = match value.range {
+            Some((low, _)) if low > 0.0 => ("good", "shown"),
+            Some((_, high)) if high < 0.0 => ("bad", "shown to be worse"),
+            Some((low, high)) if low == 0.0 && high == 0.0 => ("", "no difference"),
+            _ => ("", "not shown"),
         };
-        html! { div class=(format!("card {class}")) { (name) b { (show(value.estimate)) " " (unit(metric).0) } span class="soft" { (between(value.range, &show)) } } }
+        let range = value.range.map_or("no interval".to_string(), |(low, high)| format!("95% interval {} to {}", show(low), show(high)));
+        html! {
+            div class=(format!("card {class}")) {
+                (name)
+                b { (show(value.estimate)) " " (unit(metric).0) }
+                span class="soft" { (range) }
+                span class="tag" { (shown) }
+            }
+        }
     };
-    let order = match comparison.map_or(Verdict::Undecided, |c| c.verdict) {
-        Verdict::Stronger => "stronger transfers better",
-        Verdict::Weaker => "weaker transfers better",
-        Verdict::Same => "the same",
-        Verdict::Collapsed => "a source that learned nothing",
-        Verdict::Undecided => "order not settled",
-    };
-    let ratio = comparison.map(|c| c.log_ratio.map(f64::exp));
+    let ratio = comparison.log_ratio.map(f64::exp);
     html! {
         div class="cards" {
-            div class="card source" { "best for the source, λ_S*" b { (optimum(answered, answered.source_lambda0(setting))) }
-                span class="soft" { (between(comparison.and_then(|c| c.source_range), &|v| optimum(answered, v))) } }
-            div class="card target" { "best to transfer from, λ₀*" b { (optimum(answered, answered.transfer_lambda0(setting))) }
-                span class="soft" { (between(comparison.and_then(|c| c.transfer_range), &|v| optimum(answered, v))) "; with λ₁ = " (point(setting.lambda1[lambda1])) } }
-            div class="card" { "λ₀*/λ_S*: " (order) b { (comparison.map_or("", bound)) (ratio.map_or("–".into(), |r| short(r.estimate))) }
-                span class="soft" { (between(ratio.and_then(|r| r.range), &short)) } }
-            (difference_card(answered.mismatch_cost, "what λ_S* costs the target", false))
-            (difference_card(answered.gain, "transfer over training from scratch", true))
+            div class=(if is_settled { "card target" } else { "card" }) {
+                "λ₀ for the target, times that for the source"
+                b { (bound(comparison)) (short(ratio.estimate)) }
+                span class="soft" { (level(&setting.rules)) " interval " (ratio_range(comparison)) }
+                span class="tag" { (if is_settled { "settled" } else { "not settled" }) }
+            }
+            (difference_card(answered.mismatch_cost, "gained by the target's own λ₀", "no result"))
+            (difference_card(answered.gain, "transfer over training from scratch", "not measured"))
+        }
+        p class="soft" {
+            "Best for the source, λ_S*: " (with_range(comparison.source, comparison.source_range))
+            ". Best to transfer from, λ₀*: " (with_range(comparison.transfer, comparison.transfer_range))
+            ", with λ₁ = " (point(setting.lambda1[answered.transfer.1])) ". Chosen by validation " (metric.name()) ", measured on test images."
+        }
+        @if let Some(other) = analysis.other_metric.comparison() {
+            p {
+                "By validation " (metric.other().name()) ": " b { (other.verdict.as_str()) }
+                ", ratio " (bound(other)) (short(other.log_ratio.estimate.exp())) " (" (ratio_range(other)) ")."
+                @if other.verdict != comparison.verdict {
+                    " The two may differ: the loss depends on how confident a model is, the accuracy does not."
+                }
+            }
         }
     }
 }
@@ -273,7 +347,7 @@ fn all_settings(analysis: &StudyAnalysis) -> Markup {
     settings("settings", all.iter().enumerate().map(|(i, s)| (format!("{}. {}", i + 1, setting_label(s)), format!("#group-{}", i + 1), s)))
 }
 
-fn without_result(incomplete: &[IncompleteStage], records: &str) -> Markup {
+fn without_result(incomplete: &[IncompleteStage]) -> Markup {
     if incomplete.is_empty() {
         return html! {};
     }
@@ -293,13 +367,13 @@ fn without_result(incomplete: &[IncompleteStage], records: &str) -> Markup {
                 (words_cell(&stage.cell))
                 (number_cell(&stage.seed.to_string(), Some(stage.seed as f64)))
                 (words_cell(stage.error.as_deref().unwrap_or(if stage.state == StageState::Missing { "no record: not run yet, or the records of its shard are not here" } else { "" })))
-                td.words { @if stage.state == StageState::Missing { (stage.key) } @else { a href=(records) { (stage.key) } } }
+                td.words { (stage.key) }
             }
         }
     };
     html! {
-        section id="without-result" {
-            h2 { "Stages without a result" }
+        details id="without-result" open {
+            summary { "Stages without a result" }
             @if incomplete.len() > LACKING_LIMIT { p class="soft" { "The first " (LACKING_LIMIT) " of " (incomplete.len()) "." } }
             (table("lacking", &headings, rows))
         }

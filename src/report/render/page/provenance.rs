@@ -31,9 +31,10 @@ impl Provenance {
     pub fn section(&self, files: &[String], source: &str, method: &str, prefix: &str) -> Markup {
         let time = |seconds: f64| jiff::Timestamp::from_second(seconds as i64).map_or(String::new(), |t| t.to_string());
         html! {
-            section {
-                h2 { "Where this comes from" }
-                p { "Files: " @for file in files { a href=(format!("{prefix}{file}")) { (file) } ", " } a href=(format!("{prefix}{}", self.records)) { "records" } "." }
+            details id="provenance" {
+                summary { "Where this comes from" }
+                // Not links: a page may be copied without them.
+                p { "Files: " @for file in files { code { (prefix) (file) } ", " } "and the records in " code { (prefix) (self.records) } "." }
                 p class="soft" { (source) }
                 @if let Some(manifest) = &self.manifest {
                     div class="table" {

@@ -41,3 +41,9 @@ for (const table of document.querySelectorAll("table[id]")) {
   if (way) sort(column, way);
   if (filter) { filter.value = stored("filter") ?? ""; show(); }
 }
+// A link opens the folded part that it points to; the print has everything.
+const unfold = (node) => { for (let at = node; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true; };
+const target = () => unfold(document.getElementById(decodeURIComponent(location.hash.slice(1))));
+addEventListener("hashchange", target);
+target();
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));

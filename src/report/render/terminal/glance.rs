@@ -69,8 +69,8 @@ fn verdict(analysis: &StudyAnalysis, screen: Screen) -> String {
 /// The optima with what they achieve on test images, and what the better choice is worth.
 fn single(analysis: &SettingAnalysis, screen: Screen) -> Vec<String> {
     let Some(answered) = analysis.answer.answered() else { return vec![] };
-    let Some(comparison) = &answered.comparison else { return vec![] };
-    let mut parts = vec![optima(analysis, answered, comparison, screen)];
+    let comparison = answered.comparison.as_ref();
+    let mut parts: Vec<String> = comparison.map(|comparison| optima(analysis, answered, comparison, screen)).into_iter().collect();
     let rows = worth(analysis, answered);
     if !rows.is_empty() {
         parts.push(screen.list(&rows));
@@ -164,6 +164,10 @@ fn worth(analysis: &SettingAnalysis, answered: &Answered) -> Vec<(&'static str, 
         let ratio = format!("{}{}", bound(other), times(other.log_ratio.estimate.exp()));
         rows.push((by(metric.other()), format!("{}, ratio {ratio} ({})", other.verdict.as_str(), ratio_range(other))));
     }
+    if let Some(rho) = analysis.setting.aligned("rho") {
+        let range = rho.range.map_or(String::new(), |(low, high)| format!(" ({low:.2} to {high:.2})"));
+        rows.push(("alignment", format!("estimated ρ = {:.2}{range}", rho.estimate)));
+    }
     rows
 }
 
@@ -179,11 +183,19 @@ fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
     let interval = format!("{} interval", level(&settings[0].setting.rules));
     let is_narrow = screen.width < 50;
     let ratio = if is_narrow { "ratio" } else { "ratio of λ₀" };
+    let aligned = |of: &SettingAnalysis| of.setting.aligned("rho").map(|rho| format!("{:.2}", rho.estimate));
+    let has_alignment = !is_narrow && settings.iter().all(|of| aligned(of).is_some());
     let mut rows = vec![["", "verdict", ratio, &interval, "worth to the target"].map(str::to_string).to_vec()];
+    if has_alignment {
+        rows[0].insert(1, "estimated ρ".into());
+    }
     for of in settings {
-        let name = setting_name(&of.setting);
+        let mut row = vec![setting_name(&of.setting)];
+        row.extend(aligned(of).filter(|_| has_alignment));
         let Some(comparison) = of.answer.comparison() else {
-            rows.push(vec![name, "none yet".into(), String::new(), String::new(), String::new()]);
+            row.push("none yet".into());
+            row.resize(rows[0].len(), String::new());
+            rows.push(row);
             continue;
         };
         let metric = of.basis.metric;
@@ -195,10 +207,12 @@ fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
         });
         let ratio = comparison.log_ratio.estimate.exp();
         let ratio = if ratio.is_infinite() { "∞".into() } else { format!("{}{}", bound(comparison), times(ratio)) };
-        rows.push(vec![name, comparison.verdict.as_str().into(), ratio, ratio_range(comparison), worth]);
+        row.extend([comparison.verdict.as_str().into(), ratio, ratio_range(comparison), worth]);
+        rows.push(row);
     }
-    let columns = if is_narrow { 3 } else { 5 };
-    rows.iter_mut().for_each(|row| row.truncate(columns));
+    if is_narrow {
+        rows.iter_mut().for_each(|row| row.truncate(3));
+    }
     screen.table(&rows)
 }
 
@@ -206,7 +220,8 @@ fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
 fn notes(analysis: &StudyAnalysis, commands: &Commands) -> Vec<(&'static str, String)> {
     let mut rows = vec![];
     rows.extend(incomplete(&analysis.counts).map(|text| ("stages", text)));
-    rows.extend(left_out(analysis).map(|text| ("rows", text)));
+    // Rounds leave values out on purpose.
+    rows.extend(left_out(analysis).filter(|_| analysis.history.is_none()).map(|text| ("rows", text)));
     rows.extend(reached(analysis).map(|text| ("rounds", text)));
     rows.extend(commands.budget.clone().map(|text| ("budget", text)));
     rows.push(("next", next(analysis, commands)));

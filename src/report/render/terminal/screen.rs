@@ -91,8 +91,8 @@ impl Screen {
         rows.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// Rows of equally many cells in columns, indented by two; the first column is left-aligned, the
-    /// others are right-aligned.
+    /// Rows of equally many cells in columns, indented by two. The first column is left-aligned,
+    /// the others are right-aligned.
     pub fn table(self, rows: &[Vec<String>]) -> String {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
