@@ -1,18 +1,18 @@
 //! Displays a running sweep: the progress line, TensorBoard, and the report's summary in both.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::base::numbers::{number, significant};
 use crate::config::Study;
 use crate::plan::{Cell, Cost, Plan, Shard, Stage, StageKind, StageSelection};
 use crate::report::analysis::stats::{mean, percentile};
-use crate::report::analysis::{analyse, CellResults, Setting};
-use crate::report::render::{axes_label, heat_map_rgb};
+use crate::report::analysis::{analyse, CellResults, Metric, SettingAnalysis};
+use crate::report::render::{axes_label, board_figures, board_text, heat_map_rgb};
 use crate::run::engine::Epoch;
 use crate::run::Watcher;
 use crate::store::{histories, Folder, Record, Records, Status};
-use crate::track::{Board, ProgressDisplay, Summary, RUN_LIMIT};
+use crate::track::{Board, CellRun, ProgressDisplay, Summary, RUN_LIMIT};
 
 /// Shortest time between two computations of the summary. If the computation is slow, it takes at
 /// most a twentieth of the time.
@@ -130,7 +130,8 @@ impl<'a> Watch<'a> {
         Some(metric(key, "test_acc")? - best)
     }
 
-    fn summarise(&mut self, records: &Records) {
+    /// Writes the answer so far; at the end with the report's figures.
+    fn summarise(&mut self, records: &Records, is_last: bool) {
         self.summarised = Instant::now();
         self.changed = false;
         let analysis = analyse(self.study, self.plan, records);
@@ -138,7 +139,7 @@ impl<'a> Watch<'a> {
         for of_setting in &analysis.settings {
             let setting = &of_setting.setting;
             let prefix = if setting.axes.is_empty() { String::new() } else { format!("{}/", axes_label(&setting.axes)) };
-            scalars(&prefix, setting, &mut summary);
+            curves(&prefix, of_setting, &mut summary);
             match heat_map_rgb(&analysis.name, of_setting) {
                 Ok(Some((rgb, width, height))) => summary.images.push((format!("{prefix}target_test_heatmap"), rgb, width, height)),
                 Ok(None) => {}
@@ -154,7 +155,13 @@ impl<'a> Watch<'a> {
                 ));
             }
         }
-        let warning = self.board.summary(&summary);
+        summary.text = board_text(&analysis);
+        match board_figures(&analysis) {
+            Ok(figures) if is_last => summary.images.splice(0..0, figures).for_each(drop),
+            Ok(_) => {}
+            Err(error) => self.progress.say(&format!("warning: no figures for TensorBoard: {error:#}")),
+        }
+        let warning = self.board.answer(&summary);
         self.tell(warning);
     }
 
@@ -166,71 +173,117 @@ impl<'a> Watch<'a> {
         let warning = self.board.utilisation(&self.progress.utilisation());
         self.tell(warning);
         let Some(records) = all else { return };
-        self.summarise(records);
-        if !self.board.has_every_stage() {
-            let plan = self.plan;
-            let best: Vec<&Stage> = self.best_stages(records).into_iter().map(|index| &plan.stages[index]).collect();
-            let warning = self.board.keep_only(&best);
-            self.tell(warning);
-            let lacking: Vec<&Stage> = best.into_iter().filter(|stage| !self.board.has_run(stage)).collect();
-            self.replay(&lacking, records);
-        }
+        self.summarise(records, true);
+        let cells = match self.board.has_every_stage() {
+            true => vec![],
+            false => {
+                let warning = self.board.keep_only(&[]);
+                self.tell(warning);
+                self.best_cells(records)
+            }
+        };
+        let warning = self.board.cells(&cells);
+        self.tell(warning);
     }
 
     /// Updates the summary while the sweep runs. With shards, the first shard does so for the whole
     /// study, unless the records are too many to be read each time.
     fn follow(&mut self, records: &Records) {
         match self.shard {
-            None => self.summarise(records),
+            None => self.summarise(records, false),
             Some(shard) if shard.index == 0 && self.plan.stages.len() <= SHARED_LIMIT => match Records::read(self.folder) {
-                Ok(records) => self.summarise(&records),
+                Ok(records) => self.summarise(&records, false),
                 Err(error) => self.tell(Some(format!("no summary for TensorBoard: {error:#}"))),
             },
             Some(_) => {}
         }
     }
 
-    /// The target stages of the ten cells with the best mean validation accuracy, with their source
-    /// stages, in plan order.
-    fn best_stages(&self, records: &Records) -> Vec<usize> {
-        let mut cells: HashMap<String, (Vec<f64>, Vec<usize>)> = HashMap::new();
-        for (index, stage) in self.plan.stages.iter().enumerate().filter(|(_, stage)| stage.kind == StageKind::Target) {
-            if let Some(accuracy) = records.by_key.get(&stage.key).and_then(|record| record.metrics.get("val_acc")) {
-                let (values, indices) = cells.entry(stage.cell_label()).or_default();
-                values.push(*accuracy);
-                indices.extend([index].into_iter().chain(stage.source));
+    /// The cells with the best mean validation metric, averaged over seeds and draws. Each setting
+    /// has equally many.
+    fn best_cells(&mut self, records: &Records) -> Vec<CellRun<'a>> {
+        let metric = Metric::from(self.study.selection);
+        let mut cells: BTreeMap<String, Vec<(&'a Stage, &Record)>> = BTreeMap::new();
+        for stage in self.plan.stages.iter().filter(|stage| stage.kind == StageKind::Target) {
+            if let Some(record) = records.by_key.get(&stage.key).filter(|record| record.status == Status::Done) {
+                cells.entry(stage.cell_label()).or_default().push((stage, record));
             }
         }
-        let mut cells: Vec<_> = cells.into_iter().collect();
-        cells.sort_by(|a, b| mean(&b.1 .0).total_cmp(&mean(&a.1 .0)).then(a.0.cmp(&b.0)));
-        let mut stages: Vec<usize> = cells.into_iter().take(10).flat_map(|(_, (_, indices))| indices).collect();
-        stages.sort_unstable();
-        stages.dedup();
-        stages.truncate(RUN_LIMIT);
-        stages
+        let score = |own: &[(&Stage, &Record)]| {
+            let values: Vec<f64> = own.iter().filter_map(|(_, record)| record.metrics.get(metric.validation_key()).copied()).collect();
+            if metric == Metric::Loss {
+                -mean(&values)
+            } else {
+                mean(&values)
+            }
+        };
+        let mut cells: Vec<Vec<(&'a Stage, &Record)>> = cells.into_values().collect();
+        cells.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        let mut taken: HashMap<String, usize> = HashMap::new();
+        cells.sort_by_cached_key(|own| {
+            let rank = taken.entry(format!("{:?}", self.study.values_of(&own[0].0.axes))).or_default();
+            *rank += 1;
+            *rank
+        });
+        cells.truncate(RUN_LIMIT);
+        let keys: HashSet<&str> = cells.iter().flatten().map(|(stage, _)| stage.key.as_str()).collect();
+        let histories = match histories(self.folder, |key| keys.contains(key)) {
+            Ok(histories) => histories,
+            Err(error) => {
+                self.tell(Some(format!("the best cells are missing in TensorBoard: {error:#}")));
+                return vec![];
+            }
+        };
+        let cell = |own: Vec<(&'a Stage, &Record)>| {
+            let courses: Vec<&Vec<serde_json::Value>> = own.iter().filter_map(|(stage, _)| histories.get(&stage.key)).collect();
+            let longest = courses.iter().map(|course| course.len()).max().unwrap_or(0);
+            let mut finals: Vec<(String, f64, f64, f64)> = ["test_loss", "test_acc"]
+                .iter()
+                .filter_map(|name| spread(name, own.iter().filter_map(|(_, record)| record.metrics.get(*name).copied()).collect()))
+                .collect();
+            let gains = own.iter().filter_map(|(stage, _)| self.gain(&stage.key, records)).collect();
+            finals.extend(spread("transfer_gain", gains));
+            let epoch = |i: usize| {
+                let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+                for (name, value) in courses.iter().filter_map(|course| course.get(i)?.as_object()).flatten() {
+                    if let Some(value) = value.as_f64().filter(|_| name != "epoch") {
+                        values.entry(name.clone()).or_default().push(value);
+                    }
+                }
+                values.into_iter().map(|(name, values)| (name, mean(&values))).collect()
+            };
+            CellRun { stage: own[0].0, epochs: (0..longest).map(epoch).collect(), finals }
+        };
+        cells.into_iter().map(cell).collect()
     }
 }
 
-/// Mean and spread over the available seeds. The spread is given by the 5% and 95% percentiles of
-/// the seeds, which are cheap enough to compute during a sweep.
-fn scalars(prefix: &str, setting: &Setting, summary: &mut Summary) {
-    let mut add = |tag: String, cell: &CellResults, metric: &str| {
+/// Mean, and the 5% and 95% percentiles of the values. None if there are none.
+fn spread(name: &str, mut values: Vec<f64>) -> Option<(String, f64, f64, f64)> {
+    values.sort_by(f64::total_cmp);
+    (!values.is_empty()).then(|| (name.to_string(), mean(&values), percentile(&values, 0.05), percentile(&values, 0.95)))
+}
+
+/// Curves over λ₀ of the source, and of the target with the λ₁ that is best for each λ₀. The step
+/// is the position of λ₀ in the grid. The spread over seeds is given by percentiles, which are
+/// cheap enough to compute during a sweep.
+fn curves(prefix: &str, analysis: &SettingAnalysis, summary: &mut Summary) {
+    let (setting, metric) = (&analysis.setting, analysis.basis.metric);
+    let values = |cell: &CellResults, key: &str| {
         let seeds: Vec<usize> = (0..cell.by_seed.len()).filter(|&seed| cell.by_seed[seed].is_some()).collect();
-        if let Some(mut values) = cell.values(&seeds, metric).filter(|values| !values.is_empty()) {
-            values.sort_by(f64::total_cmp);
-            summary.scalars.push((
-                format!("{prefix}{tag}"),
-                values.len(),
-                mean(&values),
-                percentile(&values, 0.05),
-                percentile(&values, 0.95),
-            ));
+        cell.values(&seeds, key)
+    };
+    let score = |cell: &CellResults| values(cell, metric.validation_key()).map(|values| metric.score(mean(&values)));
+    let mut add = |tag: &str, i: usize, cell: &CellResults| {
+        if let Some((_, mean, lower, upper)) = values(cell, metric.test_key()).and_then(|values| spread(tag, values)) {
+            summary.scalars.push((format!("answer/{prefix}{tag}_test_{}_over_lambda0", metric.name()), i, mean, lower, upper));
         }
     };
-    for (i, lambda0) in setting.lambda0.iter().enumerate() {
-        add(format!("source_test_acc/lambda0={}", number(*lambda0)), &setting.source[i], "test_acc");
-        for (j, lambda1) in setting.lambda1.iter().enumerate() {
-            add(format!("target_test_acc/lambda0={},lambda1={}", number(*lambda0), number(*lambda1)), &setting.target[i][j], "test_acc");
+    for i in 0..setting.lambda0.len() {
+        add("source", i, &setting.source[i]);
+        let best = setting.target[i].iter().filter_map(|cell| Some((score(cell)?, cell)));
+        if let Some((_, cell)) = best.max_by(|a, b| a.0.total_cmp(&b.0)) {
+            add("target", i, cell);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Shows a sweep in TensorBoard: a run for each stage, HParams for the target stages, and a summary
-//! over seeds.
+//! Shows a sweep in TensorBoard: the answer, the sweep itself, and a run for each stage or for each
+//! of the best cells, with HParams.
 //!
 //! TensorBoard is only for monitoring. If writing fails, for example because the disk is full, it
 //! is stopped with one warning and the sweep continues.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,10 @@ use crate::config::{table_word, Axis, Study};
 use crate::plan::{Plan, Shard, Stage, StageKind};
 use crate::store::{Record, Status};
 
-/// TensorBoard deselects new runs beyond 500. With more stages than this limit, only the summary
-/// and the best cells have runs.
-pub const RUN_LIMIT: usize = 400;
+/// TensorBoard deselects all runs if there are more than 40, and then opens blank. Four of them are
+/// the experiment, the answer, the sweep and its rounds. A study with more stages than this has runs
+/// of its best cells instead, averaged over seeds.
+pub const RUN_LIMIT: usize = 36;
 
 /// Tags of the metrics in the HParams tab.
 const HPARAM_METRICS: [&str; 5] = ["target/val_acc", "target/test_acc", "target/test_loss", "target/transfer_gain", "target/l2sp_distance"];
@@ -42,13 +43,26 @@ pub struct Board {
     pub withdrawn: usize,
 }
 
-/// Means with intervals, and heat maps, as the report computes them.
+/// The answer as the report has it.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// (tag without its last part, seeds so far, mean, lower, upper).
+    /// (tag without its last part, step, mean, lower, upper).
     pub scalars: Vec<(String, usize, f64, f64, f64)>,
     /// (tag, RGB bytes, width, height).
     pub images: Vec<(String, Vec<u8>, u32, u32)>,
+    /// Markdown.
+    pub text: String,
+}
+
+/// A cell, averaged over its seeds and draws.
+#[derive(Debug)]
+pub struct CellRun<'a> {
+    /// One of its target stages.
+    pub stage: &'a Stage,
+    /// Means of each epoch's metrics.
+    pub epochs: Vec<BTreeMap<String, f64>>,
+    /// (metric, mean, lower, upper) at the end.
+    pub finals: Vec<(String, f64, f64, f64)>,
 }
 
 /// The values of an axis: the study's, or in rounds those of the plan.
@@ -145,11 +159,6 @@ impl Board {
         self.folder.join(stage.kind.as_str()).join(stage.label())
     }
 
-    fn pulse_folder(&self) -> PathBuf {
-        let sweep = self.folder.join("sweep");
-        self.shard.map_or(sweep.clone(), |shard| sweep.join(shard.writer()))
-    }
-
     /// Opens the run of a stage that starts.
     pub fn started(&mut self, stage: &Stage) -> Option<String> {
         if !self.every_stage {
@@ -220,11 +229,14 @@ impl Board {
     }
 
     /// Writes the utilisation and speed of the sweep itself to the run `sweep`. The step is the
-    /// elapsed time in seconds.
+    /// elapsed time in seconds. Of several shards, the first one shows its own.
     pub fn utilisation(&mut self, utilisation: &Utilisation) -> Option<String> {
+        if self.shard.is_some_and(|shard| shard.index > 0) {
+            return None;
+        }
         self.attempt(|board| {
             if board.utilisation.is_none() {
-                board.utilisation = Some(EventFile::create(&board.pulse_folder(), "sweep")?);
+                board.utilisation = Some(EventFile::create(&board.folder.join("sweep"), "sweep")?);
             }
             let Some(file) = &mut board.utilisation else { return Ok(()) };
             let step = utilisation.seconds.round() as usize;
@@ -235,19 +247,53 @@ impl Board {
         })
     }
 
-    /// Rewrites `tb/summary`.
-    pub fn summary(&mut self, summary: &Summary) -> Option<String> {
+    /// Rewrites the run `answer`.
+    pub fn answer(&mut self, summary: &Summary) -> Option<String> {
         self.attempt(|board| {
-            let mut file = EventFile::create(&board.folder.join("summary"), "summary")?;
-            for (name, seeds, mean, lower, upper) in &summary.scalars {
+            events::remove(&board.folder.join("summary"))?; // its name in earlier versions
+            let mut file = EventFile::create(&board.folder.join("answer"), "answer")?;
+            for (name, step, mean, lower, upper) in &summary.scalars {
                 for (part, value) in [("mean", mean), ("lower", lower), ("upper", upper)] {
-                    file.scalar(&format!("{name}/{part}"), *value, *seeds)?;
+                    file.scalar(&format!("{name}/{part}"), *value, *step)?;
                 }
             }
+            file.text("answer", &summary.text, 0)?;
             for (name, rgb, width, height) in &summary.images {
                 file.image(name, rgb, *width, *height, 0)?;
             }
             file.flush()
+        })
+    }
+
+    /// Rewrites the runs of cells.
+    pub fn cells(&mut self, cells: &[CellRun]) -> Option<String> {
+        self.attempt(|board| {
+            let folder = board.folder.join("cell");
+            for run in fs::read_dir(&folder).into_iter().flatten() {
+                let run = run?.path();
+                events::remove(&run)?;
+                let _ = fs::remove_dir(&run); // fails if it contains files of others
+            }
+            for CellRun { stage, epochs, finals } in cells {
+                let label = stage.cell_label();
+                let mut file = EventFile::create(&folder.join(&label), "cell")?;
+                let hparams: Vec<(String, HParam)> = stage.axes.iter().map(|(path, value)| (path.clone(), hparam(value))).collect();
+                file.session_start(&hparams, &format!("{} {label}", board.study))?;
+                for (i, epoch) in epochs.iter().enumerate() {
+                    for (name, value) in epoch {
+                        file.scalar(&tag(stage, name), *value, i + 1)?;
+                    }
+                }
+                let last = epochs.len().max(1);
+                for (name, mean, lower, upper) in finals {
+                    file.scalar(&tag(stage, name), *mean, last)?;
+                    file.scalar(&format!("{}_lower", tag(stage, name)), *lower, last)?;
+                    file.scalar(&format!("{}_upper", tag(stage, name)), *upper, last)?;
+                }
+                file.session_end(true)?;
+                file.flush()?;
+            }
+            Ok(())
         })
     }
 }

@@ -13,6 +13,8 @@ use tensorboard_proto::api::{DataType, Experiment, HParamInfo, MetricInfo, Metri
 use tensorboard_proto::event::Event;
 use tensorboard_proto::plugin_hparams::{HParamsPluginData, SessionEndInfo, SessionStartInfo};
 use tensorboard_proto::summary::{Summary, SummaryMetadata, SummaryMetadata_PluginData, Summary_Value};
+use tensorboard_proto::tensor::TensorProto;
+use tensorboard_proto::types::DataType as TensorType;
 use tensorboard_rs::record_writer::RecordWriter;
 use tensorboard_rs::summary::{image, scalar};
 
@@ -115,6 +117,24 @@ impl EventFile {
     /// Writes an image of width × height RGB pixels.
     pub fn image(&mut self, tag: &str, rgb: &[u8], width: u32, height: u32, step: usize) -> io::Result<()> {
         self.summary(image(tag, rgb, &[3, width as usize, height as usize]), step)
+    }
+
+    /// Writes Markdown for the TEXT tab.
+    pub fn text(&mut self, tag: &str, text: &str, step: usize) -> io::Result<()> {
+        let mut tensor = TensorProto::new();
+        tensor.set_dtype(TensorType::DT_STRING);
+        tensor.set_string_val(RepeatedField::from(vec![text.as_bytes().to_vec()]));
+        let mut plugin = SummaryMetadata_PluginData::new();
+        plugin.set_plugin_name("text".into());
+        let mut metadata = SummaryMetadata::new();
+        metadata.set_plugin_data(plugin);
+        let mut value = Summary_Value::new();
+        value.set_tag(tag.into());
+        value.set_metadata(metadata);
+        value.set_tensor(tensor);
+        let mut summary = Summary::new();
+        summary.set_value(RepeatedField::from(vec![value]));
+        self.summary(summary, step)
     }
 
     /// Writes the axes with their values, and the metrics. They define the layout of TensorBoard's

@@ -6,7 +6,7 @@ mod progress;
 mod ridge_board;
 mod rounds_board;
 
-pub use board::{Board, Summary, RUN_LIMIT};
+pub use board::{Board, CellRun, Summary, RUN_LIMIT};
 pub use progress::{ProgressDisplay, Utilisation};
 pub use ridge_board::RidgeBoard;
 pub use rounds_board::write_rounds;

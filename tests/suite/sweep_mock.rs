@@ -424,10 +424,10 @@ fn ten_thousand_stages_are_no_burden() {
     let done = mock(&study, folder.path(), &more);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert_eq!(records(folder.path(), "small").len(), 40 * 4 + 40 * 24 * 4 + 4);
-    // Too many stages for one run each: only the summary and the best cells have runs.
-    let runs = std::fs::read_dir(folder.path().join("small/tb/target")).unwrap().count();
-    assert_eq!(runs, 40, "ten cells of four seeds");
-    assert!(folder.path().join("small/tb/summary").is_dir());
+    // Too many stages for one run each: only the answer and the best cells have runs.
+    let runs = std::fs::read_dir(folder.path().join("small/tb/cell")).unwrap().count();
+    assert_eq!(runs, 36, "with the experiment, the answer, the sweep and rounds these are 40");
+    assert!(folder.path().join("small/tb/answer").is_dir() && !folder.path().join("small/tb/target").is_dir());
 }
 
 /// If the user's number of threads is limited, the sweep continues with the threads that it gets,

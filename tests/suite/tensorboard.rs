@@ -69,14 +69,14 @@ fn scalars_hparams_and_the_heat_map_come_back() {
     let deadline = Instant::now() + Duration::from_secs(60);
     let runs = loop {
         let runs: Vec<String> = server.get("runs").as_array().unwrap().iter().map(|r| r.as_str().unwrap().to_string()).collect();
-        // Every stage has a run. There are also runs of the root, the summary and the sweep itself.
+        // Every stage has a run. There are also runs of the root, the answer and the sweep itself.
         if runs.len() >= 20 + 3 {
             break runs;
         }
         assert!(Instant::now() < deadline, "runs: {runs:?}");
         std::thread::sleep(Duration::from_millis(500));
     };
-    assert!(runs.iter().any(|run| run == target) && runs.iter().any(|run| run == "small/tb/summary"), "{runs:?}");
+    assert!(runs.iter().any(|run| run == target) && runs.iter().any(|run| run == "small/tb/answer"), "{runs:?}");
 
     let query = |run: &str, tag: &str| {
         format!("?run={}&tag={}", run.replace('=', "%3D").replace(',', "%2C"), tag.replace('=', "%3D").replace(',', "%2C"))
@@ -109,11 +109,14 @@ fn scalars_hparams_and_the_heat_map_come_back() {
     let gain = scalars(target, "target/transfer_gain");
     assert!(gain.len() <= 1, "once, where the twin had ended before");
     assert_eq!(scalars("small/tb/source/lambda0=0.01,seed=1", "source/test_acc").len(), 1);
-    let mean = scalars("small/tb/summary", "target_test_acc/lambda0=0.01,lambda1=0.1/mean");
-    assert_eq!(mean[0].0, 2, "over two seeds");
-    for part in ["lower", "upper"] {
-        assert_eq!(scalars("small/tb/summary", &format!("target_test_acc/lambda0=0.01,lambda1=0.1/{part}")).len(), 1);
+    for part in ["mean", "lower", "upper"] {
+        for task in ["source", "target"] {
+            let curve = scalars("small/tb/answer", &format!("answer/{task}_test_accuracy_over_lambda0/{part}"));
+            assert_eq!(curve.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [0, 1, 2], "a step for each λ₀");
+        }
     }
+    let text = server.get(&format!("plugin/text/text{}", query("small/tb/answer", "answer")));
+    assert!(text[0]["text"].as_str().unwrap().contains("UNDECIDED: two seeds are too few."), "{text}");
 
     // The HParams table: the axes with their domains, and a group for each cell, averaged over its
     // two seeds.
@@ -142,11 +145,48 @@ fn scalars_hparams_and_the_heat_map_come_back() {
         assert!(metrics.iter().any(|m| m["name"]["tag"] == "target/test_acc" && m["value"].is_number()), "{metrics:?}");
     }
 
-    let images = server.get(&format!("plugin/images/images{}&sample=0", query("small/tb/summary", "target_test_heatmap")));
+    let images = server.get(&format!("plugin/images/images{}&sample=0", query("small/tb/answer", "target_test_heatmap")));
     let image = &images.as_array().unwrap()[0];
     let blob = image["query"].as_str().unwrap();
     let png = ureq::get(&format!("{}/plugin/images/individualImage?{blob}", server.base)).call().unwrap().body_mut().read_to_vec().unwrap();
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
     let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
     assert_eq!((size(16), size(20)), (1000, 760));
+}
+
+/// TensorBoard deselects all runs if there are more than 40.
+#[test]
+fn a_study_of_two_thousand_stages_has_at_most_forty_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    let grids =
+        ["--set", "lambda0=[0, {log: {from: 1e-5, to: 1, points: 9}}]", "--set", "lambda1=[0, {log: {from: 1e-3, to: 1, points: 9}}]"];
+    let logs = folder.path().join("logs");
+    let more = ["--engine", "mock", "--quiet", "--seeds", "5", "--set", "model.hidden=[[8], [16], [32], [64]]"];
+    assert_eq!(run(&mut sweep(&study, &logs, &[&more[..], &grids].concat())).code, Some(0));
+    assert_eq!(records(&logs, "small").len(), 4 * (10 * 5 + 100 * 5 + 5));
+    let server = Server::start(&logs);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let runs = loop {
+        let runs = server.get("runs").as_array().unwrap().len();
+        if runs >= 39 {
+            break runs;
+        }
+        assert!(Instant::now() < deadline, "{runs} runs");
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    assert!(runs <= 40, "{runs} runs");
+    let images = server.get("plugin/images/tags");
+    let names: Vec<&str> = images["small/tb/answer"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert!(names.contains(&"overview") && names.contains(&"figure2-1") && names.contains(&"figure2-4"), "{names:?}");
+    let request = json!({
+        "allowedStatuses": ["STATUS_SUCCESS"],
+        "colParams": [{"hparam": "lambda0"}, {"metric": {"tag": "target/test_acc", "group": ""}, "order": "ORDER_DESC"}],
+        "startIndex": 0, "sliceSize": 100, "aggregationType": "AGGREGATION_AVG"
+    });
+    let groups = server.post("plugin/hparams/session_groups", request);
+    let groups = groups["sessionGroups"].as_array().unwrap();
+    assert_eq!(groups.len(), 36, "one for each cell that is shown");
+    let of_width = |width: &str| groups.iter().filter(|group| group["hparams"]["model.hidden"].as_str().unwrap().contains(width)).count();
+    assert_eq!([of_width("8"), of_width("16"), of_width("32"), of_width("64")], [9; 4], "equally many of each setting");
 }

@@ -53,8 +53,13 @@ pub struct Drawings {
 
 impl Drawings {
     pub fn new(analysis: &StudyAnalysis) -> Result<Drawings> {
+        Drawings::of_first(analysis, usize::MAX)
+    }
+
+    /// Without the figures of settings after the first `most`.
+    pub fn of_first(analysis: &StudyAnalysis, most: usize) -> Result<Drawings> {
         Ok(Drawings {
-            of_settings: (0..analysis.settings.len()).map(|i| of_setting(analysis, i)).collect::<Result<_>>()?,
+            of_settings: (0..analysis.settings.len().min(most)).map(|i| of_setting(analysis, i)).collect::<Result<_>>()?,
             across: across_settings(analysis)?,
             rounds: of_rounds(analysis)?,
         })

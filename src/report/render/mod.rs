@@ -34,7 +34,7 @@ pub use terminal::{glance, statement, Commands, Screen};
 pub use verdict_text::headline;
 pub use words::axes_label;
 
-use super::analysis::{StudyAnalysis, Table};
+use super::analysis::{SettingAnalysis, StudyAnalysis, Table};
 
 /// A file of a report.
 #[derive(Debug, Clone)]
@@ -53,6 +53,29 @@ impl RenderedFile {
 fn names(files: &[RenderedFile]) -> Vec<String> {
     files.iter().map(|file| file.name.clone()).collect()
 }
+
+/// The answer as Markdown, for TensorBoard.
+pub fn board_text(analysis: &StudyAnalysis) -> String {
+    let line = |of: &SettingAnalysis| {
+        let name = words::setting_name(&of.setting);
+        let name = if name.is_empty() { name } else { format!("**{name}** · ") };
+        format!("- {name}{}", answer_text::answer_sentence(of))
+    };
+    let lines: Vec<String> = analysis.settings.iter().map(line).collect();
+    format!("## {}\n\n{}\n", headline(analysis), lines.join("\n"))
+}
+
+/// The most important figures as (name, RGB bytes, width, height), for TensorBoard: those of all
+/// settings, and those of the first ones.
+pub fn board_figures(analysis: &StudyAnalysis) -> Result<Vec<(String, Vec<u8>, u32, u32)>> {
+    let drawings = Drawings::of_first(analysis, BOARD_SETTINGS)?;
+    let figures =
+        drawings.across.iter().chain(drawings.of_settings.iter().flatten()).filter(|drawing| !drawing.name.starts_with("heatmap"));
+    figures.map(|drawing| drawing.figure.rgb().map(|(rgb, width, height)| (drawing.name.clone(), rgb, width, height))).collect()
+}
+
+/// Settings whose figures TensorBoard shows.
+const BOARD_SETTINGS: usize = 4;
 
 /// The files of a network study's report: results.csv, results.parquet, summary.json, the figures
 /// and, last, index.html.

@@ -27,6 +27,17 @@ pub struct Figure {
     pub png: Vec<u8>,
 }
 
+impl Figure {
+    /// The pixels of the PNG as RGB bytes, with width and height.
+    pub fn rgb(&self) -> Result<(Vec<u8>, u32, u32)> {
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&self.png)).read_info()?;
+        let mut pixels = vec![0; reader.output_buffer_size()];
+        let info = reader.next_frame(&mut pixels)?;
+        pixels.truncate(info.buffer_size());
+        Ok((pixels, info.width, info.height))
+    }
+}
+
 /// Renders a drawing of width × height pixels.
 pub fn render(size: (u32, u32), steps: &[Step]) -> Result<Figure> {
     let mut svg = String::new();
