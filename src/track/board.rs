@@ -19,8 +19,8 @@ use crate::plan::{Plan, Shard, Stage, StageKind};
 use crate::store::{Record, Status};
 
 /// TensorBoard deselects all runs if there are more than 40, and then opens blank. Four of them are
-/// the experiment, the answer, the sweep and its rounds. A study with more stages than this has runs
-/// of its best cells instead, averaged over seeds.
+/// the experiment, the answer, the sweep and its rounds. A study with more stages than this has
+/// runs of its best cells instead, averaged over seeds.
 pub const RUN_LIMIT: usize = 36;
 
 /// Tags of the metrics in the HParams tab.

@@ -33,5 +33,7 @@ mod theory_cli;
 mod theory_equivalents;
 mod theory_estimators;
 mod theory_fit;
+#[cfg(feature = "torch")]
+mod tutorial;
 mod walls;
 mod wrong_inputs;

@@ -1,6 +1,6 @@
 //! The answer at a glance: verdict, table, what it is worth, warnings, and the next command.
 
-use super::screen::Screen;
+use super::screen::{Screen, Text};
 use super::statement::{incomplete, left_out};
 use crate::base::interval::Interval;
 use crate::report::analysis::stats::mean;
@@ -32,7 +32,7 @@ pub fn glance(analysis: &StudyAnalysis, commands: &Commands, screen: Screen) -> 
         many => parts.push(all(many, screen)),
     }
     parts.push(screen.list(&notes(analysis, commands)));
-    parts.push(screen.list(&[("page", commands.page.clone()), ("details", commands.details.clone())]));
+    parts.push(screen.list(&[("page", Text::Prose(commands.page.clone())), ("details", Text::Command(commands.details.clone()))]));
     parts.join("\n\n") + "\n"
 }
 
@@ -150,23 +150,23 @@ fn gain(value: Interval, metric: Metric) -> String {
     format!("{} {unit}{way}{range}, {verdict}", show(turned.estimate))
 }
 
-fn worth(analysis: &SettingAnalysis, answered: &Answered) -> Vec<(&'static str, String)> {
+fn worth(analysis: &SettingAnalysis, answered: &Answered) -> Vec<(&'static str, Text)> {
     let metric = answered.basis.metric;
     let mut rows = vec![];
     if let Some(cost) = answered.mismatch_cost {
-        rows.push(("worth it?", format!("λ₀ for the target, not the source: {}", gain(cost, metric))));
+        rows.push(("worth it?", Text::Prose(format!("λ₀ for the target, not the source: {}", gain(cost, metric)))));
     }
     if let Some(over_scratch) = answered.gain {
         let label = if rows.is_empty() { "worth it?" } else { "" };
-        rows.push((label, format!("transfer, not from scratch: {}", gain(over_scratch, metric))));
+        rows.push((label, Text::Prose(format!("transfer, not from scratch: {}", gain(over_scratch, metric)))));
     }
     if let Some(other) = analysis.other_metric.comparison() {
         let ratio = format!("{}{}", bound(other), times(other.log_ratio.estimate.exp()));
-        rows.push((by(metric.other()), format!("{}, ratio {ratio} ({})", other.verdict.as_str(), ratio_range(other))));
+        rows.push((by(metric.other()), Text::Prose(format!("{}, ratio {ratio} ({})", other.verdict.as_str(), ratio_range(other)))));
     }
     if let Some(rho) = analysis.setting.aligned("rho") {
         let range = rho.range.map_or(String::new(), |(low, high)| format!(" ({low:.2} to {high:.2})"));
-        rows.push(("alignment", format!("estimated ρ = {:.2}{range}", rho.estimate)));
+        rows.push(("alignment", Text::Prose(format!("estimated ρ = {:.2}{range}", rho.estimate))));
     }
     rows
 }
@@ -217,27 +217,31 @@ fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
 }
 
 /// Warnings, how the answer was reached, and the next step.
-fn notes(analysis: &StudyAnalysis, commands: &Commands) -> Vec<(&'static str, String)> {
-    let mut rows = vec![];
+fn notes(analysis: &StudyAnalysis, commands: &Commands) -> Vec<(&'static str, Text)> {
+    let mut rows: Vec<(&'static str, String)> = vec![];
     rows.extend(incomplete(&analysis.counts).map(|text| ("stages", text)));
     // Rounds leave values out on purpose.
     rows.extend(left_out(analysis).filter(|_| analysis.history.is_none()).map(|text| ("rows", text)));
     rows.extend(reached(analysis).map(|text| ("rounds", text)));
     rows.extend(commands.budget.clone().map(|text| ("budget", text)));
-    rows.push(("next", next(analysis, commands)));
-    rows
+    let rows = rows.into_iter().map(|(label, text)| (label, Text::Prose(text)));
+    rows.chain([("next", next(analysis, commands))]).collect()
 }
 
-fn next(analysis: &StudyAnalysis, commands: &Commands) -> String {
-    match NextStep::of(analysis) {
+fn next(analysis: &StudyAnalysis, commands: &Commands) -> Text {
+    let words = match NextStep::of(analysis) {
+        NextStep::Resume => return Text::Command(commands.again.clone()),
+        NextStep::Settle => match &commands.settle {
+            Some(command) => return Text::Command(command.clone()),
+            None => "more seeds: --seeds N".into(),
+        },
         NextStep::Nothing => "nothing: settled".into(),
-        NextStep::Resume => commands.again.clone(),
-        NextStep::Settle => commands.settle.clone().unwrap_or_else(|| "more seeds: --seeds N".into()),
         NextStep::GivenUp(_) => "nothing that further rounds can add; the page has the details".into(),
         NextStep::TrainLonger { source } => {
             let which = if source { "source" } else { "target" };
             format!("train the {which} longer or on more images: {which}.epochs, {which}.per_class")
         }
         NextStep::MoreLambda0 => "give lambda0 several values, e.g. [0, {log: {from: 1e-4, to: 1, points: 9}}]".into(),
-    }
+    };
+    Text::Prose(words)
 }

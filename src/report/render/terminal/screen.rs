@@ -13,6 +13,13 @@ const WIDEST: usize = 120;
 /// Columns of the longest label of a list.
 const LABEL: usize = "by accuracy".len();
 
+/// The text of a row of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Text {
+    Prose(String),
+    Command(String),
+}
+
 /// What the text is printed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
@@ -77,15 +84,26 @@ impl Screen {
         textwrap::fill(text, options)
     }
 
+    /// Wraps a command, with a backslash at the end of each line that goes on, so that it can be
+    /// pasted.
+    fn wrap_command(self, command: &str, first: &str, rest: &str) -> String {
+        let narrower = Screen { width: self.width.saturating_sub(2), ..self };
+        narrower.wrap(command, first, rest).replace('\n', " \\\n")
+    }
+
     /// A list of labels with their texts, which are wrapped.
-    pub fn list(self, rows: &[(&str, String)]) -> String {
+    pub fn list(self, rows: &[(&str, Text)]) -> String {
         let width = LABEL + 4;
         let indent = " ".repeat(if self.width < 60 { 4 } else { width });
-        let line = |(label, text): &(&str, String)| {
+        let wrap = |text: &Text, first: &str| match text {
+            Text::Prose(text) => self.wrap(text, first, &indent),
+            Text::Command(command) => self.wrap_command(command, first, &indent),
+        };
+        let line = |(label, text): &(&str, Text)| {
             let label = format!("  {label:<w$}", w = width - 2);
             match self.width < 60 {
-                true => format!("{}\n{}", label.trim_end(), self.wrap(text, &indent, &indent)),
-                false => self.wrap(text, &label, &indent),
+                true => format!("{}\n{}", label.trim_end(), wrap(text, &indent)),
+                false => wrap(text, &label),
             }
         };
         rows.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -106,5 +124,24 @@ impl Screen {
         }
         let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string()).collect();
         lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_and_a_wrapped_command_can_be_pasted() {
+        let command = "transfergrid sweep my-study.yaml --until settled --budget 1h --set source.epochs=10";
+        for width in [40, 60, 100] {
+            let screen = Screen { width, colour: false };
+            let text = screen.list(&[("next", Text::Command(command.into())), ("page", Text::Prose(command.replace('-', "x")))]);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
+            let pasted = text.split("page").next().unwrap().replace(" \\\n", " ").replace("next", "");
+            assert_eq!(pasted.split_whitespace().collect::<Vec<_>>().join(" "), command);
+            let rows = ["", "stronger and more", "12 to 14"].map(str::to_string).to_vec();
+            assert!(screen.table(&[rows.clone(), rows]).lines().all(|line| line.chars().count() <= width));
+        }
     }
 }
