@@ -25,6 +25,7 @@ RUN mkdir -p benches && echo 'fn main() {}' > src/main.rs && cp src/main.rs benc
     && cargo build --release --locked "$@" && rm -rf src
 COPY build.rs ./
 COPY data/digits.bin.gz data/
+COPY experiments experiments
 COPY src src
 ARG COMMIT=unknown
 RUN touch build.rs src/main.rs src/lib.rs src/base/mod.rs src/theory/mod.rs \

@@ -19,8 +19,23 @@ libtorch:
 build: libtorch ## build the program (first time: a few minutes)
 	$(CARGO) build --release
 
-demo: build ## the digits study end to end, under a minute
-	$(BIN) sweep experiments/demo.yaml
+demo: build ## the paper's Figure 1 on data, half a minute on two cores
+	$(BIN) sweep experiments/demo.yaml $(ARGS)
+
+PREFIX ?= $(HOME)/.local
+.PHONY: install wheel
+install: build ## binary, completions and studies under PREFIX (~/.local)
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/transfergrid
+	install -d $(DESTDIR)$(PREFIX)/share/transfergrid/experiments
+	install -m 644 experiments/*.yaml $(DESTDIR)$(PREFIX)/share/transfergrid/experiments
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(BIN) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/transfergrid
+	$(BIN) completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_transfergrid
+	$(BIN) completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/transfergrid.fish
+
+wheel: libtorch ## a wheel for environments that have PyTorch 2.11: target/wheels/
+	@.venv/bin/python -m pip install -q 'maturin>=1.9,<2'
+	.venv/bin/maturin build --release --compatibility linux --auditwheel skip
 
 mnist-sweep: build ## the MNIST study (data: transfergrid data fetch mnist)
 	$(BIN) sweep experiments/mnist.yaml $(ARGS)

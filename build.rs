@@ -3,7 +3,10 @@
 use std::process::Command;
 
 /// What the program is made of.
-const SOURCES: [&str; 4] = ["src", "Cargo.toml", "Cargo.lock", "build.rs"];
+const SOURCES: [&str; 5] = ["src", "experiments", "Cargo.toml", "Cargo.lock", "build.rs"];
+
+/// Minor versions of Python 3 for which PyTorch 2.11 exists.
+const PYTHONS: std::ops::RangeInclusive<u32> = 10..=14;
 
 fn main() {
     // torch-sys has `links = "tch"`. Cargo passes its library folder to direct dependants such as
@@ -12,6 +15,11 @@ fn main() {
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         // RUNPATH instead of RPATH, so that LD_LIBRARY_PATH can still select another installation.
         println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,{lib}");
+        // Where that folder does not exist: the PyTorch of the environment into whose bin/ the
+        // program was installed.
+        for minor in PYTHONS {
+            println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/python3.{minor}/site-packages/torch/lib");
+        }
         #[cfg(feature = "torch")]
         native(std::path::Path::new(&lib));
     }

@@ -12,6 +12,7 @@ mod rounds;
 mod schema;
 mod shard;
 mod status;
+mod studies;
 mod sweep;
 mod theory;
 mod watch;
@@ -33,8 +34,9 @@ use crate::theory::TheoryError;
 
 const EXAMPLES: &str = "\
 Examples:
-  transfergrid plan experiments/demo.yaml                 what would run, and what it costs
-  transfergrid sweep experiments/demo.yaml                run it; the same command resumes it
+  transfergrid demo                                       the paper's Figure 1 on data, in half a minute
+  transfergrid plan STUDY                                 what would run, and what it costs
+  transfergrid sweep STUDY                                run it; the same command resumes it
   transfergrid report logs/demo                           print the answer again
   transfergrid launch slurm STUDY --shards 16 --time 2:00:00    the same on a cluster
   transfergrid theory optimum --gamma 2 --noise 0.5 --rho 0.8   the exact theory, no training
@@ -52,6 +54,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(studies::DemoArgs),
+    Studies(studies::StudiesArgs),
     Plan(plan::PlanArgs),
     Sweep(sweep::SweepArgs),
     Bench(bench::BenchArgs),
@@ -120,7 +124,13 @@ pub fn run() -> Result<u8> {
             format!("to change a setting: --set {}", cut(word)),
         ));
     }
-    match Cli::parse().command {
+    execute(Cli::parse().command)
+}
+
+fn execute(command: Command) -> Result<u8> {
+    match command {
+        Command::Demo(args) => args.run(|words| execute(Cli::parse_from(words).command)),
+        Command::Studies(args) => args.run(),
         Command::Plan(args) => args.run(),
         Command::Sweep(args) => args.run(),
         Command::Bench(args) => args.run(),

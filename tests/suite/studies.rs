@@ -308,3 +308,22 @@ fn the_schema_knows_every_key_of_the_shipped_studies() {
     let printed = run(program().arg("schema"));
     assert_eq!(json(&printed.stdout), schema);
 }
+
+#[test]
+fn the_program_carries_every_shipped_study() {
+    let listed = run(program().arg("studies"));
+    assert_eq!(listed.code, Some(0), "{}", listed.stderr);
+    for path in shipped() {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(listed.stdout.lines().any(|line| line.split_whitespace().next() == Some(&name as &str)), "{name} in {}", listed.stdout);
+    }
+    let text = std::fs::read_to_string(repository().join("experiments/mnist.yaml")).unwrap();
+    assert_eq!(run(program().args(["studies", "mnist"])).stdout, text);
+    let unknown = run(program().args(["studies", "mnits"]));
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("did you mean `mnist`?"), "{}", unknown.stderr);
+    let folder = tempfile::tempdir().unwrap();
+    let demo = run(program().current_dir(folder.path()).args(["demo", "--engine", "mock", "--preset", "small", "--seeds", "3", "--quiet"]));
+    assert!(demo.code == Some(0) && demo.stdout.contains("logs/demo/report/index.html"), "{}{}", demo.stdout, demo.stderr);
+    let written = run(program().current_dir(folder.path()).args(["studies", "--write", "experiments"]));
+    assert_eq!((written.code, written.stdout.lines().count()), (Some(0), shipped().len()), "{}", written.stderr);
+}
