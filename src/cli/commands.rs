@@ -10,12 +10,16 @@ use crate::store::{Folder, Manifest};
 /// For a study that names no budget.
 const BUDGET: &str = "1h";
 
+/// A smaller budget is not suggested, in seconds.
+const LEAST: f64 = 60.0;
+
 /// Commands for the study in a folder, from the command that was last run there.
 pub fn commands(folder: &Folder, study: &Study) -> Commands {
     let last = Manifest::read(folder).and_then(|manifest| Some(manifest.runs.last()?.command.clone()));
     let base = study.with_grids(vec![]);
     let (program, again) = match last.as_deref() {
         Some([program, rest @ ..]) if rest.first().is_some_and(|word| word == "sweep") => (program.clone(), repeated(rest)),
+        Some([program, ..]) => (program.clone(), from_folder(folder)),
         _ => ("transfergrid".into(), from_folder(folder)),
     };
     let command = |words: &[String]| {
@@ -50,14 +54,19 @@ fn repeated(words: &[String]) -> Vec<String> {
 /// Runs the study of a folder that does not say how it was made.
 fn from_folder(folder: &Folder) -> Vec<String> {
     let out = folder.0.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(".".into(), |parent| parent.display().to_string());
-    ["sweep".into(), folder.study().display().to_string(), "--out".into(), out].to_vec()
+    let mut words = ["sweep".into(), folder.study().display().to_string(), "--out".into(), out].to_vec();
+    let engine = Manifest::read(folder).and_then(|manifest| Some(manifest.runs.last()?.engine.clone()));
+    words.extend(engine.filter(|engine| engine == "mock").map(|engine| ["--engine".into(), engine]).into_iter().flatten());
+    words
 }
 
 /// The same command with `--until settled` and a budget, twice as large as one that is used
 /// already.
 fn until_settled(words: &[String], study: &Study) -> Vec<String> {
     let budget = match study.settle.budget.as_deref().and_then(|budget| seconds(budget).ok()) {
-        Some(used) if words.iter().any(|word| word.starts_with("--until")) => duration(2.0 * used).replace(' ', "").replace("min", "m"),
+        Some(used) if words.iter().any(|word| word.starts_with("--until")) => {
+            duration((2.0 * used).max(LEAST)).replace(' ', "").replace("min", "m")
+        }
         _ => study.settle.budget.clone().unwrap_or(BUDGET.into()),
     };
     let mut kept = vec![];

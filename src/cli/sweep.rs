@@ -519,12 +519,10 @@ fn close(
     let tell_errors = || {
         let stages = part.stages(plan).filter_map(|(_, stage)| Some((stage, records.by_key.get(&stage.key)?.error.as_deref()?)));
         let errors: Vec<String> = stages.map(|(stage, error)| format!("{} {}: {error}", stage.kind.as_str(), stage.label())).collect();
+        let has_failed = of_part().flatten().any(|record| record.status == Status::Failed);
         if !errors.is_empty() {
-            print_error(&format!(
-                "{} of {} stages failed or diverged; the same command retries the failed ones:",
-                errors.len(),
-                keys.len()
-            ));
+            let what = if has_failed { "failed or diverged; the same command retries the failed ones" } else { "diverged" };
+            print_error(&format!("{} of {} stages {what}:", errors.len(), keys.len()));
         }
         errors.iter().take(ERRORS_TOLD).for_each(|error| print_error(error));
         if errors.len() > ERRORS_TOLD {

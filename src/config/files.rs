@@ -33,7 +33,7 @@ impl ReadFiles {
             match (file.is_dir(), may_pass) {
                 (true, _) => error.hint("this is a folder; give the study's .yaml file"),
                 (_, true) => StudyError { may_pass, ..error }.hint("check its disk or file server, then try again"),
-                _ if missing => error.hint("shipped studies are under experiments/"),
+                _ if missing => error.hint("`transfergrid studies --write experiments` writes the shipped ones"),
                 _ => error,
             }
         })?;

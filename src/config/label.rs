@@ -46,13 +46,16 @@ pub(super) fn check_label(
         return error("it must be a line of text".into());
     }
     let is_lambda = |path: &str| path == regularizer.axis || path == "lambda1";
-    let mut others = axes.iter().map(|axis| axis.path.as_str()).filter(|path| !is_lambda(path));
-    if let Some(path) = others.find(|path| !label.contains(&place(path))) {
-        return error(format!("it has no {}, and settings that differ in it would have one name", place(path)));
+    if label.matches('{').count() != label.matches('}').count() {
+        return error("a brace is not closed".into());
     }
     let is_known = |path: &str| !is_lambda(path) && Path::parse(path).get(settings).is_some();
-    match places(label).into_iter().find(|path| !is_known(path)) {
-        Some(unknown) => error(format!("`{unknown}` is not a setting of this study")),
+    if let Some(unknown) = places(label).into_iter().find(|path| !is_known(path)) {
+        return error(format!("`{unknown}` is not a setting of this study"));
+    }
+    let mut others = axes.iter().map(|axis| axis.path.as_str()).filter(|path| !is_lambda(path));
+    match others.find(|path| !label.contains(&place(path))) {
+        Some(path) => error(format!("it has no {}, and settings that differ in it would have one name", place(path))),
         None => Ok(()),
     }
 }

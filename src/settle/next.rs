@@ -9,7 +9,7 @@ use crate::config::network::Network;
 use crate::config::{Aim, Grid, Study};
 use crate::plan::Plan;
 use crate::report::analysis::stats::student_quantile;
-use crate::report::analysis::{has_room_above, Answered, GridEnd, Metric, OptimaComparison, Setting, SettingAnalysis};
+use crate::report::analysis::{has_room_above, Answered, GridEnd, Method, Metric, OptimaComparison, Setting, SettingAnalysis};
 use crate::store::Records;
 
 /// Neighbouring λ₀ closer than this factor are not refined further.
@@ -110,6 +110,12 @@ fn next_of(state: &State, open: &Question) -> Step {
         if let Some(step) = refine(state, comparison, WIDEST) {
             return step;
         }
+    }
+    let are_equal = comparison.method == Method::GridPoints && comparison.log_ratio.range == Some((0.0, 0.0));
+    if are_equal && !is_axis_of_lambda {
+        let axis = &setting.regularizer.axis;
+        let why = format!("source and target want the same {axis}, and its steps are wider than the margin: add values around it");
+        return Step::GiveUp { why };
     }
     if let Some(why) = flat(state, open, comparison).filter(|_| setting.seeds.len() >= MANY_SEEDS) {
         return Step::GiveUp { why };

@@ -1,6 +1,6 @@
 //! What a user can do next about a study's question.
 
-use super::answer::{Answer, Verdict};
+use super::answer::{Answer, Unanswered, Verdict};
 use super::study::StudyAnalysis;
 
 /// The next step.
@@ -16,6 +16,8 @@ pub enum NextStep {
     GivenUp(Vec<(usize, String)>),
     /// A model is not better than guessing: the source's, or the target's.
     TrainLonger { source: bool },
+    /// In some setting every λ₀ diverged.
+    Diverged,
     /// Some setting has only one λ₀ to look at.
     MoreLambda0,
 }
@@ -37,6 +39,7 @@ impl NextStep {
             |pick: fn(&super::answer::Learned) -> bool| open().filter_map(Answer::answered).all(|answered| pick(&answered.learned));
         match () {
             () if open().next().is_none() => NextStep::Nothing,
+            () if answers().any(|answer| matches!(answer, Answer::Unanswered(Unanswered::Diverged))) => NextStep::Diverged,
             () if answers().any(|answer| answer.comparison().is_none()) => NextStep::MoreLambda0,
             () if !learned(|learned| learned.source) => NextStep::TrainLonger { source: true },
             () if !learned(|learned| learned.target) => NextStep::TrainLonger { source: false },

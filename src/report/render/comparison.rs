@@ -28,13 +28,14 @@ pub fn first_sentence(entries: &[StudyEntry]) -> String {
     if settings.is_empty() {
         return format!("{} studies of the theory, side by side.", entries.len());
     }
+    let made_up = if entries.iter().any(|entry| entry.headline.starts_with("Made-up")) { "Made-up results are among them. " } else { "" };
     let count = |verdict: Option<Verdict>| settings.iter().filter(|s| s.verdict == verdict).count();
     let without = match count(None) {
         0 => String::new(),
         n => format!(", and {n} have no answer yet"),
     };
     format!(
-        "Of {} in {}, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, {}and not settled in {}{without}.",
+        "{made_up}Of {} in {}, the transfer-optimal λ₀ is stronger than the source-optimal one in {}, weaker in {}, the same in {}, {}and not settled in {}{without}.",
         counted(settings.len(), "setting", "settings"),
         counted(entries.iter().filter(|entry| !entry.settings.is_empty()).count(), "study", "studies"),
         count(Some(Verdict::Stronger)),

@@ -65,9 +65,11 @@ pub fn board_text(analysis: &StudyAnalysis) -> String {
     format!("## {}\n\n{}\n", headline(analysis), lines.join("\n"))
 }
 
-/// The most important figures as (name, RGB bytes, width, height), for TensorBoard: those of all
-/// settings, and those of the first ones.
-pub fn board_figures(analysis: &StudyAnalysis) -> Result<Vec<(String, Vec<u8>, u32, u32)>> {
+/// Name, RGB bytes, width and height.
+pub type NamedImage = (String, Vec<u8>, u32, u32);
+
+/// The most important figures, for TensorBoard: those of all settings, and those of the first ones.
+pub fn board_figures(analysis: &StudyAnalysis) -> Result<Vec<NamedImage>> {
     let drawings = Drawings::of_first(analysis, BOARD_SETTINGS)?;
     let figures =
         drawings.across.iter().chain(drawings.of_settings.iter().flatten()).filter(|drawing| !drawing.name.starts_with("heatmap"));

@@ -95,6 +95,7 @@ fn undecided(answered: &Answered, comparison: &OptimaComparison, noun: &str) -> 
         _ if n < MIN_SEEDS => "two seeds are too few.".into(),
         _ if comparison.tied_ratio.is_some() => "several values of λ₀ are equally good.".into(),
         _ if comparison.bound == Bound::Unknown => "both optima are at the same end of the grid.".into(),
+        Some((0.0, 0.0)) => format!("both want the same {noun}, but the steps of the grid are too wide."),
         Some((low, high)) if low.is_finite() && high.is_finite() => {
             format!("the target's best {noun} may be {} to {} times the source's.", times(low.exp()), times(high.exp()))
         }

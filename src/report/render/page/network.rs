@@ -89,6 +89,7 @@ fn next(analysis: &StudyAnalysis) -> String {
         NextStep::GivenUp(_) => "further rounds would not settle it, see how this answer was reached.".into(),
         NextStep::TrainLonger { source: true } => "train the source longer, or on more images.".into(),
         NextStep::TrainLonger { source: false } => "train the target longer, or on more images.".into(),
+        NextStep::Diverged => "lower the learning rates, training diverged.".into(),
         NextStep::MoreLambda0 => "give lambda0 several values.".into(),
     }
 }
@@ -130,7 +131,7 @@ fn rounds(analysis: &StudyAnalysis, drawing: Option<&Drawing>) -> Markup {
 fn trained(training: &Training) -> String {
     let devices: Vec<String> = training.devices.iter().map(|(device, host)| format!("{device} on {host}")).collect();
     let on = if devices.is_empty() { String::new() } else { format!(": {}", devices.join(", ")) };
-    format!("{:.1} min of training{on}.", training.seconds / 60.0)
+    format!("{} of training{on}.", time(training.seconds))
 }
 
 fn progress(analysis: &StudyAnalysis) -> Markup {

@@ -6,8 +6,9 @@ use crate::base::interval::Interval;
 use crate::report::analysis::stats::mean;
 use crate::report::analysis::{Answered, CellResults, Metric, NextStep, OptimaComparison, SettingAnalysis, StudyAnalysis};
 use crate::report::render::history_text::reached;
+use crate::report::render::setting_text::{details, About};
 use crate::report::render::verdict_text::{headline, optimum_at_a_glance, ratio_range, times, VerdictLine};
-use crate::report::render::words::{bound, difference, level, setting_name, stands_for, unit};
+use crate::report::render::words::{bound, difference, level, point, setting_name, stands_for, unit};
 
 /// Commands that work as they are, for the last lines.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,21 +97,16 @@ fn optima(analysis: &SettingAnalysis, answered: &Answered, comparison: &OptimaCo
     };
     let (source, (i, j)) = (answered.source, answered.transfer);
     let heading = ["", name, "95% interval", &format!("source {}", metric.name()), &format!("target {}", metric.name())];
-    let mut rows = vec![
+    let rows = vec![
         heading.map(str::to_string).to_vec(),
         row("best for source", comparison.source, range(comparison.source_range), source, answered.lambda1_at_source_optimum),
         row("best for target", comparison.transfer, range(comparison.transfer_range), i, j),
     ];
-    if screen.width < 76 {
-        rows.iter_mut().for_each(|row| row.truncate(3));
-    }
-    let mut text = screen.table(&rows);
-    if screen.width >= 76 {
-        text.push_str(&format!(
-            "\n{}",
-            screen.dim(&screen.wrap(&format!("{} of test images, at the nearest trained {name}", metric.name()), "    ", "    "))
-        ));
-    }
+    let mut text = screen.table_that_fits(rows, &[2, 4, 3]);
+    let lambda1 = setting.lambda1[j];
+    let lambda1 = if lambda1.is_infinite() { "∞, the source's weights are kept".into() } else { point(lambda1) };
+    let note = format!("{} of test images, at the nearest trained {name}; best λ₁ = {lambda1}", metric.name());
+    text.push_str(&format!("\n{}", screen.dim(&screen.wrap(&note, "    ", "    "))));
     if let Some(axis) = setting.regularizer.stands_for() {
         text.push_str(&format!("\n{}", screen.wrap(&stands_for(axis, setting.regularizer.stronger), "    ", "    ")));
     }
@@ -128,7 +124,7 @@ fn size(metric: Metric, value: f64) -> String {
 /// A difference in words: `0.173 nats lower (0.139 to 0.207), shown`.
 fn gain(value: Interval, metric: Metric) -> String {
     if value.range == Some((0.0, 0.0)) {
-        return "no difference".into();
+        return "none, the same trained models are best".into();
     }
     let (unit, _, _) = unit(metric);
     let is_worse = value.estimate < 0.0;
@@ -153,7 +149,7 @@ fn gain(value: Interval, metric: Metric) -> String {
 fn worth(analysis: &SettingAnalysis, answered: &Answered) -> Vec<(&'static str, Text)> {
     let metric = answered.basis.metric;
     let mut rows = vec![];
-    if let Some(cost) = answered.mismatch_cost {
+    if let Some(cost) = answered.mismatch_cost.filter(|_| answered.comparison.is_some()) {
         rows.push(("worth it?", Text::Prose(format!("λ₀ for the target, not the source: {}", gain(cost, metric)))));
     }
     if let Some(over_scratch) = answered.gain {
@@ -181,10 +177,9 @@ fn by(metric: Metric) -> &'static str {
 /// One line for each setting.
 fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
     let interval = format!("{} interval", level(&settings[0].setting.rules));
-    let is_narrow = screen.width < 50;
-    let ratio = if is_narrow { "ratio" } else { "ratio of λ₀" };
+    let ratio = if screen.width < 50 { "ratio" } else { "ratio of λ₀" };
     let aligned = |of: &SettingAnalysis| of.setting.aligned("rho").map(|rho| format!("{:.2}", rho.estimate));
-    let has_alignment = !is_narrow && settings.iter().all(|of| aligned(of).is_some());
+    let has_alignment = settings.iter().all(|of| aligned(of).is_some());
     let mut rows = vec![["", "verdict", ratio, &interval, "worth to the target"].map(str::to_string).to_vec()];
     if has_alignment {
         rows[0].insert(1, "estimated ρ".into());
@@ -210,10 +205,8 @@ fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
         row.extend([comparison.verdict.as_str().into(), ratio, ratio_range(comparison), worth]);
         rows.push(row);
     }
-    if is_narrow {
-        rows.iter_mut().for_each(|row| row.truncate(3));
-    }
-    screen.table(&rows)
+    let spare: &[usize] = if has_alignment { &[4, 5, 1] } else { &[3, 4] };
+    screen.table_that_fits(rows, spare)
 }
 
 /// Warnings, how the answer was reached, and the next step.
@@ -223,6 +216,11 @@ fn notes(analysis: &StudyAnalysis, commands: &Commands) -> Vec<(&'static str, Te
     // Rounds leave values out on purpose.
     rows.extend(left_out(analysis).filter(|_| analysis.history.is_none()).map(|text| ("rows", text)));
     rows.extend(reached(analysis).map(|text| ("rounds", text)));
+    let cautions = analysis.settings.iter().flat_map(details).filter(|(about, _)| *about == About::Caution).count();
+    if cautions > 0 {
+        let plural = if cautions == 1 { "caution" } else { "cautions" };
+        rows.push(("cautions", format!("{cautions} {plural} in the details, such as optima at an end of a grid")));
+    }
     rows.extend(commands.budget.clone().map(|text| ("budget", text)));
     let rows = rows.into_iter().map(|(label, text)| (label, Text::Prose(text)));
     rows.chain([("next", next(analysis, commands))]).collect()
@@ -233,10 +231,11 @@ fn next(analysis: &StudyAnalysis, commands: &Commands) -> Text {
         NextStep::Resume => return Text::Command(commands.again.clone()),
         NextStep::Settle => match &commands.settle {
             Some(command) => return Text::Command(command.clone()),
-            None => "more seeds: --seeds N".into(),
+            None => "give lambda0 more values above 0, e.g. [0, {log: {from: 1e-4, to: 1, points: 9}}]".into(),
         },
         NextStep::Nothing => "nothing: settled".into(),
         NextStep::GivenUp(_) => "nothing that further rounds can add; the page has the details".into(),
+        NextStep::Diverged => "lower the learning rates, source.lr and target.lr: training diverged".into(),
         NextStep::TrainLonger { source } => {
             let which = if source { "source" } else { "target" };
             format!("train the {which} longer or on more images: {which}.epochs, {which}.per_class")

@@ -1,7 +1,7 @@
 //! Wraps, aligns and colours text for a terminal.
 
 use comfy_table::{presets, CellAlignment, ContentArrangement, Table};
-use console::Style;
+use console::{measure_text_width, Style};
 
 use crate::report::analysis::Verdict;
 
@@ -87,8 +87,20 @@ impl Screen {
     /// Wraps a command, with a backslash at the end of each line that goes on, so that it can be
     /// pasted.
     fn wrap_command(self, command: &str, first: &str, rest: &str) -> String {
-        let narrower = Screen { width: self.width.saturating_sub(2), ..self };
-        narrower.wrap(command, first, rest).replace('\n', " \\\n")
+        let mut lines = vec![first.to_string()];
+        for (i, word) in shell_words(command).into_iter().enumerate() {
+            let line = lines.len() - 1;
+            let is_first = i == 0 || lines[line].trim().is_empty();
+            // Room for a blank and the backslash.
+            if !is_first && measure_text_width(&lines[line]) + 1 + measure_text_width(word) + 2 > self.width {
+                lines[line].push_str(" \\");
+                lines.push(format!("{rest}{word}"));
+            } else {
+                lines[line].push_str(if i == 0 { "" } else { " " });
+                lines[line].push_str(word);
+            }
+        }
+        lines.join("\n")
     }
 
     /// A list of labels with their texts, which are wrapped.
@@ -109,6 +121,23 @@ impl Screen {
         rows.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
+    /// The table without the columns of `spare` that do not fit, the last of them first.
+    pub fn table_that_fits(self, mut rows: Vec<Vec<String>>, spare: &[usize]) -> String {
+        let mut spare = spare.to_vec();
+        let width = |rows: &[Vec<String>]| -> usize {
+            let column = |i: usize| rows.iter().map(|row| measure_text_width(&row[i])).max().unwrap_or(0) + 2;
+            (0..rows.first().map_or(0, Vec::len)).map(column).sum::<usize>() + 2
+        };
+        while width(&rows) > self.width {
+            let Some(column) = spare.pop() else { break };
+            rows.iter_mut().for_each(|row| {
+                row.remove(column);
+            });
+            spare.iter_mut().filter(|other| **other > column).for_each(|other| *other -= 1);
+        }
+        self.table(&rows)
+    }
+
     /// Rows of equally many cells in columns, indented by two. The first column is left-aligned,
     /// the others are right-aligned.
     pub fn table(self, rows: &[Vec<String>]) -> String {
@@ -127,19 +156,37 @@ impl Screen {
     }
 }
 
+/// The words of a command as they are written: blanks inside quotes do not end a word.
+fn shell_words(command: &str) -> Vec<&str> {
+    let mut quote = None;
+    let mut is_escaped = false;
+    let is_end = |c: char| {
+        let ends = c == ' ' && quote.is_none() && !is_escaped;
+        match (c, quote) {
+            _ if is_escaped => is_escaped = false,
+            ('\\', None | Some('"')) => is_escaped = true,
+            ('\'' | '"', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            _ => {}
+        }
+        ends
+    };
+    command.split(is_end).filter(|word| !word.is_empty()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn lines_fit_and_a_wrapped_command_can_be_pasted() {
-        let command = "transfergrid sweep my-study.yaml --until settled --budget 1h --set source.epochs=10";
+        let command = "transfergrid sweep my-study.yaml --until settled --budget 1h --set 'seeds=[0, 3, 7]'";
         for width in [40, 60, 100] {
             let screen = Screen { width, colour: false };
             let text = screen.list(&[("next", Text::Command(command.into())), ("page", Text::Prose(command.replace('-', "x")))]);
             assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
-            let pasted = text.split("page").next().unwrap().replace(" \\\n", " ").replace("next", "");
-            assert_eq!(pasted.split_whitespace().collect::<Vec<_>>().join(" "), command);
+            let pasted = text.split("page").next().unwrap().replace("next", "");
+            assert_eq!(shlex::split(&pasted.replace("\\\n", " ")), shlex::split(command), "{pasted}");
             let rows = ["", "stronger and more", "12 to 14"].map(str::to_string).to_vec();
             assert!(screen.table(&[rows.clone(), rows]).lines().all(|line| line.chars().count() <= width));
         }
