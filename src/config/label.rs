@@ -2,7 +2,7 @@
 
 use serde_yaml::Value;
 
-use super::axes::{show, Axis};
+use super::axes::show;
 use super::{Layers, Path, Regularizer, Study, StudyError};
 
 impl Study {
@@ -19,7 +19,10 @@ impl Study {
             Some(value) => fill(text, (path, value)),
             None => text,
         };
-        Some(places(&named.clone()).into_iter().fold(named, single))
+        let named = places(&named.clone()).into_iter().fold(named, single);
+        // Axes that it does not name, for example of `--set`: no two settings have one name.
+        let others = axes.iter().filter(|(path, _)| !label.contains(&place(path)));
+        Some(others.fold(named, |text, (path, value)| format!("{text}, {path}={}", show(value))))
     }
 }
 
@@ -32,14 +35,8 @@ fn places(label: &str) -> Vec<&str> {
     label.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(path, _)| path).collect()
 }
 
-/// Checks that a label tells all settings apart, and that it names settings only.
-pub(super) fn check_label(
-    label: Option<&str>,
-    regularizer: &Regularizer,
-    axes: &[Axis],
-    settings: &Value,
-    layers: &Layers,
-) -> Result<(), StudyError> {
+/// Checks that a label names settings only.
+pub(super) fn check_label(label: Option<&str>, regularizer: &Regularizer, settings: &Value, layers: &Layers) -> Result<(), StudyError> {
     let Some(label) = label else { return Ok(()) };
     let error = |what: String| Err(layers.error(&Path::parse("label"), what));
     if label.is_empty() || label.chars().any(char::is_control) {
@@ -53,9 +50,5 @@ pub(super) fn check_label(
     if let Some(unknown) = places(label).into_iter().find(|path| !is_known(path)) {
         return error(format!("`{unknown}` is not a setting of this study"));
     }
-    let mut others = axes.iter().map(|axis| axis.path.as_str()).filter(|path| !is_lambda(path));
-    match others.find(|path| !label.contains(&place(path))) {
-        Some(path) => error(format!("it has no {}, and settings that differ in it would have one name", place(path))),
-        None => Ok(()),
-    }
+    Ok(())
 }

@@ -169,7 +169,7 @@ impl Study {
                 .hint("give some axes fewer values, or split the study"));
         }
         check_settle(&header.settle, &layers)?;
-        label::check_label(header.label.as_deref(), &header.regularizer, &axes, &settings, &layers)?;
+        label::check_label(header.label.as_deref(), &header.regularizer, &settings, &layers)?;
         let study = Study {
             settle: header.settle,
             grids: header.grids,

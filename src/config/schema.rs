@@ -47,7 +47,8 @@ pub struct Header {
     pub zip: Vec<Vec<String>>,
     /// Names each combination of the axes other than λ₀ and λ₁ in the answer, the page and the
     /// figures: a text with the axes' key paths in braces, e.g.
-    /// `"{target.label_noise} wrong labels"`. null: the axes with their values.
+    /// `"{target.label_noise} wrong labels"`. Axes that it does not name follow it. null: the axes
+    /// with their values.
     #[serde(default)]
     pub label: Option<String>,
     /// Metric that selects optima on validation images: `accuracy` or `loss`. Both are reported.
