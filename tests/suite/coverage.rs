@@ -158,8 +158,8 @@ fn simulated(shape: &Shape, ratio: f64, seeds: usize, draws: usize, number: u64)
             .collect(),
         // As good as the best transfer: any gain above 0 is due to chance.
         scratch: vec![cell(best, own_target, &|e| e[1])],
-        source_guess: Guess { accuracy: 0.1, images: 1000 },
-        target_guess: Guess { accuracy: 0.1, images: 1000 },
+        source_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
+        target_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
     };

@@ -65,8 +65,8 @@ fn group(
         source: lambda0.iter().map(|&l| cell(&|seed| source(l, seed))).collect(),
         target: lambda0.iter().map(|&l| lambda1.iter().map(|&m| cell(&|seed| target(l, m, seed))).collect()).collect(),
         scratch: vec![cell(&scratch)],
-        source_guess: Guess { accuracy: 0.1, images: 1000 },
-        target_guess: Guess { accuracy: 0.1, images: 1000 },
+        source_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
+        target_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
     }

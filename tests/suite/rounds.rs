@@ -259,7 +259,8 @@ impl World<'_> {
                 let score = self.score(stage.kind, stage.settings.lambda0, stage.seed, stage.draw);
                 let metrics = match self.shape.metric {
                     Metric::Accuracy => [0.6 + 0.01 * score, 1.0 - 0.01 * score],
-                    Metric::Loss => [0.6, 3.0 - score],
+                    // Below the loss of guessing.
+                    Metric::Loss => [0.6, -3.0 - score],
                 };
                 let named = [("val_acc", metrics[0]), ("test_acc", metrics[0]), ("val_loss", metrics[1]), ("test_loss", metrics[1])];
                 records.add(record(stage.kind, &stage.key, stage.seed, stage.draw, BTreeMap::from(named.map(|(k, v)| (k.to_string(), v)))));

@@ -62,10 +62,17 @@ impl Answer {
 fn learned(setting: &Setting, basis: &Basis, source: usize, transfer: (usize, usize)) -> Learned {
     let accuracies = |cell: &CellResults| cell.values(&basis.seeds, Metric::Accuracy.test_key());
     let beats = |guess: &Guess, cell: &CellResults| accuracies(cell).is_none_or(|all| guess.is_beaten(&all));
+    // A model can be right more often than guessing and have a higher loss, if it is overconfident.
+    // Chosen by loss, it is then no better than a model that learned nothing.
+    let losses = |cell: &CellResults| cell.values(&basis.seeds, Metric::Loss.test_key());
+    let chosen = |guess: &Guess, cell: &CellResults| {
+        let by_loss = basis.metric == Metric::Accuracy || losses(cell).is_none_or(|all| guess.is_beaten_by_loss(&all));
+        beats(guess, cell) && by_loss
+    };
     Learned {
-        source: beats(&setting.source_guess, &setting.source[source]),
+        source: chosen(&setting.source_guess, &setting.source[source]),
         source_at_transfer: beats(&setting.source_guess, &setting.source[transfer.0]),
-        target: beats(&setting.target_guess, &setting.target[transfer.0][transfer.1]),
+        target: chosen(&setting.target_guess, &setting.target[transfer.0][transfer.1]),
     }
 }
 
