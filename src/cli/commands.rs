@@ -1,6 +1,5 @@
 //! The commands that an answer names, so that they work as they are.
 
-use super::duration;
 use crate::base::numbers::seconds;
 use crate::config::Study;
 use crate::report::render::Commands;
@@ -15,12 +14,13 @@ const LEAST: f64 = 60.0;
 
 /// Commands for the study in a folder, from the command that was last run there.
 pub fn commands(folder: &Folder, study: &Study) -> Commands {
-    let last = Manifest::read(folder).and_then(|manifest| Some(manifest.runs.last()?.command.clone()));
+    let last = Manifest::read(folder).and_then(|manifest| manifest.runs.last().cloned());
     let base = study.with_grids(vec![]);
-    let (program, again) = match last.as_deref() {
+    let engine = last.as_ref().map_or("torch", |run| run.engine.as_str());
+    let (program, again) = match last.as_ref().map(|run| run.command.as_slice()) {
         Some([program, rest @ ..]) if rest.first().is_some_and(|word| word == "sweep") => (program.clone(), repeated(rest)),
-        Some([program, ..]) => (program.clone(), from_folder(folder)),
-        _ => ("transfergrid".into(), from_folder(folder)),
+        Some([program, ..]) => (program.clone(), from_folder(folder, engine)),
+        _ => ("transfergrid".into(), from_folder(folder, engine)),
     };
     let command = |words: &[String]| {
         let words = std::iter::once(&program).chain(words).map(String::as_str);
@@ -51,12 +51,13 @@ fn repeated(words: &[String]) -> Vec<String> {
     kept
 }
 
-/// Runs the study of a folder that does not say how it was made.
-fn from_folder(folder: &Folder) -> Vec<String> {
+/// Runs the study of a folder that was not made by `sweep` itself, such as that of the demo.
+fn from_folder(folder: &Folder, engine: &str) -> Vec<String> {
     let out = folder.0.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(".".into(), |parent| parent.display().to_string());
     let mut words = ["sweep".into(), folder.study().display().to_string(), "--out".into(), out].to_vec();
-    let engine = Manifest::read(folder).and_then(|manifest| Some(manifest.runs.last()?.engine.clone()));
-    words.extend(engine.filter(|engine| engine == "mock").map(|engine| ["--engine".into(), engine]).into_iter().flatten());
+    if engine == "mock" {
+        words.extend(["--engine", engine].map(str::to_string));
+    }
     words
 }
 
@@ -65,7 +66,7 @@ fn from_folder(folder: &Folder) -> Vec<String> {
 fn until_settled(words: &[String], study: &Study) -> Vec<String> {
     let budget = match study.settle.budget.as_deref().and_then(|budget| seconds(budget).ok()) {
         Some(used) if words.iter().any(|word| word.starts_with("--until")) => {
-            duration((2.0 * used).max(LEAST)).replace(' ', "").replace("min", "m")
+            format!("{}m", ((2.0 * used).max(LEAST) / 60.0).ceil())
         }
         _ => study.settle.budget.clone().unwrap_or(BUDGET.into()),
     };
@@ -90,5 +91,20 @@ mod tests {
     fn a_command_is_repeated_without_what_was_for_once() {
         let words: Vec<String> = "sweep a.yaml --fresh --shard 0/2 --seeds 3 --shard=1/2".split(' ').map(str::to_string).collect();
         assert_eq!(repeated(&words).join(" "), "sweep a.yaml --seeds 3");
+    }
+
+    #[test]
+    fn a_budget_that_is_used_is_doubled_in_a_form_that_can_be_read() {
+        let folder = std::env::temp_dir();
+        let study = Study::load(
+            &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/demo.yaml"),
+            &crate::config::Overrides { set: vec!["settle.budget=30h".into()], ..Default::default() },
+        );
+        let words = from_folder(&Folder(folder.join("demo")), "mock");
+        assert!(words.ends_with(&["--engine".to_string(), "mock".to_string()]));
+        let words = [words, vec!["--until".into(), "settled".into(), "--budget=30h".into()]].concat();
+        let next = until_settled(&words, &study.unwrap());
+        assert!(next.ends_with(&["--until", "settled", "--budget", "3600m"].map(str::to_string)), "{next:?}");
+        assert_eq!(seconds("3600m"), Ok(60.0 * 3600.0));
     }
 }

@@ -156,9 +156,9 @@ impl<'a> Watch<'a> {
             }
         }
         summary.text = board_text(&analysis);
-        match board_figures(&analysis) {
-            Ok(figures) if is_last => summary.images.splice(0..0, figures).for_each(drop),
-            Ok(_) => {}
+        // Drawn once: they take longer than the rest.
+        match is_last.then(|| board_figures(&analysis)).transpose() {
+            Ok(figures) => summary.images.splice(0..0, figures.into_iter().flatten()).for_each(drop),
             Err(error) => self.progress.say(&format!("warning: no figures for TensorBoard: {error:#}")),
         }
         let warning = self.board.answer(&summary);
@@ -211,11 +211,7 @@ impl<'a> Watch<'a> {
         }
         let score = |own: &[(&Stage, &Record)]| {
             let values: Vec<f64> = own.iter().filter_map(|(_, record)| record.metrics.get(metric.validation_key()).copied()).collect();
-            if metric == Metric::Loss {
-                -mean(&values)
-            } else {
-                mean(&values)
-            }
+            metric.score(mean(&values))
         };
         let mut cells: Vec<Vec<(&'a Stage, &Record)>> = cells.into_values().collect();
         cells.sort_by(|a, b| score(b).total_cmp(&score(a)));
