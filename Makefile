@@ -24,11 +24,12 @@ demo: build ## the paper's Figure 1 on data, half a minute on two cores
 
 PREFIX ?= $(HOME)/.local
 .PHONY: install wheel
-install: build ## binary, completions and studies under PREFIX (~/.local)
+install: build ## binary, man pages, completions and studies under PREFIX (~/.local)
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/transfergrid
 	install -d $(DESTDIR)$(PREFIX)/share/transfergrid/experiments
 	install -m 644 experiments/*.yaml $(DESTDIR)$(PREFIX)/share/transfergrid/experiments
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(BIN) man $(DESTDIR)$(PREFIX)/share/man/man1
 	$(BIN) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/transfergrid
 	$(BIN) completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_transfergrid
 	$(BIN) completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/transfergrid.fish

@@ -44,11 +44,19 @@ pub fn rounded(value: f64) -> String {
     number(significant(value, 6))
 }
 
-/// The seconds of a time such as `90s`, `45m`, `2h` or `1.5d`; a number alone is seconds.
+/// The seconds of a time such as `90s`, `45m`, `1h30m` or `1.5d`; a number alone is seconds.
 ///
 /// # Errors
 /// What is wrong with the text.
 pub fn seconds(text: &str) -> Result<f64, String> {
+    let parts = text.split_inclusive(|c: char| c.is_ascii_alphabetic()).collect::<Vec<_>>();
+    match parts.len() > 1 && parts.iter().all(|part| part.starts_with(|c: char| c.is_ascii_digit())) {
+        true => parts.into_iter().map(one_time).sum(),
+        false => one_time(text),
+    }
+}
+
+fn one_time(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[number.len()..] {
         "" | "s" => 1.0,
@@ -101,8 +109,11 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        assert_eq!(["90s", "45m", "2h", "1.5d", "30"].map(|text| super::seconds(text).unwrap()), [90.0, 2700.0, 7200.0, 129_600.0, 30.0]);
-        for wrong in ["", "h", "-1h", "2 weeks", "1e999", "inf", "0s"] {
+        assert_eq!(
+            ["90s", "45m", "2h", "1.5d", "30", "1h30m"].map(|text| super::seconds(text).unwrap()),
+            [90.0, 2700.0, 7200.0, 129_600.0, 30.0, 5400.0]
+        );
+        for wrong in ["", "h", "-1h", "2 weeks", "1e999", "inf", "0s", "1h0m", "1h30x", "1h-3m"] {
             assert!(super::seconds(wrong).is_err(), "{wrong}");
         }
     }

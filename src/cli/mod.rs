@@ -67,6 +67,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
     Completions(schema::CompletionsArgs),
+    Man(schema::ManArgs),
 }
 
 /// A study and the overrides from the command line.
@@ -142,6 +143,7 @@ fn execute(command: Command) -> Result<u8> {
         Command::Doctor(args) => args.run(),
         Command::Schema(args) => args.run(),
         Command::Completions(args) => args.run(),
+        Command::Man(args) => args.run(),
     }
 }
 

@@ -10,9 +10,10 @@ use serde_json::json;
 use super::rounds::next_round;
 use super::{bytes, duration, print, status, StudyArgs};
 use crate::config::network::DataName;
-use crate::config::{cut, show, Study, StudyKind};
+use crate::config::{show, Study, StudyKind};
 use crate::data::{check, find, search_path, Roots};
 use crate::plan::{cases, Cost, CostEstimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
+use crate::report::render::{Screen, Text};
 use crate::run::axis_json;
 use crate::settle::replay;
 use crate::store::{Folder, Records};
@@ -102,37 +103,41 @@ impl PlanArgs {
             print(&format!("{text:#}\n"));
             return Ok(0);
         }
-        let mut out = opening(&study);
-        let seeds: Vec<String> = study.all_seeds().iter().map(u64::to_string).collect();
-        out.push_str(&format!("  {:<24} {:>3}  {}\n", "seed", seeds.len(), seeds.join("  ")));
-        out.push_str(&format!("\ncells           {}\n", plan.cells.len()));
-        out.push_str(&format!("source stages   {}  (each shared by all its targets)\n", count(StageKind::Source)));
-        out.push_str(&format!("target stages   {}\n", count(StageKind::Target)));
-        out.push_str(&format!("scratch stages  {}\n", count(StageKind::Scratch)));
-        if study.alignment {
-            out.push_str(&format!("alignments      {}\n", count(StageKind::Alignment)));
-        }
-        out.push_str(&format!("packs           {} on CPU (one stage each), {packs} on CUDA (up to 16 stages each)\n", plan.stages.len()));
-        out.push_str(&format!(
-            "time on CPU     roughly {} on {cores} core{} (estimated from {:.3e} operations at {:.0e} per second and core); on CUDA `sweep` prints an estimate after its first stages\n",
-            duration(seconds),
-            if cores == 1 { "" } else { "s" },
-            estimate.flops,
-            CPU_FLOPS_PER_CORE
-        ));
-        out.push_str(&format!("disk            about {}\n", bytes(estimate.disk_bytes)));
-        for (name, place) in &data {
+        let kinds = [
+            (StageKind::Source, "source (each shared by all its targets)"),
+            (StageKind::Target, "target"),
+            (StageKind::Scratch, "from scratch"),
+            (StageKind::Alignment, "alignment"),
+        ];
+        let parts: Vec<String> =
+            kinds.into_iter().filter(|(kind, _)| count(*kind) > 0).map(|(kind, words)| format!("{} {words}", count(kind))).collect();
+        let on = format!("roughly {} on {cores} core{}", duration(seconds), if cores == 1 { "" } else { "s" });
+        let mut rows = vec![
+            ("cells", format!("{}, each a λ₀, a λ₁, a setting of the other axes, and a seed", plan.cells.len())),
+            ("stages", format!("{}: {}", plan.stages.len(), parts.join(", "))),
+            ("packs", format!("{packs} on CUDA, of up to 16 stages each; on CPU every stage is alone")),
+            (
+                "time",
+                format!(
+                    "{on}, from {:.2e} operations at {:.0e} a second and core; on CUDA `sweep` estimates it after its first stages",
+                    estimate.flops, CPU_FLOPS_PER_CORE
+                ),
+            ),
+            ("disk", format!("about {}", bytes(estimate.disk_bytes))),
+        ];
+        rows.extend(data.iter().map(|(name, place)| {
             let what = match place {
                 Some(place) => format!("{} in {place}, as published", name.as_str()),
                 None if name.info().built_in => format!("{}, built in", name.as_str()),
                 None => format!("{0} is not here (transfergrid data fetch {0})", name.as_str()),
             };
-            out.push_str(&format!("data            {what}\n"));
-        }
-        if let Some(shares) = &shards {
-            out.push_str(&shares.text());
-        }
-        print(&out);
+            ("data", what)
+        }));
+        rows.extend(shards.as_ref().map(|shares| ("shards", shares.text())));
+        let seeds: Vec<String> = study.all_seeds().iter().map(u64::to_string).collect();
+        let screen = Screen::stdout();
+        let head = format!("{} stages · {on}", plan.stages.len());
+        print(&(opening(&study, &head, &[("seed".into(), seeds)], screen) + &list(&rows, screen)));
         Ok(0)
     }
 
@@ -148,12 +153,13 @@ impl PlanArgs {
                 json!({"study": study.name, "kind": "ridge", "axes": axes, "cells": cells, "cases": cases.len(), "designs": designs.len()});
             print(&format!("{text:#}\n"));
         } else {
-            let counts = format!(
-                "cells    {cells}\ncases    {}  (a grid of λ₀ and λ₁ each)\ndesigns  {}  (cases that share one share its draws)\n",
-                cases.len(),
-                designs.len()
-            );
-            print(&format!("{}\n{counts}", opening(study)));
+            let rows = [
+                ("cells", cells.to_string()),
+                ("cases", format!("{}, a grid of λ₀ and λ₁ each", cases.len())),
+                ("designs", format!("{}; cases that have the same one share its draws", designs.len())),
+            ];
+            let screen = Screen::stdout();
+            print(&(opening(study, &format!("{} cases, simulated", cases.len()), &[], screen) + &list(&rows, screen)));
         }
         Ok(0)
     }
@@ -208,7 +214,7 @@ impl Shares {
             n => format!("; {n} of them empty: a source and its targets stay together"),
         };
         format!(
-            "shards          {}: {least} to {most} stages each, roughly {} to {} on one CPU core{empty}\n",
+            "{}: {least} to {most} stages each, roughly {} to {} on one CPU core{empty}",
             self.stages.len(),
             duration(short),
             duration(long)
@@ -216,16 +222,18 @@ impl Shares {
     }
 }
 
-/// Name, description and axes of a study.
-fn opening(study: &Study) -> String {
-    let mut out = study.name.clone();
-    if let Some(text) = &study.description {
-        out.push_str(&format!(": {}", cut(&text.trim().replace(char::is_control, " "))));
-    }
-    out.push_str("\n\naxes\n");
-    for axis in &study.axes {
-        let values: Vec<String> = axis.values.iter().map(show).collect();
-        out.push_str(&format!("  {:<24} {:>3}  {}\n", axis.path, values.len(), values.join("  ")));
-    }
-    out
+/// Name, size, description and axes of a study. `more` are axes that are not in its list.
+fn opening(study: &Study, size: &str, more: &[(String, Vec<String>)], screen: Screen) -> String {
+    let description = study.description.as_deref().unwrap_or_default().replace(char::is_control, " ");
+    let about = if description.trim().is_empty() { String::new() } else { screen.wrap(description.trim(), "  ", "  ") + "\n\n" };
+    let own = study.axes.iter().map(|axis| (axis.path.clone(), axis.values.iter().map(show).collect()));
+    let axes: Vec<(String, Vec<String>)> = own.chain(more.iter().cloned()).collect();
+    let rows: Vec<(&str, Text)> =
+        axes.iter().map(|(path, values)| (path.as_str(), Text::Prose(format!("{:>3}:  {}", values.len(), values.join("  "))))).collect();
+    format!("{} · {size}\n\n{about}{}\n\n", screen.bold(&study.name), screen.list_with(0, &rows))
+}
+
+fn list(rows: &[(&str, String)], screen: Screen) -> String {
+    let rows: Vec<(&str, Text)> = rows.iter().map(|(label, text)| (*label, Text::Prose(text.clone()))).collect();
+    screen.list_with(0, &rows) + "\n"
 }

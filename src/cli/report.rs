@@ -15,7 +15,9 @@ use crate::base::usage::usage;
 use crate::config::{Study, StudyKind};
 use crate::plan::{cases, Plan, Stage};
 use crate::report::analysis::{analyse, distinguish_names, StudyAnalysis, StudyEntry};
-use crate::report::render::{self, first_sentence, glance, headline, latex, link, real, statement, summary_json, Commands, Screen};
+use crate::report::render::{
+    self, first_sentence, glance, headline, latex, link, real, statement, summary_json, Commands, FigureOptions, Screen,
+};
 use crate::report::{write_comparison, write_network, write_ridge, ReportTarget};
 use crate::run::stop_flag;
 use crate::settle::{history, replay, Rounds};
@@ -26,6 +28,8 @@ Examples:
   transfergrid report logs/cifar10                    print the answer; write tables, figures and index.html to logs/cifar10/report
   transfergrid report logs/cifar10 --watch            refresh them while the sweep runs
   transfergrid report logs/cifar10 --format latex     print the table for a paper
+  transfergrid report logs/cifar10 --format pdf --figure-width 84mm
+                                                      figures for a paper: PDF, and their numbers as CSV
   transfergrid report logs/mnist logs/cifar10         report each study, and compare them in logs/comparison
   transfergrid report logs/*                          report all studies there; other folders are skipped";
 
@@ -37,7 +41,8 @@ pub struct ReportArgs {
     /// Folders of studies, e.g. logs/cifar10; several folders are compared
     #[arg(required = true, value_name = "FOLDER")]
     folders: Vec<PathBuf>,
-    /// What to print: text, summary.json, or the table for a paper
+    /// What to print: text, summary.json, or the table for a paper. `pdf` makes the figures as PDF
+    /// as well, and prints their paths
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
     /// The same as --format json
@@ -57,6 +62,10 @@ pub struct ReportArgs {
     /// results.parquet
     #[arg(long)]
     all: bool,
+    /// Width of the figures on paper, e.g. 84mm or 6.5in. Text stays 7 points high, 6.5 at 84mm
+    /// [default: 4.5in]
+    #[arg(long, value_name = "WIDTH", value_parser = paper_width)]
+    figure_width: Option<f64>,
     /// Folder for the report [default: the study's report/] or for the comparison [default:
     /// `comparison` beside the first folder]
     #[arg(long, value_name = "FOLDER")]
@@ -68,6 +77,7 @@ enum Format {
     Text,
     Json,
     Latex,
+    Pdf,
 }
 
 /// The contents of a study's folder.
@@ -168,12 +178,21 @@ impl ReportArgs {
         self.out.clone().unwrap_or_else(usual)
     }
 
+    fn figures(&self) -> FigureOptions {
+        FigureOptions::on_paper(self.figure_width, self.format == Format::Pdf)
+    }
+
     fn show(&self, made: &[Made]) {
         if self.format == Format::Json && made.len() > 1 {
             let all: Vec<&str> = made.iter().map(|one| one.text.trim_end()).collect();
             return print(&format!("[\n{}\n]\n", all.join(",\n")));
         }
         for one in made {
+            if self.format == Format::Pdf {
+                let files = one.files.iter().flatten().filter(|file| file.extension().is_some_and(|e| e == "pdf"));
+                files.for_each(|file| print(&format!("{}\n", file.display())));
+                continue;
+            }
             print(&one.text);
             // The page of a network study is named by its answer.
             let is_listed = self.verbose || one.entry.settings.is_empty();
@@ -186,7 +205,7 @@ impl ReportArgs {
     /// Writes the comparison and returns its first sentence and its files.
     fn compare(&self, mut entries: Vec<StudyEntry>) -> Result<String> {
         distinguish_names(&mut entries);
-        let files = write_comparison(&entries, &self.out())?;
+        let files = write_comparison(&entries, &self.out(), &self.figures())?;
         Ok(format!("{}\n{}", first_sentence(&entries), paths(&files)))
     }
 
@@ -200,6 +219,7 @@ impl ReportArgs {
             folder,
             out: if several { folder.report() } else { out.clone() },
             refresh: refresh.filter(|_| !complete),
+            figures: self.figures(),
         };
         let busy = is_busy(folder);
         let name = folder.0.display().to_string();
@@ -226,6 +246,7 @@ impl ReportArgs {
                     }
                     Format::Json => summary_json(&analysis),
                     Format::Latex => latex(&analysis),
+                    Format::Pdf => String::new(),
                 };
                 let others = if self.all { withdrawn(folder, &plan)? } else { vec![] };
                 let files = write_network(&analysis, &study, &plan, &records, &others, &target(complete));
@@ -241,9 +262,10 @@ impl ReportArgs {
                 let (report, files) = write_ridge(&study, &cases, &all, &target(complete))?;
                 let analysis = &report.analysis;
                 let text = match self.format {
-                    Format::Text => render::ridge::statement(analysis),
+                    Format::Text => render::ridge::statement(analysis, Screen::stdout()),
                     Format::Json => render::ridge::summary_json(analysis),
                     Format::Latex => render::ridge::latex(analysis),
+                    Format::Pdf => String::new(),
                 };
                 let headline = render::ridge::headline(analysis);
                 let entry = StudyEntry { name: study.name.clone(), folder: name, link, headline, settings: vec![] };
@@ -302,6 +324,18 @@ impl ReportArgs {
                 return self.all(folders);
             }
         }
+    }
+}
+
+/// A width such as `84mm`, `8.4cm`, `3.3in` or `240pt`, in inches.
+fn paper_width(text: &str) -> Result<f64, String> {
+    let units = [("mm", 25.4), ("cm", 2.54), ("in", 1.0), ("pt", 72.0)];
+    let known = units.iter().find_map(|(unit, per_inch)| Some((text.strip_suffix(unit)?, per_inch)));
+    let (number, per_inch) = known.ok_or("expected a number with mm, cm, in or pt, e.g. 84mm")?;
+    let inches = number.trim().parse::<f64>().map_err(|_| format!("`{number}` is not a number"))? / per_inch;
+    match (1.0..=40.0).contains(&inches) {
+        true => Ok(inches),
+        false => Err("a figure is 1 to 40 inches wide".into()),
     }
 }
 

@@ -1,6 +1,8 @@
-//! `schema` and `completions`: support for editors and shells.
+//! `schema`, `completions` and `man`: support for editors, shells and readers of manuals.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
 use clap::{Args, CommandFactory};
 
 use super::{print, Cli};
@@ -42,6 +44,22 @@ impl CompletionsArgs {
         let mut script = vec![];
         clap_complete::generate(self.shell, &mut Cli::command(), "transfergrid", &mut script);
         print(&String::from_utf8_lossy(&script));
+        Ok(0)
+    }
+}
+
+/// Write the man pages of all commands to a folder
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  transfergrid man ~/.local/share/man/man1")]
+pub struct ManArgs {
+    folder: PathBuf,
+}
+
+impl ManArgs {
+    pub fn run(self) -> Result<u8> {
+        std::fs::create_dir_all(&self.folder).with_context(|| format!("{} cannot be created", self.folder.display()))?;
+        clap_mangen::generate_to(Cli::command(), &self.folder)
+            .with_context(|| format!("the man pages cannot be written to {}", self.folder.display()))?;
         Ok(0)
     }
 }

@@ -12,6 +12,7 @@ use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::{Overrides, Study};
 use crate::plan::{KeyVersion, Plan};
+use crate::report::render::Screen;
 use crate::run::{shard_statuses, ShardStatus, StageProgress};
 use crate::store::{Folder, Records};
 
@@ -99,7 +100,8 @@ fn json(shard_statuses: &[ShardStatus]) -> String {
 
 /// One line for the study and, if it is swept in shards, one line per shard.
 fn text(name: &str, shard_statuses: &[ShardStatus]) -> String {
-    let mut out = format!("{name}: {}\n", words(&whole(shard_statuses)));
+    let screen = Screen::stdout();
+    let mut out = screen.wrap(&format!("{name}: {}", words(&whole(shard_statuses))), "", "  ") + "\n";
     for share in shard_statuses {
         let Some(shard) = share.shard else { continue };
         let who = match (&share.holder, share.works) {
@@ -107,7 +109,8 @@ fn text(name: &str, shard_statuses: &[ShardStatus]) -> String {
             (Some(holder), true) => format!("{holder} works on it"),
             (Some(holder), false) => format!("last by {holder}"),
         };
-        out.push_str(&format!("  shard {:<9} {}; {who}\n", shard.to_string(), words(&share.progress)));
+        let line = format!("shard {:<9} {}; {who}", shard.to_string(), words(&share.progress));
+        out.push_str(&(screen.wrap(&line, "  ", "    ") + "\n"));
     }
     out
 }

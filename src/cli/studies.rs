@@ -8,6 +8,7 @@ use clap::Args;
 use super::print;
 use crate::base::usage::usage;
 use crate::config::{nearest, Overrides, Study};
+use crate::report::render::{Screen, Text};
 use crate::store::write_atomic;
 
 /// Names and texts of the studies in experiments/.
@@ -98,15 +99,15 @@ fn text(name: &str) -> Result<&'static str> {
     }
 }
 
-/// A line for each study.
+/// The studies, each with what it asks.
 fn list() -> Result<String> {
     let folder = Unpacked::new()?;
-    let width = SHIPPED.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
-    let line = |(name, _): &(&str, &str)| -> Result<String> {
+    let row = |(name, _): &(&'static str, &str)| -> Result<(&'static str, Text)> {
         let study = Study::load(&folder.study(name), &Overrides::default())?;
-        Ok(format!("{name:<width$}{}\n", study.description.unwrap_or_default().trim()))
+        Ok((*name, Text::Prose(study.description.unwrap_or_default().trim().to_string())))
     };
-    SHIPPED.iter().map(line).collect()
+    let rows: Vec<(&str, Text)> = SHIPPED.iter().map(row).collect::<Result<_>>()?;
+    Ok(Screen::stdout().list_with(0, &rows) + "\n")
 }
 
 /// The shipped studies in a temporary folder: some of them extend another.

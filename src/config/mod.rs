@@ -138,10 +138,10 @@ impl Study {
         }
         let header: Header = typed(&Value::Mapping(header_tree), &layers)?;
         let named = (1..=100).contains(&header.name.len()) && header.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-        if !named || header.name.starts_with('.') {
+        if !named || header.name.starts_with(['.', '-']) {
             return Err(layers
                 .error(&Path::parse("name"), format!("`{}` cannot name a folder", cut(&header.name)))
-                .hint("use at most 100 letters, digits, `-`, `_` and `.`"));
+                .hint("use at most 100 letters, digits, `-`, `_` and `.`, and begin with a letter or digit"));
         }
         let seeds_path = Path::parse("seeds");
         if header.seeds.len() > 10_000 {

@@ -5,12 +5,59 @@ use serde_json::Value as Json;
 
 use super::schema::{NodeContent, SchemaNode, StudyKind, StudySchema};
 
-const HEAD: &str = "\
-# The study file
+const HEAD: &str = r#"# The study file
 
 <!-- Made by `transfergrid schema --markdown > docs/study.md` from the doc comments in src/config/. Do not edit. -->
 
-A study is one YAML file. Any setting below may be a list: it is then an *axis*, and the study has a cell for every
+A study is one YAML file. Three of them that work as they are:
+
+```yaml
+# 1. The least: two tasks of one data set, and what to try.
+name: least
+data: digits
+lambda0: [0, 1e-3, 1e-2, 1e-1]
+lambda1: [0, 1e-1]
+model: {kind: mlp, hidden: [64]}
+source: {classes: [0, 1, 2, 3, 4], epochs: 20, lr: 0.1}
+target: {classes: [5, 6, 7, 8, 9], per_class: 10, epochs: 20, lr: 0.1}
+```
+
+```yaml
+# 2. The same question for several numbers of target images, each with an answer of its own, chosen
+#    by loss, with a small preset to try it first: `sweep sizes.yaml --preset small`.
+name: sizes
+data: mnist
+selection: loss
+label: "{target.per_class} images a class"
+lambda0: [0, {log: {from: 1e-4, to: 1e-1, points: 10}}]
+lambda1: [0, 1e-2, 1e-1, 1]
+model: {kind: mlp, hidden: [256, 256]}
+source: {classes: [0, 1, 2, 3, 4], per_class: 1000, epochs: 30, lr: 0.05}
+target: {classes: [5, 6, 7, 8, 9], per_class: [5, 20, 100], epochs: 60, lr: 0.02}
+scratch: {lambdas: [0, 1e-2]}
+presets:
+  small: {seeds: 3, source: {per_class: 200, epochs: 10}, target: {epochs: 20}}
+```
+
+```yaml
+# 3. A ConvNet with augmentation that goes on until the order is known, or two hours are used:
+#    `sweep settled.yaml --until settled`.
+name: settled
+data: cifar10
+lambda0: [0, {log: {from: 1e-4, to: 3e-2, points: 6}}]
+lambda1: [0, 1e-2, 1e-1, 1]
+model: {kind: convnet, channels: [32, 64], norm: group}
+source:
+  classes: [bird, cat, deer, dog, frog, horse]
+  epochs: 30
+  lr: 0.05
+  schedule: {kind: cosine}
+  augment: {flip: true, shift: 4}
+target: {classes: [airplane, automobile, ship, truck], per_class: 25, epochs: 40, lr: 0.02}
+settle: {by: accuracy, budget: 2h}
+```
+
+Any setting below may be a list: it is then an *axis*, and the study has a cell for every
 combination of axis values and every seed. `{log: {from: 1e-5, to: 1e-1, points: 9}}` and `{linear: {from: 0, to: 1, points: 5}}`
 stand for lists, and may stand inside one: `[0, {log: {from: 1e-5, to: 1e-1, points: 9}}]`. A setting that is a list by nature
 (such as `source.classes`) becomes an axis as a list of lists. Unknown keys are errors. At the top level, keys
@@ -19,7 +66,7 @@ that begin with `x-` or `.` may hold YAML anchors (`x-common: &common {…}`), a
 `--set key=value` (any key path, e.g. `--set source.lr=0.1`), `--preset NAME` and `--seeds N` override the file;
 `transfergrid plan STUDY` shows the result. `transfergrid schema > study.schema.json` gives editors completion and checks.
 
-";
+"#;
 
 const OBJECTIVES: &str = "\
 ## What the numbers mean

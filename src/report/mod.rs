@@ -17,6 +17,7 @@ use crate::plan::{Case, Plan};
 use crate::store::{FullRecord, Records, RidgeRecord};
 use analysis::{StudyAnalysis, StudyEntry};
 use render::ridge::RidgeReport;
+use render::FigureOptions;
 pub use write::ReportTarget;
 
 /// Renders and writes the report of a study of networks, and returns the paths of its files.
@@ -30,7 +31,7 @@ pub fn write_network(
     target: &ReportTarget,
 ) -> Result<Vec<PathBuf>> {
     let results = analysis::results(study, plan, records, others);
-    let files = render::study_files(analysis, &results, &target.provenance())?;
+    let files = render::study_files(analysis, &results, &target.provenance(), &target.figures)?;
     write::write_study(&files, &target.out, &render::FIGURE_NAMES)
 }
 
@@ -43,13 +44,13 @@ pub fn write_ridge(
     target: &ReportTarget,
 ) -> Result<(RidgeReport, Result<Vec<PathBuf>>)> {
     let analysis = analysis::ridge::analyse(study, cases, records);
-    let (report, files) = render::ridge::study_files(analysis, target.provenance())?;
+    let (report, files) = render::ridge::study_files(analysis, target.provenance(), &target.figures)?;
     let written = write::write_study(&files, &target.out, &render::ridge::FIGURE_NAMES);
     Ok((report, written))
 }
 
 /// Renders and writes the comparison of several studies, and returns the paths of its files.
-pub fn write_comparison(entries: &[StudyEntry], out: &std::path::Path) -> Result<Vec<PathBuf>> {
-    let files = render::comparison_files(entries)?;
+pub fn write_comparison(entries: &[StudyEntry], out: &std::path::Path, figures: &FigureOptions) -> Result<Vec<PathBuf>> {
+    let files = render::comparison_files(entries, figures)?;
     write::write_comparison(&files, out, &render::COMPARISON_FILES)
 }

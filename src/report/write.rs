@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::render::{link, Provenance, RenderedFile};
+use super::render::{link, FigureOptions, Provenance, RenderedFile};
 use crate::store::{remove, remove_other_figures, write_atomic, Folder, Manifest};
 
 /// The destination of a report.
@@ -16,12 +16,13 @@ pub struct ReportTarget<'a> {
     pub out: PathBuf,
     /// Number of seconds after which a browser that shows the page reloads it.
     pub refresh: Option<u64>,
+    pub figures: FigureOptions,
 }
 
 impl ReportTarget<'_> {
     /// The study's own folder `report/`.
     pub fn of(folder: &Folder) -> ReportTarget<'_> {
-        ReportTarget { folder, out: folder.report(), refresh: None }
+        ReportTarget { folder, out: folder.report(), refresh: None, figures: FigureOptions::default() }
     }
 
     /// The provenance section of the page.

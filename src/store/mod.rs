@@ -231,7 +231,7 @@ pub fn remove_other_figures(folder: &Path, names: &[&str], written: &[PathBuf]) 
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let numbered = |rest: &str| rest.strip_prefix('-').is_some_and(|n| n.parse::<usize>().is_ok());
         let own = names.iter().any(|name| stem.strip_prefix(name).is_some_and(|rest| rest.is_empty() || numbered(rest)));
-        let figure = path.extension().is_some_and(|e| e == "svg" || e == "png");
+        let figure = path.extension().is_some_and(|e| ["svg", "png", "csv", "pdf"].iter().any(|ending| e == *ending));
         if own && figure && path.is_file() && !written.contains(&path) {
             remove(&path)?;
         }

@@ -41,6 +41,22 @@ enum DisplayMode {
     Quiet,
 }
 
+/// Columns of the bar.
+const BAR: usize = 20;
+
+/// The parts, most important first, as far as they fit into `room` columns.
+fn parts_that_fit(parts: &[String], room: usize) -> String {
+    let mut text = String::new();
+    for part in parts {
+        let longer = if text.is_empty() { part.clone() } else { format!("{text} · {part}") };
+        if !text.is_empty() && console::measure_text_width(&longer) > room {
+            break;
+        }
+        text = longer;
+    }
+    text
+}
+
 /// Seconds between two plain lines.
 const LINE_SECONDS: u64 = 10;
 
@@ -146,10 +162,16 @@ impl ProgressDisplay {
             true => format!("about {} left", HumanDuration(Duration::from_secs_f64(elapsed * (1.0 - share) / share))),
             false => "estimating".into(),
         };
-        let best = if self.best.is_empty() { String::new() } else { format!(" · {}", self.best) };
-        let busy = if self.watched > 1.0 { format!(" · {:.0}% busy", 100.0 * self.busy / self.watched) } else { String::new() };
-        // The most important part comes first, because a narrow terminal cuts off the end.
-        format!("{}/{} {} · {eta} · {:.0} {}/s{busy}{best}", self.stages_done, self.stages, self.noun, rate, self.unit)
+        let best = (!self.best.is_empty()).then(|| self.best.clone());
+        let busy = (self.watched > 1.0).then(|| format!("{:.0}% busy", 100.0 * self.busy / self.watched));
+        let speed = format!("{:.0} {}/s", rate, self.unit);
+        let first = format!("{}/{} {}", self.stages_done, self.stages, self.noun);
+        let parts = [Some(first), Some(eta), best, busy, Some(speed)];
+        let room = match &self.how {
+            DisplayMode::Bar(_) => usize::from(console::Term::stderr().size().1).saturating_sub(BAR + 2),
+            _ => usize::MAX,
+        };
+        parts_that_fit(&parts.into_iter().flatten().collect::<Vec<_>>(), room)
     }
 
     fn show(&mut self, now: bool) {
@@ -169,5 +191,17 @@ impl ProgressDisplay {
             }
             DisplayMode::Quiet => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_narrow_terminal_shows_whole_parts() {
+        let parts = ["12/40 stages", "about 3 minutes left", "so far λ₀* = 0.1"].map(str::to_string);
+        let shown = |room| super::parts_that_fit(&parts, room);
+        assert_eq!(shown(18), "12/40 stages");
+        assert_eq!(shown(40), "12/40 stages · about 3 minutes left");
+        assert_eq!(shown(usize::MAX), parts.join(" · "));
     }
 }

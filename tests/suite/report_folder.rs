@@ -188,6 +188,59 @@ fn formats() {
     assert!(wrong.code == Some(2) && wrong.stderr.contains("smal does not exist"), "{}", wrong.stderr);
 }
 
+/// The figures of a paper: as PDF with their letters embedded, as wide as asked, and their numbers.
+#[test]
+fn figures_for_a_paper_are_vectors_with_their_numbers_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "small.yaml", SMALL);
+    mock(&study, folder.path(), &[]);
+    let study = folder.path().join("small");
+    let numbers = |name: &str| -> Vec<Vec<String>> {
+        let mut table = csv::ReaderBuilder::new().has_headers(false).from_path(study.join("report").join(name)).unwrap();
+        table.records().map(|row| row.unwrap().iter().map(str::to_string).collect()).collect()
+    };
+    let usual = numbers("figure2.csv");
+    let svg = |name: &str| read(study.join("report").join(name));
+    assert!(svg("figure2.svg").contains(r#"width="1000""#));
+    assert!(!study.join("report/figure2.pdf").exists(), "only on request");
+
+    let made = report(&study, &["--format", "pdf", "--figure-width", "6.5in"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let listed: Vec<&str> = made.stdout.lines().collect();
+    assert!(listed.len() >= 3 && listed.iter().all(|path| path.ends_with(".pdf")), "{}", made.stdout);
+    for path in listed {
+        let bytes = std::fs::read(path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.starts_with("%PDF-") && text.contains("/FontFile2") && text.contains("/ToUnicode"), "{path}");
+        let page = text.split("/MediaBox [").nth(1).unwrap().split(']').next().unwrap().to_string();
+        let width: f64 = page.split_whitespace().nth(2).unwrap().parse().unwrap();
+        assert!((width - 6.5 * 72.0).abs() < 0.01, "{path}: {page}");
+    }
+    assert!(svg("figure2.svg").contains(r#"width="1456""#), "wider, with text of the same size");
+    assert_eq!(numbers("figure2.csv"), usual, "the numbers do not depend on the width");
+
+    // Every source mean of results.csv is in the figure's numbers.
+    let of = |rows: &[Vec<String>], of: &str| rows.iter().filter(|row| row[0] == of).cloned().collect::<Vec<_>>();
+    let (source, target) = (of(&usual, "source"), of(&usual, "target"));
+    assert_eq!((source.len(), target.len()), (3, 3));
+    let results = numbers("results.csv");
+    let column = |name: &str| results[0].iter().position(|head| head == name).unwrap();
+    for row in source {
+        let same = |cells: &&Vec<String>| cells[0] == "source" && cells[column("lambda0")].parse::<f64>() == row[1].parse::<f64>();
+        let values: Vec<f64> = results.iter().filter(same).map(|cells| cells[column("test_acc")].parse().unwrap()).collect();
+        let mean = 100.0 * values.iter().sum::<f64>() / values.len() as f64;
+        assert!((mean - row[4].parse::<f64>().unwrap()).abs() < 1e-9, "{row:?}");
+    }
+
+    for (width, says) in [("84", "mm, cm, in or pt"), ("0.1in", "1 to 40 inches"), ("xmm", "not a number")] {
+        let wrong = report(&study, &["--figure-width", width]);
+        assert!(wrong.code == Some(2) && wrong.stderr.contains(says), "{}", wrong.stderr);
+    }
+    // Without the option, PDF files of other widths do not stay behind.
+    assert_eq!(report(&study, &[]).code, Some(0));
+    assert!(!study.join("report/figure2.pdf").exists());
+}
+
 #[test]
 fn what_is_not_the_reports_own_stays_and_what_cannot_be_written_is_said_after_the_answer() {
     let folder = tempfile::tempdir().unwrap();

@@ -290,6 +290,20 @@ fn the_reference_has_not_drifted() {
 }
 
 #[test]
+fn the_worked_files_of_the_reference_are_studies() {
+    let text = reference_markdown();
+    let files: Vec<&str> = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(files.len(), 3);
+    for file in files {
+        let presets = if file.contains("presets:") { vec![None, Some("small".to_string())] } else { vec![None] };
+        for preset in presets {
+            let study = study(file, Overrides { preset, ..Overrides::default() });
+            assert!(Plan::new(&study).unwrap().cells.len() >= 8, "{file}");
+        }
+    }
+}
+
+#[test]
 fn the_schema_knows_every_key_of_the_shipped_studies() {
     let schema = json_schema();
     let (network, ridge) = (&schema["else"], &schema["then"]);

@@ -151,7 +151,7 @@ fn scalars_hparams_and_the_heat_map_come_back() {
     let png = ureq::get(&format!("{}/plugin/images/individualImage?{blob}", server.base)).call().unwrap().body_mut().read_to_vec().unwrap();
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
     let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
-    assert_eq!((size(16), size(20)), (1000, 760));
+    assert_eq!((size(16), size(20)), (1000, 796));
 }
 
 /// TensorBoard deselects all runs if there are more than 40.

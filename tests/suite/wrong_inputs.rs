@@ -228,9 +228,20 @@ fn devices_and_data() {
 #[test]
 fn help_texts() {
     let mut out = run(program().arg("--help")).stdout;
-    for name in
-        ["plan", "sweep", "status", "launch", "launch slurm", "launch kubernetes", "report", "data", "doctor", "schema", "completions"]
-    {
+    for name in [
+        "plan",
+        "sweep",
+        "status",
+        "launch",
+        "launch slurm",
+        "launch kubernetes",
+        "report",
+        "data",
+        "doctor",
+        "schema",
+        "completions",
+        "man",
+    ] {
         let done = run(program().args(name.split(' ')).arg("--help"));
         assert_eq!(done.code, Some(0));
         out.push_str(&format!("\n# {name}\n{}", done.stdout));

@@ -14,6 +14,7 @@ use crate::cli::{print, refuse_other_kind, refuse_other_study};
 use crate::config::{Study, StudyKind};
 use crate::plan::{hash, Case};
 use crate::report::render::ridge::{page, statement, RidgeReport};
+use crate::report::render::Screen;
 use crate::report::{write_ridge, ReportTarget};
 use crate::run::ridge::{memory, run, sampler, RidgeObserver};
 use crate::run::stop_flag;
@@ -164,7 +165,7 @@ impl RunArgs {
         }
         let (report, files) = write_ridge(study, cases, &records, &ReportTarget::of(&folder))?;
         drop(lease);
-        print(&format!("{}\n", statement(&report.analysis)));
+        print(&format!("{}\n", statement(&report.analysis, Screen::stdout())));
         // Errors of writing are reported after the answer.
         files?.iter().for_each(|file| print(&format!("{}\n", file.display())));
         print("\n");

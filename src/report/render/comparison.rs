@@ -3,21 +3,24 @@
 use anyhow::Result;
 
 use super::words::setting_label;
-use super::{drawings, page, table, RenderedFile};
+use super::{drawings, page, table, FigureOptions, RenderedFile};
 use crate::report::analysis::{comparison_table, SettingSummary, StudyEntry, Verdict};
 
 /// All files that a comparison can have.
-pub const COMPARISON_FILES: [&str; 5] = ["comparison.csv", "comparison.parquet", "ratios.svg", "ratios.png", "index.html"];
+pub const COMPARISON_FILES: [&str; 7] =
+    ["comparison.csv", "comparison.parquet", "ratios.svg", "ratios.png", "ratios.csv", "ratios.pdf", "index.html"];
 
 /// Returns comparison.csv and .parquet, the figure of ratios, and index.html.
-pub fn comparison_files(entries: &[StudyEntry]) -> Result<Vec<RenderedFile>> {
+pub fn comparison_files(entries: &[StudyEntry], options: &FigureOptions) -> Result<Vec<RenderedFile>> {
     let mut files = vec![];
     // Ridge studies have no settings.
     if entries.iter().any(|entry| !entry.settings.is_empty()) {
         files.extend(table::files("comparison", &comparison_table(entries, setting_label))?);
     }
-    let drawing = drawings::ratios(entries)?;
-    files.extend(drawing.iter().flat_map(drawings::Drawing::files));
+    let drawing = drawings::ratios(entries, options.width)?;
+    if let Some(drawing) = &drawing {
+        files.extend(drawing.files(options)?);
+    }
     files.push(RenderedFile::new("index.html", page::comparison(entries, &first_sentence(entries), drawing.as_ref())));
     Ok(files)
 }

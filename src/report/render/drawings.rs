@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::figure;
 use super::figure::chart::{Chart, ChartAxis, Series, SeriesPoint};
+use super::figure::FigureOptions;
 use super::history_text::{of, of_ratios};
 use super::words::{setting_label, setting_name, unit};
 use super::RenderedFile;
@@ -33,12 +34,14 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// The figure as SVG and as PNG.
-    pub fn files(&self) -> [RenderedFile; 2] {
-        [
-            RenderedFile::new(format!("{}.svg", self.name), self.figure.svg.as_bytes()),
-            RenderedFile::new(format!("{}.png", self.name), self.figure.png.as_slice()),
-        ]
+    /// The figure as SVG, PNG and, if asked for, PDF, and its numbers as CSV.
+    pub fn files(&self, options: &FigureOptions) -> Result<Vec<RenderedFile>> {
+        let file = |ending: &str, bytes: &[u8]| RenderedFile::new(format!("{}.{ending}", self.name), bytes);
+        let mut files = vec![file("svg", self.figure.svg.as_bytes()), file("png", &self.figure.png), file("csv", &self.figure.data)];
+        if let Some(inches) = options.pdf {
+            files.push(file("pdf", &self.figure.pdf(inches)?));
+        }
+        Ok(files)
     }
 }
 
@@ -52,32 +55,33 @@ pub struct Drawings {
 }
 
 impl Drawings {
-    pub fn new(analysis: &StudyAnalysis) -> Result<Drawings> {
-        Drawings::of_first(analysis, usize::MAX)
+    pub fn new(analysis: &StudyAnalysis, width: f64) -> Result<Drawings> {
+        Drawings::of_first(analysis, usize::MAX, width)
     }
 
     /// Without the figures of settings after the first `most`.
-    pub fn of_first(analysis: &StudyAnalysis, most: usize) -> Result<Drawings> {
+    pub fn of_first(analysis: &StudyAnalysis, most: usize, width: f64) -> Result<Drawings> {
         Ok(Drawings {
-            of_settings: (0..analysis.settings.len().min(most)).map(|i| of_setting(analysis, i)).collect::<Result<_>>()?,
-            across: across_settings(analysis)?,
-            rounds: of_rounds(analysis)?,
+            of_settings: (0..analysis.settings.len().min(most)).map(|i| of_setting(analysis, i, width)).collect::<Result<_>>()?,
+            across: across_settings(analysis, width)?,
+            rounds: of_rounds(analysis, width)?,
         })
     }
 
-    pub fn files(&self) -> impl Iterator<Item = RenderedFile> + '_ {
-        self.across.iter().chain(self.of_settings.iter().flatten()).chain(&self.rounds).flat_map(Drawing::files)
+    pub fn files(&self, options: &FigureOptions) -> Result<Vec<RenderedFile>> {
+        let all = self.across.iter().chain(self.of_settings.iter().flatten()).chain(&self.rounds);
+        all.map(|drawing| drawing.files(options)).collect::<Result<Vec<_>>>().map(|files| files.concat())
     }
 }
 
 /// The figures of one setting.
-fn of_setting(analysis: &StudyAnalysis, i: usize) -> Result<Vec<Drawing>> {
+fn of_setting(analysis: &StudyAnalysis, i: usize, width: f64) -> Result<Vec<Drawing>> {
     let (name, setting) = (analysis.name.as_str(), &analysis.settings[i]);
     let suffix = if analysis.settings.len() > 1 { format!("-{}", i + 1) } else { String::new() };
     let all = [
-        ("figure2", figure::curves(name, setting)?, "Source and target test metric against λ₀ (or the setting used in its place), each target with the λ₁ that validation chooses; bands: 95% intervals of the mean; dashed: the optima, chosen by validation; bars above: their 95% intervals."),
-        ("mismatch", figure::mismatch(name, setting)?, "What other λ₀ cost the target: test metric minus that at λ₀*, paired by seed, so that effects of a seed on all λ₀ cancel."),
-        ("heatmap", figure::heat_map(name, setting)?, "Mean target test metric over λ₀ (or the setting used in its place) and λ₁."),
+        ("figure2", figure::curves(name, setting, width)?, "Source and target test metric against λ₀ (or the setting used in its place), each target with the λ₁ that validation chooses; bands: 95% intervals of the mean; dashed: the optima, chosen by validation; bars above: their 95% intervals."),
+        ("mismatch", figure::mismatch(name, setting, width)?, "What other λ₀ cost the target: test metric minus that at λ₀*, paired by seed, so that effects of a seed on all λ₀ cancel."),
+        ("heatmap", figure::heat_map(name, setting, width)?, "Mean target test metric over λ₀ (or the setting used in its place) and λ₁."),
     ];
     let drawing = |(name, figure, caption): (&str, Option<figure::Figure>, &str)| {
         Some(Drawing { name: format!("{name}{suffix}"), caption: caption.into(), figure: figure? })
@@ -86,16 +90,16 @@ fn of_setting(analysis: &StudyAnalysis, i: usize) -> Result<Vec<Drawing>> {
 }
 
 /// The figures that show all settings together. Empty for a single setting.
-fn across_settings(analysis: &StudyAnalysis) -> Result<Vec<Drawing>> {
+fn across_settings(analysis: &StudyAnalysis, width: f64) -> Result<Vec<Drawing>> {
     let all = match analysis.settings.len() {
         0 | 1 => [None, None, None],
-        _ => [alignments(analysis)?, overview(analysis)?, gains(analysis)?],
+        _ => [alignments(analysis, width)?, overview(analysis, width)?, gains(analysis, width)?],
     };
     Ok(all.into_iter().flatten().collect())
 }
 
 /// Figure: the ratio of the optima in every setting.
-fn overview(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
+fn overview(analysis: &StudyAnalysis, width: f64) -> Result<Option<Drawing>> {
     let row = |(i, setting): (usize, &SettingAnalysis)| {
         let (summary, label) = (SettingSummary::of(setting), format!("{}. {}", i + 1, setting_name(&setting.setting)));
         let stronger = summary.stronger();
@@ -103,7 +107,7 @@ fn overview(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     };
     let rows: Vec<figure::Row> = analysis.settings.iter().enumerate().filter_map(row).collect();
     let caption = format!("Ratio of the transfer-optimal to the source-optimal λ₀ in every setting of the study. {FOREST}");
-    Ok(figure::forest(&analysis.name, &rows)?.map(|figure| Drawing { name: "overview".into(), caption, figure }))
+    Ok(figure::forest(&analysis.name, &rows, width)?.map(|figure| Drawing { name: "overview".into(), caption, figure }))
 }
 
 /// A point of a chart, with its interval if it has one.
@@ -114,7 +118,7 @@ fn chart_point(x: f64, value: Interval, is_hollow: bool) -> SeriesPoint {
 
 /// Figure: whether transfer helps, against the other axis. It is drawn only for a single other axis
 /// with numeric values.
-fn gains(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
+fn gains(analysis: &StudyAnalysis, width: f64) -> Result<Option<Drawing>> {
     let at = |setting: &SettingAnalysis| match setting.setting.axes.as_slice() {
         [(path, value)] => Some((path.clone(), value.as_f64()?)),
         _ => None,
@@ -141,11 +145,11 @@ fn gains(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
         ..Chart::default()
     };
     let caption = format!("Target test metric of the best transfer above that of training from scratch, against {axis}; bars: 95% intervals. Above 0 transfer helps.");
-    Ok(Some(Drawing { name: "gains".into(), caption, figure: chart.figure()? }))
+    Ok(Some(Drawing { name: "gains".into(), caption, figure: chart.figure(width)? }))
 }
 
 /// Figure: the ratio of the optima against the alignment of the tasks, the x axis of the theory.
-fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
+fn alignments(analysis: &StudyAnalysis, width: f64) -> Result<Option<Drawing>> {
     let point = |setting: &SettingAnalysis| {
         let (rho, comparison) = (setting.setting.aligned("rho")?, setting.answer.comparison()?);
         let is_at_end = comparison.source_end.or(comparison.transfer_end).is_some();
@@ -158,7 +162,7 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     };
     let mut series: Vec<Series> = vec![];
     for setting in &analysis.settings {
-        let Some(point) = point(setting).filter(|p| p.y.is_finite() && p.y > 0.0) else { continue };
+        let Some(point) = point(setting).filter(|p| !p.y.is_nan()) else { continue };
         let label = label(setting);
         match series.iter_mut().find(|series| series.label == label) {
             Some(series) => series.points.push(point),
@@ -177,7 +181,7 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     }
     let chart = Chart {
         title: format!("{}: λ₀*/λₛ* over the alignment of the tasks", analysis.name),
-        note: "hollow: an optimum at the end of its grid; bar without an end: the interval is open".into(),
+        note: "hollow: an optimum at the end of its grid; arrow: goes on to 0 or ∞".into(),
         x: ChartAxis { label: "alignment ρ of the tasks, estimated".into(), log: false },
         y: ChartAxis { label: "λ₀*/λₛ*".into(), log: true },
         series,
@@ -186,7 +190,7 @@ fn alignments(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     };
     let side = if analysis.regularizer.stronger == StrongerEnd::Larger { "above" } else { "below" };
     let caption = format!("Ratio of the transfer-optimal to the source-optimal λ₀ in every setting, against the alignment of its tasks on the features of an untrained network. Linear theory: {side} 1 where 0 < ρ < 1, by as much as the number of source images (γ = p/n₀) and their noise make it; dashed: two examples with identity covariance. A network has no γ.");
-    Ok(Some(Drawing { name: "alignment".into(), caption, figure: chart.figure()? }))
+    Ok(Some(Drawing { name: "alignment".into(), caption, figure: chart.figure(width)? }))
 }
 
 /// γ = p/n₀ and σ₀²/‖w₀‖² of the two predictions in the figure of alignments, and their colours.
@@ -206,7 +210,7 @@ fn predicted(gamma: f64, noise: f64, hue: usize, (low, high): (f64, f64)) -> Ser
 
 /// Figure: what was known of the ratio after each round, against the training that it took. None
 /// without rounds, or with more questions than can be told apart.
-fn of_rounds(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
+fn of_rounds(analysis: &StudyAnalysis, width: f64) -> Result<Option<Drawing>> {
     let Some(history) = &analysis.history else { return Ok(None) };
     let (mut seconds, mut series): (f64, Vec<Series>) = (0.0, vec![]);
     for round in &history.rounds {
@@ -234,7 +238,7 @@ fn of_rounds(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
     }
     let chart = Chart {
         title: format!("{}: how the answer was reached", analysis.name),
-        note: "hollow: not settled; bar without an end: the interval is open".into(),
+        note: "hollow: not settled; arrow: goes on to 0 or ∞".into(),
         x: ChartAxis { label: "training, summed over workers (min)".into(), log: false },
         y: ChartAxis { label: "λ₀*/λₛ*".into(), log: true },
         series,
@@ -245,11 +249,11 @@ fn of_rounds(analysis: &StudyAnalysis) -> Result<Option<Drawing>> {
         "The ratio of the optima after each round, with the interval that gives the verdict. Dashed: a factor of {} either way, within which the optima count as the same.",
         number(margin)
     );
-    Ok(Some(Drawing { name: "rounds".into(), caption, figure: chart.figure()? }))
+    Ok(Some(Drawing { name: "rounds".into(), caption, figure: chart.figure(width)? }))
 }
 
 /// Figure: the ratio of the optima in every setting of several studies.
-pub fn ratios(entries: &[StudyEntry]) -> Result<Option<Drawing>> {
+pub fn ratios(entries: &[StudyEntry], width: f64) -> Result<Option<Drawing>> {
     let settings = entries.iter().flat_map(|entry| entry.settings.iter().map(move |setting| (entry, setting)));
     let row = |(entry, setting): (&StudyEntry, &SettingSummary)| {
         let (label, stronger) = (entry_label(entry, setting), setting.stronger());
@@ -257,7 +261,11 @@ pub fn ratios(entries: &[StudyEntry]) -> Result<Option<Drawing>> {
     };
     let rows: Vec<figure::Row> = settings.filter_map(row).collect();
     let caption = format!("Ratio of the transfer-optimal to the source-optimal λ₀. {FOREST}");
-    Ok(figure::forest("the ratio of the optima, study by study", &rows)?.map(|figure| Drawing { name: "ratios".into(), caption, figure }))
+    Ok(figure::forest("the ratio of the optima, study by study", &rows, width)?.map(|figure| Drawing {
+        name: "ratios".into(),
+        caption,
+        figure,
+    }))
 }
 
 /// `mnist` or `mnist: width=64`.

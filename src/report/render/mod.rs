@@ -24,13 +24,13 @@ use anyhow::Result;
 pub use comparison::{comparison_files, first_sentence, COMPARISON_FILES};
 use drawings::Drawings;
 pub use drawings::FIGURE_NAMES;
-pub use figure::heat_map_rgb;
+pub use figure::{heat_map_rgb, FigureOptions};
 pub use history_text::{round_values, rounds_text};
 pub use latex::latex;
 pub use link::{link, real};
 pub use page::Provenance;
 pub use summary_json::summary_json;
-pub use terminal::{glance, statement, Commands, Screen};
+pub use terminal::{glance, statement, Commands, Screen, Text};
 pub use verdict_text::headline;
 pub use words::axes_label;
 
@@ -70,7 +70,7 @@ pub type NamedImage = (String, Vec<u8>, u32, u32);
 
 /// The most important figures, for TensorBoard: those of all settings, and those of the first ones.
 pub fn board_figures(analysis: &StudyAnalysis) -> Result<Vec<NamedImage>> {
-    let drawings = Drawings::of_first(analysis, BOARD_SETTINGS)?;
+    let drawings = Drawings::of_first(analysis, BOARD_SETTINGS, figure::WIDTH)?;
     let figures =
         drawings.across.iter().chain(drawings.of_settings.iter().flatten()).filter(|drawing| !drawing.name.starts_with("heatmap"));
     figures.map(|drawing| drawing.figure.rgb().map(|(rgb, width, height)| (drawing.name.clone(), rgb, width, height))).collect()
@@ -81,11 +81,16 @@ const BOARD_SETTINGS: usize = 4;
 
 /// The files of a network study's report: results.csv, results.parquet, summary.json, the figures
 /// and, last, index.html.
-pub fn study_files(analysis: &StudyAnalysis, results: &Table, provenance: &Provenance) -> Result<Vec<RenderedFile>> {
+pub fn study_files(
+    analysis: &StudyAnalysis,
+    results: &Table,
+    provenance: &Provenance,
+    options: &FigureOptions,
+) -> Result<Vec<RenderedFile>> {
     let mut files: Vec<RenderedFile> = table::files("results", results)?.into();
     files.push(RenderedFile::new("summary.json", summary_json(analysis)));
-    let drawings = Drawings::new(analysis)?;
-    files.extend(drawings.files());
+    let drawings = Drawings::new(analysis, options.width)?;
+    files.extend(drawings.files(options)?);
     let page = page::network(analysis, &drawings, provenance, &names(&files));
     files.push(RenderedFile::new("index.html", page));
     Ok(files)

@@ -18,16 +18,25 @@ pub const GREEN: RGBColor = RGBColor(0, 120, 90);
 pub const INK: RGBColor = RGBColor(34, 34, 34);
 pub const FAINT: RGBColor = RGBColor(225, 225, 225);
 
-/// Text size in pixels. If a figure of 1000 pixels is printed 3.3 inches wide, this is 8 points.
+/// Text size in pixels.
 pub const TEXT: f64 = 27.0;
 
 /// A finished figure.
 pub struct Figure {
     pub svg: String,
     pub png: Vec<u8>,
+    /// The numbers that are drawn, as CSV.
+    pub data: Vec<u8>,
+    size: (f64, f64),
+    steps: Vec<Step>,
 }
 
 impl Figure {
+    /// The figure as PDF, `inches` wide, with its font embedded.
+    pub fn pdf(&self, inches: f64) -> Result<Vec<u8>> {
+        super::pdf::pdf(self.size, &self.steps, inches)
+    }
+
     /// The pixels of the PNG as RGB bytes, with width and height.
     pub fn rgb(&self) -> Result<(Vec<u8>, u32, u32)> {
         let mut reader = png::Decoder::new(std::io::Cursor::new(&self.png)).read_info()?;
@@ -38,12 +47,28 @@ impl Figure {
     }
 }
 
-/// Renders a drawing of width × height pixels.
-pub fn render(size: (u32, u32), steps: &[Step]) -> Result<Figure> {
+/// Rows of cells, the first with the names of the columns.
+pub type Rows = Vec<Vec<String>>;
+
+/// Cells of text. A number that does not exist is an empty cell.
+pub fn cell(value: f64) -> String {
+    if value.is_nan() {
+        String::new()
+    } else {
+        value.to_string()
+    }
+}
+
+/// Renders a drawing of width × height pixels. `data` are the numbers that it shows.
+pub fn render(size: (f64, f64), steps: &[Step], data: &Rows) -> Result<Figure> {
+    let pixels = (size.0.round() as u32, size.1.round() as u32);
+    let mut table = csv::Writer::from_writer(vec![]);
+    data.iter().try_for_each(|row| table.write_record(row))?;
+    let data = table.into_inner()?;
     let mut svg = String::new();
-    draw(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), steps)?;
-    let png = png_file(&render_rgb(size, steps)?, size)?;
-    Ok(Figure { svg, png })
+    draw(&SVGBackend::with_string(&mut svg, pixels).into_drawing_area(), steps)?;
+    let png = png_file(&render_rgb(pixels, steps)?, pixels)?;
+    Ok(Figure { svg, png, data, size, steps: steps.to_vec() })
 }
 
 /// Renders a drawing as RGB bytes, row by row.

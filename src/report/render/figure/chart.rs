@@ -4,7 +4,8 @@
 use anyhow::Result;
 
 use super::axis::Scale;
-use super::canvas::{dashed, line, render, text, Figure, HPos, RGBColor, Step, VPos, BLUE, FAINT, GREEN, INK, ORANGE, TEXT};
+use super::canvas::{cell, dashed, line, render, text, Figure, HPos, RGBColor, Rows, Step, VPos, BLUE, FAINT, GREEN, INK, ORANGE, TEXT};
+use super::fitted;
 
 /// Colours that colour-blind readers can distinguish (Okabe & Ito).
 const COLORS: [RGBColor; 8] = [
@@ -26,8 +27,8 @@ pub struct ChartAxis {
     pub log: bool,
 }
 
-/// A point with its interval. A bar whose bound is infinite, or 0 on a logarithmic axis, runs to
-/// the frame and has no end. Without an interval the bounds are NaN.
+/// A point with its interval. A bar whose bound is infinite, or 0 on a logarithmic axis, ends in an
+/// arrow at the frame; so is a value that is 0 or infinite. Without an interval the bounds are NaN.
 #[derive(Debug, Clone, Copy)]
 pub struct SeriesPoint {
     pub x: f64,
@@ -68,23 +69,68 @@ pub struct Chart {
     pub at: Option<f64>,
 }
 
-/// Draws a dot with a white rim, so that overlapping dots can be distinguished.
-fn dot(out: &mut Vec<Step>, at: (f64, f64), color: RGBColor, hollow: bool) {
-    out.push(Step::Dot { at, radius: 8.5, color: RGBColor(255, 255, 255), hollow: false });
-    out.push(Step::Dot { at, radius: 7.0, color, hollow });
+const WHITE: RGBColor = RGBColor(255, 255, 255);
+
+/// Draws a mark with a white rim, so that overlapping marks can be distinguished. Series differ in
+/// shape as well as in colour: circle, square, diamond, triangle.
+fn mark(out: &mut Vec<Step>, at: (f64, f64), color: RGBColor, hollow: bool, shape: usize) {
+    let corners: &[(f64, f64)] = match shape % 4 {
+        0 => {
+            out.push(Step::Dot { at, radius: 8.5, color: WHITE, hollow: false });
+            out.push(Step::Dot { at, radius: 7.0, color, hollow });
+            return;
+        }
+        1 => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+        2 => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
+        _ => &[(0.0, -1.2), (1.15, 0.9), (-1.15, 0.9)],
+    };
+    let area = |radius: f64, color: RGBColor| Step::Area {
+        points: corners.iter().map(|(dx, dy)| (at.0 + radius * dx, at.1 + radius * dy)).collect(),
+        color,
+        opacity: 1.0,
+    };
+    out.push(area(8.8, WHITE));
+    out.push(area(7.0, color));
+    if hollow {
+        out.push(area(3.6, WHITE));
+    }
+}
+
+/// An arrowhead at the edge of the frame, where an interval goes on, or where a value of 0 or ∞
+/// lies.
+fn arrow(out: &mut Vec<Step>, (x, y): (f64, f64), is_up: bool, color: RGBColor, half: f64) {
+    let back = if is_up { 2.0 * half } else { -2.0 * half };
+    out.push(Step::Area { points: vec![(x, y), (x - half, y + back), (x + half, y + back)], color, opacity: 1.0 });
 }
 
 impl Chart {
+    /// The numbers that the chart shows.
+    fn rows(&self) -> Rows {
+        let mut rows = vec![["series", "drawn_as", "x", "y", "low", "high", "hollow"].map(str::to_string).to_vec()];
+        for series in &self.series {
+            let row = |kind: &str, numbers: [f64; 4], hollow: bool| {
+                let numbers = numbers.map(cell).into_iter();
+                let words = [series.label.clone(), kind.to_string()].into_iter();
+                words.chain(numbers).chain([hollow.to_string()]).collect::<Vec<String>>()
+            };
+            rows.extend(series.line.iter().map(|p| row("line", [p.0, p.1, f64::NAN, f64::NAN], false)));
+            rows.extend(series.points.iter().map(|p| row("point", [p.x, p.y, p.low, p.high], p.hollow)));
+        }
+        rows
+    }
+
     /// Renders the chart.
-    pub fn figure(&self) -> Result<Figure> {
+    pub fn figure(&self, width: f64) -> Result<Figure> {
         let longest = self.series.iter().map(|s| s.label.chars().count()).max().unwrap_or(0);
-        let columns = if longest > 27 { 1 } else { 2 };
-        let rows = self.series.iter().filter(|s| !s.label.is_empty()).count().div_ceil(columns);
+        let (left, right) = (150.0, width - 30.0);
+        // Columns of the legend: the width of a label is estimated.
+        let fit = ((right - left) / (46.0 + 13.4 * longest as f64)) as usize;
+        let columns = fit.clamp(1, if width > 1300.0 { 4 } else { 2 });
         let note = usize::from(!self.note.is_empty());
-        let (left, right) = (150.0, 970.0);
+        let rows = self.series.iter().filter(|s| !s.label.is_empty()).count().div_ceil(columns);
         let top = 70.0 + 38.0 * (rows + note) as f64;
         let bottom = top + 560.0;
-        let size = (1000, (bottom + 112.0) as u32);
+        let size = (width, bottom + 112.0);
         let xs = self.series.iter().flat_map(|s| s.line.iter().map(|p| p.0).chain(s.points.iter().map(|p| p.x)));
         // Points that cannot be shown on the x axis must not extend the y axis.
         let on = |x: &f64| !self.x.log || *x > 0.0;
@@ -94,16 +140,16 @@ impl Chart {
         });
         let x = Scale::over(xs, self.x.log, 0.03, (left, right));
         let y = Scale::over(ys.chain(self.level), self.y.log, 0.05, (bottom, top));
-        let mut out = vec![text((left, 16.0), self.title.clone(), HPos::Left, VPos::Top, INK)];
+        let mut out = vec![fitted((left, 16.0), &self.title, right - left, INK)];
         let named = self.series.iter().enumerate().filter(|(_, s)| !s.label.is_empty());
         for (row, (i, series)) in named.enumerate() {
             let color = series.color(i);
-            let at = (left + (row % columns) as f64 * 420.0, 74.0 + 38.0 * (row / columns) as f64);
+            let at = (left + (row % columns) as f64 * ((right - left + 20.0) / columns as f64), 74.0 + 38.0 * (row / columns) as f64);
             if !series.line.is_empty() {
                 stroke(&mut out, &[at, (at.0 + 36.0, at.1)], color, series.dashed);
             }
             if !series.points.is_empty() {
-                dot(&mut out, (at.0 + 18.0, at.1), color, false);
+                mark(&mut out, (at.0 + 18.0, at.1), color, false, i);
             }
             out.push(text((at.0 + 46.0, at.1), series.label.clone(), HPos::Left, VPos::Center, color));
         }
@@ -159,14 +205,26 @@ impl Chart {
             }
             stroke(&mut out, &run, color, series.dashed);
             for p in &series.points {
-                let (Some(px), true) = (x.at(p.x), y.inside(p.y)) else { continue };
+                let Some(px) = x.at(p.x) else { continue };
+                // 0 and ∞ are not on a logarithmic axis.
+                let is_off = self.y.log && (p.y == 0.0 || p.y == f64::INFINITY);
+                if !is_off && !y.inside(p.y) {
+                    continue;
+                }
                 if !p.low.is_nan() && !p.high.is_nan() {
                     out.push(line(vec![(px, y.clamped(p.low)), (px, y.clamped(p.high))], color, 3.0));
-                    for end in [p.low, p.high].into_iter().filter(|end| y.inside(*end)).map(|end| y.clamped(end)) {
-                        out.push(line(vec![(px - 6.0, end), (px + 6.0, end)], color, 3.0));
+                    for (end, is_up) in [(p.low, false), (p.high, true)] {
+                        let at = y.clamped(end);
+                        match y.inside(end) {
+                            true => out.push(line(vec![(px - 6.0, at), (px + 6.0, at)], color, 3.0)),
+                            false => arrow(&mut out, (px, at), is_up, color, 7.0),
+                        }
                     }
                 }
-                dot(&mut out, (px, y.clamped(p.y)), color, p.hollow);
+                match is_off {
+                    true => arrow(&mut out, (px, y.clamped(p.y)), p.y > 0.0, color, 12.0),
+                    false => mark(&mut out, (px, y.clamped(p.y)), color, p.hollow, i),
+                }
             }
         }
         out.push(line(vec![(left, top), (left, bottom), (right, bottom)], INK, 2.0));
@@ -180,7 +238,7 @@ impl Chart {
             v: VPos::Center,
             turned: true,
         });
-        render(size, &out)
+        render(size, &out, &self.rows())
     }
 }
 

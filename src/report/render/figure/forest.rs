@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::axis::Scale;
-use super::canvas::{dashed, line, render, text, Figure, HPos, Step, VPos, BLUE, INK};
+use super::canvas::{cell, dashed, line, render, text, Figure, HPos, Step, VPos, BLUE, INK};
 use super::{fitted, GREY};
 use crate::base::interval::Interval;
 use crate::config::StrongerEnd;
@@ -21,18 +21,18 @@ pub struct Row {
 const HEIGHT: f64 = 44.0;
 
 /// One row per setting. Infinite bounds are drawn as arrows at the frame. None without rows.
-pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
+pub fn forest(title: &str, rows: &[Row], width: f64) -> Result<Option<Figure>> {
     if rows.is_empty() {
         return Ok(None);
     }
-    let (left, right, top) = (430.0, 960.0, 120.0);
+    let (left, right, top) = (0.43 * width, width - 40.0, 120.0);
     let bottom = top + HEIGHT * rows.len() as f64;
     let bounds = rows.iter().flat_map(|row| {
         let (low, high) = row.log_ratio.range.unwrap_or((row.log_ratio.estimate, row.log_ratio.estimate));
         [row.log_ratio.estimate, low, high]
     });
     let x = Scale::over(bounds.map(f64::exp).chain([1.0]), true, 0.06, (left, right));
-    let mut out = vec![fitted((30.0, 18.0), title, 940.0, INK)];
+    let mut out = vec![fitted((30.0, 18.0), title, width - 60.0, INK)];
     let all = |stronger| rows.iter().all(|row| row.stronger == stronger);
     let ways = match (all(StrongerEnd::Larger), all(StrongerEnd::Smaller)) {
         (true, _) => ["← weaker", "stronger →"],
@@ -87,5 +87,11 @@ pub fn forest(title: &str, rows: &[Row]) -> Result<Option<Figure>> {
         VPos::Bottom,
         INK,
     ));
-    Ok(Some(render((1000, (bottom + 102.0) as u32), &out)?))
+    let header = ["setting", "ratio", "low", "high", "at_end_of_grid"].map(str::to_string).to_vec();
+    let data = rows.iter().map(|row| {
+        let (low, high) = row.log_ratio.range.unwrap_or((f64::NAN, f64::NAN));
+        vec![row.label.clone(), cell(row.log_ratio.estimate.exp()), cell(low.exp()), cell(high.exp()), row.is_at_end.to_string()]
+    });
+    let data = std::iter::once(header).chain(data).collect();
+    Ok(Some(render((width, bottom + 102.0), &out, &data)?))
 }

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::canvas::{line, render, render_rgb, text, Figure, HPos, RGBColor, Step, VPos, INK, TEXT};
+use super::canvas::{cell, dashed, line, render, render_rgb, text, Figure, HPos, RGBColor, Rows, Step, VPos, INK, ORANGE, TEXT};
 use super::lambda_axis::name;
-use super::{fitted, title};
+use super::{fitted, title, WIDTH};
 use crate::base::numbers::{number, significant};
 use crate::report::analysis::stats::mean;
 use crate::report::analysis::{CellResults, Metric, SettingAnalysis};
@@ -35,49 +35,71 @@ fn viridis(t: f64) -> RGBColor {
     RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
 }
 
-const HEAT_SIZE: (u32, u32) = (1000, 760);
+const HEIGHT: f64 = 796.0;
 
 /// Mean target test metric over λ₀ × λ₁, with a frame around the optimum. None with a single cell
 /// or without results.
-pub fn heat_map(study: &str, analysis: &SettingAnalysis) -> Result<Option<Figure>> {
-    heat_steps(study, analysis).map(|steps| render(HEAT_SIZE, &steps)).transpose()
+pub fn heat_map(study: &str, analysis: &SettingAnalysis, width: f64) -> Result<Option<Figure>> {
+    heat_steps(study, analysis, width).map(|steps| render((width, HEIGHT), &steps, &heat_rows(analysis))).transpose()
 }
 
 /// The heat map as RGB bytes with its width and height, for TensorBoard.
 pub fn heat_map_rgb(study: &str, analysis: &SettingAnalysis) -> Result<Option<(Vec<u8>, u32, u32)>> {
-    match heat_steps(study, analysis) {
-        Some(steps) => Ok(Some((render_rgb(HEAT_SIZE, &steps)?, HEAT_SIZE.0, HEAT_SIZE.1))),
+    let size = (WIDTH as u32, HEIGHT as u32);
+    match heat_steps(study, analysis, WIDTH) {
+        Some(steps) => Ok(Some((render_rgb(size, &steps)?, size.0, size.1))),
         None => Ok(None),
     }
 }
 
-fn heat_steps(study: &str, analysis: &SettingAnalysis) -> Option<Vec<Step>> {
+/// Mean target test metric of a cell, in the units of the figure.
+fn shown(analysis: &SettingAnalysis, cell: &CellResults) -> Option<f64> {
+    let (_, unit, _) = unit(analysis.basis.metric);
+    analysis.basis.test_values(cell).map(|v| unit * mean(&v))
+}
+
+/// The numbers that the heat map shows.
+fn heat_rows(analysis: &SettingAnalysis) -> Rows {
+    let setting = &analysis.setting;
+    let transfer = analysis.answer.answered().map(|answered| answered.transfer);
+    let mut rows = vec![["lambda0", "lambda1", "value", "chosen"].map(str::to_string).to_vec()];
+    for (i, lambda0) in setting.lambda0.iter().enumerate() {
+        for (j, lambda1) in setting.lambda1.iter().enumerate() {
+            let value = shown(analysis, &setting.target[i][j]).unwrap_or(f64::NAN);
+            rows.push(vec![cell(*lambda0), cell(*lambda1), cell(value), (transfer == Some((i, j))).to_string()]);
+        }
+    }
+    rows
+}
+
+fn heat_steps(study: &str, analysis: &SettingAnalysis, width: f64) -> Option<Vec<Step>> {
     let (setting, basis) = (&analysis.setting, &analysis.basis);
     let transfer = analysis.answer.answered().map(|answered| answered.transfer);
-    let (_, unit, _) = unit(basis.metric);
-    let mean_of = |cell: &CellResults| basis.test_values(cell).map(|v| unit * mean(&v));
-    let values: Vec<Vec<Option<f64>>> = setting.target.iter().map(|row| row.iter().map(mean_of).collect()).collect();
+    let values: Vec<Vec<Option<f64>>> = setting.target.iter().map(|row| row.iter().map(|cell| shown(analysis, cell)).collect()).collect();
     let known: Vec<f64> = values.iter().flatten().flatten().copied().collect();
     let (columns, rows) = (setting.lambda0.len(), setting.lambda1.len());
     if known.is_empty() || columns * rows < 2 {
         return None;
     }
     let (low, high) = known.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+    // A few very bad cells must not take up the scale: it ends where most cells do.
+    let is_accuracy = basis.metric == Metric::Accuracy;
+    let (low, high, is_cut) = scale(&known, is_accuracy).map_or((low, high, false), |(low, high)| (low, high, true));
     let better = |v: f64| {
-        let t = if high > low { (v - low) / (high - low) } else { 0.5 };
-        if basis.metric == Metric::Accuracy {
+        let t = if high > low { ((v - low) / (high - low)).clamp(0.0, 1.0) } else { 0.5 };
+        if is_accuracy {
             t
         } else {
             1.0 - t
         }
     };
-    let (left, right, top, bottom) = (170.0, 840.0, 70.0, 610.0);
+    let (left, right, top, bottom) = (170.0, width - 160.0, 70.0, 610.0);
     let (w, h) = ((right - left) / columns as f64, (bottom - top) / rows as f64);
     let corner = |i: usize, j: usize| (left + i as f64 * w, bottom - (j + 1) as f64 * h);
     let rectangle = |x: f64, y: f64, w: f64, h: f64| vec![(x, y), (x + w, y), (x + w, y + h), (x, y + h)];
     let mut steps = vec![];
     let unit = if basis.metric == Metric::Accuracy { "accuracy (%)" } else { "loss (nats)" };
-    steps.push(fitted((left, 18.0), &format!("{}: target test {unit}", title(study, setting)), 800.0, INK));
+    steps.push(fitted((left, 18.0), &format!("{}: target test {unit}", title(study, setting)), width - 200.0, INK));
     let small = (w / 3.4).min(h * 0.6).min(TEXT);
     for (i, row) in values.iter().enumerate() {
         for (j, value) in row.iter().enumerate() {
@@ -101,6 +123,15 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis) -> Option<Vec<Step>> {
                     turned: false,
                 });
             }
+        }
+    }
+    let at_source = analysis.answer.answered().map(|answered| (answered.source, answered.lambda1_at_source_optimum));
+    if let Some((i, j)) = at_source.filter(|at| Some(*at) != transfer) {
+        let (x, y) = corner(i, j);
+        let corners = rectangle(x + 3.0, y + 3.0, w - 6.0, h - 6.0);
+        for side in 0..4 {
+            steps.extend(dashed(corners[side], corners[(side + 1) % 4], LIGHT, 5.0));
+            steps.extend(dashed(corners[side], corners[(side + 1) % 4], ORANGE, 4.0));
         }
     }
     if let Some((i, j)) = transfer {
@@ -138,8 +169,11 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis) -> Option<Vec<Step>> {
         v: VPos::Center,
         turned: true,
     });
-    if transfer.is_some() {
+    if let Some(transfer) = transfer {
         steps.push(text((left, 738.0), "framed: chosen by validation", HPos::Left, VPos::Bottom, RGBColor(200, 0, 52)));
+        if at_source != Some(transfer) {
+            steps.push(text((left, 774.0), "dashed: at λₛ*", HPos::Left, VPos::Bottom, ORANGE));
+        }
     }
     // The colour bar, with the worst value at the bottom.
     let bar = 100;
@@ -147,7 +181,7 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis) -> Option<Vec<Step>> {
         let t = f64::from(k) / f64::from(bar);
         let y = bottom - (t + 1.0 / f64::from(bar)) * (bottom - top);
         steps.push(Step::Area {
-            points: rectangle(870.0, y, 28.0, (bottom - top) / f64::from(bar) + 1.0),
+            points: rectangle(right + 30.0, y, 28.0, (bottom - top) / f64::from(bar) + 1.0),
             color: viridis(t),
             opacity: 1.0,
         });
@@ -155,10 +189,30 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis) -> Option<Vec<Step>> {
     for k in 0..=4 {
         let t = f64::from(k) / 4.0;
         let value = if basis.metric == Metric::Accuracy { low + t * (high - low) } else { high - t * (high - low) };
-        let words = if basis.metric == Metric::Accuracy { format!("{value:.1}") } else { format!("{value:.2}") };
-        steps.push(text((908.0, bottom - t * (bottom - top)), words, HPos::Left, VPos::Center, INK));
+        let words = if is_accuracy { format!("{value:.1}") } else { format!("{value:.2}") };
+        let words = match (k, is_cut) {
+            (0, true) if is_accuracy => format!("≤ {words}"),
+            (0, true) => format!("≥ {words}"),
+            _ => words,
+        };
+        steps.push(text((right + 68.0, bottom - t * (bottom - top)), words, HPos::Left, VPos::Center, INK));
     }
     Some(steps)
+}
+
+/// Ends of the scale, if the worst cells are so far from the others that the differences between
+/// these could not be seen: the worse end is then where a quarter of the cells is worse. None if
+/// the scale covers all cells.
+fn scale(known: &[f64], is_accuracy: bool) -> Option<(f64, f64)> {
+    let mut sorted = known.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    if !is_accuracy {
+        sorted.reverse();
+    }
+    let (worst, best) = (sorted[0], sorted[sorted.len() - 1]);
+    let quarter = sorted[sorted.len() / 4];
+    let is_far = (best - worst).abs() > 3.0 * (best - quarter).abs() && quarter != best;
+    is_far.then_some((quarter.min(best), quarter.max(best)))
 }
 
 /// Labels of an axis, with the fewest digits (at least two) that distinguish its values. There is

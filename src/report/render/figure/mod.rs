@@ -9,6 +9,7 @@ mod heat_map;
 mod lambda_axis;
 mod mismatch;
 mod panel;
+mod pdf;
 
 pub use canvas::Figure;
 pub use curves::curves;
@@ -18,6 +19,42 @@ pub use mismatch::mismatch;
 
 use super::words::{setting_name, unit};
 use crate::report::analysis::{Basis, CellResults, Setting};
+
+/// The usual width of a figure in pixels.
+pub const WIDTH: f64 = 1000.0;
+
+/// plotters draws text of a size in letters of this share of it.
+const EM: f64 = 1.0 / 1.24;
+
+/// Pixels of an inch of paper at which the text is 7 points high.
+const PIXELS_PER_INCH: f64 = canvas::TEXT * EM / (7.0 / 72.0);
+
+/// Narrower figures have no room for their text; it is then smaller than 7 points.
+const NARROWEST: f64 = 800.0;
+
+/// How figures are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FigureOptions {
+    /// Width in pixels.
+    pub width: f64,
+    /// Width on paper in inches, if PDF files are made as well.
+    pub pdf: Option<f64>,
+}
+
+impl Default for FigureOptions {
+    fn default() -> FigureOptions {
+        FigureOptions { width: WIDTH, pdf: None }
+    }
+}
+
+impl FigureOptions {
+    /// Figures `inches` wide on paper; by default so wide that the usual figure has text of 7
+    /// points.
+    pub fn on_paper(inches: Option<f64>, pdf: bool) -> FigureOptions {
+        let width = inches.map_or(WIDTH, |inches| (inches * PIXELS_PER_INCH).max(NARROWEST));
+        FigureOptions { width, pdf: pdf.then(|| inches.unwrap_or(WIDTH / PIXELS_PER_INCH)) }
+    }
+}
 
 const GREY: canvas::RGBColor = canvas::RGBColor(110, 110, 110);
 

@@ -24,7 +24,7 @@ struct ChartText {
     at: Option<f64>,
 }
 
-pub fn drawings(analysis: &RidgeAnalysis) -> Result<Vec<Drawing>> {
+pub fn drawings(analysis: &RidgeAnalysis, width: f64) -> Result<Vec<Drawing>> {
     let drawing = |data: &ChartData| -> Result<Drawing> {
         let text = chart_text(&analysis.name, &data.kind);
         let chart = Chart {
@@ -36,7 +36,7 @@ pub fn drawings(analysis: &RidgeAnalysis) -> Result<Vec<Drawing>> {
             level: text.level,
             at: text.at,
         };
-        Ok(Drawing { name: text.name, caption: text.caption, figure: chart.figure()? })
+        Ok(Drawing { name: text.name, caption: text.caption, figure: chart.figure(width)? })
     };
     analysis.charts.iter().map(drawing).collect()
 }

@@ -10,7 +10,7 @@ use serde_json::{json, Value as Json};
 
 use super::drawings::Drawing;
 use super::latex::words as latex_words;
-use super::{names, table, Provenance, RenderedFile};
+use super::{names, table, FigureOptions, Provenance, RenderedFile, Screen};
 use crate::report::analysis::ridge::{Claim, ClaimVerdict, RidgeAnalysis, Simulation, MIN_DRAWS};
 use crate::report::analysis::SCHEMA_VERSION;
 pub use charts::FIGURE_NAMES;
@@ -28,14 +28,16 @@ pub struct RidgeReport {
 
 /// The report and its files: results and optima as CSV and Parquet, summary.json, the figures and,
 /// last, index.html.
-pub fn study_files(analysis: RidgeAnalysis, provenance: Provenance) -> Result<(RidgeReport, Vec<RenderedFile>)> {
+pub fn study_files(analysis: RidgeAnalysis, provenance: Provenance, options: &FigureOptions) -> Result<(RidgeReport, Vec<RenderedFile>)> {
     let mut files = vec![];
     for (name, of) in [("results", &analysis.results), ("optima", &analysis.optima)] {
         files.extend(table::files(name, of)?);
     }
     files.push(RenderedFile::new("summary.json", summary_json(&analysis)));
-    let drawings = charts::drawings(&analysis)?;
-    files.extend(drawings.iter().flat_map(Drawing::files));
+    let drawings = charts::drawings(&analysis, options.width)?;
+    for drawing in &drawings {
+        files.extend(drawing.files(options)?);
+    }
     let refresh = provenance.refresh;
     let report = RidgeReport { analysis, drawings, provenance, files: names(&files) };
     files.push(RenderedFile::new("index.html", page(&[&report], refresh)));
@@ -78,17 +80,19 @@ fn claims_headline<'a>(claims: impl Iterator<Item = &'a Claim> + Clone) -> Strin
 }
 
 /// The answer as text for a terminal.
-pub fn statement(analysis: &RidgeAnalysis) -> String {
-    let mut out = format!("{}: {}\n", analysis.name, headline(analysis));
+pub fn statement(analysis: &RidgeAnalysis, screen: Screen) -> String {
+    let mut out = screen.wrap(&format!("{}: {}", screen.bold(&analysis.name), headline(analysis)), "", "  ") + "\n";
     if analysis.missing() > 0 {
         out.push_str(&format!("Not complete: {} cases have no record yet.\n", analysis.missing()));
     }
+    let says = |label: &str, text: &str| screen.wrap(&format!("{label}  {text}"), "    ", "      ") + "\n";
     for claim in &analysis.claims {
         let beyond = if claim.is_beyond_assumptions { " (beyond the paper's assumptions)" } else { "" };
         let text = claim_text(claim);
-        out.push_str(&format!("\n  [{}] {}{beyond}\n", verdict(claim.verdict), text.claim));
-        out.push_str(&format!("    predicted  {}\n", text.predicted));
-        out.push_str(&format!("    simulated  {}\n", text.simulated));
+        let claim = format!("[{}] {}{beyond}", verdict(claim.verdict), text.claim);
+        out.push_str(&format!("\n{}\n", screen.wrap(&claim, "  ", "    ")));
+        out.push_str(&says("predicted", &text.predicted));
+        out.push_str(&says("simulated", &text.simulated));
     }
     out
 }

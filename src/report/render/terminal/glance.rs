@@ -146,6 +146,14 @@ fn gain(value: Interval, metric: Metric) -> String {
     format!("{} {unit}{way}{range}, {verdict}", show(turned.estimate))
 }
 
+/// λ₀*/λ_S*, with what an optimum at an end of its grid makes of it.
+fn ratio_text(comparison: &OptimaComparison) -> String {
+    match comparison.log_ratio.estimate.exp() {
+        f64::INFINITY => "∞".into(),
+        ratio => format!("{}{}", bound(comparison), times(ratio)),
+    }
+}
+
 fn worth(analysis: &SettingAnalysis, answered: &Answered) -> Vec<(&'static str, Text)> {
     let metric = answered.basis.metric;
     let mut rows = vec![];
@@ -157,7 +165,7 @@ fn worth(analysis: &SettingAnalysis, answered: &Answered) -> Vec<(&'static str, 
         rows.push((label, Text::Prose(format!("transfer, not from scratch: {}", gain(over_scratch, metric)))));
     }
     if let Some(other) = analysis.other_metric.comparison() {
-        let ratio = format!("{}{}", bound(other), times(other.log_ratio.estimate.exp()));
+        let ratio = ratio_text(other);
         rows.push((by(metric.other()), Text::Prose(format!("{}, ratio {ratio} ({})", other.verdict.as_str(), ratio_range(other)))));
     }
     if let Some(rho) = analysis.setting.aligned("rho") {
@@ -200,8 +208,7 @@ fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
                 false => "not shown".into(),
             }
         });
-        let ratio = comparison.log_ratio.estimate.exp();
-        let ratio = if ratio.is_infinite() { "∞".into() } else { format!("{}{}", bound(comparison), times(ratio)) };
+        let ratio = ratio_text(comparison);
         row.extend([comparison.verdict.as_str().into(), ratio, ratio_range(comparison), worth]);
         rows.push(row);
     }

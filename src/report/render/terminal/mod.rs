@@ -5,5 +5,5 @@ mod screen;
 mod statement;
 
 pub use glance::{glance, Commands};
-pub use screen::Screen;
+pub use screen::{Screen, Text};
 pub use statement::{incomplete, left_out, statement};

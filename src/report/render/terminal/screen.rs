@@ -105,7 +105,13 @@ impl Screen {
 
     /// A list of labels with their texts, which are wrapped.
     pub fn list(self, rows: &[(&str, Text)]) -> String {
-        let width = LABEL + 4;
+        self.list_with(LABEL, rows)
+    }
+
+    /// A list whose labels have a column of `longest` letters, or of as many as they need.
+    pub fn list_with(self, longest: usize, rows: &[(&str, Text)]) -> String {
+        let labels = rows.iter().map(|(label, _)| measure_text_width(label));
+        let width = labels.max().unwrap_or(0).max(longest).min(self.width / 3) + 4;
         let indent = " ".repeat(if self.width < 60 { 4 } else { width });
         let wrap = |text: &Text, first: &str| match text {
             Text::Prose(text) => self.wrap(text, first, &indent),
