@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use transfergrid::config::network::DataPlace;
 use transfergrid::config::{Overrides, Study, StudyKind};
 use transfergrid::data;
 use transfergrid::plan::Plan;
@@ -321,6 +322,57 @@ fn tables() {
             let path = place.put(name, bytes);
             let _ = data::table::read(&path, &[], |_| false, |_| true);
             let _ = data::table::matrix(&path);
+        }
+    });
+}
+
+/// Images of all kinds, arrays, IDX files and Parquet files with images, as the user's own data.
+#[test]
+fn own_data() {
+    let place = Place::new();
+    let root = place.0.path();
+    let picture = image::RgbImage::from_fn(6, 5, |x, y| image::Rgb([(x * 40) as u8, (y * 50) as u8, 7]));
+    let formats = ["png", "jpg", "bmp", "gif", "tiff", "webp"];
+    let encoded = |ending: &str| -> Vec<u8> {
+        let path = root.join(format!("seed.{ending}"));
+        picture.save(&path).unwrap();
+        std::fs::read(path).unwrap()
+    };
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(vec![]));
+    for (name, descriptor, shape, data) in [("x", "|u1", "2, 2, 2", vec![5u8; 8]), ("y", "|u1", "2,", vec![0u8, 1])] {
+        let text = format!("{{'descr': '{descriptor}', 'fortran_order': False, 'shape': ({shape}), }}\n");
+        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        archive.start_file(format!("{name}.npy"), stored).unwrap();
+        let start = [b"\x93NUMPY\x01\x00".as_slice(), &(text.len() as u16).to_le_bytes(), text.as_bytes(), &data].concat();
+        archive.write_all(&start).unwrap();
+    }
+    let npz = archive.finish().unwrap().into_inner();
+    let idx = [[0u8, 0, 8, 3].as_slice(), &[0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2], &[9; 8]].concat();
+    let seeds: Vec<Vec<u8>> = formats.iter().map(|ending| encoded(ending)).chain([npz, idx]).collect();
+    formats.iter().for_each(|ending| std::fs::remove_file(root.join(format!("seed.{ending}"))).unwrap());
+    for class in ["a", "b"] {
+        std::fs::create_dir_all(root.join("images").join(class)).unwrap();
+        std::fs::write(root.join("images").join(class).join("0.png"), &seeds[0]).unwrap();
+    }
+    std::fs::create_dir_all(root.join("idx")).unwrap();
+    let labels = [[0u8, 0, 8, 1].as_slice(), &[0, 0, 0, 2], &[0, 1]].concat();
+    for name in ["train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"] {
+        std::fs::write(root.join("idx").join(name), &labels).unwrap();
+    }
+    let at = |path: &str| Some(root.join(path).display().to_string());
+    let places = [
+        DataPlace { images: at("images"), ..DataPlace::default() },
+        DataPlace { npz: at("a.npz"), ..DataPlace::default() },
+        DataPlace { idx: at("idx"), ..DataPlace::default() },
+        DataPlace { parquet: at("a.parquet"), ..DataPlace::default() },
+    ];
+    let words = ["IHDR", "IDAT", "\u{7f}\u{7f}\u{7f}\u{7f}", "'shape': (99999999999,)", "<U9", "|O", "<f8", "PAR1", "\u{0}\u{0}\u{8}\u{3}"];
+    fuzz(&seeds, &words, 16 << 20, |bytes| {
+        for name in ["images/a/0.png", "a.npz", "idx/train-images-idx3-ubyte", "idx/t10k-images-idx3-ubyte", "a.parquet"] {
+            std::fs::write(root.join(name), bytes).unwrap();
+        }
+        for place in &places {
+            let _ = data::own::read_now(place);
         }
     });
 }

@@ -1,7 +1,7 @@
 //! `data`: lists, downloads and verifies data sets.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -12,17 +12,20 @@ use super::{bytes, print};
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::nearest;
-use crate::config::network::DataName;
-use crate::data::{fetch, find, search_path, verify, DataError, Download, Verification};
+use crate::config::network::{ClassInfo, DataChoice, DataName, DataPlace};
+use crate::data::{fetch, find, own, search_path, verify, DataError, Download, Verification};
+use crate::report::render::{Screen, Text};
+use crate::store::write_atomic;
 
 const EXAMPLES: &str = "\
 Examples:
   transfergrid data list
+  transfergrid data describe '{images: photos}' --sheet sheet.png
   transfergrid data fetch cifar10
   transfergrid data fetch mnist --mirror https://mirror.example/mnist/
   transfergrid data verify";
 
-/// List, download and check data sets
+/// List, download, check and describe data sets
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DataArgs {
@@ -45,6 +48,17 @@ enum DataCommand {
         /// Try this server first; the file's name is appended
         #[arg(long, value_name = "URL")]
         mirror: Option<String>,
+    },
+    /// Say what is at a place: examples, classes, shapes, duplicates, what cannot be read
+    Describe {
+        /// As in a study, e.g. '{images: photos}' or '{table: a.csv, label: kind}', or a path alone
+        spec: String,
+        /// Write a picture with a row of examples for each class
+        #[arg(long, value_name = "PNG")]
+        sheet: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Compare files with the published checksums
     Verify {
@@ -101,6 +115,7 @@ impl DataArgs {
                 }
                 failed.map_or(Ok(0), Err)
             }
+            DataCommand::Describe { spec, sheet, json } => describe(&spec, sheet.as_deref(), json),
             DataCommand::Verify { names } => {
                 let chosen = match names.is_empty() {
                     true => DataName::ALL.to_vec(),
@@ -136,6 +151,85 @@ impl DataArgs {
             }
         }
     }
+}
+
+/// Reads a place and prints what is there.
+fn describe(spec: &str, sheet: Option<&Path>, as_json: bool) -> Result<u8> {
+    let choice = place_of(spec)?;
+    let DataChoice::Place(place) = &choice else {
+        return Err(usage(
+            format!("{choice} is a published set"),
+            "`transfergrid data list` shows these; to describe your own, name a place",
+        ));
+    };
+    let set = own::describe(place)?;
+    let info = &set.info;
+    if as_json {
+        print(&format!("{:#}\n", serde_json::json!({"place": place, "info": info, "notes": set.notes})));
+    } else {
+        let screen = Screen::stdout();
+        let prose = |text: String| Text::Prose(text);
+        let mut rows = vec![("found", prose(info.in_short()))];
+        if info.name != "own" {
+            rows.push(("content", prose(format!("that of {}, so its results are shared with it", info.name))));
+        }
+        rows.push(("digest", prose(info.digest.clone())));
+        rows.extend(set.notes.iter().map(|note| ("note", prose(note.clone()))));
+        rows.push(("in a study", prose(format!("data: {place}"))));
+        print(&format!("{}\n\n{}\n\n", screen.bold(&choice.to_string()), screen.list_with(0, &rows)));
+        let head = ["class", "training", "test"].map(str::to_string).to_vec();
+        let class = |class: &ClassInfo| vec![class.name.clone(), class.training.to_string(), class.test.to_string()];
+        let shown = info.classes.iter().take(MOST_ROWS).map(class);
+        print(&(screen.table(&std::iter::once(head).chain(shown).collect::<Vec<_>>()) + "\n"));
+        if info.classes.len() > MOST_ROWS {
+            print(&format!("  … and {} more\n", info.classes.len() - MOST_ROWS));
+        }
+    }
+    if let Some(path) = sheet {
+        match own::contact_sheet(&set) {
+            Some(bytes) => {
+                write_atomic(path, &bytes)?;
+                print_error(&format!("{}", path.display()));
+            }
+            None => print_error("only images have a contact sheet"),
+        }
+    }
+    Ok(0)
+}
+
+/// Classes that `describe` lists.
+const MOST_ROWS: usize = 40;
+
+/// A place as in a study, or as a path alone, whose kind is told by what is there.
+fn place_of(spec: &str) -> Result<DataChoice> {
+    let wrong = |what: String| usage(what, "for example '{images: FOLDER}', '{npz: FILE}', '{table: FILE, label: COLUMN}'");
+    if spec.trim_start().starts_with('{') {
+        return serde_yaml::from_str(spec).map_err(|error| wrong(format!("`{spec}`: {error}")));
+    }
+    if let Ok(named) = serde_yaml::from_value::<DataChoice>(spec.into()) {
+        return Ok(named);
+    }
+    let path = Path::new(spec);
+    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let text = Some(spec.to_string());
+    let place = match ending.as_str() {
+        _ if path.is_dir() => {
+            let has = |part: &str| {
+                std::fs::read_dir(path).is_ok_and(|all| all.flatten().any(|entry| entry.file_name().to_string_lossy().contains(part)))
+            };
+            match (has("-ubyte"), has(".parquet")) {
+                (true, _) => DataPlace { idx: text, ..DataPlace::default() },
+                (_, true) => DataPlace { parquet: text, ..DataPlace::default() },
+                _ => DataPlace { images: text, ..DataPlace::default() },
+            }
+        }
+        "npz" => DataPlace { npz: text, ..DataPlace::default() },
+        "parquet" => DataPlace { parquet: text, ..DataPlace::default() },
+        "csv" | "tsv" => DataPlace { table: text, ..DataPlace::default() },
+        _ if !path.exists() => return Err(wrong(format!("{spec} is not there"))),
+        _ => return Err(wrong(format!("{spec}: what kind of data is it?"))),
+    };
+    Ok(DataChoice::Place(Box::new(place)))
 }
 
 /// All names if there are few; otherwise the first three and the last.

@@ -25,7 +25,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::base::stderr::print_error;
 use crate::base::usage::{usage, UsageError};
+use crate::config::network::read_places_with;
 use crate::config::{cut, Overrides, Study, StudyError, StudyKind};
+use crate::data::own::info as data_info;
 use crate::data::DataError;
 use crate::plan::Plan;
 use crate::run::ridge;
@@ -125,6 +127,7 @@ pub fn run() -> Result<u8> {
             format!("to change a setting: --set {}", cut(word)),
         ));
     }
+    read_places_with(data_info);
     execute(Cli::parse().command)
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::rounds::next_round;
 use super::{bytes, duration, print, status, StudyArgs};
-use crate::config::network::DataName;
+use crate::config::network::DataChoice;
 use crate::config::{show, Study, StudyKind};
 use crate::data::{check, find, search_path, Roots};
 use crate::plan::{cases, Cost, CostEstimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
@@ -98,7 +98,7 @@ impl PlanArgs {
                 "cpu_seconds": seconds.round(),
                 "disk_bytes": estimate.disk_bytes.round(),
                 "shards": shards.as_ref().map(|shares| shares.json()),
-                "data": data.iter().map(|(name, place)| (name.as_str(), json!({"sha256": name.info().digest, "place": place}))).collect::<BTreeMap<_, _>>(),
+                "data": data.iter().map(|(name, place)| (name.to_string(), json!({"sha256": name.info().digest, "place": place}))).collect::<BTreeMap<_, _>>(),
             });
             print(&format!("{text:#}\n"));
             return Ok(0);
@@ -127,9 +127,10 @@ impl PlanArgs {
         ];
         rows.extend(data.iter().map(|(name, place)| {
             let what = match place {
-                Some(place) => format!("{} in {place}, as published", name.as_str()),
-                None if name.info().built_in => format!("{}, built in", name.as_str()),
-                None => format!("{0} is not here (transfergrid data fetch {0})", name.as_str()),
+                Some(place) => format!("{name} in {place}, as published"),
+                None if name.info().built_in => format!("{name}, built in"),
+                None if matches!(name, DataChoice::Place(_)) => format!("{name}: {}", name.info().in_short()),
+                None => format!("{name} is not here (transfergrid data fetch {name})"),
             };
             ("data", what)
         }));
@@ -169,13 +170,14 @@ impl PlanArgs {
 ///
 /// # Errors
 /// An available data set differs from the published one.
-fn found_data(plan: &Plan, roots: &Roots) -> Result<Vec<(DataName, Option<String>)>> {
-    let place = |name: DataName| -> Result<_> {
-        let found = find(name, roots);
+fn found_data(plan: &Plan, roots: &Roots) -> Result<Vec<(DataChoice, Option<String>)>> {
+    let place = |choice: &DataChoice| -> Result<_> {
+        let DataChoice::Named(name) = choice else { return Ok((choice.clone(), None)) };
+        let found = find(*name, roots);
         if found.is_some() {
-            check(name, roots)?;
+            check(*name, roots)?;
         }
-        Ok((name, found.map(|path| path.display().to_string())))
+        Ok((choice.clone(), found.map(|path| path.display().to_string())))
     };
     plan.data().into_iter().map(place).collect()
 }

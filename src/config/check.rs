@@ -39,7 +39,9 @@ pub fn of_type(path: Path, message: &str) -> SettingError {
     if let Some((written, rest)) = message.strip_prefix("unknown variant `").and_then(|rest| rest.rsplit_once("`, expected ")) {
         let near = nearest(written, rest.split('`').skip(1).step_by(2));
         let what = format!("unknown value `{}`, expected {rest}", cut(written));
-        return SettingError { path, what, hint: near.map(|near| format!("did you mean `{near}`?")) };
+        let own = (path.0.last() == Path::parse("data").0.last())
+            .then(|| "your own data are named by their place, such as {images: FOLDER} or {idx: FOLDER}; docs/data.md".to_string());
+        return SettingError { path, what, hint: near.map(|near| format!("did you mean `{near}`?")).or(own) };
     }
     let of_a_type = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     if let Some((found, expected)) = of_a_type.and_then(|rest| rest.rsplit_once(", expected ")) {
@@ -128,10 +130,11 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
     for (i, &lambda) in cell.scratch.lambdas.iter().enumerate() {
         penalty("scratch.lambdas", lambda, false).map_err(|p| SettingError { path: p.path.index(i), ..p })?;
     }
-    model(&cell.model, cell.dataset())?;
-    text(&cell.text, cell.dataset())?;
-    for (name, task) in [("source", &cell.source), ("target", &cell.target)] {
-        phase(name, task, cell.dataset())?;
+    data(cell)?;
+    model(&cell.model, cell.source_info())?;
+    text(&cell.text, cell.source_info())?;
+    for (name, task, info) in [("source", &cell.source, cell.source_info()), ("target", &cell.target, cell.target_info())] {
+        phase(name, task, info)?;
         last_batch(name, task, cell)?;
     }
     shared_classes(cell)?;
@@ -151,13 +154,14 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
         return Err(setting_error("source.draws", "only the target has draws").hint("set `target.draws`"));
     }
     disjoint(cell)?;
-    for (name, classes) in [("source", cell.source_images()), ("target", cell.target_images())] {
+    let tasks = [("source", cell.source_images(), cell.source_info()), ("target", cell.target_images(), cell.target_info())];
+    for (name, classes, info) in tasks {
         if let Some(class) = classes.iter().find(|class| class.validation == 0) {
-            let what = format!("no image of `{}` is left for validation", cell.dataset().classes[class.label].name);
+            let what = format!("no image of `{}` is left for validation", info.classes[class.label].name);
             return Err(setting_error(format!("{name}.per_class"), what).hint("take fewer images for training"));
         }
         if let Some(class) = classes.iter().find(|class| class.train > class.pool) {
-            let name_of = &cell.dataset().classes[class.label].name;
+            let name_of = &info.classes[class.label].name;
             let what =
                 format!("{} training images of `{name_of}` are more than the {} that are left beside validation", class.train, class.pool);
             return Err(setting_error(format!("{name}.per_class"), what)
@@ -175,6 +179,52 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
         }
     }
     Ok(())
+}
+
+/// Reads places that have not been read yet, and checks that both tasks' examples fit one network.
+fn data(cell: &Network) -> Result<(), SettingError> {
+    let choices = [("data", &cell.data), ("source.data", cell.source_choice()), ("target.data", cell.target_choice())];
+    // The common set is not needed where both tasks have one of their own.
+    let needed = choices.iter().skip(usize::from(cell.source.data.is_some() && cell.target.data.is_some()));
+    for (path, choice) in needed {
+        let info = choice.find_out().map_err(|(what, hint)| setting_error(path, what).hint(hint))?;
+        if let Some([smallest, largest]) = info.sizes.filter(|_| cell.input.size.is_none()) {
+            let size = |[height, width]: [usize; 2]| format!("{height}×{width}");
+            let what = format!("{choice} has images of several sizes, from {} to {}", size(smallest), size(largest));
+            return Err(setting_error(path, what).hint("say how large the network's inputs are, e.g. `input: {size: 32}`"));
+        }
+    }
+    let (source, target) = (cell.source_info(), cell.target_info());
+    let kind = |info: &DatasetInfo| match (info.is_text(), info.is_features) {
+        (true, _) => "documents",
+        (_, true) => "features",
+        _ => "images",
+    };
+    if kind(source) != kind(target) {
+        let what = format!("the source has {}, the target {}", kind(source), kind(target));
+        return Err(setting_error("target.data", what).hint("one network reads both, so both need the same kind of examples"));
+    }
+    if source.is_text() && !cell.has_one_set() {
+        return Err(setting_error("target.data", "documents of source and target must come from one set")
+            .hint("put them into one folder, and choose the tasks by `classes`"));
+    }
+    if source.is_features && source.channels != target.channels {
+        let what = format!("the source has {} features, the target {}", source.channels, target.channels);
+        return Err(setting_error("target.data", what).hint("both need the same columns"));
+    }
+    let is_images = kind(source) == "images";
+    if let Some(wrong) = [("size", cell.input.size), ("channels", cell.input.channels)].iter().find(|(_, of)| of.is_some() && !is_images) {
+        return Err(setting_error(format!("input.{}", wrong.0), format!("{} have no size and no colours", kind(source))));
+    }
+    match (cell.input.size, cell.input.channels) {
+        (Some(size), _) if !(1..=1024).contains(&size) => Err(setting_error("input.size", "must be from 1 to 1024")),
+        (_, Some(channels)) if ![1, 3].contains(&channels) => Err(setting_error("input.channels", "must be 1 (grey) or 3 (colour)")),
+        _ if source.is_features && (cell.source.augment != Augment::default() || cell.target.augment != Augment::default()) => {
+            let path = if cell.source.augment != Augment::default() { "source.augment" } else { "target.augment" };
+            Err(setting_error(path, "features cannot be mirrored or shifted"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn penalty(path: impl AsRef<str>, value: f64, may_be_infinite: bool) -> Result<(), SettingError> {
@@ -218,12 +268,16 @@ fn stable(path: &str, lambda: f64, phase: &Phase, own_lr: Option<f64>) -> Result
 /// a class's images in the same order, validation first. With different numbers, one task would
 /// validate on images that the other trained on.
 fn shared_classes(cell: &Network) -> Result<(), SettingError> {
-    let (source, target) = (cell.source.labels(cell.dataset()), cell.target.labels(cell.dataset()));
+    if !cell.has_one_set() {
+        return Ok(());
+    }
+    let data = cell.source_info();
+    let (source, target) = (cell.source.labels(data), cell.target.labels(data));
     let shared = target.into_iter().find(|label| source.contains(label));
     match (shared, cell.source.validation_per_class, cell.target.validation_per_class) {
         (Some(label), Some(of_source), Some(of_target)) if of_source != of_target => Err(setting_error(
             "target.validation_per_class",
-            format!("class `{}` is in both tasks, so both need the same number of validation images", cell.dataset().classes[label].name),
+            format!("class `{}` is in both tasks, so both need the same number of validation images", data.classes[label].name),
         )
         .hint(format!("the source has {of_source}"))),
         _ => Ok(()),
@@ -233,7 +287,7 @@ fn shared_classes(cell: &Network) -> Result<(), SettingError> {
 fn transfer(cell: &Network) -> Result<(), SettingError> {
     let method = cell.transfer.method;
     if cell.transfer.head == HeadRule::Keep {
-        let [source, target] = [&cell.source, &cell.target].map(|phase| phase.labels(cell.dataset()).len());
+        let (source, target) = (cell.source.labels(cell.source_info()).len(), cell.target.labels(cell.target_info()).len());
         if source != target {
             let what = format!("`keep` needs as many target classes ({target}) as source classes ({source})");
             return Err(setting_error("transfer.head", what).hint("use `head: fresh`"));
@@ -272,12 +326,16 @@ fn disjoint(cell: &Network) -> Result<(), SettingError> {
     if !cell.target.disjoint_from_source {
         return Ok(());
     }
+    if !cell.has_one_set() {
+        return Err(setting_error("target.disjoint_from_source", "source and target are of different data sets, so they share no image")
+            .hint("leave it out"));
+    }
     if cell.target.per_class.is_none() && cell.target.total.is_none() {
         return Err(setting_error("target.disjoint_from_source", "needs `target.per_class` or `target.total`"));
     }
     for class in cell.target_images() {
         if class.train > class.pool {
-            let name = &cell.dataset().classes[class.label].name;
+            let name = &cell.target_info().classes[class.label].name;
             return Err(setting_error(
                 "target.disjoint_from_source",
                 format!("the source leaves {} images of `{name}` for the target, which needs {}", class.pool, class.train),
@@ -290,7 +348,8 @@ fn disjoint(cell: &Network) -> Result<(), SettingError> {
 
 fn text(text: &Text, data: &DatasetInfo) -> Result<(), SettingError> {
     if !data.is_text() && *text != Text::default() {
-        return Err(setting_error("text", format!("{} has no documents", data.name)).hint("`text` belongs to `data: newsgroups`"));
+        return Err(setting_error("text", format!("{} has no documents", data.name))
+            .hint("`text` belongs to `data: newsgroups` and to `{documents: FOLDER}`"));
     }
     match (text.features, text.min_df) {
         (0, _) => Err(setting_error("text.features", "must be at least 1")),

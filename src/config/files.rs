@@ -18,6 +18,11 @@ pub struct ReadFiles {
     open: Vec<PathBuf>,
 }
 
+/// The text of a file beside a study. None if there is none that can be read.
+pub fn text_if_there(path: &FilePath) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
 impl ReadFiles {
     /// Reads a file, after the files that it extends.
     pub fn file(&mut self, file: &FilePath) -> Result<(), StudyError> {

@@ -16,6 +16,7 @@ mod path;
 mod points;
 mod reference;
 mod regularizer;
+mod remembered;
 pub mod ridge;
 mod schema;
 mod settle;
@@ -36,6 +37,7 @@ pub use path::Path;
 pub use points::Point;
 pub use reference::markdown as reference_markdown;
 pub use regularizer::{Regularizer, StrongerEnd};
+pub use remembered::{found_data, FoundData, FILE_NAME as FOUND_DATA};
 pub use ridge::Ridge;
 #[cfg(test)]
 pub use schema::setting_paths;
@@ -87,6 +89,7 @@ pub struct Study {
 impl Study {
     /// Reads, merges and checks a study file.
     pub fn load(file: &FilePath, overrides: &Overrides) -> Result<Study, StudyError> {
+        remembered::read(file)?;
         let mut read = ReadFiles::default();
         read.file(file)?;
         let kind = kind(&read.layers)?;

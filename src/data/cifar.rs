@@ -147,9 +147,9 @@ impl FileFormat {
     }
 
     /// Appends the pixels of the planes, with the channels as the last dimension, and the labels.
-    fn decode(&self, bytes: &[u8], pixels: &mut Vec<u8>, labels: &mut Vec<u8>) {
+    fn decode(&self, bytes: &[u8], pixels: &mut Vec<u8>, labels: &mut Vec<u16>) {
         for record in bytes.chunks_exact(self.record()) {
-            labels.push(record[self.label]);
+            labels.push(u16::from(record[self.label]));
             let planes = &record[self.label_bytes..];
             pixels.extend((0..PLANE).flat_map(|p| [planes[p], planes[PLANE + p], planes[2 * PLANE + p]]));
         }

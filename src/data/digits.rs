@@ -24,7 +24,7 @@ pub fn read() -> (Examples, Examples) {
         let label = record[0];
         let (pixels, labels) = &mut halves[usize::from(left[label as usize] <= TEST_PER_CLASS)];
         pixels.extend_from_slice(&record[1..]);
-        labels.push(label);
+        labels.push(u16::from(label));
         left[label as usize] -= 1;
     }
     let [train, test] = halves.map(|(pixels, labels)| Examples::images(pixels, labels, 64));

@@ -15,7 +15,7 @@ pub fn read_mnist(folder: &Path) -> Result<(Examples, Examples), DataError> {
         let labels = read_idx(&labels_file, &[n])?;
         match labels.iter().position(|&label| label > 9) {
             Some(i) => Err(DataError::file(&labels_file, format!("label {} of image {i} is not a digit", labels[i]))),
-            None => Ok(Examples::images(images, labels, 28 * 28)),
+            None => Ok(Examples::images(images, labels.into_iter().map(u16::from).collect(), 28 * 28)),
         }
     };
     Ok((half("train", 60_000)?, half("t10k", 10_000)?))

@@ -8,6 +8,7 @@ mod fetch;
 mod idx;
 mod locate;
 mod newsgroups;
+pub mod own;
 mod split;
 mod synthetic;
 pub mod table;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 
-use crate::config::network::{DataName, DatasetInfo};
+use crate::config::network::{DataChoice, DataName, DatasetInfo};
 use crate::config::storage_failed;
 
 pub use cifar::{read_cifar10, read_cifar100};
@@ -76,18 +77,20 @@ impl DataError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examples {
     pub content: Content,
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     /// Row i is image i: height × width × channels, with the channels as the last dimension.
     Images(Array2<u8>),
+    /// Row i is example i.
+    Features(Array2<f32>),
     Documents(Corpus),
 }
 
 impl Examples {
-    fn images(pixels: Vec<u8>, labels: Vec<u8>, width: usize) -> Examples {
+    fn images(pixels: Vec<u8>, labels: Vec<u16>, width: usize) -> Examples {
         let n = labels.len();
         // The readers have already checked the sizes.
         let pixels = Array2::from_shape_vec((n, width), pixels).expect("readers hand over n × width bytes");
@@ -98,14 +101,22 @@ impl Examples {
     pub fn pixels(&self) -> &[u8] {
         match &self.content {
             Content::Images(pixels) => pixels.as_slice().unwrap_or_default(),
-            Content::Documents(_) => &[],
+            Content::Features(_) | Content::Documents(_) => &[],
         }
     }
 
-    /// The words of the documents. None for images.
+    /// The features of all examples, one example after another. None for images and documents.
+    pub fn features(&self) -> Option<&[f32]> {
+        match &self.content {
+            Content::Features(values) => values.as_slice(),
+            Content::Images(_) | Content::Documents(_) => None,
+        }
+    }
+
+    /// The words of the documents. None for images and features.
     pub fn corpus(&self) -> Option<&Corpus> {
         match &self.content {
-            Content::Images(_) => None,
+            Content::Images(_) | Content::Features(_) => None,
             Content::Documents(corpus) => Some(corpus),
         }
     }
@@ -142,18 +153,29 @@ impl HeldOut {
 #[derive(Debug, Clone)]
 pub struct Dataset {
     pub info: &'static DatasetInfo,
+    /// Height, width and channels of an input.
+    pub shape: [usize; 3],
     /// The training file, from which training and validation images are drawn.
     pub train: Examples,
     pub test: HeldOut,
 }
 
 impl Dataset {
-    /// Reads a data set from the first of `roots` that contains it, and checks it against its
-    /// published checksums. With `strip`, headers, footers and quoted lines of documents are
-    /// removed.
-    pub fn load(name: DataName, strip: bool, roots: &Roots) -> Result<Dataset, DataError> {
-        let (train, test) = Dataset::read(name, strip, roots)?;
-        Ok(Dataset { info: name.info(), train, test: HeldOut(test) })
+    /// Reads a data set for inputs of a shape: a published one from the first of `roots` that
+    /// contains it, which is checked against its published checksums, or the user's own, which is
+    /// compared with what was found there when the study was loaded. With `strip`, headers, footers
+    /// and quoted lines of documents are removed. Images of another shape are made to fit.
+    pub fn load(choice: &DataChoice, strip: bool, shape: [usize; 3], roots: &Roots) -> Result<Dataset, DataError> {
+        let info = choice.info();
+        let (train, test) = match choice {
+            DataChoice::Named(name) => {
+                let (train, test) = Dataset::read(*name, strip, roots)?;
+                let fit = |examples| own::fit(examples, info.image_shape, shape);
+                (fit(train), fit(test))
+            }
+            DataChoice::Place(place) => own::load(place, info, shape)?,
+        };
+        Ok(Dataset { info, shape, train, test: HeldOut(test) })
     }
 
     /// The training and the test file of [`Dataset::load`], both open: for tests of the readers.

@@ -33,8 +33,8 @@ pub fn read_files(path: &Path) -> Result<[SplitDocuments; 2], DataError> {
 pub fn read_newsgroups(path: &Path, strip: bool) -> Result<(Examples, Examples), DataError> {
     let halves = read_files(path)?;
     let names = DataName::Newsgroups.info().class_names();
-    let label = |group: &str| names.iter().position(|name| *name == group).unwrap_or_default() as u8; // `place` accepts only known groups
-    let labels = halves.each_ref().map(|half| half.keys().map(|(group, _)| label(group)).collect::<Vec<u8>>());
+    let label = |group: &str| names.iter().position(|name| *name == group).unwrap_or_default() as u16; // `place` accepts only known groups
+    let labels = halves.each_ref().map(|half| half.keys().map(|(group, _)| label(group)).collect::<Vec<u16>>());
     // In Latin-1, each byte is the code of its character.
     let texts = halves.map(|half| half.into_values().map(|bytes| bytes.iter().map(|&b| char::from(b)).collect()).collect());
     let [train, test] = count(texts, strip);

@@ -88,8 +88,8 @@ pub fn test_rows(test: &Examples, data: &DatasetInfo, phase: &Phase) -> Vec<usiz
 }
 
 /// The task's output for each label of the data set, or −1 for labels outside the task.
-pub fn task_labels(data: &DatasetInfo, phase: &Phase) -> [i64; 256] {
-    let mut outputs = [-1; 256];
+pub fn task_labels(data: &DatasetInfo, phase: &Phase) -> Vec<i64> {
+    let mut outputs = vec![-1; data.classes.len()];
     for (output, label) in phase.labels(data).into_iter().enumerate() {
         outputs[label] = output as i64;
     }
@@ -110,7 +110,10 @@ impl Preparation {
     pub fn of(examples: &Examples, settings: &Network, seed: u64) -> Preparation {
         let mut rows = Split::of_source(examples, settings, seed).train;
         match examples.corpus() {
-            None => Preparation::Pixels(normalisation(examples, &rows, settings.input()[2])),
+            None => Preparation::Pixels(match examples.features() {
+                Some(features) => of_features(features, &rows, settings.input()[2]),
+                None => normalisation(examples, &rows, settings.input()[2]),
+            }),
             Some(corpus) => {
                 if settings.text.fit == FitOn::Union {
                     rows.extend(Split::of_target(examples, settings, seed, 0).train);
@@ -123,7 +126,7 @@ impl Preparation {
     }
 }
 
-/// Mean and standard deviation of each channel, in units of pixel/255.
+/// Mean and standard deviation of each channel, in units of pixel/255; of features, in their own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Normalisation {
     pub mean: Vec<f64>,
@@ -147,6 +150,17 @@ pub fn normalisation(examples: &Examples, rows: &[usize], channels: usize) -> No
     let mean: Vec<f64> = sums.iter().map(|(sum, _)| *sum as f64 / n / 255.0).collect();
     let variance = sums.iter().zip(&mean).map(|((_, squares), mean)| (*squares as f64 / n / (255.0 * 255.0) - mean * mean).max(0.0));
     let sd = variance.map(f64::sqrt).map(|sd| if sd > 1e-6 { sd } else { 1.0 }).collect();
+    Normalisation { mean, sd }
+}
+
+/// Mean and standard deviation of each feature over these rows, in the features' own units. A
+/// constant feature gets a standard deviation of 1.
+pub fn of_features(features: &[f32], rows: &[usize], width: usize) -> Normalisation {
+    let n = rows.len().max(1) as f64;
+    let column = |f: usize| rows.iter().map(move |&row| f64::from(features[row * width + f]));
+    let mean: Vec<f64> = (0..width).map(|f| column(f).sum::<f64>() / n).collect();
+    let sd = |f: usize| (column(f).map(|v| (v - mean[f]).powi(2)).sum::<f64>() / n).sqrt();
+    let sd = (0..width).map(sd).map(|sd| if sd > 1e-12 { sd } else { 1.0 }).collect();
     Normalisation { mean, sd }
 }
 

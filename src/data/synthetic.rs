@@ -21,7 +21,7 @@ pub fn read(shape: [usize; 3]) -> (Examples, Examples) {
     let half = |name: &str, per_class: usize| {
         let mut stream = Stream::new(&format!("synthetic/{name}"), 0, channels as u64);
         let mut pixels = Vec::with_capacity(CLASSES * per_class * height * width * channels);
-        let labels: Vec<u8> = (0..CLASSES * per_class).map(|i| (i % CLASSES) as u8).collect();
+        let labels: Vec<u16> = (0..CLASSES * per_class).map(|i| (i % CLASSES) as u16).collect();
         for &label in &labels {
             for at in 0..height * width * channels {
                 let (row, column, channel) = (at / (width * channels), at / channels % width, at % channels);

@@ -74,7 +74,7 @@ impl Cost {
         if stage.kind == StageKind::Alignment {
             return Cost::default();
         }
-        let (data, phase, classes) = (stage.settings.dataset(), stage.phase(), stage.images());
+        let (data, phase, classes) = (stage.data(), stage.phase(), stage.images());
         let sum = |of: fn(&ClassImages) -> usize| classes.iter().map(of).sum::<usize>() as f64;
         let (n, monitor, validation) = (sum(|class| class.train), sum(|class| class.monitor), sum(|class| class.validation));
         let forward = forward_flops(&stage.settings.model, stage.settings.input(), classes.len());
@@ -113,11 +113,11 @@ pub struct StepCost {
 impl StepCost {
     pub fn of(stage: &Stage) -> StepCost {
         let (settings, phase) = (&stage.settings, stage.phase());
-        let (input, classes) = (settings.input(), phase.labels(settings.dataset()).len());
+        let (input, classes) = (settings.input(), phase.labels(stage.data()).len());
         let element = if settings.precision == Precision::Bf16 { 2.0 } else { 4.0 };
         let batch = phase.batch_size.min(stage.images().iter().map(|class| class.train).sum()).max(1);
         // A pixel is stored as a byte, a feature of a text as a float.
-        let stored = if settings.dataset().is_text() { 4.0 } else { 1.0 };
+        let stored = if stage.data().is_text() || stage.data().is_features { 4.0 } else { 1.0 };
         let (mut flops, mut bytes, mut first) = (0.0, stored * input.iter().product::<usize>() as f64, true);
         for layer in maps(&settings.model, input, classes) {
             let product = layer.flops();
@@ -159,7 +159,7 @@ impl CostEstimate {
             if stage.kind == StageKind::Source {
                 let settings = &stage.settings;
                 sum.disk_bytes +=
-                    4.0 * parameters(&settings.model, settings.input(), settings.source.labels(settings.dataset()).len()) as f64;
+                    4.0 * parameters(&settings.model, settings.input(), settings.source.labels(settings.source_info()).len()) as f64;
             }
         }
         sum

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
-use crate::config::network::DataName;
+use crate::config::network::DataChoice;
 use crate::config::{Study, StudyError, StudyKind};
 
 pub use blocks::{blocks, Block, Convolution, Linear};
@@ -93,8 +93,8 @@ impl Plan {
     }
 
     /// The data sets that the stages use.
-    pub fn data(&self) -> BTreeSet<DataName> {
-        self.stages.iter().map(|stage| stage.settings.data).collect()
+    pub fn data(&self) -> BTreeSet<&DataChoice> {
+        self.stages.iter().flat_map(|stage| [stage.settings.source_choice(), stage.settings.target_choice()]).collect()
     }
 
     /// The number of stages of a kind.

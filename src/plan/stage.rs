@@ -11,7 +11,7 @@ use super::label::label;
 use super::stage_kind::{task_alone, StageKind};
 use super::version2;
 use crate::base::stream::Stream;
-use crate::config::network::{ClassImages, FitOn, Phase};
+use crate::config::network::{ClassImages, DataChoice, DatasetInfo, FitOn, Phase};
 use crate::config::Network;
 
 /// The version of the stage keys. It is raised when the same settings give different numbers, so
@@ -66,9 +66,19 @@ impl CombinationSettings {
         // equal, which the tests would detect.
         flatten(String::new(), serde_yaml::to_value(&network).unwrap_or_default(), &mut leaves);
         // Classes are stored as their labels, even if the study gives names.
-        for (path, phase) in [("source.classes", &network.source), ("target.classes", &network.target)] {
-            let labels: Vec<Value> = phase.labels(network.dataset()).into_iter().map(Value::from).collect();
+        let (source, target) = (network.source_info(), network.target_info());
+        for (path, phase, data) in [("source.classes", &network.source, source), ("target.classes", &network.target, target)] {
+            let labels: Vec<Value> = phase.labels(data).into_iter().map(Value::from).collect();
             leaves.iter_mut().filter(|(leaf, _)| leaf == path).for_each(|(_, value)| *value = Value::Sequence(labels.clone()));
+        }
+        // Data count by their content, whatever place they were read from: the digest of the
+        // source's set is part of every key, and that of another target's set is added here.
+        let is_data =
+            |path: &str| ["data", "source.data", "target.data"].iter().any(|of| path == *of || path.starts_with(&format!("{of}.")));
+        leaves.retain(|(leaf, _)| !is_data(leaf));
+        leaves.insert(0, ("data".into(), Value::from(source.name.as_str())));
+        if !network.has_one_set() {
+            leaves.push(("target.data".into(), Value::from(format!("{} {}", target.name, target.digest))));
         }
         // Stage keys use the name that this setting had in the first release.
         leaves.iter_mut().filter(|(leaf, _)| leaf == DISJOINT).for_each(|(leaf, _)| *leaf = DISJOINT_IN_KEYS.into());
@@ -155,7 +165,7 @@ impl StageTemplate {
                 if kind != StageKind::Alignment && stage.phase().patience.is_some() && stage.images().iter().any(is_part) {
                     settings.push(("the epoch is chosen on", &watched));
                 }
-                Sha256::new().chain_update(yaml(&KeyContent { version: 3, kind, digest: &network.dataset().digest, settings }))
+                Sha256::new().chain_update(yaml(&KeyContent { version: 3, kind, digest: &network.source_info().digest, settings }))
             }
         };
         // The stages of a pack watch equally many images.
@@ -191,6 +201,19 @@ impl Stage {
         }
     }
 
+    /// The data of the stage's task. An alignment stage uses both tasks'; this is the source's.
+    pub fn choice(&self) -> &DataChoice {
+        match self.kind {
+            StageKind::Source | StageKind::Alignment => self.settings.source_choice(),
+            StageKind::Target | StageKind::Scratch => self.settings.target_choice(),
+        }
+    }
+
+    /// What is known about the data of the stage's task.
+    pub fn data(&self) -> &'static DatasetInfo {
+        self.choice().info()
+    }
+
     /// How the stage's task uses the images of its classes.
     pub fn images(&self) -> Vec<ClassImages> {
         match self.kind {
@@ -211,9 +234,9 @@ impl Stage {
     /// Hash of everything that determines the preparation of the inputs (normalisation or
     /// vocabulary). Stages with the same hash share the preparation.
     pub fn preparation(&self) -> String {
-        let (settings, text) = (&self.settings, self.settings.dataset().is_text().then_some(&self.settings.text));
+        let (settings, text) = (&self.settings, self.settings.source_info().is_text().then_some(&self.settings.text));
         let united = text.filter(|text| text.fit == FitOn::Union).map(|_| settings.target_images());
-        hash(&(settings.data, settings.source_images(), text, united, self.seed))
+        hash(&(settings.source_choice(), settings.input(), settings.source_images(), text, united, self.seed))
     }
 
     /// A readable folder name: `lambda0=0.001,lambda1=0.01,seed=3`, with `,draw=1` for the second
@@ -268,7 +291,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
             "kind" if path == "model.kind" => words(&["bag"]),
             "kind" => words(&["constant"]),
             "classes" => vec![serde_yaml::from_str("[3, 4]").unwrap()],
-            "channels" | "hidden" => vec![serde_yaml::from_str("[7, 9]").unwrap()],
+            "channels" | "hidden" if path.starts_with("model.") => vec![serde_yaml::from_str("[7, 9]").unwrap()],
             "lambdas" => vec![serde_yaml::from_str("[0.5]").unwrap()],
             _ => match value {
                 Some(Value::Bool(b)) => vec![Value::from(!b)],

@@ -45,14 +45,22 @@ impl StageKind {
         if path == "target.draws" {
             return false; // a draw's number is part of its own key
         }
-        let text = settings.dataset().is_text();
+        // Its content counts, not its place; `data` is the name of the source's set.
+        if starts(&["target.data"]) {
+            return self != StageKind::Source;
+        }
+        let text = settings.source_info().is_text();
         // With `text.fit: union`, the words of both tasks determine the features.
         let united = text && settings.text.fit == FitOn::Union && images("target");
         // The validation images of a class that both tasks have are what both leave.
         let given = [&settings.source, &settings.target].map(|phase| phase.validation_per_class.is_some());
         let together = given != [true, true] && shares_a_class(settings) && images("target");
         // The normalisation of the inputs comes from the source images.
-        let input = starts(&["data", "model", "precision"]) || (text && starts(&["text"])) || images("source") || united || together;
+        let input = starts(&["data", "source.data", "input", "model", "precision"])
+            || (text && starts(&["text"]))
+            || images("source")
+            || united
+            || together;
         // Images that are watched in every epoch choose the epoch, with `patience`.
         let is_trained_on = |task: &str, phase: &Phase| phase.patience.is_some() || path != format!("{task}.monitor_per_class");
         match self {
@@ -92,6 +100,9 @@ pub(super) fn task_alone(phase: &Phase) -> Phase {
 }
 
 fn shares_a_class(settings: &Network) -> bool {
-    let (source, target) = (settings.source.labels(settings.dataset()), settings.target.labels(settings.dataset()));
+    if !settings.has_one_set() {
+        return false;
+    }
+    let (source, target) = (settings.source.labels(settings.source_info()), settings.target.labels(settings.target_info()));
     source.iter().any(|label| target.contains(label))
 }

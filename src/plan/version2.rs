@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 use super::hash::yaml;
 use super::stage_kind::{task_alone, StageKind};
-use crate::config::network::{Class, DataName, FitOn, HeadRule, Model, PenaltyRules, Phase, Precision, Text, Transfer};
+use crate::config::network::{Class, DataChoice, FitOn, HeadRule, Model, PenaltyRules, Phase, Precision, Text, Transfer};
 use crate::config::Network;
 
 /// A task's images, which determine the normalisation of the inputs or the vocabulary.
@@ -35,7 +35,7 @@ impl<'a> Version2Images<'a> {
 struct Version2Content<'a> {
     version: u32,
     kind: StageKind,
-    data: DataName,
+    data: &'a DataChoice,
     model: &'a Model,
     penalty: &'a PenaltyRules,
     precision: Precision,
@@ -60,13 +60,13 @@ pub fn hasher(kind: StageKind, settings: &Arc<Network>, phase: &Phase) -> Sha256
     let content = Version2Content {
         version: 2,
         kind,
-        data: settings.data,
+        data: &settings.data,
         model: &settings.model,
         penalty: if aligns { &no_penalty } else { &settings.penalty },
         precision: settings.precision,
         normalisation: Version2Images::of(&settings.source),
-        text: settings.dataset().is_text().then_some(&settings.text),
-        united: (settings.dataset().is_text() && settings.text.fit == FitOn::Union).then(|| Version2Images::of(&settings.target)),
+        text: settings.source_info().is_text().then_some(&settings.text),
+        united: (settings.source_info().is_text() && settings.text.fit == FitOn::Union).then(|| Version2Images::of(&settings.target)),
         pair: aligns.then(|| (task_alone(&settings.target), settings.transfer.head)),
         phase,
         transfer: (kind == StageKind::Target).then_some(&settings.transfer),

@@ -69,7 +69,7 @@ fn record(plan: &Plan, stage: &Stage, end: &StageOutcome, engine: &dyn Engine, s
         error: end.error.clone(),
         history: end.history.iter().map(serde_json::to_value).collect::<Result<_, _>>()?,
         settings,
-        data: stage.settings.dataset().digest.clone(),
+        data: stage.data().digest.clone(),
         seconds,
         pack,
         device: engine.device(),

@@ -14,8 +14,7 @@ use crate::model::{scope, slice, slice_mut, upload, Plain};
 /// Images as bytes, or documents as features, with the data set's labels, on a device.
 #[derive(Debug)]
 pub struct DeviceDataset {
-    /// [N, H·W·C], channels innermost: pixels as bytes, or floats that are used as inputs
-    /// unchanged.
+    /// [N, H·W·C], channels innermost: pixels as bytes, or features as floats.
     pixels: Tensor,
     /// `[N]`, with the data set's own label numbers.
     labels: Tensor,
@@ -26,8 +25,12 @@ pub struct DeviceDataset {
 impl DeviceDataset {
     pub fn new(examples: &Examples, shape: [usize; 3], device: Device) -> DeviceDataset {
         let labels: Vec<i64> = examples.labels.iter().map(|&label| i64::from(label)).collect();
+        let values = match examples.features() {
+            Some(features) => upload(features, device),
+            None => upload(examples.pixels(), device),
+        };
         DeviceDataset {
-            pixels: upload(examples.pixels(), device).reshape([examples.len() as i64, -1]),
+            pixels: values.reshape([examples.len() as i64, -1]),
             labels: upload(&labels, device),
             shape: shape.map(|n| n as i64),
         }
@@ -70,10 +73,11 @@ impl DeviceDataset {
 /// each label. The images are rows of a pool, equally many for each replica.
 #[derive(Debug)]
 pub struct BatchSource {
-    /// `scale` and `shift`, [K, 1, 1, 1, C]: 1/(255·sd) and −mean/sd. For pixels only.
+    /// `scale` and `shift`, [K, 1, 1, 1, C]: 1/(255·sd) and −mean/sd; of features 1/sd. Not for
+    /// texts.
     scale: Tensor,
     shift: Tensor,
-    /// Output for each label of the data set, `[256]`.
+    /// Output for each label of the data set, `[classes]`.
     outputs: Tensor,
     /// Number type of the images that the model gets.
     kind: Kind,
@@ -84,7 +88,7 @@ pub struct BatchSource {
 impl BatchSource {
     /// `kind` is the number type of the images. Normalisation is computed in float64 for float64
     /// images and in float32 for all others.
-    pub fn new(preparations: &[&Preparation], outputs: &[i64; 256], kind: Kind, pool: &DeviceDataset) -> BatchSource {
+    pub fn new(preparations: &[&Preparation], outputs: &[i64], kind: Kind, pool: &DeviceDataset) -> BatchSource {
         let pixels = |p: &&Preparation| match p {
             Preparation::Pixels(normalisation) => Some(normalisation.clone()),
             Preparation::Words(_) => None,
@@ -97,7 +101,10 @@ impl BatchSource {
         let each = |f: fn(f64, f64) -> f64| -> Vec<f64> {
             normalisations.iter().flat_map(|n| n.mean.iter().zip(&n.sd).map(move |(&mean, &sd)| f(mean, sd))).collect()
         };
-        let (scales, shifts) = (each(|_, sd| 1.0 / (255.0 * sd)), each(|mean, sd| -mean / sd));
+        let (scales, shifts) = match pool.pixels.kind() {
+            Kind::Float => (each(|_, sd| 1.0 / sd), each(|mean, sd| -mean / sd)),
+            _ => (each(|_, sd| 1.0 / (255.0 * sd)), each(|mean, sd| -mean / sd)),
+        };
         let (channels, width) = (channels as usize, pool.shape[1] as usize);
         let f32s = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
         let pairs = scales.chunks(channels).zip(shifts.chunks(channels));
@@ -112,7 +119,9 @@ impl BatchSource {
         let flat = rows.reshape([-1]);
         if pool.pixels.kind() == Kind::Float {
             let features = pool.pixels.index_select(0, &flat).reshape([size[0], size[1], height, width, channels]);
-            return (features.to_kind(self.kind), self.outputs_of(pool, &flat, &size));
+            // The features of a text are scaled already.
+            let features = if self.normalise.is_empty() { features.to_kind(self.kind) } else { self.normalise(&features) };
+            return (features, self.outputs_of(pool, &flat, &size));
         }
         if let Some(images) = self.gather_on_cpu(pool, rows, None) {
             return (images, self.outputs_of(pool, &flat, &size));

@@ -43,7 +43,7 @@ pub struct Pack<'a> {
     /// Names the random streams of data order, augmentation and dropout: `source` or `target`.
     pub task: &'a str,
     /// Output for each label of the data set.
-    pub outputs: [i64; 256],
+    pub outputs: Vec<i64>,
     pub replicas: &'a [Replica],
     pub pool: &'a DeviceDataset,
     /// Use BatchNorm's running statistics while training, and do not update them.
@@ -190,9 +190,9 @@ impl Trained {
                 Preparation::Pixels(_) => None,
             })
             .collect();
-        let (pool, places) = match data.info.image_shape {
-            Some(shape) => (DeviceDataset::new(examples, shape, device), vec![rows; pack.replicas.len()]),
-            None => DeviceDataset::of_words(examples, &words, device),
+        let (pool, places) = match examples.corpus() {
+            None => (DeviceDataset::new(examples, data.shape, device), vec![rows; pack.replicas.len()]),
+            Some(_) => DeviceDataset::of_words(examples, &words, device),
         };
         let rows: Vec<i64> = places.into_iter().flatten().map(|row| row as i64).collect();
         let rows = upload(&rows, device).reshape([pack.replicas.len() as i64, -1]);
@@ -202,7 +202,7 @@ impl Trained {
 }
 
 /// The batches of these replicas. `kind` is θ's number type.
-fn task_of<'a>(pack: &Pack, replicas: impl Iterator<Item = &'a Replica>, outputs: &[i64; 256], kind: Kind) -> BatchSource {
+fn task_of<'a>(pack: &Pack, replicas: impl Iterator<Item = &'a Replica>, outputs: &[i64], kind: Kind) -> BatchSource {
     let kind = if pack.precision == Precision::Bf16 { Kind::BFloat16 } else { kind };
     let preparations: Vec<&Preparation> = replicas.map(|replica| &replica.preparation).collect();
     BatchSource::new(&preparations, outputs, kind, pack.pool)

@@ -4,7 +4,7 @@
 
 use tch::{Kind, Tensor};
 use transfergrid::config::network::{
-    Augment, Class, DataName, Model, ModelKind, Norm, PenaltyRules, PenaltyStep, Phase, Precision, Schedule,
+    Augment, Class, DataChoice, DataName, Model, ModelKind, Norm, PenaltyRules, PenaltyStep, Phase, Precision, Schedule,
 };
 use transfergrid::data::{normalisation, search_path, task_labels, training_labels, Dataset, Preparation, Split};
 use transfergrid::model::cross_entropy;
@@ -163,7 +163,7 @@ struct Setting {
 
 impl Setting {
     fn new(model: &Model, phase: Phase, rules: PenaltyRules, kind: Kind) -> Setting {
-        let data = Dataset::load(DataName::Digits, false, &search_path(None)).unwrap();
+        let data = Dataset::load(&DataChoice::Named(DataName::Digits), false, [8, 8, 1], &search_path(None)).unwrap();
         let architecture = Architecture::new(model, [8, 8, 1], phase.classes.len());
         let pool = DeviceDataset::new(&data.train, [8, 8, 1], device());
         Setting { data, phase, rules, architecture, pool, kind }

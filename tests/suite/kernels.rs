@@ -146,7 +146,7 @@ fn images() {
         let pixels: Vec<u8> = (0..n * h * w * c).map(|i| ((i * i * 13 + 7 * i) % 256) as u8).collect();
         let examples = Examples {
             content: Content::Images(ndarray::Array2::from_shape_vec((n, h * w * c), pixels).unwrap()),
-            labels: (0..n as u8).collect(),
+            labels: (0..n as u16).collect(),
         };
         let pool = DeviceDataset::new(&examples, shape, Device::Cpu);
         let preparations: Vec<Preparation> = (0..2)

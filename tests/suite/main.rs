@@ -17,6 +17,7 @@ mod kubernetes;
 mod libtorch_script;
 mod messages;
 mod newsgroups;
+mod own_data;
 mod plain_words;
 mod real_data;
 mod regularisers;

@@ -53,7 +53,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 4, 
 
 #[test]
 fn what_people_type_gets_a_hint() {
-    let cases: [(&str, &str, &str); 24] = [
+    let cases: [(&str, &str, &str); 25] = [
         ("lambda0: [0, 1e-3, 1e-2]", "lambda0: logspace(-5, -1, 9)", "{log: {from: 1e-5, to: 1e-1, points: 9}}"),
         ("lambda0: [0, 1e-3, 1e-2]", "lambda0: 1e-3..1e-1", "{log: {from: 1e-5, to: 1e-1, points: 9}}"),
         ("lambda0: [0, 1e-3, 1e-2]", "lambda0: {logspace: [1, 2]}", "several values are a list"),
@@ -69,8 +69,9 @@ fn what_people_type_gets_a_hint() {
         ("per_class: 20", "per_class: all", "null takes all"),
         ("lr: 0.1}", "lr: 0.1, nesterov: yes}", "write true or false"),
         ("lr: 0.1}", "lr: 0.1, schedule: cosine}", "schedule: {kind: cosine}"),
-        ("data: digits", "data: MNIST", "did you mean `mnist`?"),
-        ("data: digits", "data: cifar-10", "did you mean `cifar10`?"),
+        ("data: digits", "data: mnits", "did you mean `mnist`?"),
+        ("data: digits", "data: ciffar10", "did you mean `cifar10`?"),
+        ("data: digits", "data: imagenet", "{images: FOLDER}"),
         ("name: small", "name: small\nquestion: reversal", "a key of ridge studies"),
         ("name: small", "name: small\nseeds: 99999999999999999999", "a number is too large"),
         ("name: small", "name: small\n---\nname: other", "more than one YAML document"),

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use crate::common::*;
-use transfergrid::config::network::DataName;
+use transfergrid::config::network::{DataChoice, DataName, DataPlace};
+use transfergrid::data::own::{split, Found, Part, Picture, Values};
 use transfergrid::data::{find, search_path, verify, Dataset, Examples, Verification};
 
 /// The data folder, if it contains this data set. Otherwise prints a message; in CI the test fails.
@@ -54,6 +55,30 @@ fn files_are_the_published_ones_and_read_whole() {
     }
 }
 
+/// The user's own files of a published set share its results.
+#[test]
+fn published_images_are_recognised_by_their_content() {
+    for (name, [height, width, channels]) in
+        [(DataName::Mnist, [28, 28, 1]), (DataName::Cifar10, [32, 32, 3]), (DataName::Cifar100, [32, 32, 3])]
+    {
+        if data(name).is_none() {
+            continue;
+        }
+        let (train, test) = Dataset::read(name, true, &search_path(None)).unwrap();
+        let part = |of: &Examples| {
+            let picture = |pixels: &[u8]| Picture { height, width, channels, pixels: pixels.to_vec() };
+            Part {
+                labels: of.labels.clone(),
+                values: Values::Pictures(of.pixels().chunks(height * width * channels).map(picture).collect()),
+            }
+        };
+        let classes = (0..name.info().classes.len()).map(|label| label.to_string()).collect();
+        let found = Found { classes, train: part(&train), test: Some(part(&test)), notes: vec![] };
+        let set = split(&DataPlace { npz: Some("a.npz".into()), ..DataPlace::default() }, found).unwrap();
+        assert_eq!(&set.info, name.info());
+    }
+}
+
 #[test]
 fn cifar_from_the_archive_is_cifar_from_the_folder() {
     let Some(folder) = data(DataName::Cifar10) else { return };
@@ -68,14 +93,18 @@ fn cifar_from_the_archive_is_cifar_from_the_folder() {
         .status()
         .unwrap();
     assert!(status.success());
-    let load = |root: &std::path::Path| Dataset::load(DataName::Cifar10, false, &search_path(Some(root))).unwrap();
+    let load = |root: &std::path::Path| {
+        Dataset::load(&DataChoice::Named(DataName::Cifar10), false, [32, 32, 3], &search_path(Some(root))).unwrap()
+    };
     let (a, b) = (load(&folder), load(packed.path()));
     assert_eq!(a.train, b.train);
     assert_eq!(a.test, b.test);
     // A truncated archive is refused with its name.
     let bytes = std::fs::read(&archive).unwrap();
     std::fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();
-    let error = Dataset::load(DataName::Cifar10, false, &search_path(Some(packed.path()))).unwrap_err().to_string();
+    let error = Dataset::load(&DataChoice::Named(DataName::Cifar10), false, [32, 32, 3], &search_path(Some(packed.path())))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("cifar-10-binary.tar.gz"), "{error}");
 }
 

@@ -249,6 +249,47 @@ fn an_index_is_no_feature_in_any_format_and_constants_are_judged_alike() {
     assert!(dropped.contains("constant in the source and left out: k"), "{dropped}");
 }
 
+/// Words and gaps give the fit of the table in which they are written out as numbers.
+#[test]
+fn words_and_gaps_are_encoded_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let [(source, of_source), (target, of_target)] = tables(3, 0.8, 60, 30);
+    let kind = |i: usize| ["low", "mid", "high"][i % 3];
+    let gap = |i: usize| i % 7 == 2;
+    // The mean of the source's known values of `a`, for both tables.
+    let known: Vec<f64> = (0..source.nrows()).filter(|&i| !gap(i)).map(|i| source[[i, 0]]).collect();
+    let mean = known.iter().sum::<f64>() / known.len() as f64;
+    for (name, x, y) in [("s", &source, &of_source), ("t", &target, &of_target)] {
+        let words: String = (0..x.nrows())
+            .map(|i| format!("{},{},{},{}\n", if gap(i) { "NA".into() } else { x[[i, 0]].to_string() }, x[[i, 1]], kind(i), y[i]))
+            .collect();
+        write(folder.path(), &format!("{name}.csv"), &format!("a,b,kind,y\n{words}"));
+        let is = |i: usize, word: &str| u8::from(kind(i) == word);
+        let numbers: String = (0..x.nrows())
+            .map(|i| {
+                let a = if gap(i) { mean } else { x[[i, 0]] };
+                let (high, low, mid) = (is(i, "high"), is(i, "low"), is(i, "mid"));
+                format!("{a},{},{},{high},{low},{mid},{}\n", u8::from(gap(i)), x[[i, 1]], y[i])
+            })
+            .collect();
+        write(folder.path(), &format!("{name}-plain.csv"), &format!("a,a is missing,b,kind=high,kind=low,kind=mid,y\n{numbers}"));
+    }
+    let fit = |source: &str, target: &str, more: &[&str]| -> Json {
+        let arguments = [&["fit", "--source", source, "--target", target, "--response", "y", "--json"], more].concat();
+        let mut json = json(&ok(folder.path(), &arguments));
+        // Names of files are not part of the comparison.
+        let text = json.to_string().replace("-plain", "");
+        json = serde_json::from_str(&text).unwrap();
+        json
+    };
+    let encoded = fit("s.csv", "t.csv", &["--one-hot", "--impute", "mean"]);
+    assert_eq!(encoded, fit("s-plain.csv", "t-plain.csv", &[]));
+    let chosen = fit("s.csv", "t.csv", &["--one-hot", "--impute", "mean", "--features", "kind,b"]);
+    assert_eq!(chosen, fit("s-plain.csv", "t-plain.csv", &["--features", "kind=high,kind=low,kind=mid,b"]));
+    let wrong = theory(folder.path(), &["fit", "--source", "s.csv", "--target", "t.csv", "--response", "y", "--one-hot"]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("column `a` is missing (`NA`)"), "{}", wrong.stderr);
+}
+
 #[test]
 fn wrong_tables() {
     let [(x0, y0), (x1, y1)] = tables(3, 1.0, 12, 10);

@@ -33,7 +33,7 @@ fn studies() {
         ("an unknown key in a section", change("epochs: 4", "epoch: 4"), vec![]),
         ("a key in the wrong section", add("momentum: 0.5"), vec![]),
         ("a missing top-level key", change("data: digits\n", ""), vec![]),
-        ("a missing key in a section", change("classes: [0, 1, 2], ", ""), vec![]),
+        ("a missing key in a section", change("epochs: 4, ", ""), vec![]),
         ("a duplicate key", add("seeds: 3"), vec![]),
         ("a word for a number", change("lr: 0.1", "lr: fast"), vec![]),
         ("a number for a section", change("model: {kind: mlp, hidden: [16]}", "model: 3"), vec![]),

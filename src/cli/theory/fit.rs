@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -16,7 +16,7 @@ use crate::base::numbers::{number, rounded, significant};
 use crate::base::usage::usage;
 use crate::cli::print;
 use crate::config::{cut, nearest};
-use crate::data::table::{read, InputTable};
+use crate::data::table::{read_all, InputTable, TableOptions, Wanted};
 use crate::store::{program, write_atomic};
 use crate::theory::alignment::Alignment;
 use crate::theory::fit::{fit, is_constant, mismatches, Doubt, Fit, FitData, Mismatch, Options, SPREAD};
@@ -53,6 +53,16 @@ pub struct FitArgs {
     /// Leave out columns that are constant in the source
     #[arg(long)]
     drop_constant: bool,
+    /// Make a column of 0 and 1 for each word of a column of words
+    #[arg(long)]
+    one_hot: bool,
+    /// Put the mean of its column in the source in place of a missing feature, and add a column of
+    /// 0 and 1 that says where
+    #[arg(long, value_name = "HOW", value_parser = ["mean"])]
+    impute: Option<String>,
+    /// Numbers of text files have decimal commas; columns are separated by semicolons or tabs
+    #[arg(long, value_name = "SIGN", value_parser = [",", "."], default_value = ".", hide_default_value = true)]
+    decimal: String,
     /// Keep the features in their own units
     #[arg(long, alias = "no-standardise")]
     no_standardize: bool,
@@ -89,8 +99,11 @@ impl FitArgs {
             is_response(name) || (!dropped && (self.features.is_empty() || self.features.iter().any(|f| f == name)))
         };
         self.refuse_twice()?;
-        let open = |path: &Path| read(path, &self.response, named, wanted);
-        let (source, target) = (open(&self.source)?, open(&self.target)?);
+        let options = TableOptions { decimal_comma: self.decimal == ",", one_hot: self.one_hot, impute_mean: self.impute.is_some() };
+        let is_feature = |name: &str| !is_response(name);
+        let asked = Wanted { responses: &self.response, named: &named, columns: &wanted, features: &is_feature };
+        let mut tables = read_all(&[&self.source, &self.target], &asked, &options)?;
+        let (target, source) = (tables.remove(1), tables.remove(0));
         if let Some(name) = self.drop.iter().find(|name| !source.left_out.contains(name) && !target.left_out.contains(name)) {
             return Err(missing(&source, "column", name, "--drop: "));
         }
@@ -202,7 +215,22 @@ impl FitArgs {
                 }
                 features.to_vec()
             }
-            (None, false) => self.features.clone(),
+            (None, false) => {
+                // The columns that a column of words, or one with gaps, has become.
+                let of = |name: &String| -> Vec<String> {
+                    let is_part = |column: &&String| {
+                        let rest = column.strip_prefix(name.as_str());
+                        rest.is_some_and(|rest| rest.is_empty() || (self.one_hot && rest.starts_with('=')) || rest == " is missing")
+                    };
+                    let parts: Vec<String> = table.columns.iter().filter(is_part).cloned().collect();
+                    if parts.is_empty() {
+                        vec![name.clone()]
+                    } else {
+                        parts
+                    }
+                };
+                self.features.iter().flat_map(of).collect()
+            }
             (None, true) => {
                 let kept = table.columns.iter().enumerate().filter(|(i, _)| !responses.contains(i));
                 kept.map(|(_, c)| c.clone()).collect()

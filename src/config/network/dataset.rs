@@ -1,9 +1,11 @@
 //! What is known about a data set before it is read. `published.rs` has those of the published
 //! data sets.
 
+use serde::{Deserialize, Serialize};
+
 /// What is known about a data set before it is read. All that settings, plans and reports need;
 /// which data set it is, only the readers ask (`data/`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DatasetInfo {
     /// The name as written in a study.
     pub name: String,
@@ -13,8 +15,15 @@ pub struct DatasetInfo {
     /// Data are compared with this digest when they are read, so it can be part of a key before
     /// anything is read.
     pub digest: String,
-    /// Height, width and channels of an image; none for text.
+    /// Height, width and channels of an image. Features are the channels of one pixel. None for
+    /// text, and for images of several sizes.
     pub image_shape: Option<[usize; 3]>,
+    /// Heights and widths of the smallest and the largest image, if their sizes differ.
+    pub sizes: Option<[[usize; 2]; 2]>,
+    /// Channels of images, also of those that differ in size.
+    pub channels: usize,
+    /// Whether the examples are features, not pixels.
+    pub is_features: bool,
     /// The classes in the order of their labels.
     pub classes: Vec<ClassInfo>,
     /// Names that stand for several classes, each with the names of its classes.
@@ -24,7 +33,7 @@ pub struct DatasetInfo {
 }
 
 /// A class, with its numbers of images (or documents).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassInfo {
     pub name: String,
     /// In the training file.
@@ -34,8 +43,25 @@ pub struct ClassInfo {
 }
 
 impl DatasetInfo {
+    /// Whether two tasks are of one set: the same examples under the same labels.
+    pub fn is_same(&self, other: &DatasetInfo) -> bool {
+        std::ptr::eq(self, other) || (self.digest == other.digest && self.name == other.name)
+    }
+
     pub fn is_text(&self) -> bool {
-        self.image_shape.is_none()
+        self.image_shape.is_none() && self.sizes.is_none()
+    }
+
+    /// `1,200 training and 300 test images of 10 classes, 28×28×1`.
+    pub fn in_short(&self) -> String {
+        let sum = |of: fn(&ClassInfo) -> usize| self.classes.iter().map(of).sum::<usize>();
+        let (what, shape) = match (self.image_shape, self.sizes) {
+            (Some([_, _, features]), _) if self.is_features => ("rows", format!(", {features} features")),
+            (Some([height, width, channels]), _) => ("images", format!(", {height}×{width}×{channels}")),
+            (None, Some([a, b])) => ("images", format!(", {}×{} to {}×{}, {} channels", a[0], a[1], b[0], b[1], self.channels)),
+            (None, None) => ("documents", String::new()),
+        };
+        format!("{} training and {} test {what} of {} classes{shape}", sum(|c| c.training), sum(|c| c.test), self.classes.len())
     }
 
     /// The classes' names, in the order of their labels.

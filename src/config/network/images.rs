@@ -27,21 +27,25 @@ const SHARE: usize = 10;
 impl Network {
     /// The classes of the source task, in the order of its outputs.
     pub fn source_images(&self) -> Vec<ClassImages> {
-        self.source.images_with(self.dataset(), |label| self.validation(label))
+        self.source.images_with(self.source_info(), |label| self.validation(label))
     }
 
     /// The classes of the target task, in the order of its outputs. If both tasks have a class, all
     /// draws are images that the source trains on, or with `disjoint_from_source` all are images
     /// that it does not train on.
     pub fn target_images(&self) -> Vec<ClassImages> {
-        let source = self.source_images();
+        // A class of another set has nothing to do with the source's.
+        let source = if self.has_one_set() { self.source_images() } else { vec![] };
         let of = |(position, label): (usize, usize)| {
-            let n = self.dataset().classes[label].training;
-            let validation = self.validation(label);
+            let n = self.target_info().classes[label].training;
+            let validation = match self.has_one_set() {
+                true => self.validation(label),
+                false => self.target.validation_of(label, self.target_info(), true),
+            };
             let left = n.saturating_sub(validation);
             let shared = source.iter().find(|class| class.label == label).map_or(0, |class| class.train);
             let skip = if self.target.disjoint_from_source { shared.min(left) } else { 0 };
-            let wanted = self.target.wanted(position, self.classes(&self.target));
+            let wanted = self.target.wanted(position, self.target.labels(self.target_info()).len());
             let pool = match wanted {
                 Some(train) if skip == 0 && shared > 0 => shared.max(train).min(left),
                 _ => left - skip,
@@ -49,28 +53,29 @@ impl Network {
             let train = wanted.unwrap_or(pool);
             ClassImages { label, validation, monitor: self.target.monitor_per_class.min(validation), skip, pool, train }
         };
-        self.target.labels(self.dataset()).into_iter().enumerate().map(of).collect()
-    }
-
-    fn classes(&self, phase: &Phase) -> usize {
-        phase.labels(self.dataset()).len()
+        self.target.labels(self.target_info()).into_iter().enumerate().map(of).collect()
     }
 
     /// Validation images of a class. If both tasks have it, they validate on the same images: one
     /// would else validate on images that the other trains on.
     fn validation(&self, label: usize) -> usize {
-        let position = |phase: &Phase| phase.labels(self.dataset()).iter().position(|own| *own == label);
+        let data = self.source_info();
+        if !self.has_one_set() {
+            return self.source.validation_of(label, data, false);
+        }
+        let classes = |phase: &Phase| phase.labels(data).len();
+        let position = |phase: &Phase| phase.labels(data).iter().position(|own| *own == label);
         let (source, target) = (position(&self.source), position(&self.target));
         let given = [(source, &self.source), (target, &self.target)];
         if let Some(given) = given.iter().filter(|(has, _)| has.is_some()).find_map(|(_, phase)| phase.validation_per_class) {
             return given;
         }
-        let n = self.dataset().classes[label].training;
+        let n = data.classes[label].training;
         let all = n - n.div_ceil(SHARE);
-        let of_source = source.map_or(0, |at| self.source.wanted(at, self.classes(&self.source)).unwrap_or(all));
+        let of_source = source.map_or(0, |at| self.source.wanted(at, classes(&self.source)).unwrap_or(all));
         // Half of what the source leaves is kept for the target's draws.
         let taken = if self.target.disjoint_from_source { of_source } else { 0 };
-        let of_target = target.map_or(0, |at| match self.target.wanted(at, self.classes(&self.target)) {
+        let of_target = target.map_or(0, |at| match self.target.wanted(at, classes(&self.target)) {
             Some(train) => taken + train.max(n.saturating_sub(taken).div_ceil(2)),
             None => all,
         });
@@ -87,6 +92,19 @@ impl Phase {
             n - position.and_then(|at| self.wanted(at, labels.len())).unwrap_or(n - n.div_ceil(SHARE)).min(n)
         };
         self.images_with(data, |label| self.validation_per_class.unwrap_or_else(|| rest(label)))
+    }
+
+    /// Validation images of a class of a task that shares no set with the other one. Half of a
+    /// target's images are kept for its draws.
+    fn validation_of(&self, label: usize, data: &DatasetInfo, is_target: bool) -> usize {
+        let (n, labels) = (data.classes[label].training, self.labels(data));
+        let wanted = labels.iter().position(|own| *own == label).and_then(|at| self.wanted(at, labels.len()));
+        let trained = match wanted {
+            Some(train) if is_target => train.max(n.div_ceil(2)),
+            Some(train) => train,
+            None => n - n.div_ceil(SHARE),
+        };
+        self.validation_per_class.unwrap_or(n.saturating_sub(trained))
     }
 
     fn images_with(&self, data: &DatasetInfo, validation: impl Fn(usize) -> usize) -> Vec<ClassImages> {

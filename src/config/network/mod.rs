@@ -1,8 +1,10 @@
 //! The settings of one cell of a network study. Their doc comments become the reference
 //! (docs/study.md).
 
+mod choice;
 mod dataset;
 mod images;
+mod input;
 mod model;
 mod phase;
 mod published;
@@ -12,8 +14,10 @@ mod transfer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use choice::{forget_places, read_places_with, remember, DataChoice, DataPlace, Impute};
 pub use dataset::{ClassInfo, DatasetInfo};
 pub use images::ClassImages;
+pub use input::Input;
 pub use model::{Model, ModelKind, Norm};
 pub use phase::{Augment, Class, Phase, Schedule, ScheduleKind};
 pub use published::DataName;
@@ -33,8 +37,13 @@ pub struct Network {
     /// (32×32 colour), `cifar100` (its 100 classes), `cifar100-coarse` (the same images with their
     /// 20 superclasses), `newsgroups` (20 Newsgroups, bydate, as TF-IDF features), or, to measure
     /// speed without data, `synthetic-grey` and `synthetic-colour` (made-up images, 28×28 grey and
-    /// 32×32 colour).
-    pub data: DataName,
+    /// 32×32 colour). Or the place of your own data: `{images: FOLDER}` (a folder for each class),
+    /// `{npz: FILE}`, `{parquet: FILE}`, `{idx: FOLDER}`, `{table: FILE, label: COLUMN}` or
+    /// `{documents: FOLDER}`; docs/data.md.
+    pub data: DataChoice,
+    /// The shape of the network's inputs, for images. Images of other shapes are made to fit.
+    #[serde(default, skip_serializing_if = "Input::is_default")]
+    pub input: Input,
     /// How documents are turned into features (`newsgroups` only): TF-IDF as scikit-learn's
     /// TfidfVectorizer computes it. Words have two or more letters, digits or underscores, in lower
     /// case. Of the words in enough documents, the most frequent ones are kept;
@@ -74,15 +83,43 @@ pub struct Network {
 }
 
 impl Network {
-    /// What is known about the data set.
-    pub fn dataset(&self) -> &DatasetInfo {
-        self.data.info()
+    /// The data of the source task.
+    pub fn source_choice(&self) -> &DataChoice {
+        self.source.data.as_ref().unwrap_or(&self.data)
     }
 
-    /// Height, width and channels of the model's input. A text's features are the channels of one
-    /// pixel.
+    /// The data of the target task.
+    pub fn target_choice(&self) -> &DataChoice {
+        self.target.data.as_ref().unwrap_or(&self.data)
+    }
+
+    /// What is known about the source's data set.
+    pub fn source_info(&self) -> &'static DatasetInfo {
+        self.source_choice().info()
+    }
+
+    /// What is known about the target's data set.
+    pub fn target_info(&self) -> &'static DatasetInfo {
+        self.target_choice().info()
+    }
+
+    /// Whether both tasks are of one data set, so that a class can be in both.
+    pub fn has_one_set(&self) -> bool {
+        self.source_info().is_same(self.target_info())
+    }
+
+    /// Height, width and channels of the model's input. Features and the words of a text are the
+    /// channels of one pixel.
     pub fn input(&self) -> [usize; 3] {
-        self.dataset().image_shape.unwrap_or([1, 1, self.text.features])
+        let source = self.source_info();
+        match source.image_shape {
+            None if source.sizes.is_none() => [1, 1, self.text.features],
+            shape => {
+                let [height, width, channels] = shape.unwrap_or([0, 0, source.channels]);
+                let [height, width] = self.input.size.map_or([height, width], |size| [size, size]);
+                [height, width, self.input.channels.unwrap_or(channels)]
+            }
+        }
     }
 }
 

@@ -3,15 +3,19 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DatasetInfo;
+use super::{DataChoice, DatasetInfo};
 
 /// A task (some classes, some images) and how it is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
+    /// Data of this task alone, in place of `data`: source and target may be of different sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataChoice>,
     /// The task's classes, by name or label; their order is the order of the head's outputs. A
-    /// pattern such as `comp.*` stands for all classes that it matches. A superclass of CIFAR-100
-    /// stands for its five classes.
+    /// pattern such as `comp.*` stands for all classes that it matches, `*` for all. A superclass
+    /// of CIFAR-100 stands for its five classes.
+    #[serde(default = "Phase::all_classes")]
     pub classes: Vec<Class>,
     /// Training images per class; null: all images that are not used for validation. Drawn with the
     /// seed; a larger number includes the images of a smaller one.
@@ -102,6 +106,7 @@ impl Phase {
     /// A task with all other settings at their defaults.
     pub fn new(classes: Vec<Class>, epochs: usize, lr: f64) -> Phase {
         Phase {
+            data: None,
             classes,
             per_class: None,
             total: None,
@@ -124,6 +129,9 @@ impl Phase {
         }
     }
 
+    fn all_classes() -> Vec<Class> {
+        vec![Class::Name("*".into())]
+    }
     fn default_monitor_per_class() -> usize {
         100
     }
@@ -167,7 +175,7 @@ impl Phase {
     }
 }
 
-/// A class by its label or by its name.
+/// A class by its label or by its name. A number is the class of that name, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Class {
@@ -188,7 +196,10 @@ impl Class {
     /// The labels that the class stands for in a data set; empty if the data set has no such class.
     pub fn labels(&self, data: &DatasetInfo) -> Vec<usize> {
         match self {
-            Class::Label(label) => Vec::from_iter((*label < data.classes.len()).then_some(*label)),
+            Class::Label(label) => {
+                let named = data.classes.iter().position(|class| class.name == label.to_string());
+                Vec::from_iter(named.or((*label < data.classes.len()).then_some(*label)))
+            }
             Class::Name(name) => data.labels(name),
         }
     }

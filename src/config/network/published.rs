@@ -104,9 +104,9 @@ fn published(name: DataName) -> DatasetInfo {
         name: name.into(),
         digest: digest.into(),
         image_shape: Some(shape),
+        channels: shape[2],
         classes,
-        groups: vec![],
-        built_in: false,
+        ..DatasetInfo::default()
     };
     match name {
         DataName::Digits => DatasetInfo {
@@ -152,10 +152,8 @@ fn published(name: DataName) -> DatasetInfo {
         DataName::Newsgroups => DatasetInfo {
             name: "newsgroups".into(),
             digest: "364e2d043043b927138171a5d4487da1a6daf2214033ef90b22fe292e223e786".into(),
-            image_shape: None,
             classes: classes(&NEWSGROUPS.map(|of| of.0), &NEWSGROUPS.map(|of| of.1), &NEWSGROUPS.map(|of| of.2)),
-            groups: vec![],
-            built_in: false,
+            ..DatasetInfo::default()
         },
         // Digest: of all training pixels, then all test pixels.
         DataName::SyntheticGrey => DatasetInfo {

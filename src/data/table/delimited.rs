@@ -1,13 +1,15 @@
 //! Text files with fields separated by commas, semicolons or tabs.
 
+use std::io::Read;
 use std::path::Path;
 
 use super::cell::TableCell;
 use super::{unreadable, wrong, DataError, Raw};
 
-/// Reads all fields. Without a header, columns are numbered from 0.
-pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
-    let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+/// Reads all fields, also of a file that is packed with gzip or zstd. Without a header, columns are
+/// numbered from 0. With `decimal_comma`, `1,5` is a number and commas separate nothing.
+pub fn read(path: &Path, header: bool, decimal_comma: bool) -> Result<Raw, DataError> {
+    let bytes = unpacked(path, std::fs::read(path).map_err(|error| unreadable(path, error))?)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes); // the byte order mark that some editors write
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(wrong(path, "is in UTF-16", "save it as UTF-8"));
@@ -17,7 +19,8 @@ pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
     }
     let first = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
     let count = |delimiter: u8| first.iter().filter(|&&b| b == delimiter).count();
-    let delimiter = [b',', b';', b'\t'].into_iter().max_by_key(|&d| (count(d), d == b',')).unwrap_or(b',');
+    let candidates: &[u8] = if decimal_comma { b";\t" } else { b",;\t" };
+    let delimiter = candidates.iter().copied().max_by_key(|&d| (count(d), d == b',' || d == b';')).unwrap_or(b',');
     if let Some(line) = blank_line(bytes) {
         return Err(wrong(path, format!("line {line} is empty"), "remove it; a missing value is written NA"));
     }
@@ -39,7 +42,11 @@ pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
     for record in reader.records() {
         let record = record.map_err(|error| told(path, &error, bytes))?;
         lines.push(record.position().map_or(0, |position| position.line()));
-        rows.push(record.iter().map(TableCell::of_text).collect::<Vec<_>>());
+        let cell = |field: &str| match decimal_comma && is_number_with_comma(field) {
+            true => TableCell::of_text(&field.replace(',', ".")),
+            false => TableCell::of_text(field),
+        };
+        rows.push(record.iter().map(cell).collect::<Vec<_>>());
     }
     if !header {
         columns = (0..rows.first().map_or(0, Vec::len)).map(|i| i.to_string()).collect();
@@ -48,6 +55,32 @@ pub fn read(path: &Path, header: bool) -> Result<Raw, DataError> {
     let unnamed = |name: &&String| name.is_empty() || name.strip_prefix("Unnamed: ").is_some_and(|n| n.parse::<usize>().is_ok());
     let index = if header { (0..columns.iter().take_while(unnamed).count()).collect() } else { vec![] };
     Ok(Raw { columns, rows, lines: Some(lines), index })
+}
+
+/// Whether a field is a number with one decimal comma and no point.
+fn is_number_with_comma(field: &str) -> bool {
+    field.matches(',').count() == 1 && !field.contains('.') && field.replace(',', ".").parse::<f64>().is_ok()
+}
+
+/// A text may unpack to this many bytes for each of its own, and to a few more.
+const MOST_EXPANSION: u64 = 2_000;
+
+/// The content of a file that may be packed, as its first bytes say.
+fn unpacked(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, DataError> {
+    let most = MOST_EXPANSION * bytes.len() as u64 + (1 << 20);
+    let mut out = vec![];
+    let read = if bytes.starts_with(b"\x1f\x8b") {
+        flate2::read::MultiGzDecoder::new(bytes.as_slice()).take(most).read_to_end(&mut out)
+    } else if bytes.starts_with(b"\x28\xb5\x2f\xfd") {
+        zstd::stream::read::Decoder::new(bytes.as_slice()).and_then(|decoder| decoder.take(most).read_to_end(&mut out))
+    } else {
+        return Ok(bytes);
+    };
+    match read {
+        Ok(n) if n as u64 == most => Err(wrong(path, format!("unpacks to more than {most} bytes"), "unpack it first, if that is right")),
+        Ok(_) => Ok(out),
+        Err(error) => Err(wrong(path, format!("cannot be unpacked: {error}"), "is the file complete?")),
+    }
 }
 
 /// The number of the first empty line that is followed by a line with content. The csv crate would

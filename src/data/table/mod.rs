@@ -8,6 +8,7 @@
 
 mod cell;
 mod delimited;
+mod encode;
 mod numpy;
 mod parquet_file;
 
@@ -18,6 +19,7 @@ use ndarray::{Array2, Axis};
 
 use super::DataError;
 use cell::TableCell;
+pub use encode::TableOptions;
 
 /// Named columns of finite numbers.
 #[derive(Debug, Clone)]
@@ -78,29 +80,39 @@ const KINDS: &str = "a table is .npy (2-D, columns are numbered from 0), .npz (a
 /// Squares of larger numbers could overflow.
 const LARGEST: f64 = 1e100;
 
-/// Reads the columns of a table that are `wanted`; other columns need not be numbers. `named`
-/// selects columns that were requested by name, so an index among them is kept. `responses` are the
-/// names of the arrays in an `.npz` that are used together with `X`.
+/// What a caller wants of a table.
+pub struct Wanted<'a> {
+    /// Names of the arrays in an `.npz` that are used together with `X`.
+    pub responses: &'a [String],
+    /// Columns that were requested by name, so that an index among them is kept.
+    pub named: &'a dyn Fn(&str) -> bool,
+    /// Columns that are read; the others need not be numbers.
+    pub columns: &'a dyn Fn(&str) -> bool,
+    /// Of these, the ones in which words and gaps may be encoded.
+    pub features: &'a dyn Fn(&str) -> bool,
+}
+
+/// Reads tables that belong together, such as a source and a target.
+pub fn read_all(paths: &[&Path], wanted: &Wanted, options: &TableOptions) -> Result<Vec<InputTable>, DataError> {
+    let tables = paths.iter().map(|path| raw(path, wanted.responses, options)).collect::<Result<Vec<_>, _>>()?;
+    let tables = encode::encode(paths, tables, options, &|name| (wanted.columns)(name) && (wanted.features)(name))?;
+    // A column that was encoded is wanted where the one that it is of is.
+    let of = |name: &str| name.split_once('=').map_or(name.trim_end_matches(" is missing"), |(of, _)| of).to_string();
+    let is_wanted = |name: &str| (wanted.columns)(name) || (options.one_hot || options.impute_mean) && (wanted.columns)(&of(name));
+    paths.iter().zip(tables).map(|(path, table)| selected(path, table, wanted.named, is_wanted)).collect()
+}
+
+/// Reads the columns of a table that are `wanted`, without any encoding.
 pub fn read(
     path: &Path,
     responses: &[String],
     named: impl Fn(&str) -> bool,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<InputTable, DataError> {
-    let raw = match extension(path)?.as_str() {
-        "npy" => {
-            let values = numpy::two_dimensional(path)?;
-            Raw::of_numbers((0..values.ncols()).map(|i| i.to_string()).collect(), &values)
-        }
-        "npz" => {
-            let (columns, values) = numpy::arrays(path, responses)?;
-            Raw::of_numbers(columns, &values)
-        }
-        "csv" | "tsv" | "txt" => delimited::read(path, true)?,
-        "parquet" | "pq" => parquet_file::read(path)?,
-        "" => return Err(wrong(path, "its name has no extension that tells its format", KINDS)),
-        other => return Err(wrong(path, format!("`.{other}` files are not supported"), unpack_hint(other))),
-    };
+    selected(path, raw(path, responses, &TableOptions::default())?, named, wanted)
+}
+
+fn selected(path: &Path, raw: Raw, named: impl Fn(&str) -> bool, wanted: impl Fn(&str) -> bool) -> Result<InputTable, DataError> {
     let index: Vec<String> = raw.index.iter().map(|&i| raw.columns[i].clone()).filter(|name| !named(name)).collect();
     let is_index = |at: &usize| raw.index.contains(at) && !named(&raw.columns[*at]);
     let kept: Vec<usize> = (0..raw.columns.len()).filter(|at| !is_index(at) && wanted(&raw.columns[*at])).collect();
@@ -128,6 +140,72 @@ pub fn read(
     }));
     let left_out = (0..raw.columns.len()).filter(|at| !kept.contains(at)).map(|at| raw.columns[at].clone()).collect();
     Ok(InputTable { file: path.display().to_string(), columns, values, left_out, lines: raw.lines, notes })
+}
+
+/// Cells of every format.
+fn raw(path: &Path, responses: &[String], options: &TableOptions) -> Result<Raw, DataError> {
+    Ok(match extension(path)?.as_str() {
+        "npy" => {
+            let values = numpy::two_dimensional(path)?;
+            Raw::of_numbers((0..values.ncols()).map(|i| i.to_string()).collect(), &values)
+        }
+        "npz" => {
+            let (columns, values) = numpy::arrays(path, responses)?;
+            Raw::of_numbers(columns, &values)
+        }
+        "csv" | "tsv" | "txt" => delimited::read(path, true, options.decimal_comma)?,
+        "parquet" | "pq" => parquet_file::read(path)?,
+        "" => return Err(wrong(path, "its name has no extension that tells its format", KINDS)),
+        other => return Err(wrong(path, format!("`.{other}` files are not supported"), unpack_hint(other))),
+    })
+}
+
+/// Rows of numbers, each with the name of its class.
+#[derive(Debug)]
+pub struct LabelledRows {
+    pub labels: Vec<String>,
+    /// Rows × columns, without the label's.
+    pub values: Array2<f64>,
+    pub notes: Vec<String>,
+}
+
+/// Reads a table for a classifier: the column `label` holds the classes, all others are features.
+/// An index that pandas wrote and the columns of `drop` are left out.
+pub fn read_labelled(path: &Path, label: &str, drop: &[String], options: &TableOptions) -> Result<LabelledRows, DataError> {
+    let whole = raw(path, &[], options)?;
+    if let Some(name) = drop.iter().find(|name| !whole.columns.contains(name)) {
+        return Err(wrong(path, format!("no column `{}` to drop; it has {}", cut(name), whole.columns.join(", ")), "check its name"));
+    }
+    let is_feature = |name: &str| name != label && !drop.iter().any(|own| own == name);
+    let mut encoded = encode::encode(&[path], vec![whole], options, &is_feature)?;
+    let raw = encoded.remove(0);
+    let found: Vec<usize> = (0..raw.columns.len()).filter(|&at| raw.columns[at] == label).collect();
+    let [of_label] = found.as_slice() else {
+        let columns: Vec<String> = raw.columns.iter().map(|name| cut(name)).collect();
+        let what = format!("{} columns are called `{}`; it has {}", found.len(), cut(label), columns.join(", "));
+        return Err(wrong(path, what, "`label` names the column with the classes"));
+    };
+    let kept: Vec<usize> =
+        (0..raw.columns.len()).filter(|at| at != of_label && !raw.index.contains(at) && !drop.contains(&raw.columns[*at])).collect();
+    if kept.is_empty() {
+        return Err(wrong(path, "it has no column beside the label's", "features are needed"));
+    }
+    let name = |(row, cells): (usize, &Vec<TableCell>)| match &cells[*of_label] {
+        TableCell::Number(value) if value.is_finite() => Ok(crate::base::numbers::number(*value)),
+        TableCell::Other(other) if !other.text.is_empty() => Ok(other.text.clone()),
+        _ => Err(wrong(
+            path,
+            format!("{}, column `{}` has no class", place(&raw.lines, row), cut(label)),
+            "fill it in, or leave out the row",
+        )),
+    };
+    let labels = raw.rows.iter().enumerate().map(name).collect::<Result<Vec<_>, _>>()?;
+    let values = numbers(path, &raw, &kept)?;
+    let counting = (0..kept.len()).filter(|&at| counts_rows(&values, at));
+    let notes = counting
+        .map(|at| format!("`{}` changes by 1 from row to row: if it is a row number, remove the column", cut(&raw.columns[kept[at]])))
+        .collect();
+    Ok(LabelledRows { labels, values, notes })
 }
 
 /// The wanted cells, which must be finite numbers.
@@ -171,7 +249,7 @@ pub fn matrix(path: &Path) -> Result<Array2<f64>, DataError> {
     match extension(path)?.as_str() {
         "npy" => numpy::two_dimensional(path),
         "csv" | "tsv" | "txt" => {
-            let raw = delimited::read(path, false)?;
+            let raw = delimited::read(path, false, false)?;
             numbers(path, &raw, &(0..raw.columns.len()).collect::<Vec<_>>())
         }
         _ => Err(wrong(path, "a covariance is read from .npy or .csv", "save the matrix in one of these formats")),
@@ -188,7 +266,10 @@ fn extension(path: &Path) -> Result<String, DataError> {
         }
         Err(error) => return Err(unreadable(path, error)),
     }
-    Ok(path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default())
+    // A packed text file: `.csv.gz`.
+    let packed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz") || e.eq_ignore_ascii_case("zst"));
+    let stem = path.file_stem().map(Path::new).filter(|stem| packed && stem.extension().is_some()).unwrap_or(path);
+    Ok(stem.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default())
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> DataError {
@@ -201,7 +282,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> DataError {
 
 fn unpack_hint(extension: &str) -> &'static str {
     match extension {
-        "gz" | "zip" | "xz" | "bz2" | "zst" => "unpack it first",
+        "zip" | "xz" | "bz2" => "unpack it first; .csv.gz and .csv.zst are read as they are",
         _ => KINDS,
     }
 }

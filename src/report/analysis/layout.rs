@@ -158,8 +158,8 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
                 target: vec![],
                 scratch: vec![],
                 alignment: CellResults::default(),
-                source_guess: Guess::of(&stage(cell.source).settings.source, stage(cell.source).settings.dataset()),
-                target_guess: Guess::of(&stage(cell.source).settings.target, stage(cell.source).settings.dataset()),
+                source_guess: Guess::of(&stage(cell.source).settings.source, stage(cell.source).settings.source_info()),
+                target_guess: Guess::of(&stage(cell.source).settings.target, stage(cell.source).settings.target_info()),
                 limits: PenaltyLimits::of(&stage(cell.source).settings),
                 rules,
             });

@@ -33,7 +33,7 @@ impl TorchEngine {
     /// images of each class are used, from those that neither task validates on.
     pub(super) fn align(&self, stage: &Stage, device: usize) -> Result<StageOutcome> {
         let settings = &stage.settings;
-        let network = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.dataset()).len());
+        let network = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.source_info()).len());
         let theta = network.layout.initial(&[stage.seed], "source", Kind::Float, self.devices[device]);
         let source = self.features(stage, device, &network, &theta, &settings.source, "source")?;
         let target = self.features(stage, device, &network, &theta, &settings.target, "target")?;
@@ -43,10 +43,12 @@ impl TorchEngine {
     }
 
     fn features(&self, stage: &Stage, device: usize, network: &Architecture, theta: &Tensor, phase: &Phase, task: &str) -> Result<FitData> {
-        let (settings, dataset) = (&stage.settings, self.dataset(&stage.settings)?);
+        let settings = &stage.settings;
+        let choice = if task == "source" { settings.source_choice() } else { settings.target_choice() };
+        let (info, dataset) = (choice.info(), self.dataset(settings, choice)?);
         // All that the task does not validate on.
         let all = |class: ClassImages| {
-            let n = settings.dataset().classes[class.label].training - class.validation;
+            let n = info.classes[class.label].training - class.validation;
             ClassImages { skip: 0, pool: n, train: n, ..class }
         };
         let classes = if task == "source" { settings.source_images() } else { settings.target_images() };
@@ -54,25 +56,25 @@ impl TorchEngine {
         let pool = Split::draw(&dataset.train, &classes, stage.seed, 0).train;
         let other = if task == "source" { &settings.target } else { &settings.source };
         let mut rows: Vec<usize> = vec![];
-        for label in phase.labels(settings.dataset()) {
+        for label in phase.labels(info) {
             // A class that both tasks have gives every other image to each task: an image in both
             // would make the tasks look alike.
-            let shared = other.labels(settings.dataset()).contains(&label);
+            let shared = settings.has_one_set() && other.labels(info).contains(&label);
             let own = pool.iter().filter(|&&row| usize::from(dataset.train.labels[row]) == label);
             let ours = own.enumerate().filter(|(i, _)| !shared || (i % 2 == 0) == (task == "source"));
             rows.extend(ours.map(|(_, row)| row).take(PER_CLASS));
         }
         Stream::new(&format!("alignment/{task}"), stage.seed, 0).shuffle(&mut rows);
-        let outputs = training_labels(&dataset.train, settings.dataset(), phase, task, &rows, stage.seed);
-        let preparation = self.preparation(stage, dataset);
+        let outputs = training_labels(&dataset.train, info, phase, task, &rows, stage.seed);
+        let preparation = self.preparation(stage)?;
         let (pool, rows) = match &preparation {
             Preparation::Words(words) => {
                 let (pool, mut places) = DeviceDataset::of_words(&dataset.train, &[(words.clone(), rows)], self.devices[device]);
                 (pool, places.remove(0))
             }
-            Preparation::Pixels(_) => (self.pool(settings, device)?, rows),
+            Preparation::Pixels(_) => (self.pool(settings, choice, device)?, rows),
         };
-        let labels = task_labels(settings.dataset(), phase);
+        let labels = task_labels(info, phase);
         let rows = Tensor::from_slice(&rows.iter().map(|&row| row as i64).collect::<Vec<_>>()).to_device(self.devices[device]).unsqueeze(0);
         let inputs = BatchSource::new(&[&preparation], &labels, Kind::Float, &pool);
         let buffers = network.fresh_buffers(1, Kind::Float, self.devices[device]);
@@ -80,7 +82,7 @@ impl TorchEngine {
         let (n, p) = (features.size()[0] as usize, features.size()[1] as usize);
         let values = Vec::<f64>::try_from(features.reshape([-1])).context("features")?;
         let x = Array2::from_shape_vec((n, p), values).context("features")?;
-        let classes = phase.labels(settings.dataset()).len();
+        let classes = phase.labels(info).len();
         let y = Array2::from_shape_fn((n, classes), |(i, c)| f64::from(u8::from(outputs[i] == c as i64)));
         Ok(FitData { x: projected(x, stage.seed), y })
     }

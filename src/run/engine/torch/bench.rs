@@ -125,7 +125,7 @@ impl TorchEngine {
             return Ok(vec![]);
         }
         let (settings, phase) = (&stage.settings, stage.phase());
-        let layers = Architecture::new(&settings.model, settings.input(), phase.labels(settings.dataset()).len()).convolutions();
+        let layers = Architecture::new(&settings.model, settings.input(), phase.labels(stage.data()).len()).convolutions();
         let device = self.devices[0];
         let describe = |timing: Timing| {
             let c = timing.convolution;

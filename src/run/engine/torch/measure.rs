@@ -104,7 +104,7 @@ impl TorchEngine {
             rules: &stage.settings.penalty,
             precision: stage.settings.precision,
             task: task_name(stage.kind),
-            outputs: task_labels(stage.settings.dataset(), &phase),
+            outputs: task_labels(stage.data(), &phase),
             replicas: &replicas,
             pool: &pool,
             freeze_batchnorm: false,

@@ -25,7 +25,7 @@ use super::{
     has_no_kernel, perhaps_out_of_memory, Engine, EngineOptions, Epoch, Job, PackContext, PackOutcome, StageOutcome, MEMORY_NEARLY_FULL,
 };
 use crate::base::catch_panic::catch_panic;
-use crate::config::network::{BatchNormRule, DataName, HeadRule, Precision, TransferMethod};
+use crate::config::network::{BatchNormRule, DataChoice, HeadRule, Precision, TransferMethod};
 use crate::config::Network;
 use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
 use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role, Strategy};
@@ -59,11 +59,11 @@ pub struct TorchEngine {
     without_cudnn: Mutex<HashSet<Arc<str>>>,
 }
 
-/// How a data set is read: its name, and whether documents are stripped.
-type DatasetFiles = (DataName, bool);
+/// How a data set is read: which, whether documents are stripped, and the shape of the inputs.
+type DatasetFiles = (DataChoice, bool, [usize; 3]);
 
-fn files_of(settings: &Network) -> DatasetFiles {
-    (settings.data, settings.dataset().is_text() && settings.text.strip)
+fn files_of(settings: &Network, choice: &DataChoice) -> DatasetFiles {
+    (choice.clone(), choice.info().is_text() && settings.text.strip, settings.input())
 }
 
 struct PreparedData {
@@ -101,12 +101,17 @@ impl TorchEngine {
         let in_bf16 = plan.stages.iter().any(|stage| stage.settings.precision == Precision::Bf16);
         devices.iter().filter(|device| device.is_cuda()).try_for_each(|&device| smoke::smoke(device, in_bf16))?;
         let mut data = HashMap::new();
-        let files: BTreeSet<DatasetFiles> = plan.stages.iter().map(|stage| files_of(&stage.settings)).collect();
-        for (name, strip) in files {
-            let set = Dataset::load(name, strip, roots)?;
-            let pool = |shape| devices.iter().map(|&device| Mutex::new(DeviceDataset::new(&set.train, shape, device))).collect();
-            let pools = name.info().image_shape.map_or(vec![], pool);
-            data.insert((name, strip), PreparedData { set, pools });
+        let both = |stage: &Stage| {
+            let settings = &stage.settings;
+            [settings.source_choice(), settings.target_choice()].map(|choice| files_of(settings, choice))
+        };
+        let files: BTreeSet<DatasetFiles> = plan.stages.iter().flat_map(both).collect();
+        for files in files {
+            let (choice, strip, shape) = &files;
+            let set = Dataset::load(choice, *strip, *shape, roots)?;
+            let pool = |device: &Device| Mutex::new(DeviceDataset::new(&set.train, *shape, *device));
+            let pools = if set.info.is_text() { vec![] } else { devices.iter().map(pool).collect() };
+            data.insert(files, PreparedData { set, pools });
         }
         let calibration = Calibration::new(measured, &devices);
         Ok(TorchEngine {
@@ -252,25 +257,26 @@ impl TorchEngine {
         }
     }
 
-    fn dataset(&self, settings: &Network) -> Result<&Dataset> {
-        let data = self.data.get(&files_of(settings)).context("the engine was opened for another plan")?;
+    fn dataset(&self, settings: &Network, choice: &DataChoice) -> Result<&Dataset> {
+        let data = self.data.get(&files_of(settings, choice)).context("the engine was opened for another plan")?;
         Ok(&data.set)
     }
 
     /// All training images on a device.
-    fn pool(&self, settings: &Network, device: usize) -> Result<DeviceDataset> {
-        let pools = &self.data.get(&files_of(settings)).context("the engine was opened for another plan")?.pools;
+    fn pool(&self, settings: &Network, choice: &DataChoice, device: usize) -> Result<DeviceDataset> {
+        let pools = &self.data.get(&files_of(settings, choice)).context("the engine was opened for another plan")?.pools;
         let pool = pools.get(device).context("documents have no features before their vocabulary is known")?;
         Ok(pool.lock().map_or_else(|poisoned| poisoned.into_inner().share(), |pool| pool.share()))
     }
 
     /// The training data of a pack's stages on a device: the pool, and each replica's rows of it.
     fn prepare(&self, stages: &[Stage], device: usize) -> Result<(DeviceDataset, Vec<Replica>)> {
-        let data = self.data.get(&files_of(&stages[0].settings)).context("the engine was opened for another plan")?;
-        let mut replicas: Vec<Replica> = stages.iter().map(|stage| self.replica(stage, &data.set)).collect();
+        let (settings, choice) = (&stages[0].settings, stages[0].choice());
+        let data = self.dataset(settings, choice)?;
+        let mut replicas: Vec<Replica> = stages.iter().map(|stage| self.replica(stage, data)).collect::<Result<_>>()?;
         ensure!(replicas.iter().all(|r| r.train.len() == replicas[0].train.len()), "the replicas of a pack have equally many images");
-        if !stages[0].settings.dataset().is_text() {
-            return Ok((self.pool(&stages[0].settings, device)?, replicas));
+        if !data.info.is_text() {
+            return Ok((self.pool(settings, choice, device)?, replicas));
         }
         let wanted: Vec<_> = replicas
             .iter()
@@ -280,8 +286,8 @@ impl TorchEngine {
             })
             .collect();
         let empty = replicas.iter().any(|r| matches!(&r.preparation, Preparation::Words(words) if words.vocabulary == 0));
-        ensure!(!empty, "no word is in text.min_df = {} of the documents that the vocabulary is fitted on", stages[0].settings.text.min_df);
-        let (pool, places) = DeviceDataset::of_words(&data.set.train, &wanted, self.devices[device]);
+        ensure!(!empty, "no word is in text.min_df = {} of the documents that the vocabulary is fitted on", settings.text.min_df);
+        let (pool, places) = DeviceDataset::of_words(&data.train, &wanted, self.devices[device]);
         for (replica, mut places) in replicas.iter_mut().zip(places) {
             let validation = places.split_off(replica.train.len());
             // Both lists are sorted, and one is part of the other.
@@ -296,7 +302,7 @@ impl TorchEngine {
     /// A network with the fastest strategies for `k` replicas.
     fn architecture(&self, stage: &Stage, device: Device, k: usize) -> Architecture {
         let (settings, phase) = (&stage.settings, stage.phase());
-        let mut architecture = Architecture::new(&settings.model, settings.input(), phase.labels(settings.dataset()).len());
+        let mut architecture = Architecture::new(&settings.model, settings.input(), phase.labels(stage.data()).len());
         // On CPU separate convolutions are as fast as any other strategy. They also give each
         // replica the same bits as when it is trained alone.
         if self.without_cudnn.lock().unwrap_or_else(PoisonError::into_inner).contains(&stage.shape) {
@@ -316,7 +322,7 @@ impl TorchEngine {
             return Ok(PackOutcome::Finished(ends.collect::<Result<_>>()?));
         }
         let (settings, phase) = (first.settings.clone(), first.phase());
-        let dataset = self.dataset(&settings)?;
+        let dataset = self.dataset(&settings, first.choice())?;
         let architecture = self.architecture(first, self.devices[device], job.stages.len());
         let (pool, replicas) = self.prepare(&job.stages, device)?;
         let transfers = first.kind == StageKind::Target;
@@ -326,14 +332,14 @@ impl TorchEngine {
             rules: &settings.penalty,
             precision: settings.precision,
             task: task_name(first.kind),
-            outputs: task_labels(settings.dataset(), &phase),
+            outputs: task_labels(dataset.info, &phase),
             replicas: &replicas,
             pool: &pool,
             freeze_batchnorm: transfers && (settings.transfer.batchnorm == BatchNormRule::Frozen || settings.transfer.method.is_frozen()),
             frozen: transfers && settings.transfer.method.is_frozen(),
             objective: match solves(first) {
                 true => EvaluationLoss::SquaredError,
-                false => EvaluationLoss::CrossEntropy { smoothing: phase.expected_smoothing(settings.dataset()) },
+                false => EvaluationLoss::CrossEntropy { smoothing: phase.expected_smoothing(dataset.info) },
             },
         };
         let start = self.start(self.devices[device], job, link, &architecture)?;
@@ -357,28 +363,30 @@ impl TorchEngine {
         }
     }
 
-    fn replica(&self, stage: &Stage, dataset: &Dataset) -> Replica {
-        let (settings, phase, seed) = (&stage.settings, stage.phase(), stage.stream_seed());
+    fn replica(&self, stage: &Stage, dataset: &Dataset) -> Result<Replica> {
+        let (phase, seed) = (stage.phase(), stage.stream_seed());
         let split = Split::draw(&dataset.train, &stage.images(), stage.seed, stage.draw);
-        let preparation = self.preparation(stage, dataset);
+        let preparation = self.preparation(stage)?;
         let task = task_name(stage.kind);
         let training_labels =
-            (phase.label_noise > 0.0).then(|| training_labels(&dataset.train, settings.dataset(), &phase, task, &split.train, seed));
-        Replica { seed, train: split.train, validation: split.validation, monitor: split.monitor, training_labels, preparation }
+            (phase.label_noise > 0.0).then(|| training_labels(&dataset.train, dataset.info, &phase, task, &split.train, seed));
+        Ok(Replica { seed, train: split.train, validation: split.validation, monitor: split.monitor, training_labels, preparation })
     }
 
-    fn preparation(&self, stage: &Stage, dataset: &Dataset) -> Preparation {
+    /// Fitted on the source's data, also for a target of another set.
+    fn preparation(&self, stage: &Stage) -> Result<Preparation> {
         let id = stage.preparation();
         if let Some(known) = self.preparations.lock().ok().and_then(|known| known.get(&id).cloned()) {
-            return known;
+            return Ok(known);
         }
         // Not locked, so that other workers need not wait. If two compute the same, the first
         // result is stored.
-        let fresh = Preparation::of(&dataset.train, &stage.settings, stage.seed);
-        match self.preparations.lock() {
+        let source = self.dataset(&stage.settings, stage.settings.source_choice())?;
+        let fresh = Preparation::of(&source.train, &stage.settings, stage.seed);
+        Ok(match self.preparations.lock() {
             Ok(mut known) => known.entry(id).or_insert(fresh).clone(),
             Err(_) => fresh,
-        }
+        })
     }
 
     /// The pack's initial weights, and the point that λ pulls them to.
@@ -399,7 +407,7 @@ impl TorchEngine {
             .map(|source| self.source(source.as_deref().context("a target stage starts from a source model")?, device, link))
             .collect::<Result<_>>()?;
         let keep = settings.transfer.head == HeadRule::Keep;
-        let source = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.dataset()).len());
+        let source = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.source_info()).len());
         let (mut theta, buffers) = assemble(&source, &models).context("the source model on disk is of another architecture")?;
         let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
         if !keep {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
-use crate::config::network::{Augment, Class, DataName, Model, ModelKind, Norm, PenaltyRules, Phase, Precision};
+use crate::config::network::{Augment, Class, DataChoice, DataName, Model, ModelKind, Norm, PenaltyRules, Phase, Precision};
 use crate::data::{normalisation, search_path, task_labels, training_labels, Dataset, Preparation, Split};
 use crate::model::{no_grad, Architecture};
 use crate::train::{
@@ -62,7 +62,7 @@ pub struct Setting {
 
 impl Setting {
     pub fn new(model: &Model, phase: Phase, device: Device, kind: Kind) -> Result<Setting> {
-        let data = Dataset::load(DataName::Digits, false, &search_path(None))?;
+        let data = Dataset::load(&DataChoice::Named(DataName::Digits), false, [8, 8, 1], &search_path(None))?;
         let shape = data.info.image_shape.context("digits are images")?;
         let architecture = Architecture::new(model, shape, phase.classes.len());
         let pool = DeviceDataset::new(&data.train, shape, device);

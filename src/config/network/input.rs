@@ -1,0 +1,24 @@
+//! The shape of the images that the network gets.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// See `Network::input`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Input {
+    /// Height and width. An image of another size is scaled, with antialiasing, until its shorter
+    /// side fits, and the middle is cut out. null: the size of the source's images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<usize>,
+    /// 1: grey, 3: colour. A colour image becomes grey by its luminance (ITU-R 601), a grey one
+    /// gets three equal channels. null: as the source's images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+}
+
+impl Input {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Input::default()
+    }
+}

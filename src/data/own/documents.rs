@@ -1,0 +1,47 @@
+//! Folders of text files.
+
+use std::path::{Path, PathBuf};
+
+use super::folders::{list, ClassFiles};
+use super::{sorted_classes, Found, Part, Values};
+use crate::data::DataError;
+
+/// A longer file is taken for something else than a document.
+const LONGEST: u64 = 100_000_000;
+
+pub fn read(root: &Path) -> Result<Found, DataError> {
+    // Documents often have no ending.
+    let parts = list(root, |_| true)?;
+    let all: Vec<String> = parts.train.iter().chain(parts.test.iter().flatten()).map(|(name, _)| name.clone()).collect();
+    if all.is_empty() {
+        return Err(DataError::new(
+            format!("{}: no files in the folders below it", root.display()),
+            "it needs a folder of texts for each class",
+        ));
+    }
+    let classes = sorted_classes(all);
+    let part = |of: &ClassFiles| -> Result<Part, DataError> {
+        let (mut labels, mut texts) = (vec![], vec![]);
+        for (label, class) in classes.iter().enumerate() {
+            for path in of.iter().filter(|(name, _)| name == class).flat_map(|(_, files)| files) {
+                texts.push(text(path)?);
+                labels.push(label as u16);
+            }
+        }
+        Ok(Part { labels, values: Values::Texts(texts) })
+    };
+    Ok(Found { train: part(&parts.train)?, test: parts.test.as_ref().map(part).transpose()?, notes: parts.notes, classes })
+}
+
+/// A text in UTF-8, or else in Latin-1.
+fn text(path: &PathBuf) -> Result<String, DataError> {
+    let broken = |error: std::io::Error| DataError::read(path, &error);
+    if std::fs::metadata(path).map_err(broken)?.len() > LONGEST {
+        return Err(DataError::new(
+            format!("{} is longer than {LONGEST} bytes", path.display()),
+            "is it a document? move it out of the folder",
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(broken)?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect()))
+}

@@ -1,0 +1,74 @@
+//! Makes images of the shape that the network gets.
+
+use image::imageops::{crop_imm, resize, FilterType};
+use image::{GrayImage, RgbImage};
+use ndarray::Array2;
+
+use super::Picture;
+use crate::base::threads;
+use crate::data::{Content, Examples};
+
+/// Examples of a shape. Other than images they stay as they are.
+pub fn fit(examples: Examples, from: Option<[usize; 3]>, to: [usize; 3]) -> Examples {
+    let Some([height, width, channels]) = from.filter(|from| *from != to) else { return examples };
+    let Content::Images(pixels) = &examples.content else { return examples };
+    let one = |i: usize| picture(&Picture { height, width, channels, pixels: pixels.row(i).to_vec() }, to);
+    let fitted = threads::map(examples.len(), one).concat();
+    // Every image has the size of the shape.
+    let pixels = Array2::from_shape_vec((examples.len(), to.iter().product()), fitted).unwrap_or_default();
+    Examples { content: Content::Images(pixels), labels: examples.labels }
+}
+
+/// The pixels of an image of the shape: scaled with antialiasing (triangle filter) until it covers
+/// it, and cut to its middle.
+pub fn picture(of: &Picture, [height, width, channels]: [usize; 3]) -> Vec<u8> {
+    let Picture { pixels, .. } = of;
+    let pixels = match (of.channels, channels) {
+        (3, 1) => pixels.chunks_exact(3).map(luminance).collect(),
+        (1, 3) => pixels.iter().flat_map(|&value| [value; 3]).collect(),
+        _ => pixels.clone(),
+    };
+    if (of.height, of.width) == (height, width) {
+        return pixels;
+    }
+    let scale = (height as f64 / of.height as f64).max(width as f64 / of.width as f64);
+    let scaled = |n: usize, least: usize| ((n as f64 * scale).round() as usize).max(least) as u32;
+    let (h, w) = (scaled(of.height, height), scaled(of.width, width));
+    let (y, x) = ((h - height as u32) / 2, (w - width as u32) / 2);
+    let (from_w, from_h, to_w, to_h) = (of.width as u32, of.height as u32, width as u32, height as u32);
+    // The sizes agree with the number of pixels, so an image is always made.
+    match channels {
+        3 => RgbImage::from_raw(from_w, from_h, pixels)
+            .map_or(vec![], |image| crop_imm(&resize(&image, w, h, FilterType::Triangle), x, y, to_w, to_h).to_image().into_raw()),
+        _ => GrayImage::from_raw(from_w, from_h, pixels)
+            .map_or(vec![], |image| crop_imm(&resize(&image, w, h, FilterType::Triangle), x, y, to_w, to_h).to_image().into_raw()),
+    }
+}
+
+/// ITU-R 601, as Pillow computes it.
+fn luminance(pixel: &[u8]) -> u8 {
+    let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+    ((19_595 * r + 38_470 * g + 7_471 * b + 0x8000) >> 16) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_cover_the_shape_and_keep_their_middle() {
+        // Left half black, right half white, twice as wide as high.
+        let (height, width) = (8, 16);
+        let pixels = (0..height * width).map(|i| if i % width < 8 { 0 } else { 255 }).collect();
+        let wide = Picture { height, width, channels: 1, pixels };
+        let small = picture(&wide, [4, 4, 1]);
+        assert_eq!(small.len(), 16);
+        for row in small.chunks(4) {
+            assert!(row[0] < 40 && row[3] > 215 && row[1] < row[2], "the edge stays in the middle: {row:?}");
+        }
+        assert_eq!(picture(&wide, [8, 16, 3]).len(), 8 * 16 * 3);
+        let white = Picture { height: 1, width: 1, channels: 3, pixels: vec![255, 255, 255] };
+        assert_eq!(picture(&white, [2, 3, 1]), vec![255; 6]);
+        assert_eq!(luminance(&[255, 0, 0]), 76);
+    }
+}

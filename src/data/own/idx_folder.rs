@@ -1,0 +1,97 @@
+//! Folders in MNIST's IDX format, with any shape and number of classes.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{label_by_name, Found, Part, Picture, Values};
+use crate::data::DataError;
+
+pub fn read(folder: &Path) -> Result<Found, DataError> {
+    let entries = std::fs::read_dir(folder).map_err(|error| DataError::read(folder, &error))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    let find = |half: &[&str], what: &str| -> Result<PathBuf, DataError> {
+        let is_it = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+            half.iter().any(|half| name.contains(half)) && name.contains(what) && name.contains("idx")
+        };
+        let found: Vec<&PathBuf> = files.iter().filter(is_it).collect();
+        match found.as_slice() {
+            [one] => Ok((*one).clone()),
+            // The same file, plain and packed.
+            [one, other] if other.to_string_lossy() == format!("{}.gz", one.display()) => Ok((*one).clone()),
+            [] => Err(DataError::new(
+                format!("{}: no file of {} {what}", folder.display(), half[0]),
+                "it needs four files, such as train-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz",
+            )),
+            several => {
+                let names: Vec<String> =
+                    several.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
+                Err(DataError::new(
+                    format!("{}: several files of {} {what}: {}", folder.display(), half[0], names.join(", ")),
+                    "put each set into a folder of its own",
+                ))
+            }
+        }
+    };
+    let half = |names: &[&str]| -> Result<(Vec<String>, Values), DataError> {
+        let (images_path, labels_path) = (find(names, "images")?, find(names, "labels")?);
+        let (shape, bytes) = array(&images_path)?;
+        let (of_labels, labels) = array(&labels_path)?;
+        let (height, width, channels) = match shape.as_slice() {
+            [_, height, width] => (*height, *width, 1),
+            [_, height, width, channels @ (1 | 3)] => (*height, *width, *channels),
+            other => return Err(DataError::file(&images_path, format!("holds an array of {other:?}, not images"))),
+        };
+        if of_labels != [shape[0]] {
+            return Err(DataError::file(&labels_path, format!("holds an array of {of_labels:?}, for {} images", shape[0])));
+        }
+        let size = height * width * channels;
+        if size == 0 || shape[0] == 0 {
+            return Err(DataError::file(&images_path, format!("holds an array of {shape:?}: no pixels")));
+        }
+        let pictures = bytes.chunks_exact(size).map(|pixels| Picture { height, width, channels, pixels: pixels.to_vec() }).collect();
+        Ok((labels.iter().map(u8::to_string).collect(), Values::Pictures(pictures)))
+    };
+    let ((train_names, train), (test_names, test)) = (half(&["train"])?, half(&["t10k", "test"])?);
+    let (classes, labels) = label_by_name(&[&train_names, &test_names]).map_err(|what| DataError::file(folder, what))?;
+    let [of_train, of_test] = <[Vec<u16>; 2]>::try_from(labels).unwrap_or_default();
+    Ok(Found {
+        classes,
+        train: Part { labels: of_train, values: train },
+        test: Some(Part { labels: of_test, values: test }),
+        notes: vec![],
+    })
+}
+
+/// The shape and the bytes of an IDX file of unsigned bytes. The header is not trusted: no more is
+/// read than it says, and all of that has to be there.
+fn array(path: &Path) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+    let broken = |error: std::io::Error| DataError::read(path, &error);
+    let file = File::open(path).map_err(broken)?;
+    let mut reader: Box<dyn Read> = match path.extension().is_some_and(|e| e == "gz") {
+        true => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        false => Box::new(file),
+    };
+    let mut magic = [0; 4];
+    reader.read_exact(&mut magic).map_err(broken)?;
+    let [0, 0, 8, dimensions @ 1..=4] = magic else {
+        return Err(DataError::file(path, format!("not an IDX file of bytes (it starts with {magic:02x?})")));
+    };
+    let mut shape = vec![];
+    for _ in 0..dimensions {
+        let mut size = [0; 4];
+        reader.read_exact(&mut size).map_err(broken)?;
+        shape.push(u32::from_be_bytes(size) as usize);
+    }
+    let wanted = shape.iter().try_fold(1u64, |n, size| n.checked_mul(*size as u64)).filter(|n| *n < 1 << 40);
+    let Some(wanted) = wanted else { return Err(DataError::file(path, format!("its header gives the impossible size {shape:?}"))) };
+    let mut bytes = vec![];
+    reader.take(wanted + 1).read_to_end(&mut bytes).map_err(broken)?;
+    match bytes.len() as u64 {
+        n if n < wanted => Err(DataError::file(path, format!("truncated: {n} of {wanted} bytes"))),
+        n if n > wanted => Err(DataError::file(path, format!("longer than its {wanted} bytes"))),
+        _ => Ok((shape, bytes)),
+    }
+}

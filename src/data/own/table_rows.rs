@@ -1,0 +1,32 @@
+//! Tables of features with a column of classes.
+
+use std::path::Path;
+
+use super::{label_by_name, Found, Part, Values};
+use crate::config::network::{DataPlace, Impute};
+use crate::data::table::TableOptions;
+use crate::data::{table, DataError};
+
+const HINT: &str = "`one_hot: true` makes columns of words, `drop: [COLUMN]` leaves one out, `impute: mean` fills gaps";
+
+pub fn read(path: &Path, place: &DataPlace) -> Result<Found, DataError> {
+    let Some(label) = place.label.as_deref() else {
+        return Err(DataError::new(format!("{}: which column has the classes?", path.display()), "name it: {table: FILE, label: COLUMN}"));
+    };
+    let options = TableOptions {
+        decimal_comma: place.decimal.as_deref() == Some(","),
+        one_hot: place.one_hot,
+        impute_mean: place.impute == Some(Impute::Mean),
+    };
+    // Columns are left out, filled and encoded by keys of the place, not by flags.
+    let told = |error: DataError| DataError {
+        hint: error.hint.replace("leave such columns out with --drop, or encode them as numbers", HINT),
+        ..error
+    };
+    let rows = table::read_labelled(path, label, &place.drop, &options).map_err(told)?;
+    let (classes, labels) = label_by_name(&[&rows.labels]).map_err(|what| DataError::file(path, format!("`{label}`: {what}")))?;
+    let width = rows.values.ncols();
+    let values = Values::Features { width, values: rows.values.iter().map(|value| *value as f32).collect() };
+    let train = Part { labels: labels.into_iter().flatten().collect(), values };
+    Ok(Found { classes, train, test: None, notes: rows.notes })
+}
