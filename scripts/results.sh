@@ -17,6 +17,8 @@ declare -A MORE=(
     [mnist]="--until settled --budget 30m"
     [newsgroups]="--until settled --budget 40m"
     [cifar10]="--until settled --budget 2h --set precision=bf16"
+    [cifar10-target-size]="--until settled --budget 2h --set precision=bf16"
+    [scaling-networks]="--until settled --budget 45m"
     [super-aligned]="--until settled --budget 20m"
     [mnist-target-size]="--until settled --budget 20m"
     [beyond-l2]="--until settled --budget 20m"

@@ -183,10 +183,13 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
 
 /// Reads places that have not been read yet, and checks that both tasks' examples fit one network.
 fn data(cell: &Network) -> Result<(), SettingError> {
-    let choices = [("data", &cell.data), ("source.data", cell.source_choice()), ("target.data", cell.target_choice())];
-    // The common set is not needed where both tasks have one of their own.
-    let needed = choices.iter().skip(usize::from(cell.source.data.is_some() && cell.target.data.is_some()));
-    for (path, choice) in needed {
+    if cell.data.is_none() && (cell.source.data.is_none() || cell.target.data.is_none()) {
+        return Err(setting_error("data", "this key is missing").hint("docs/study.md lists every key with its meaning"));
+    }
+    let path = |own: &Option<DataChoice>, path: &'static str| if own.is_some() { path } else { "data" };
+    let choices =
+        [(path(&cell.source.data, "source.data"), cell.source_choice()), (path(&cell.target.data, "target.data"), cell.target_choice())];
+    for (path, choice) in choices {
         let info = choice.find_out().map_err(|(what, hint)| setting_error(path, what).hint(hint))?;
         if let Some([smallest, largest]) = info.sizes.filter(|_| cell.input.size.is_none()) {
             let size = |[height, width]: [usize; 2]| format!("{height}×{width}");

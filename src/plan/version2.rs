@@ -60,7 +60,7 @@ pub fn hasher(kind: StageKind, settings: &Arc<Network>, phase: &Phase) -> Sha256
     let content = Version2Content {
         version: 2,
         kind,
-        data: &settings.data,
+        data: settings.source_choice(),
         model: &settings.model,
         penalty: if aligns { &no_penalty } else { &settings.penalty },
         precision: settings.precision,

@@ -383,6 +383,64 @@ fn source_and_target_from_different_sets() {
     assert!(wrong.0 == Some(2) && wrong.1.contains("the source has images, the target features"), "{}", wrong.1);
 }
 
+/// What looks alike and is not: names of one number, texts of one number, columns of one name,
+/// parts and classes.
+#[test]
+fn what_looks_alike_is_kept_apart_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let save = |path: &str, class: usize, i: usize| {
+        std::fs::create_dir_all(at.join(path).parent().unwrap()).unwrap();
+        GrayImage::from_raw(8, 8, pixels(class, i, 8)).unwrap().save(at.join(path)).unwrap();
+    };
+    for (label, class) in ["01", "1", "2"].into_iter().enumerate() {
+        (0..6).for_each(|i| save(&format!("c/train/{class}/{i}.png"), label, i));
+        (0..2).for_each(|i| save(&format!("c/test/{class}/{i}.png"), label, 50 + i));
+    }
+    let found = described(at, "{images: c}");
+    let names: Vec<&str> = found["info"]["classes"].as_array().unwrap().iter().map(|class| class["name"].as_str().unwrap()).collect();
+    assert_eq!((names, &found["info"]["classes"][0]["training"]), (vec!["01", "1", "2"], &serde_json::json!(6)));
+
+    // A class called `train`, parts beside classes, a test part alone, parts with longer names.
+    (0..9).for_each(|i| ["d/train", "d/plane"].iter().enumerate().for_each(|(c, class)| save(&format!("{class}/{i}.png"), c, i)));
+    assert_eq!(described(at, "{images: d}")["info"]["classes"].as_array().unwrap().len(), 2);
+    (0..4).for_each(|i| {
+        ["e/train/a", "e/train/b", "e/car", "t/test/a", "t/test/b"].iter().for_each(|of| save(&format!("{of}/{i}.png"), 0, i))
+    });
+    assert!(refused(at, "{images: e}").contains("`train` beside car: are these parts or classes?"));
+    assert!(refused(at, "{images: t}").contains("but no `train`"));
+    for part in ["train_images", "test_images"] {
+        (0..4).for_each(|i| {
+            ["a", "b"].iter().enumerate().for_each(|(c, class)| save(&format!("l/{part}/{class}/{i}.png"), c, i + part.len()))
+        });
+    }
+    assert_eq!(described(at, "{images: l}")["info"]["classes"][1]["test"], 4);
+
+    // Twenty classes of three examples: each has one that is held out.
+    (0..20).for_each(|class| (0..3).for_each(|i| save(&format!("many/k{class}/{i}.png"), class, i)));
+    let found = described(at, "{images: many}");
+    assert!(found["info"]["classes"].as_array().unwrap().iter().all(|class| class["test"].as_u64().unwrap() >= 1), "{found}");
+
+    // A label is the text of its cell; an index of pandas is no feature; columns differ in name.
+    let rows: String = (0..60).map(|i| format!("q{i},{},{}\n", i % 7, ["007", "7", "08"][i % 3])).collect();
+    write(at, "code.csv", &format!(",a,k\n{rows}"));
+    let found = described(at, "{table: code.csv, label: k, one_hot: true}");
+    assert_eq!((&found["info"]["channels"], found["info"]["classes"].as_array().unwrap().len()), (&serde_json::json!(1), 3), "{found}");
+    write(at, "dup.csv", "w,w,k\np,r,a\nq,s,b\n");
+    assert!(refused(at, "{table: dup.csv, label: k, one_hot: true}").contains("two columns are called `w`"));
+    let rows: String = (0..60).map(|i| format!("{},{}\n", 1_700_000_000 + i, i % 2)).collect();
+    write(at, "time.csv", &format!("t,k\n{rows}"));
+    assert!(refused(at, "{table: time.csv, label: k}").contains("single precision cannot tell its values apart"));
+
+    // Arrays: half a test part, parts of different widths.
+    let y = || npy("<i8", "2,", &[0i64, 1].map(i64::to_le_bytes).concat());
+    let x = |width: usize| npy("|u1", &format!("2, {width}"), &(0..2 * width).map(|i| i as u8).collect::<Vec<u8>>());
+    npz(&at.join("w.npz"), &[("x_train", x(3)), ("y_train", y()), ("x_test", x(3)), ("Y_tst", y())]);
+    assert!(refused(at, "w.npz").contains("it has `x_test` but no `y_test`"));
+    npz(&at.join("w.npz"), &[("x_train", x(3)), ("y_train", y()), ("x_test", x(2)), ("y_test", y())]);
+    assert!(refused(at, "w.npz").contains("the training part has rows of 3 features, the test part rows of 2 features"));
+}
+
 /// The worked files of docs/data.md are right but for the data, which are not here.
 #[test]
 fn the_worked_files_are_studies() {

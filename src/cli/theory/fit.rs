@@ -109,8 +109,11 @@ impl FitArgs {
         }
         let mut first = self.split(&source, None)?;
         let mut notes: Vec<String> = source.notes.iter().chain(&target.notes).cloned().collect();
-        if self.drop_constant {
-            let varies: Vec<usize> = (0..first.x.ncols()).filter(|&j| !is_constant(first.x.column(j))).collect();
+        if self.drop_constant || self.one_hot || self.impute.is_some() {
+            // Of columns that were encoded, words that the source does not have are left out.
+            let is_encoded = |name: &String| (self.one_hot && name.contains('=')) || name.ends_with(" is missing");
+            let may_go = |j: usize| self.drop_constant || is_encoded(&first.features[j]);
+            let varies: Vec<usize> = (0..first.x.ncols()).filter(|&j| !(may_go(j) && is_constant(first.x.column(j)))).collect();
             let dropped: Vec<String> = (0..first.x.ncols()).filter(|j| !varies.contains(j)).map(|j| first.features[j].clone()).collect();
             if !dropped.is_empty() {
                 notes.push(format!("constant in the source and left out: {}", shorten(&dropped)));

@@ -87,8 +87,15 @@ impl DataPlace {
 
 impl std::fmt::Display for DataPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let given: Vec<String> = self.given().into_iter().map(|(key, path)| format!("{key}: {path}")).collect();
-        write!(f, "{{{}}}", given.join(", "))
+        // As in a study, so that it can be copied into one.
+        let plain = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "/._-~".contains(c)) && !text.is_empty();
+        let shown = |value: &serde_json::Value| match value.as_str() {
+            Some(text) if plain(text) => text.to_string(),
+            _ => value.to_string(),
+        };
+        let fields = serde_json::to_value(self).unwrap_or_default();
+        let given = fields.as_object().into_iter().flatten().map(|(key, value)| format!("{key}: {}", shown(value)));
+        write!(f, "{{{}}}", given.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -169,6 +176,9 @@ pub fn forget_places() {
 }
 
 impl DataChoice {
+    /// In place of a missing choice, which the check of a study refuses.
+    pub(super) const NONE: DataChoice = DataChoice::Named(DataName::Digits);
+
     /// Reads the place, if this has not been done yet.
     ///
     /// # Errors

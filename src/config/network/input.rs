@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Input {
-    /// Height and width. An image of another size is scaled, with antialiasing, until its shorter
-    /// side fits, and the middle is cut out. null: the size of the source's images.
+    /// Height and width. Of an image of another size, the largest square around the middle is
+    /// scaled, with antialiasing. null: the size of the source's images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
     /// 1: grey, 3: colour. A colour image becomes grey by its luminance (ITU-R 601), a grey one

@@ -39,8 +39,9 @@ pub struct Network {
     /// speed without data, `synthetic-grey` and `synthetic-colour` (made-up images, 28×28 grey and
     /// 32×32 colour). Or the place of your own data: `{images: FOLDER}` (a folder for each class),
     /// `{npz: FILE}`, `{parquet: FILE}`, `{idx: FOLDER}`, `{table: FILE, label: COLUMN}` or
-    /// `{documents: FOLDER}`; docs/data.md.
-    pub data: DataChoice,
+    /// `{documents: FOLDER}`; docs/data.md. Needed unless both tasks have data of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataChoice>,
     /// The shape of the network's inputs, for images. Images of other shapes are made to fit.
     #[serde(default, skip_serializing_if = "Input::is_default")]
     pub input: Input,
@@ -85,12 +86,12 @@ pub struct Network {
 impl Network {
     /// The data of the source task.
     pub fn source_choice(&self) -> &DataChoice {
-        self.source.data.as_ref().unwrap_or(&self.data)
+        self.source.data.as_ref().or(self.data.as_ref()).unwrap_or(&DataChoice::NONE)
     }
 
     /// The data of the target task.
     pub fn target_choice(&self) -> &DataChoice {
-        self.target.data.as_ref().unwrap_or(&self.data)
+        self.target.data.as_ref().or(self.data.as_ref()).unwrap_or(&DataChoice::NONE)
     }
 
     /// What is known about the source's data set.

@@ -43,5 +43,8 @@ fn text(path: &PathBuf) -> Result<String, DataError> {
         ));
     }
     let bytes = std::fs::read(path).map_err(broken)?;
+    if bytes.contains(&0) {
+        return Err(DataError::new(format!("{} is no text: it has bytes that are 0", path.display()), "move it out of the folder"));
+    }
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect()))
 }

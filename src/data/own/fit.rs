@@ -19,8 +19,8 @@ pub fn fit(examples: Examples, from: Option<[usize; 3]>, to: [usize; 3]) -> Exam
     Examples { content: Content::Images(pixels), labels: examples.labels }
 }
 
-/// The pixels of an image of the shape: scaled with antialiasing (triangle filter) until it covers
-/// it, and cut to its middle.
+/// The pixels of an image of the shape: the largest part of that shape around its middle, scaled
+/// with antialiasing (triangle filter).
 pub fn picture(of: &Picture, [height, width, channels]: [usize; 3]) -> Vec<u8> {
     let Picture { pixels, .. } = of;
     let pixels = match (of.channels, channels) {
@@ -32,16 +32,17 @@ pub fn picture(of: &Picture, [height, width, channels]: [usize; 3]) -> Vec<u8> {
         return pixels;
     }
     let scale = (height as f64 / of.height as f64).max(width as f64 / of.width as f64);
-    let scaled = |n: usize, least: usize| ((n as f64 * scale).round() as usize).max(least) as u32;
-    let (h, w) = (scaled(of.height, height), scaled(of.width, width));
-    let (y, x) = ((h - height as u32) / 2, (w - width as u32) / 2);
+    // The middle is cut out first: a very long image would be enormous when scaled.
+    let part = |n: usize, to: usize| ((to as f64 / scale).round() as usize).clamp(1, n) as u32;
+    let (h, w) = (part(of.height, height), part(of.width, width));
     let (from_w, from_h, to_w, to_h) = (of.width as u32, of.height as u32, width as u32, height as u32);
+    let (y, x) = ((from_h - h) / 2, (from_w - w) / 2);
     // The sizes agree with the number of pixels, so an image is always made.
     match channels {
         3 => RgbImage::from_raw(from_w, from_h, pixels)
-            .map_or(vec![], |image| crop_imm(&resize(&image, w, h, FilterType::Triangle), x, y, to_w, to_h).to_image().into_raw()),
+            .map_or(vec![], |image| resize(&crop_imm(&image, x, y, w, h).to_image(), to_w, to_h, FilterType::Triangle).into_raw()),
         _ => GrayImage::from_raw(from_w, from_h, pixels)
-            .map_or(vec![], |image| crop_imm(&resize(&image, w, h, FilterType::Triangle), x, y, to_w, to_h).to_image().into_raw()),
+            .map_or(vec![], |image| resize(&crop_imm(&image, x, y, w, h).to_image(), to_w, to_h, FilterType::Triangle).into_raw()),
     }
 }
 
@@ -67,6 +68,9 @@ mod tests {
             assert!(row[0] < 40 && row[3] > 215 && row[1] < row[2], "the edge stays in the middle: {row:?}");
         }
         assert_eq!(picture(&wide, [8, 16, 3]).len(), 8 * 16 * 3);
+        // A very long image is as quick as any other.
+        let long = Picture { height: 1, width: 3_000_000, channels: 1, pixels: vec![9; 3_000_000] };
+        assert_eq!(picture(&long, [32, 32, 1]), vec![9; 32 * 32]);
         let white = Picture { height: 1, width: 1, channels: 3, pixels: vec![255, 255, 255] };
         assert_eq!(picture(&white, [2, 3, 1]), vec![255; 6]);
         assert_eq!(luminance(&[255, 0, 0]), 76);

@@ -29,12 +29,10 @@ pub fn list(root: &Path, is_wanted: fn(&str) -> bool) -> Result<Parts, DataError
             "name the folder that has a folder for each class",
         ));
     }
-    let mut walk = Walk { inside, is_wanted, others: 0, outside: 0 };
+    let mut walk = Walk { inside, is_wanted, others: 0, outside: 0, empty: vec![] };
     let folders = walk.folders(root)?;
-    let named =
-        |names: &[&str]| folders.iter().find(|(name, _)| names.contains(&name.to_lowercase().as_str())).map(|(_, path)| path.clone());
-    let (train, test, validation) = (named(&TRAIN), named(&TEST), named(&VALIDATION));
     let mut notes = vec![];
+    let [train, test, validation] = walk.part_folders(root, &folders)?;
     let parts = match (train, test, validation) {
         (Some(train), test, validation) => {
             let mut files = walk.classes(&train)?;
@@ -60,6 +58,10 @@ pub fn list(root: &Path, is_wanted: fn(&str) -> bool) -> Result<Parts, DataError
         }
         _ => (walk.classes(root)?, None),
     };
+    if !walk.empty.is_empty() {
+        let names: Vec<&str> = walk.empty.iter().take(5).map(String::as_str).collect();
+        notes.push(format!("{} folders have no files and are no classes: {}", walk.empty.len(), names.join(", ")));
+    }
     if walk.others > 0 {
         notes.push(format!("{} files of other kinds are left out", walk.others));
     }
@@ -78,6 +80,7 @@ struct Walk {
     is_wanted: fn(&str) -> bool,
     others: usize,
     outside: usize,
+    empty: Vec<String>,
 }
 
 impl Walk {
@@ -105,14 +108,51 @@ impl Walk {
         Ok(self.entries(folder)?.into_iter().filter(|(_, path)| path.is_dir()).collect())
     }
 
+    /// The folders of the training, test and validation parts. A folder is a part if it is called
+    /// so and has folders itself. All folders may also have longer names, such as `train_images`.
+    fn part_folders(&mut self, root: &Path, folders: &[(String, PathBuf)]) -> Result<[Option<PathBuf>; 3], DataError> {
+        let mut with_folders = vec![];
+        for (name, path) in folders {
+            if !self.folders(path)?.is_empty() {
+                with_folders.push((name.to_lowercase(), path.clone()));
+            }
+        }
+        let exactly = |names: &[&str]| with_folders.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, path)| path.clone());
+        let mut parts = [exactly(&TRAIN), exactly(&TEST), exactly(&VALIDATION)];
+        if parts.iter().all(Option::is_none) && with_folders.len() == folders.len() {
+            let is = |name: &str, names: &[&str]| name.split(['-', '_', '.', ' ']).any(|word| names.contains(&word));
+            let of =
+                |names: &[&str]| with_folders.iter().filter(|(name, _)| is(name, names)).map(|(_, path)| path.clone()).collect::<Vec<_>>();
+            let found = [of(&TRAIN), of(&TEST), of(&VALIDATION)];
+            if found[0].len() == 1 && found.iter().map(Vec::len).sum::<usize>() == folders.len() {
+                parts = found.map(|paths| paths.into_iter().next());
+            }
+        }
+        let others: Vec<&str> =
+            folders.iter().filter(|(_, path)| !parts.iter().flatten().any(|part| part == path)).map(|(name, _)| name.as_str()).collect();
+        let is_parted = parts.iter().any(Option::is_some);
+        if is_parted && (parts[0].is_none() || !others.is_empty()) {
+            let what = match parts[0] {
+                None => "a test or validation part, but no `train`".to_string(),
+                Some(_) => format!("`train` beside {}: are these parts or classes?", others.join(", ")),
+            };
+            return Err(DataError::new(
+                format!("{}: {what}", root.display()),
+                "a set has folders of classes, or `train` with `test` or `val`, each with folders of classes, and nothing else",
+            ));
+        }
+        Ok(parts)
+    }
+
     fn classes(&mut self, folder: &Path) -> Result<ClassFiles, DataError> {
         let mut classes = vec![];
         for (name, path) in self.entries(folder)? {
             if path.is_dir() {
                 let mut files = vec![];
                 self.files(&path, 0, &mut files)?;
-                if !files.is_empty() {
-                    classes.push((name, files));
+                match files.is_empty() {
+                    true => self.empty.push(name),
+                    false => classes.push((name, files)),
                 }
             } else {
                 self.others += 1;
@@ -128,7 +168,7 @@ impl Walk {
         for (name, path) in self.entries(folder)? {
             if path.is_dir() {
                 self.files(&path, depth + 1, files)?;
-            } else if (self.is_wanted)(&name.to_lowercase()) {
+            } else if path.is_file() && (self.is_wanted)(&name.to_lowercase()) {
                 files.push(path);
             } else {
                 self.others += 1;

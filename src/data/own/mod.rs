@@ -151,6 +151,9 @@ fn read(place: &DataPlace) -> Result<Found, DataError> {
 
 /// A place as it is written, or below one of the folders that are searched for data.
 fn find(key: &str, path: &str) -> Result<PathBuf, DataError> {
+    if path.trim().is_empty() {
+        return Err(DataError::new(format!("{key}: no path is given"), "name the file or folder"));
+    }
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let written = match (path.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => home.join(rest),
@@ -167,11 +170,13 @@ fn find(key: &str, path: &str) -> Result<PathBuf, DataError> {
     })
 }
 
-/// Classes in the order of their names; of their numbers if all are numbers.
+/// Classes in the order of their names; of their numbers if all are numbers in their usual form.
+/// (`1` and `01` are two names of one number.)
 fn sorted_classes(mut names: Vec<String>) -> Vec<String> {
-    match names.iter().map(|name| name.parse::<i64>()).collect::<Result<Vec<_>, _>>() {
-        Ok(_) => names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default()),
-        Err(_) => names.sort(),
+    let number = |name: &String| name.parse::<i64>().ok().filter(|n| n.to_string() == *name);
+    match names.iter().all(|name| number(name).is_some()) {
+        true => names.sort_by_key(number),
+        false => names.sort(),
     }
     names.dedup();
     names
@@ -214,18 +219,57 @@ impl Part {
         })
     }
 
-    fn only(&self, keep: impl Fn(usize) -> bool) -> Part {
-        let rows: Vec<usize> = (0..self.len()).filter(|&i| keep(i)).collect();
-        let values = match &self.values {
-            Values::Pictures(all) => Values::Pictures(rows.iter().map(|&i| all[i].clone()).collect()),
+    /// The examples for which `is_second` is false, and the others, each in their order.
+    fn parted(self, is_second: &[bool]) -> [Part; 2] {
+        let values = match self.values {
+            Values::Pictures(all) => parted(all, is_second).map(Values::Pictures),
+            Values::Texts(all) => parted(all, is_second).map(Values::Texts),
             Values::Features { width, values } => {
-                let kept = rows.iter().flat_map(|&i| values[i * width..(i + 1) * width].iter().copied()).collect();
-                Values::Features { width: *width, values: kept }
+                let of = |wanted: bool| {
+                    let rows = values.chunks_exact(width.max(1)).zip(is_second).filter(|(_, second)| **second == wanted);
+                    Values::Features { width, values: rows.flat_map(|(row, _)| row.iter().copied()).collect() }
+                };
+                [of(false), of(true)]
             }
-            Values::Texts(all) => Values::Texts(rows.iter().map(|&i| all[i].clone()).collect()),
         };
-        Part { labels: rows.iter().map(|&i| self.labels[i]).collect(), values }
+        let [first, second] = values;
+        let [of_first, of_second] = parted(self.labels, is_second);
+        [Part { labels: of_first, values: first }, Part { labels: of_second, values: second }]
     }
+
+    /// What the examples are, for a message: images, or the number of features.
+    fn kind(&self) -> String {
+        match &self.values {
+            Values::Pictures(_) => "images".into(),
+            Values::Features { width, .. } => format!("rows of {width} features"),
+            Values::Texts(_) => "documents".into(),
+        }
+    }
+}
+
+fn parted<T>(all: Vec<T>, is_second: &[bool]) -> [Vec<T>; 2] {
+    let mut parts = [vec![], vec![]];
+    all.into_iter().zip(is_second).for_each(|(one, second)| parts[usize::from(*second)].push(one));
+    parts
+}
+
+/// Features in single precision, as a network gets them.
+///
+/// # Errors
+/// A column that single precision cannot hold. `name` is that of a column.
+fn single(values: &[f64], width: usize, name: impl Fn(usize) -> String) -> Result<Vec<f32>, String> {
+    for column in 0..width {
+        let own = values.iter().skip(column).step_by(width.max(1));
+        let (low, high) = own.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
+        let largest = low.abs().max(high.abs());
+        if !(largest <= f64::from(f32::MAX)) {
+            return Err(format!("{} reaches {largest:e}, beyond single precision", name(column)));
+        }
+        if high > low && (high - low) < 1e-4 * largest {
+            return Err(format!("{} lies between {low} and {high}: single precision cannot tell its values apart", name(column)));
+        }
+    }
+    Ok(values.iter().map(|value| *value as f32).collect())
 }
 
 /// Splits what was found, gives all images the channels of the set, and describes the result.
@@ -239,33 +283,40 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
     if classes.len() > MOST_CLASSES {
         return Err(wrong(format!("{} classes are more than the {MOST_CLASSES} allowed", classes.len()), "is the right column the label?"));
     }
+    if let Some(test) = &test {
+        if train.kind() != test.kind() {
+            return Err(wrong(
+                format!("the training part has {}, the test part {}", train.kind(), test.kind()),
+                "both need the same kind of examples",
+            ));
+        }
+    }
     let mut parts: Vec<&mut Part> = std::iter::once(&mut train).chain(test.as_mut()).collect();
     let channels = parts.iter().map(|part| part.channels()).max().unwrap_or(1);
     parts.iter_mut().for_each(|part| part.give_channels(channels));
-    let contents = train.contents();
-    let (train, test, mut of_test) = match test {
+    let whole = train.contents();
+    let (train, test, contents, mut of_test) = match test {
         Some(test) => {
             let of_test = test.contents();
-            (train, test, of_test)
+            (train, test, whole, of_test)
         }
         None => {
-            // By content, so that an example stays where it is when others are added.
-            let is_test = |i: usize| contents[i][0] % HELD_OUT == 0;
-            let test = train.only(is_test);
+            let is_test = held_out(&train.labels, &whole, classes.len());
+            let [contents, of_test] = parted(whole, &is_test);
+            let [train, test] = train.parted(&is_test);
             notes.push(format!("there is no test part: {} examples, about one in {HELD_OUT}, are held out by their content", test.len()));
-            let of_test = test.contents();
-            (train.only(|i| !is_test(i)), test, of_test)
+            (train, test, contents, of_test)
         }
     };
-    let contents = train.contents();
     let known: HashSet<&[u8; 32]> = contents.iter().collect();
     let twice = of_test.iter().filter(|content| known.contains(content)).count();
     let test = match (twice, place.drop_duplicates) {
         (0, _) => test,
         (_, true) => {
             notes.push(format!("{twice} test examples are among the training examples and are left out"));
-            let kept = test.only(|i| !known.contains(&of_test[i]));
-            of_test = kept.contents();
+            let is_known: Vec<bool> = of_test.iter().map(|content| known.contains(content)).collect();
+            [of_test, _] = parted(of_test, &is_known);
+            let [kept, _] = test.parted(&is_known);
             kept
         }
         (_, false) => {
@@ -283,6 +334,9 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
     for class in &counted {
         let (missing, hint) = match (class.training, class.test) {
             (0, _) => ("training", "each class needs some; remove the class, or add examples"),
+            (_, 0) if classes.len() > 100 => {
+                ("test", "each class needs some; is the right column the label, and is it one of classes, not of numbers?")
+            }
             (_, 0) => ("test", "each class needs some for the results; add examples, or give a test part"),
             _ => continue,
         };
@@ -302,6 +356,25 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
         None => DatasetInfo { name: "own".into(), digest, classes: counted, ..shapes([&train, &test]) },
     };
     Ok(OwnSet { info, train, test, notes })
+}
+
+/// Which examples are held out for testing: by content, so that an example stays where it is when
+/// others are added. A class of which none or all would be gives, or keeps, one of them.
+fn held_out(labels: &[u16], contents: &[[u8; 32]], classes: usize) -> Vec<bool> {
+    let mut is_test: Vec<bool> = contents.iter().map(|content| content[0] % HELD_OUT == 0).collect();
+    let mut of_class: Vec<Vec<usize>> = vec![vec![]; classes];
+    labels.iter().enumerate().for_each(|(i, label)| of_class[usize::from(*label)].push(i));
+    for own in of_class.iter().filter(|own| own.len() > 1) {
+        let by_content = |i: &&usize| contents[**i];
+        let tested = own.iter().filter(|i| is_test[**i]).count();
+        let (at, value) = match tested {
+            0 => (own.iter().min_by_key(by_content), true),
+            n if n == own.len() => (own.iter().max_by_key(by_content), false),
+            _ => continue,
+        };
+        at.into_iter().for_each(|at| is_test[*at] = value);
+    }
+    is_test
 }
 
 /// Digests of the published sets, by which they are recognised whatever the reader.

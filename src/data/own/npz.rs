@@ -36,6 +36,7 @@ pub fn read(path: &Path) -> Result<Found, DataError> {
         zip::ZipArchive::new(file).map_err(|error| wrong(format!("is no .npz archive: {error}"), "save it with numpy.savez"))?;
     let names: Vec<String> = archive.file_names().map(|name| name.trim_end_matches(".npy").to_string()).collect();
     let find = |wanted: &str| names.iter().find(|name| name.eq_ignore_ascii_case(wanted)).cloned();
+    let mut notes = vec![];
     let mut array = |name: &str| -> Result<Array, DataError> {
         let broken =
             |error: String| wrong(format!("`{name}`: {error}"), "save it anew with numpy.savez, as numbers, or words of a fixed length");
@@ -44,6 +45,24 @@ pub fn read(path: &Path) -> Result<Found, DataError> {
         entry.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|error| broken(error.to_string()))?;
         parse(&bytes).map_err(broken)
     };
+    let is_there = |name: &str| names.iter().any(|own| own.eq_ignore_ascii_case(name));
+    for (one, other) in [("x_test", "y_test"), ("y_test", "x_test"), ("x_train", "y_train"), ("y_train", "x_train"), ("x_val", "y_val")] {
+        if is_there(one) && !is_there(other) {
+            return Err(wrong(
+                format!("it has `{one}` but no `{other}`; its arrays are {}", names.join(", ")),
+                "each array of examples needs its labels",
+            ));
+        }
+    }
+    if is_there("x_test") && !is_there("x_train") {
+        return Err(wrong(
+            format!("it has a test part and no training part; its arrays are {}", names.join(", ")),
+            "name the training part x_train and y_train",
+        ));
+    }
+    if is_there("x_val") {
+        notes.push("x_val and y_val are left out: validation examples are drawn from the training part".to_string());
+    }
     let parts: Vec<[String; 2]> = match (PARTED.map(|pair| pair.map(find)), WHOLE.map(find)) {
         ([[Some(x), Some(y)], [Some(x_test), Some(y_test)]], _) => vec![[x, y], [x_test, y_test]],
         ([[Some(x), Some(y)], _], _) | (_, [Some(x), Some(y)]) => vec![[x, y]],
@@ -72,7 +91,7 @@ pub fn read(path: &Path) -> Result<Found, DataError> {
     let mut all = labels.into_iter().zip(values).map(|(labels, values)| Part { labels, values });
     let (train, test) = (all.next(), all.next());
     let train = train.ok_or_else(|| wrong("it is empty".into(), "save it anew"))?;
-    Ok(Found { classes, train, test, notes: vec![] })
+    Ok(Found { classes, train, test, notes })
 }
 
 /// An array in the .npy format. Its header is compared with the bytes that are there.
@@ -165,15 +184,19 @@ fn label_names(array: &Array) -> Result<Vec<String>, String> {
 /// [N, F].
 fn examples(Array { shape, values }: Array) -> Result<Values, String> {
     if let [_, width] = shape[..] {
-        let values: Vec<f32> = match values {
-            Numbers::Bytes(all) => all.into_iter().map(f32::from).collect(),
-            Numbers::Floats(all) => all.into_iter().map(|value| value as f32).collect(),
+        let values: Vec<f64> = match values {
+            Numbers::Bytes(all) => all.into_iter().map(f64::from).collect(),
+            Numbers::Floats(all) => all,
             Numbers::Words(_) => return Err("holds words".into()),
         };
-        return match values.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(format!("feature {} of example {} is {}", at % width.max(1), at / width.max(1), values[at])),
-            None => Ok(Values::Features { width, values }),
-        };
+        if width == 0 {
+            return Err("has no features".into());
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            return Err(format!("feature {} of example {} is {}", at % width, at / width, values[at]));
+        }
+        let values = super::single(&values, width, |column| format!("feature {column}"))?;
+        return Ok(Values::Features { width, values });
     }
     let (height, width, channels, is_planes) = match shape[..] {
         [_, height, width] => (height, width, 1, false),

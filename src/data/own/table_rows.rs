@@ -19,14 +19,20 @@ pub fn read(path: &Path, place: &DataPlace) -> Result<Found, DataError> {
         impute_mean: place.impute == Some(Impute::Mean),
     };
     // Columns are left out, filled and encoded by keys of the place, not by flags.
-    let told = |error: DataError| DataError {
-        hint: error.hint.replace("leave such columns out with --drop, or encode them as numbers", HINT),
-        ..error
+    let told = |error: DataError| {
+        let hint = match error.hint.contains("--drop") {
+            true => HINT.into(),
+            false => format!("{}; docs/data.md has `impute`, `one_hot`, `decimal` and `drop`", error.hint),
+        };
+        DataError { hint, ..error }
     };
     let rows = table::read_labelled(path, label, &place.drop, &options).map_err(told)?;
     let (classes, labels) = label_by_name(&[&rows.labels]).map_err(|what| DataError::file(path, format!("`{label}`: {what}")))?;
     let width = rows.values.ncols();
-    let values = Values::Features { width, values: rows.values.iter().map(|value| *value as f32).collect() };
+    let values: Vec<f64> = rows.values.iter().copied().collect();
+    let values = super::single(&values, width, |column| format!("column `{}`", rows.columns[column]))
+        .map_err(|what| DataError::new(format!("{}: {what}", path.display()), "subtract an offset, or choose other units"))?;
+    let values = Values::Features { width, values };
     let train = Part { labels: labels.into_iter().flatten().collect(), values };
     Ok(Found { classes, train, test: None, notes: rows.notes })
 }

@@ -7,8 +7,9 @@ use super::cell::TableCell;
 use super::{unreadable, wrong, DataError, Raw};
 
 /// Reads all fields, also of a file that is packed with gzip or zstd. Without a header, columns are
-/// numbered from 0. With `decimal_comma`, `1,5` is a number and commas separate nothing.
-pub fn read(path: &Path, header: bool, decimal_comma: bool) -> Result<Raw, DataError> {
+/// numbered from 0. With `decimal_comma`, `1,5` is a number and commas separate nothing. The cells
+/// of the column `words` are kept as they are written.
+pub fn read(path: &Path, header: bool, decimal_comma: bool, words: Option<&str>) -> Result<Raw, DataError> {
     let bytes = unpacked(path, std::fs::read(path).map_err(|error| unreadable(path, error))?)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes); // the byte order mark that some editors write
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
@@ -33,11 +34,16 @@ pub fn read(path: &Path, header: bool, decimal_comma: bool) -> Result<Raw, DataE
         let what = "its first line has no comma, semicolon or tab between columns";
         return Err(wrong(path, what, "separate the columns by one of these"));
     }
+    if header && decimal_comma && columns.len() == 1 && columns[0].contains(',') {
+        let what = "its first line has no semicolon or tab, which separate the columns where numbers have decimal commas";
+        return Err(wrong(path, what, "leave out the decimal comma if commas separate the columns"));
+    }
     // pandas names the columns of a data frame without names 0, 1, 2, …
     let numbered = columns.iter().enumerate().all(|(i, name)| name.parse() == Ok(i));
     if header && !columns.is_empty() && !numbered && columns.iter().all(|name| name.parse::<f64>().is_ok_and(f64::is_finite)) {
         return Err(wrong(path, "the first line has numbers where the columns' names should be", "put a header line first"));
     }
+    let of_words = words.and_then(|words| columns.iter().position(|name| name == words));
     let (mut rows, mut lines) = (vec![], vec![]);
     for record in reader.records() {
         let record = record.map_err(|error| told(path, &error, bytes))?;
@@ -46,7 +52,9 @@ pub fn read(path: &Path, header: bool, decimal_comma: bool) -> Result<Raw, DataE
             true => TableCell::of_text(&field.replace(',', ".")),
             false => TableCell::of_text(field),
         };
-        rows.push(record.iter().map(cell).collect::<Vec<_>>());
+        let written = |field: &str| if field.is_empty() { TableCell::Missing("".into()) } else { TableCell::other(field, "text") };
+        let of = |(at, field): (usize, &str)| if Some(at) == of_words { written(field) } else { cell(field) };
+        rows.push(record.iter().enumerate().map(of).collect::<Vec<_>>());
     }
     if !header {
         columns = (0..rows.first().map_or(0, Vec::len)).map(|i| i.to_string()).collect();

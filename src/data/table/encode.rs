@@ -38,8 +38,11 @@ pub fn encode(paths: &[&Path], tables: Vec<Raw>, options: &TableOptions, is_feat
     let mut names: Vec<String> = tables.iter().flat_map(|table| table.columns.iter().cloned()).collect();
     names.sort();
     names.dedup();
+    // An index is left out later, as it is.
+    let is_index = |name: &String| tables.iter().any(|table| table.index.iter().any(|at| table.columns[*at] == *name));
+    names.retain(|name| is_feature(name) && !is_index(name));
     let mut plans = std::collections::HashMap::new();
-    for name in names.into_iter().filter(|name| is_feature(name)) {
+    for name in names {
         let plan = plan(&tables, &name, options);
         if let Plan::Words(words, _) = &plan {
             if words.len() > MOST_WORDS {
@@ -52,11 +55,19 @@ pub fn encode(paths: &[&Path], tables: Vec<Raw>, options: &TableOptions, is_feat
     Ok(tables.into_iter().map(|table| encoded(table, &plans)).collect())
 }
 
+fn is_gap(cell: &TableCell) -> bool {
+    match cell {
+        TableCell::Missing(_) => true,
+        TableCell::Number(value) => value.is_nan(),
+        TableCell::Other(_) => false,
+    }
+}
+
 /// A word of a cell. A number in a column of words is a word too.
 fn word(cell: &TableCell) -> Option<String> {
     match cell {
         TableCell::Other(other) => Some(other.text.clone()),
-        TableCell::Number(value) => Some(number(*value)),
+        TableCell::Number(value) => (!value.is_nan()).then(|| number(*value)),
         TableCell::Missing(_) => None,
     }
 }
@@ -69,13 +80,16 @@ fn column<'a>(table: &'a Raw, name: &str) -> Vec<&'a TableCell> {
 fn plan(tables: &[Raw], name: &str, options: &TableOptions) -> Plan {
     let all: Vec<Vec<&TableCell>> = tables.iter().map(|table| column(table, name)).collect();
     let has_words = all.iter().flatten().any(|cell| matches!(cell, TableCell::Other(other) if other.what == "text"));
-    let has_gaps = all.iter().flatten().any(|cell| matches!(cell, TableCell::Missing(_)));
+    let has_gaps = all.iter().flatten().any(|cell| is_gap(cell));
     if has_words && options.one_hot {
         let words: BTreeSet<String> = all.iter().flatten().filter_map(|cell| word(cell)).collect();
         return Plan::Words(words.into_iter().collect(), has_gaps && options.impute_mean);
     }
     let numbers = |cells: &[&TableCell]| -> Vec<f64> {
-        cells.iter().filter_map(|cell| if let TableCell::Number(value) = cell { Some(*value) } else { None }).collect()
+        cells
+            .iter()
+            .filter_map(|cell| if let TableCell::Number(value) = cell { Some(*value).filter(|v| v.is_finite()) } else { None })
+            .collect()
     };
     let known = all.iter().map(|cells| numbers(cells)).find(|own| !own.is_empty());
     match known.filter(|_| has_gaps && !has_words && options.impute_mean) {
@@ -116,7 +130,7 @@ fn encoded(table: Raw, plans: &std::collections::HashMap<String, Plan>) -> Raw {
                     }
                 },
                 Plan::Mean(mean) => {
-                    let is_missing = matches!(cell, TableCell::Missing(_));
+                    let is_missing = is_gap(&cell);
                     out.extend([if is_missing { TableCell::Number(*mean) } else { cell }, truth(is_missing)]);
                 }
             }

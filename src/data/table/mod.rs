@@ -144,6 +144,11 @@ fn selected(path: &Path, raw: Raw, named: impl Fn(&str) -> bool, wanted: impl Fn
 
 /// Cells of every format.
 fn raw(path: &Path, responses: &[String], options: &TableOptions) -> Result<Raw, DataError> {
+    raw_with(path, responses, options, None)
+}
+
+/// The same. The cells of the column `words` of a text file are kept as they are written.
+fn raw_with(path: &Path, responses: &[String], options: &TableOptions, words: Option<&str>) -> Result<Raw, DataError> {
     Ok(match extension(path)?.as_str() {
         "npy" => {
             let values = numpy::two_dimensional(path)?;
@@ -153,7 +158,7 @@ fn raw(path: &Path, responses: &[String], options: &TableOptions) -> Result<Raw,
             let (columns, values) = numpy::arrays(path, responses)?;
             Raw::of_numbers(columns, &values)
         }
-        "csv" | "tsv" | "txt" => delimited::read(path, true, options.decimal_comma)?,
+        "csv" | "tsv" | "txt" => delimited::read(path, true, options.decimal_comma, words)?,
         "parquet" | "pq" => parquet_file::read(path)?,
         "" => return Err(wrong(path, "its name has no extension that tells its format", KINDS)),
         other => return Err(wrong(path, format!("`.{other}` files are not supported"), unpack_hint(other))),
@@ -164,6 +169,8 @@ fn raw(path: &Path, responses: &[String], options: &TableOptions) -> Result<Raw,
 #[derive(Debug)]
 pub struct LabelledRows {
     pub labels: Vec<String>,
+    /// Names of the features.
+    pub columns: Vec<String>,
     /// Rows × columns, without the label's.
     pub values: Array2<f64>,
     pub notes: Vec<String>,
@@ -172,7 +179,12 @@ pub struct LabelledRows {
 /// Reads a table for a classifier: the column `label` holds the classes, all others are features.
 /// An index that pandas wrote and the columns of `drop` are left out.
 pub fn read_labelled(path: &Path, label: &str, drop: &[String], options: &TableOptions) -> Result<LabelledRows, DataError> {
-    let whole = raw(path, &[], options)?;
+    // A class is the text of its cell: `007` and `7` are two.
+    let whole = raw_with(path, &[], options, Some(label))?;
+    let used: Vec<&String> = (0..whole.columns.len()).filter(|at| !whole.index.contains(at)).map(|at| &whole.columns[at]).collect();
+    if let Some(twice) = used.iter().enumerate().find(|(i, name)| used[..*i].contains(name)).map(|(_, name)| name) {
+        return Err(wrong(path, format!("two columns are called `{}`", cut(twice)), "give each column a name of its own"));
+    }
     if let Some(name) = drop.iter().find(|name| !whole.columns.contains(name)) {
         return Err(wrong(path, format!("no column `{}` to drop; it has {}", cut(name), whole.columns.join(", ")), "check its name"));
     }
@@ -191,7 +203,8 @@ pub fn read_labelled(path: &Path, label: &str, drop: &[String], options: &TableO
         return Err(wrong(path, "it has no column beside the label's", "features are needed"));
     }
     let name = |(row, cells): (usize, &Vec<TableCell>)| match &cells[*of_label] {
-        TableCell::Number(value) if value.is_finite() => Ok(crate::base::numbers::number(*value)),
+        TableCell::Number(value) if value.fract() == 0.0 && value.abs() < 1e15 => Ok((*value as i64).to_string()),
+        TableCell::Number(value) if value.is_finite() => Ok(value.to_string()),
         TableCell::Other(other) if !other.text.is_empty() => Ok(other.text.clone()),
         _ => Err(wrong(
             path,
@@ -205,7 +218,8 @@ pub fn read_labelled(path: &Path, label: &str, drop: &[String], options: &TableO
     let notes = counting
         .map(|at| format!("`{}` changes by 1 from row to row: if it is a row number, remove the column", cut(&raw.columns[kept[at]])))
         .collect();
-    Ok(LabelledRows { labels, values, notes })
+    let columns = kept.iter().map(|&at| raw.columns[at].clone()).collect();
+    Ok(LabelledRows { labels, columns, values, notes })
 }
 
 /// The wanted cells, which must be finite numbers.
@@ -249,7 +263,7 @@ pub fn matrix(path: &Path) -> Result<Array2<f64>, DataError> {
     match extension(path)?.as_str() {
         "npy" => numpy::two_dimensional(path),
         "csv" | "tsv" | "txt" => {
-            let raw = delimited::read(path, false, false)?;
+            let raw = delimited::read(path, false, false, None)?;
             numbers(path, &raw, &(0..raw.columns.len()).collect::<Vec<_>>())
         }
         _ => Err(wrong(path, "a covariance is read from .npy or .csv", "save the matrix in one of these formats")),
@@ -260,6 +274,7 @@ pub fn matrix(path: &Path) -> Result<Array2<f64>, DataError> {
 fn extension(path: &Path) -> Result<String, DataError> {
     match std::fs::metadata(path) {
         Ok(meta) if meta.is_dir() => return Err(wrong(path, "is a folder", KINDS)),
+        Ok(meta) if !meta.is_file() => return Err(wrong(path, "is no file", KINDS)),
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(wrong(path, "there is no such file", "paths are relative to the working directory"))

@@ -1,0 +1,53 @@
+//! Reading a folder of images, beside a plain loop of the `image` crate over all cores, in turns:
+//! `cargo run --release --example decode_bench -- FOLDER [ROUNDS]`. Prints a line for each round.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use transfergrid::config::network::DataPlace;
+use transfergrid::data::own;
+
+fn files(folder: &Path, all: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        match entry.path() {
+            path if path.is_dir() => files(&path, all),
+            path => all.push(path),
+        }
+    }
+}
+
+/// Opens and decodes every file; returns the number of bytes.
+fn plain(files: &[PathBuf]) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let decode = |path: &PathBuf| image::open(path).expect("an image").into_rgb8().len();
+    std::thread::scope(|scope| {
+        let parts = files.chunks(files.len().div_ceil(cores)).map(|part| scope.spawn(move || part.iter().map(decode).sum::<usize>()));
+        parts.collect::<Vec<_>>().into_iter().map(|thread| thread.join().expect("no panic")).sum()
+    })
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().expect("decode_bench FOLDER [ROUNDS]");
+    let rounds: usize = arguments.next().map_or(5, |text| text.parse().expect("a number of rounds"));
+    let mut all = vec![];
+    files(Path::new(&folder), &mut all);
+    let place = DataPlace { images: Some(folder), ..DataPlace::default() };
+    for round in 0..=rounds {
+        let started = Instant::now();
+        let bytes = plain(&all);
+        let loop_seconds = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        let set = own::read_now(&place).expect("a set of images");
+        let seconds = started.elapsed().as_secs_f64();
+        // The first round reads the files into the cache.
+        if round > 0 {
+            println!(
+                "{{\"files\": {}, \"bytes\": {bytes}, \"loop_s\": {loop_seconds:.3}, \"read_s\": {seconds:.3}, \"rate\": {:.3}, \"test\": {}}}",
+                all.len(),
+                loop_seconds / seconds,
+                set.test.labels.len()
+            );
+        }
+    }
+}
