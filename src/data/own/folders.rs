@@ -75,6 +75,14 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Folder,
+    File,
+    /// A pipe, a device, …
+    Other,
+}
+
 struct Walk {
     inside: PathBuf,
     is_wanted: fn(&str) -> bool,
@@ -84,28 +92,40 @@ struct Walk {
 }
 
 impl Walk {
-    /// Entries that are not hidden, by name.
-    fn entries(&mut self, folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
+    /// Entries that are not hidden, by name, each with whether it is a folder or a file.
+    fn entries(&mut self, folder: &Path) -> Result<Vec<(String, PathBuf, Kind)>, DataError> {
         let broken = |error: std::io::Error| DataError::read(folder, &error);
         let mut all = vec![];
         for entry in fs::read_dir(folder).map_err(broken)? {
-            let path = entry.map_err(broken)?.path();
-            let name = name_of(&path);
+            let entry = entry.map_err(broken)?;
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             if name.starts_with('.') || name == "__MACOSX" || name == "Thumbs.db" || name == "desktop.ini" {
                 continue;
             }
-            if path.is_symlink() && !fs::canonicalize(&path).is_ok_and(|to| to.starts_with(&self.inside)) {
-                self.outside += 1;
-                continue;
+            // The folder knows the kind: a large set is listed without a look at every file.
+            let mut of = entry.file_type().map_err(broken)?;
+            if of.is_symlink() {
+                if !fs::canonicalize(&path).is_ok_and(|to| to.starts_with(&self.inside)) {
+                    self.outside += 1;
+                    continue;
+                }
+                of = fs::metadata(&path).map_err(|error| DataError::read(&path, &error))?.file_type();
             }
-            all.push((name, path));
+            let kind = if of.is_dir() {
+                Kind::Folder
+            } else if of.is_file() {
+                Kind::File
+            } else {
+                Kind::Other
+            };
+            all.push((name, path, kind));
         }
-        all.sort();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(all)
     }
 
     fn folders(&mut self, folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
-        Ok(self.entries(folder)?.into_iter().filter(|(_, path)| path.is_dir()).collect())
+        Ok(self.entries(folder)?.into_iter().filter(|(.., kind)| *kind == Kind::Folder).map(|(name, path, _)| (name, path)).collect())
     }
 
     /// The folders of the training, test and validation parts. A folder is a part if it is called
@@ -146,8 +166,8 @@ impl Walk {
 
     fn classes(&mut self, folder: &Path) -> Result<ClassFiles, DataError> {
         let mut classes = vec![];
-        for (name, path) in self.entries(folder)? {
-            if path.is_dir() {
+        for (name, path, kind) in self.entries(folder)? {
+            if kind == Kind::Folder {
                 let mut files = vec![];
                 self.files(&path, 0, &mut files)?;
                 match files.is_empty() {
@@ -165,10 +185,10 @@ impl Walk {
         if depth > 16 {
             return Err(DataError::new(format!("{} is more than 16 folders deep", folder.display()), "is there a link that leads back?"));
         }
-        for (name, path) in self.entries(folder)? {
-            if path.is_dir() {
+        for (name, path, kind) in self.entries(folder)? {
+            if kind == Kind::Folder {
                 self.files(&path, depth + 1, files)?;
-            } else if path.is_file() && (self.is_wanted)(&name.to_lowercase()) {
+            } else if kind == Kind::File && (self.is_wanted)(&name.to_lowercase()) {
                 files.push(path);
             } else {
                 self.others += 1;

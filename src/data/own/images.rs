@@ -61,8 +61,9 @@ pub fn read(root: &Path) -> Result<Found, DataError> {
 }
 
 fn picture_of_file(path: &Path) -> Result<Picture, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|error| error.to_string())?;
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let length = file.metadata().map_err(|error| error.to_string())?.len();
+    let reader = ImageReader::new(std::io::BufReader::new(file)).with_guessed_format().map_err(|error| error.to_string())?;
     picture(reader, length)
 }
 

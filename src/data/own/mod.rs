@@ -262,7 +262,7 @@ fn single(values: &[f64], width: usize, name: impl Fn(usize) -> String) -> Resul
         let own = values.iter().skip(column).step_by(width.max(1));
         let (low, high) = own.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
         let largest = low.abs().max(high.abs());
-        if !(largest <= f64::from(f32::MAX)) {
+        if low <= high && largest > f64::from(f32::MAX) {
             return Err(format!("{} reaches {largest:e}, beyond single precision", name(column)));
         }
         if high > low && (high - low) < 1e-4 * largest {
