@@ -33,4 +33,6 @@ for study in "${@:-${ALL[@]}}"; do
     rm -rf "$out"
     mkdir -p "$out"
     cp "$OUT/$study/manifest.json" "$OUT/$study/study.yaml" "$OUT/$study"/report/{results.csv,summary.json,index.html} "$OUT/$study"/report/*.svg "$out"
+    # A large table is kept packed.
+    find "$out/results.csv" -size +1000k -exec gzip -9n {} +
 done

@@ -1,4 +1,4 @@
-//! `data`: lists, downloads and verifies data sets.
+//! `data`: lists, downloads, verifies and describes data sets.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ mod commands;
 mod data;
 mod doctor;
 mod launch;
+mod places;
 mod plan;
 mod report;
 mod rounds;

@@ -12,6 +12,7 @@ use clap::{Args, FromArgMatches, ValueEnum};
 
 use super::attempt::Attempt;
 use super::commands::commands;
+use super::places::remember_places;
 use super::report::{is_settled, with_history};
 use super::shard::ShardArg;
 use super::watch::Watch;
@@ -19,8 +20,7 @@ use super::{duration, exit_code, print, refuse_other_kind, refuse_other_study, S
 use crate::base::numbers::seconds;
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
-use crate::config::network::{DataChoice, DataPlace};
-use crate::config::{found_data, FoundData, Study, StudyKind, FOUND_DATA};
+use crate::config::{Study, StudyKind};
 use crate::data::search_path;
 use crate::plan::{hash, CostEstimate, KeyVersion, Plan, Shard, Stage, StageSelection};
 use crate::report::analysis::analyse;
@@ -254,31 +254,6 @@ impl SweepArgs {
         }
     }
 
-    /// Writes what was found at the places of the study, and says if that has changed since the
-    /// last sweep.
-    fn remember_places(&self, folder: &Folder, plan: &Plan) -> Result<()> {
-        let of = |choice: &DataChoice| match choice {
-            DataChoice::Named(_) => None,
-            DataChoice::Place(place) => Some(FoundData { place: DataPlace::clone(place), info: choice.info().clone() }),
-        };
-        let found: Vec<FoundData> = plan.data().into_iter().filter_map(of).collect();
-        // A damaged file is written anew.
-        for before in found_data(&folder.0).unwrap_or_default() {
-            if let Some(now) = found.iter().find(|now| now.place == before.place && now.info.digest != before.info.digest) {
-                print_error(&format!(
-                    "warning: the data at {} have changed since the last sweep ({}; before: {}): their stages are trained anew",
-                    now.place,
-                    now.info.in_short(),
-                    before.info.in_short()
-                ));
-            }
-        }
-        match found.is_empty() {
-            true => Ok(()),
-            false => write_atomic(&folder.0.join(FOUND_DATA), serde_json::to_string_pretty(&found)?.as_bytes()),
-        }
-    }
-
     /// Workers of this process, as far as its arguments tell before the engine is open.
     pub(super) fn likely_workers(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -331,7 +306,7 @@ impl SweepArgs {
             folder.clear()?;
             folder.create()?;
         }
-        self.remember_places(&folder, &plan)?;
+        remember_places(&folder, &plan)?;
         write_atomic(&folder.study(), yaml.as_bytes())?;
         let digests = plan.data().into_iter().map(|name| (name.to_string(), name.info().digest.clone())).collect();
         Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device(), digests)?;

@@ -4,6 +4,7 @@
 
 mod axes;
 mod check;
+mod check_data;
 mod check_regularizer;
 mod check_ridge;
 mod error;

@@ -1,4 +1,4 @@
-//! MNIST in its IDX format, plain or gzipped.
+//! The IDX format of MNIST, plain or gzipped.
 
 use std::fs::File;
 use std::io::Read;
@@ -36,36 +36,53 @@ fn file(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
 
 /// The content of an IDX file of unsigned bytes, which must have exactly this shape.
 pub fn read_idx(path: &Path, shape: &[usize]) -> Result<Vec<u8>, DataError> {
-    let file = File::open(path).map_err(|error| DataError::read(path, &error))?;
-    let wanted: usize = shape.iter().product();
-    let header = 4 + 4 * shape.len();
-    // With a limit of one byte more than expected, an oversized file is detected without reading
-    // all of it.
-    let limit = (header + wanted + 1) as u64;
-    let mut bytes = Vec::with_capacity(header + wanted + 1);
-    let read = match path.extension().is_some_and(|e| e == "gz") {
-        true => flate2::read::MultiGzDecoder::new(file).take(limit).read_to_end(&mut bytes),
-        false => file.take(limit).read_to_end(&mut bytes),
+    Ok(read_array(path, Some(shape))?.1)
+}
+
+/// A packed array may have this many bytes for each of its file, and a few more (gzip: 1,032).
+const MOST_EXPANSION: u64 = 2_000;
+
+/// The shape and the content of an IDX file of unsigned bytes; with `wanted` it must have exactly
+/// this shape. The header is not trusted: no more is read than it says and the file can hold.
+pub fn read_array(path: &Path, wanted: Option<&[usize]>) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+    let broken = |error: std::io::Error| DataError::read(path, &error);
+    let file = File::open(path).map_err(broken)?;
+    let length = file.metadata().map_err(broken)?.len();
+    let is_packed = path.extension().is_some_and(|e| e == "gz");
+    let mut reader: Box<dyn Read> = match is_packed {
+        true => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        false => Box::new(file),
     };
-    read.map_err(|error| DataError::read(path, &error))?;
-    let magic = [0, 0, 8, shape.len() as u8];
-    if bytes.len() < 4 || bytes[..4] != magic {
-        let start: Vec<String> = bytes.iter().take(4).map(|b| format!("{b:02x}")).collect();
-        return Err(DataError::file(
-            path,
-            format!("not an IDX file of {} dimensions of bytes (it starts with {})", shape.len(), start.join(" ")),
-        ));
-    }
-    if bytes.len() < header {
+    let mut part = |n: usize| -> Result<Vec<u8>, DataError> {
+        let mut bytes = vec![];
+        (&mut reader).take(n as u64).read_to_end(&mut bytes).map_err(broken)?;
+        Ok(bytes)
+    };
+    let magic = part(4)?;
+    let dimensions = match magic.as_slice() {
+        [0, 0, 8, dimensions @ 1..=8] if wanted.is_none_or(|shape| shape.len() == usize::from(*dimensions)) => usize::from(*dimensions),
+        other => {
+            let start: Vec<String> = other.iter().map(|b| format!("{b:02x}")).collect();
+            let of = wanted.map_or(String::new(), |shape| format!(" of {} dimensions", shape.len()));
+            return Err(DataError::file(path, format!("not an IDX file{of} of bytes (it starts with {})", start.join(" "))));
+        }
+    };
+    let sizes = part(4 * dimensions)?;
+    if sizes.len() < 4 * dimensions {
         return Err(DataError::file(path, "truncated in its header"));
     }
-    let found: Vec<usize> = bytes[4..header].chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize).collect();
-    if found != shape {
+    let found: Vec<usize> = sizes.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize).collect();
+    if let Some(shape) = wanted.filter(|shape| *shape != found) {
         return Err(DataError::file(path, format!("holds an array of {found:?}, expected {shape:?}")));
     }
-    match bytes.len() - header {
-        n if n < wanted => Err(DataError::file(path, format!("truncated: {n} of {wanted} bytes"))),
-        n if n > wanted => Err(DataError::file(path, format!("longer than its {wanted} bytes"))),
-        _ => Ok(bytes.split_off(header)),
+    let most = if is_packed { MOST_EXPANSION * length + (1 << 20) } else { u64::MAX >> 1 };
+    let size = found.iter().try_fold(1u64, |n, size| n.checked_mul(*size as u64)).filter(|n| *n <= most);
+    let Some(size) = size else { return Err(DataError::file(path, format!("an array of {found:?} cannot be in {length} bytes"))) };
+    // One byte more, so that a longer file is noticed without reading all of it.
+    let bytes = part(size as usize + 1)?;
+    match bytes.len() as u64 {
+        n if n < size => Err(DataError::file(path, format!("truncated: {n} of {size} bytes"))),
+        n if n > size => Err(DataError::file(path, format!("longer than its {size} bytes"))),
+        _ => Ok((found, bytes)),
     }
 }

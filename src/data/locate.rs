@@ -36,8 +36,8 @@ const OTHER_LAYOUTS: [(DataName, &str); 4] = [
 ];
 
 /// The first existing folder or archive with one of the data set's names, in a root or as the root
-/// itself. A path that the storage
-/// cannot check is also returned, so that reading it reports the error.
+/// itself. A path that the storage cannot check is also returned, so that reading it reports the
+/// error.
 pub fn find(name: DataName, roots: &Roots) -> Option<PathBuf> {
     let is_there = |path: &PathBuf| path.try_exists().unwrap_or_else(|error| storage_failed(&error));
     let own = |root: &PathBuf| names(name).iter().any(|own| root.ends_with(own)).then(|| root.clone());

@@ -70,7 +70,7 @@ impl ProgressDisplay {
             let bar = ProgressBar::new(1000);
             // The template is a constant. If it were wrong, indicatif's default style would be
             // shown.
-            if let Ok(style) = ProgressStyle::with_template("{bar:20} {wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template(&format!("{{bar:{BAR}}} {{wide_msg}}")) {
                 bar.set_style(style);
             }
             DisplayMode::Bar(bar)

@@ -332,7 +332,8 @@ fn tables_and_documents() {
     let words = refused(folder.path(), "{table: w.csv.gz, label: y, decimal: ',', one_hot: true}");
     assert!(words.contains("column `b` is missing"), "{words}");
     assert_eq!(described(folder.path(), "{table: w.csv.gz, label: y, decimal: ',', drop: [farbe, b]}")["info"]["channels"], 1);
-    assert!(refused(folder.path(), "{npz: a.npz, one_hot: true}").contains("a.npz is not there"));
+    assert!(refused(folder.path(), "{npz: a.npz, one_hot: true}").contains("belong to `table`"));
+    assert!(refused(folder.path(), "{npz: a.npz, label: y}").contains("it belongs to `table` and `parquet`"));
 
     for (class, word) in [("sport", "ball"), ("politik", "stemme")] {
         let into = folder.path().join("texts").join(class);

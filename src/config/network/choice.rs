@@ -170,11 +170,6 @@ pub fn remember(place: &DataPlace, info: DatasetInfo) -> String {
     known(|all| all.entry(place.clone()).or_insert_with(|| Box::leak(Box::new(info))).digest.clone())
 }
 
-/// Forgets what is known of all places, so that they are read again.
-pub fn forget_places() {
-    known(HashMap::clear);
-}
-
 impl DataChoice {
     /// In place of a missing choice, which the check of a study refuses.
     pub(super) const NONE: DataChoice = DataChoice::Named(DataName::Digits);

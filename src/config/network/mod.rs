@@ -14,7 +14,7 @@ mod transfer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use choice::{forget_places, read_places_with, remember, DataChoice, DataPlace, Impute};
+pub use choice::{read_places_with, remember, DataChoice, DataPlace, Impute};
 pub use dataset::{ClassInfo, DatasetInfo};
 pub use images::ClassImages;
 pub use input::Input;

@@ -1,5 +1,9 @@
 //! A picture of a data set: a row of examples for each class.
 
+use std::io::Cursor;
+
+use image::{ImageFormat, RgbImage};
+
 use super::{fit, OwnSet, Part, Values};
 
 /// Side of an example in pixels, and the gap between two.
@@ -26,10 +30,7 @@ pub fn contact_sheet(set: &OwnSet) -> Option<Vec<u8>> {
             }
         }
     }
-    let mut bytes = vec![];
-    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.write_header().ok()?.write_image_data(&sheet).ok()?;
-    Some(bytes)
+    let mut file = Cursor::new(vec![]);
+    RgbImage::from_raw(width as u32, height as u32, sheet)?.write_to(&mut file, ImageFormat::Png).ok()?;
+    Some(file.into_inner())
 }

@@ -1,10 +1,9 @@
 //! Folders in MNIST's IDX format, with any shape and number of classes.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{label_by_name, Found, Part, Picture, Values};
+use crate::data::idx::read_array;
 use crate::data::DataError;
 
 pub fn read(folder: &Path) -> Result<Found, DataError> {
@@ -37,8 +36,8 @@ pub fn read(folder: &Path) -> Result<Found, DataError> {
     };
     let half = |names: &[&str]| -> Result<(Vec<String>, Values), DataError> {
         let (images_path, labels_path) = (find(names, "images")?, find(names, "labels")?);
-        let (shape, bytes) = array(&images_path)?;
-        let (of_labels, labels) = array(&labels_path)?;
+        let (shape, bytes) = read_array(&images_path, None)?;
+        let (of_labels, labels) = read_array(&labels_path, None)?;
         let (height, width, channels) = match shape.as_slice() {
             [_, height, width] => (*height, *width, 1),
             [_, height, width, channels @ (1 | 3)] => (*height, *width, *channels),
@@ -63,35 +62,4 @@ pub fn read(folder: &Path) -> Result<Found, DataError> {
         test: Some(Part { labels: of_test, values: test }),
         notes: vec![],
     })
-}
-
-/// The shape and the bytes of an IDX file of unsigned bytes. The header is not trusted: no more is
-/// read than it says, and all of that has to be there.
-fn array(path: &Path) -> Result<(Vec<usize>, Vec<u8>), DataError> {
-    let broken = |error: std::io::Error| DataError::read(path, &error);
-    let file = File::open(path).map_err(broken)?;
-    let mut reader: Box<dyn Read> = match path.extension().is_some_and(|e| e == "gz") {
-        true => Box::new(flate2::read::MultiGzDecoder::new(file)),
-        false => Box::new(file),
-    };
-    let mut magic = [0; 4];
-    reader.read_exact(&mut magic).map_err(broken)?;
-    let [0, 0, 8, dimensions @ 1..=4] = magic else {
-        return Err(DataError::file(path, format!("not an IDX file of bytes (it starts with {magic:02x?})")));
-    };
-    let mut shape = vec![];
-    for _ in 0..dimensions {
-        let mut size = [0; 4];
-        reader.read_exact(&mut size).map_err(broken)?;
-        shape.push(u32::from_be_bytes(size) as usize);
-    }
-    let wanted = shape.iter().try_fold(1u64, |n, size| n.checked_mul(*size as u64)).filter(|n| *n < 1 << 40);
-    let Some(wanted) = wanted else { return Err(DataError::file(path, format!("its header gives the impossible size {shape:?}"))) };
-    let mut bytes = vec![];
-    reader.take(wanted + 1).read_to_end(&mut bytes).map_err(broken)?;
-    match bytes.len() as u64 {
-        n if n < wanted => Err(DataError::file(path, format!("truncated: {n} of {wanted} bytes"))),
-        n if n > wanted => Err(DataError::file(path, format!("longer than its {wanted} bytes"))),
-        _ => Ok((shape, bytes)),
-    }
 }

@@ -21,7 +21,7 @@ pub struct TableOptions {
 /// More words of one column are taken for a mistake, such as a name or a text.
 const MOST_WORDS: usize = 1000;
 
-/// What becomes of a column.
+/// How a column is encoded.
 enum Plan {
     Keep,
     /// A column for each word, and whether one says where the word is missing.
