@@ -18,6 +18,8 @@ declare -A MORE=(
     [newsgroups]="--until settled --budget 40m"
     [cifar10]="--until settled --budget 2h --set precision=bf16"
     [cifar10-target-size]="--until settled --budget 2h --set precision=bf16"
+    [cifar10-l2sp-vs-finetune]="--until settled --budget 25m"
+    [implicit-regularisation]="--until settled --budget 25m"
     [scaling-networks]="--until settled --budget 45m"
     [super-aligned]="--until settled --budget 20m"
     [mnist-target-size]="--until settled --budget 20m"

@@ -15,6 +15,7 @@ pub mod table;
 mod verify;
 mod words;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -121,6 +122,17 @@ impl Examples {
         }
     }
 
+    /// The bytes of each image, or of each row of features. None for documents.
+    fn rows(&self) -> Box<dyn Iterator<Item = Vec<u8>> + '_> {
+        match &self.content {
+            Content::Images(pixels) => Box::new(pixels.outer_iter().map(|row| row.to_vec())),
+            Content::Features(values) => {
+                Box::new(values.outer_iter().map(|row| row.iter().flat_map(|value| value.to_le_bytes()).collect()))
+            }
+            Content::Documents(_) => Box::new(std::iter::empty()),
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.labels.len()
     }
@@ -178,6 +190,17 @@ impl Dataset {
         Ok(Dataset { info, shape, train, test: HeldOut(test) })
     }
 
+    pub fn test_count(&self) -> usize {
+        self.test.0.len()
+    }
+
+    /// How many of the test examples are among the training examples of another set, as networks
+    /// see them. Documents are not compared.
+    pub fn tested_in(&self, other: &Dataset) -> usize {
+        let known: HashSet<Vec<u8>> = other.train.rows().collect();
+        self.test.0.rows().filter(|row| known.contains(row)).count()
+    }
+
     /// The training and the test file of [`Dataset::load`], both open: for tests of the readers.
     pub fn read(name: DataName, strip: bool, roots: &Roots) -> Result<(Examples, Examples), DataError> {
         let files = match name {
@@ -202,6 +225,16 @@ pub fn find(name: DataName, roots: &Roots) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn test_examples_that_another_set_trains_on_are_counted() {
+        let set = |train: &[u8], test: &[u8]| {
+            let of = |all: &[u8]| Examples::images(all.iter().flat_map(|value| [*value; 4]).collect(), vec![0; all.len()], 4);
+            Dataset { info: DataName::Digits.info(), shape: [2, 2, 1], train: of(train), test: HeldOut(of(test)) }
+        };
+        let (one, other) = (set(&[1, 2, 3, 3], &[4, 5]), set(&[6], &[3, 3, 1, 7, 4]));
+        assert_eq!((other.tested_in(&one), one.tested_in(&other)), (3, 0));
+    }
 
     #[test]
     fn a_storage_that_fails_is_told_from_a_file_that_is_wrong() {

@@ -188,7 +188,7 @@ fn widen(state: &State, setting: &Setting, answered: &Answered, comparison: &Opt
     if let Some(which) = wants(GridEnd::High) {
         let factor = step(grid[grid.len().saturating_sub(2)], last);
         let limit = if setting.limits.lambda0.is_finite() { round_down(setting.limits.lambda0) } else { f64::INFINITY };
-        if has_room_above(last, limit) && answered.learned.source_at_transfer && may_grow {
+        if has_room_above(last, limit) && !answered.learned.is_collapsed() && may_grow {
             let beyond = |k: usize| rounded(last * factor.powi(k as i32)).min(limit);
             let new = trained_before(state, |l| l > last).unwrap_or_else(|| (1..=WIDENING).map(beyond).collect());
             let what = format!("widens λ₀ to {}: {which} is at the largest ({})", number(new[new.len() - 1]), number(last));

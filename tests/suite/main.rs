@@ -19,6 +19,7 @@ mod messages;
 mod newsgroups;
 mod own_data;
 mod plain_words;
+mod power;
 mod real_data;
 mod regularisers;
 mod report;

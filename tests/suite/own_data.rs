@@ -376,6 +376,26 @@ fn source_and_target_from_different_sets() {
     let of = |name: &str, kind: &str| keys(&read(folder.path().join(name).join("two/report/results.csv")), kind);
     assert_eq!((of("one", "source"), of("one", "target").len()), (of("two", "source"), of("two", "target").len()));
     assert!(of("two", "target").iter().all(|key| !of("one", "target").contains(key)));
+    // What one set trains on, the other tests: told, and trained nevertheless.
+    let (train, test): (Vec<u8>, Vec<u8>) = ((0..80).flat_map(|i| [i; 64]).collect(), (76..84).flat_map(|i| [i; 64]).collect());
+    let images = |all: &[u8]| npy("|u1", &format!("{}, 8, 8", all.len() / 64), all);
+    let labels = |n: usize| npy("|u1", &format!("{n},"), &(0..n).map(|i| (i % 2) as u8).collect::<Vec<_>>());
+    let whole = |name: &str, train: &[u8], test: &[u8]| {
+        let arrays = [
+            ("x_train", images(train)),
+            ("y_train", labels(train.len() / 64)),
+            ("x_test", images(test)),
+            ("y_test", labels(test.len() / 64)),
+        ];
+        npz(&folder.path().join(name), &arrays);
+    };
+    whole("a.npz", &train, &test);
+    whole("b.npz", &[test.as_slice(), &[200; 64 * 40], &[201; 64 * 40]].concat(), &train[..64 * 10]);
+    let common = study("data: {npz: b.npz}").replace("data: digits", "data: {npz: a.npz}").replace("classes: [5, 6, 7], ", "");
+    let told = sweep("common", &common);
+    assert_eq!(told.0, Some(0), "{}", told.1);
+    let warning = "10 of the 10 test examples of {npz: b.npz} are among the training examples of {npz: a.npz}";
+    assert!(!cfg!(feature = "torch") || told.1.contains(warning), "{}", told.1);
     let wrong = sweep("w", &study("data: {images: pngs}, disjoint_from_source: true"));
     assert!(wrong.0 == Some(2) && wrong.1.contains("of different data sets"), "{}", wrong.1);
     let rows: String = (0..40).map(|i| format!("{i},{}\n", i % 2)).collect();

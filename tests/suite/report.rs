@@ -427,6 +427,20 @@ fn the_first_sentence_says_what_is_unhealthy() {
     assert!(verdict == Verdict::Collapsed && words.starts_with("What transfers best is a source that learned nothing"), "{words}");
     assert!(words.contains("not shown to be better than guessing"), "{words}");
 
+    // A source whose backbone is (nearly) zero at that λ₀, whatever it predicts. A hundredth of the
+    // norm at λ_S* is the limit; a network without a backbone has none that could vanish.
+    for (norm, others, is_collapsed) in [(0.09, 10.0, true), (0.11, 10.0, false), (0.0, 0.0, false)] {
+        let mut vanished = healthy();
+        for (i, cell) in vanished.source.iter_mut().enumerate() {
+            cell.by_seed.iter_mut().flatten().for_each(|metrics| {
+                std::sync::Arc::make_mut(metrics).insert("distance".into(), if i == 3 { norm } else { others });
+            });
+        }
+        let (verdict, words) = said(vanished);
+        assert_eq!(verdict == Verdict::Collapsed, is_collapsed, "{words}");
+        assert_eq!(words.contains("backbone is not told from zero: its norm is below 1%"), is_collapsed, "{words}");
+    }
+
     // The same at the end of the grid. The report must not advise larger penalties at which a
     // source learns nothing.
     let mut collapsed = group(&GRID, &[0.0, 0.1], 5, |l, s| peak(l, -3.0, s), |l, m, s| peak(l, 3.0, s) - m, |s| peak(0.1, -1.0, s) - 0.2);

@@ -11,7 +11,7 @@ use crate::coverage::{Shape, SHAPES};
 use rand_distr::StandardNormal;
 use transfergrid::base::stream::Stream;
 use transfergrid::config::{Overrides, Study};
-use transfergrid::plan::StageKind;
+use transfergrid::plan::{Cost, StageKind};
 use transfergrid::report::analysis::{Metric, Verdict};
 use transfergrid::settle::{Outlook, Replay};
 use transfergrid::store::{Record, Records, Status, RECORD_VERSION};
@@ -168,6 +168,22 @@ fn a_budget_ends_the_rounds_and_more_of_it_goes_on() {
 }
 
 #[test]
+fn a_lone_shard_with_time_left_asks_for_the_others_and_goes_on_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = study(folder.path(), STUDY);
+    let out = folder.path().join("out");
+    let lone = run(&mut until(&study, &out, &["--quiet", "--shard", "0/2", "--budget", "2h"]));
+    assert_eq!(lone.code, Some(75), "{}", lone.stderr);
+    assert!(lone.stderr.contains("this round needs the results of other shards"), "{}", lone.stderr);
+    let both: Vec<_> =
+        (0..2).map(|i| spawn(&mut until(&study, &out, &["--quiet", "--shard", &format!("{i}/2"), "--budget", "2h"]))).collect();
+    for mut child in both {
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    assert_eq!(summary(&out)["settled"], true);
+}
+
+#[test]
 fn a_report_is_of_the_last_complete_round() {
     let folder = tempfile::tempdir().unwrap();
     let study = study(folder.path(), STUDY);
@@ -196,15 +212,25 @@ fn stages_that_fail_end_the_rounds_and_are_tried_again() {
 }
 
 /// A study whose results are drawn around true curves, with the pilot's noise.
-struct World<'a> {
+pub struct World<'a> {
     shape: &'a Shape,
-    source: f64,
+    /// ln of the true optima.
+    pub source: f64,
     target: f64,
     number: u64,
 }
 
+/// How a simulated study ended.
+pub struct End {
+    /// None if it was given up.
+    pub verdict: Option<Verdict>,
+    pub rounds: usize,
+    /// Counted seconds of all stages, on one core.
+    pub cost: f64,
+}
+
 impl World<'_> {
-    fn new(shape: &Shape, ratio: f64, number: u64) -> World<'_> {
+    pub fn new(shape: &Shape, ratio: f64, number: u64) -> World<'_> {
         let mut stream = Stream::new(&format!("rounds/{}", shape.name), 0, number);
         // An optimum at an end is two to twenty times beyond the study's own grid.
         let source = (0.012f64).ln() + 2.0 * (stream.uniform() - 0.5) + 4.0 * shape.place;
@@ -212,11 +238,11 @@ impl World<'_> {
     }
 
     /// A standard normal number that depends on names alone.
-    fn normal(&self, name: &str, seed: u64, draw: u64) -> f64 {
+    pub fn normal(&self, name: &str, seed: u64, draw: u64) -> f64 {
         Stream::new(&format!("rounds/{}/{}/{name}", self.shape.name, self.number), seed, draw).sample(&StandardNormal)
     }
 
-    fn score(&self, kind: StageKind, lambda0: f64, seed: u64, draw: usize) -> f64 {
+    pub fn score(&self, kind: StageKind, lambda0: f64, seed: u64, draw: usize) -> f64 {
         let is_accuracy = self.shape.metric == Metric::Accuracy;
         let (own_source, own_target, of_draw, tilts) =
             if is_accuracy { (0.235, 0.1, 0.95, (0.12, 0.2)) } else { (0.01, 0.1, 0.26, (0.01, 0.09)) };
@@ -242,20 +268,21 @@ impl World<'_> {
         }
     }
 
-    /// The verdict at the end of the rounds, and how many there were. None if it was given up.
-    fn settle(&self, study: &Study) -> (Option<Verdict>, usize) {
+    pub fn settle(&self, study: &Study) -> End {
         let mut records = Records::default();
+        let mut cost = 0.0;
         let mut replay = Replay::new(study).unwrap();
         loop {
             let rounds = replay.advance(&records).unwrap();
             let last = rounds.last();
             match rounds.outlook {
-                Outlook::Settled => return (last.questions[0].verdict, rounds.rounds.len()),
-                Outlook::GivenUp(_) => return (None, rounds.rounds.len()),
+                Outlook::Settled => return End { verdict: last.questions[0].verdict, rounds: rounds.rounds.len(), cost },
+                Outlook::GivenUp(_) => return End { verdict: None, rounds: rounds.rounds.len(), cost },
                 Outlook::Train => {}
             }
             let missing = last.plan.stages.iter().filter(|stage| !records.is_final(&stage.key));
             for stage in missing.collect::<Vec<_>>() {
+                cost += Cost::of(stage).cpu_seconds();
                 let score = self.score(stage.kind, stage.settings.lambda0, stage.seed, stage.draw);
                 let metrics = match self.shape.metric {
                     Metric::Accuracy => [0.6 + 0.01 * score, 1.0 - 0.01 * score],
@@ -307,31 +334,40 @@ source: {classes: [0, 1, 2, 3, 4, 5], per_class: 1000, epochs: 25, lr: 0.05}
 target: {classes: [6, 7, 8, 9], per_class: 25, monitor_per_class: 20, epochs: 30, lr: 0.02, batch_size: 50}
 ";
 
-/// Shares of stronger, weaker, same and given-up studies, and the mean number of rounds.
-fn ends(shape: &Shape, ratio: f64, studies: u64) -> ([f64; 4], f64) {
+/// That study, chosen on the metric of the shape.
+pub fn world(shape: &Shape) -> Study {
     let folder = tempfile::tempdir().unwrap();
     let text = match shape.metric {
         Metric::Accuracy => WORLD.to_string(),
         Metric::Loss => format!("{WORLD}selection: loss\n"),
     };
-    let study = Study::load(&study(folder.path(), &text), &Overrides::default()).unwrap();
-    let (mut shares, mut rounds) = ([0.0; 4], 0.0);
+    Study::load(&study(folder.path(), &text), &Overrides::default()).unwrap()
+}
+
+/// What becomes of each of these simulated studies, on all cores.
+pub fn of_each<T: Send>(studies: u64, of: impl Fn(u64) -> T + Sync) -> Vec<T> {
     // Threads of their own: rayon's, which the analysis uses, would begin one study inside another.
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let part = |first: u64| (first..studies).step_by(threads as usize).map(|i| World::new(shape, ratio, i).settle(&study)).collect();
-    let ended: Vec<_> = std::thread::scope(|scope| {
+    let part = &|first: u64| (first..studies).step_by(threads as usize).map(&of).collect();
+    std::thread::scope(|scope| {
         let parts: Vec<_> = (0..threads).map(|first| scope.spawn(move || -> Vec<_> { part(first) })).collect();
         parts.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    for (verdict, n) in ended {
-        let i = match verdict {
+    })
+}
+
+/// Shares of stronger, weaker, same and given-up studies, and the mean number of rounds.
+fn ends(shape: &Shape, ratio: f64, studies: u64) -> ([f64; 4], f64) {
+    let study = world(shape);
+    let (mut shares, mut rounds) = ([0.0; 4], 0.0);
+    for end in of_each(studies, |i| World::new(shape, ratio, i).settle(&study)) {
+        let i = match end.verdict {
             Some(Verdict::Stronger) => 0,
             Some(Verdict::Weaker) => 1,
             Some(Verdict::Same) => 2,
             _ => 3,
         };
         shares[i] += 1.0 / studies as f64;
-        rounds += n as f64 / studies as f64;
+        rounds += end.rounds as f64 / studies as f64;
     }
     (shares, rounds)
 }

@@ -125,16 +125,28 @@ pub struct OrderProbabilities {
     pub weaker: f64,
 }
 
-/// Whether models are significantly better than guessing on test images. True if there is no result
-/// that could show the opposite.
+/// Whether models have learned something: whether they are significantly better than guessing on
+/// test images. True if there is no result that could show the opposite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Learned {
     /// The source at λ_S*.
     pub source: bool,
     /// The source at λ₀*.
     pub source_at_transfer: bool,
+    /// The backbone of the source at λ₀* is told from zero ([`VANISHED`]).
+    pub backbone_at_transfer: bool,
     /// The target at (λ₀*, λ₁*).
     pub target: bool,
+}
+
+/// A backbone whose norm is below this share of that at λ_S* is not told from zero.
+pub const VANISHED: f64 = 0.01;
+
+impl Learned {
+    /// Whether the source that transfers best has learned nothing.
+    pub fn is_collapsed(&self) -> bool {
+        !self.source_at_transfer || !self.backbone_at_transfer
+    }
 }
 
 /// The order of the two optima that the intervals support.

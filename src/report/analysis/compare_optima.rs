@@ -13,7 +13,7 @@ use crate::config::StrongerEnd;
 /// Intervals of the optima and of their ratio, all from the same draws. Among equally good values,
 /// lower interval ends use the smallest and upper ends the largest.
 pub fn compare_optima(answered: &Answered, setting: &Setting, scores: &Scores) -> OptimaComparison {
-    let curves = Curves::new(&setting.lambda0, &answered.eligible_lambda0, scores);
+    let curves = Curves::new(setting, &answered.eligible_lambda0, scores);
     let of_curves = curves.as_ref().and_then(|curves| Some((curves.optima()?, curves.draws())));
     let (method, optima, draws) = match of_curves {
         Some((optima, draws)) => (Method::Curves, optima, draws),
@@ -108,7 +108,7 @@ fn verdict(answered: &Answered, setting: &Setting, method: Method, log_ratio: In
     match order {
         Verdict::Undecided => Verdict::Undecided,
         _ if !answered.learned.source || !answered.learned.target => Verdict::Undecided,
-        _ if !answered.learned.source_at_transfer => Verdict::Collapsed,
+        _ if answered.learned.is_collapsed() => Verdict::Collapsed,
         order => order,
     }
 }

@@ -3,17 +3,21 @@
 
 use super::drawn_optima::DrawnOptima;
 use super::grid_end::GridEnd;
-use super::scores::{best, Scores};
+use super::layout::Setting;
+use super::profile::Profile;
+use super::scores::Scores;
 use super::spline::{Peak, Spline};
 use super::stats::{bootstrap_with, even_weights, weighted_mean};
 use crate::base::stream::Stream;
 
-/// With fewer λ₀ > 0, a curve says nothing about what lies between them.
+/// With fewer λ > 0, a curve says nothing about what lies between them.
 pub const FEWEST: usize = 6;
 
 /// The curves of one setting by one metric.
 pub struct Curves<'a> {
     scores: &'a Scores,
+    /// The target at each λ₀.
+    profiles: Vec<Profile<'a>>,
     /// Indices of the eligible λ₀ > 0, ascending, and the index of λ₀ = 0.
     positive: Vec<usize>,
     zero: Option<usize>,
@@ -34,7 +38,8 @@ struct Located {
 
 impl<'a> Curves<'a> {
     /// None if there are too few λ₀ or seeds, or all results are equal.
-    pub fn new(lambda0: &[f64], eligible: &[usize], scores: &'a Scores) -> Option<Curves<'a>> {
+    pub fn new(setting: &Setting, eligible: &[usize], scores: &'a Scores) -> Option<Curves<'a>> {
+        let lambda0 = &setting.lambda0;
         let positive: Vec<usize> = eligible.iter().copied().filter(|&i| lambda0[i] > 0.0).collect();
         let zero = eligible.iter().copied().find(|&i| lambda0[i] == 0.0);
         let n = scores.source.iter().flatten().next()?.len();
@@ -42,16 +47,15 @@ impl<'a> Curves<'a> {
             return None;
         }
         let x: Vec<f64> = positive.iter().map(|&i| lambda0[i].ln()).collect();
-        let even = even_weights(n);
+        let profiles: Vec<Profile> = scores.target.iter().map(|row| Profile::new(&setting.lambda1, row)).collect();
         let source: Vec<Vec<f64>> = positive.iter().map(|&i| scores.source[i].clone()).collect::<Option<_>>()?;
-        let of_target = |&i: &usize| scores.target[i][best(&scores.target[i], &even)?.first].clone();
-        let target: Vec<Vec<f64>> = positive.iter().map(of_target).collect::<Option<_>>()?;
+        let target: Vec<Vec<f64>> = positive.iter().map(|&i| profiles[i].by_seed()).collect::<Option<_>>()?;
         let differ = |values: &[Vec<f64>]| values.iter().any(|own| own != &values[0]);
         if !differ(&source) || !differ(&target) {
             return None;
         }
         let (source, target) = (Spline::fit(&x, &source)?, Spline::fit(&x, &target)?);
-        Some(Curves { scores, positive, zero, source, target })
+        Some(Curves { scores, profiles, positive, zero, source, target })
     }
 
     /// The maxima of the mean curves.
@@ -89,7 +93,7 @@ impl<'a> Curves<'a> {
     }
 
     fn targets(&self, weights: &[f64]) -> Option<Vec<f64>> {
-        self.positive.iter().map(|&i| highest(&self.scores.target[i], weights)).collect()
+        self.positive.iter().map(|&i| self.profiles[i].highest(weights)).collect()
     }
 
     fn zero_of_source(&self, weights: &[f64]) -> Option<f64> {
@@ -97,7 +101,7 @@ impl<'a> Curves<'a> {
     }
 
     fn zero_of_target(&self, weights: &[f64]) -> Option<f64> {
-        highest(&self.scores.target[self.zero?], weights)
+        self.profiles[self.zero?].highest(weights)
     }
 }
 
@@ -106,11 +110,6 @@ fn located(spline: &Spline, Peak { x, value, end, step }: Peak, at_zero: Option<
         true => Located { lambda0: 0.0, x: spline.smallest(), end: None, step },
         false => Located { lambda0: x.exp(), x, end, step },
     }
-}
-
-/// The mean with the best λ₁.
-fn highest(row: &[Option<Vec<f64>>], weights: &[f64]) -> Option<f64> {
-    row.iter().flatten().map(|values| weighted_mean(values, weights)).reduce(f64::max)
 }
 
 fn compare(source: Located, transfer: Located) -> DrawnOptima {

@@ -7,8 +7,9 @@
 //! A study is arranged as λ₀ × λ₁ × seed for each combination of its other axes (`layout`). Each
 //! such setting gets an answer (`answer`) and one row per cell (`cells`). `optima` computes the
 //! answer; `compare_optima` compares the optima of source and target, located as maxima of smooth
-//! curves (`curve_optima`, `spline`) or as the best of few λ₀ (`grid_points`). `shared_lambda0`
-//! finds one λ₀ for several targets. `comparison` shows several studies side by side.
+//! curves (`curve_optima`, `profile`, `spline`) or as the best of few λ₀ (`grid_points`).
+//! `shared_lambda0` finds one λ₀ for several targets. `comparison` shows several studies side by
+//! side.
 
 mod answer;
 mod at_ends;
@@ -27,6 +28,7 @@ mod limits;
 mod metric;
 mod next_step;
 mod optima;
+mod profile;
 mod results;
 pub mod ridge;
 mod scores;
@@ -38,7 +40,7 @@ mod status;
 mod study;
 mod table;
 
-pub use answer::{Answer, Answered, Bound, Learned, Method, OptimaComparison, Rules, Unanswered, Verdict, MIN_SEEDS};
+pub use answer::{Answer, Answered, Bound, Learned, Method, OptimaComparison, Rules, Unanswered, Verdict, MIN_SEEDS, VANISHED};
 pub use cells::{compare_with_scratch, rows, CellRow, ScratchComparison};
 pub use comparison::{comparison_table, distinguish_names, SettingSummary, StudyEntry};
 pub use grid_end::{has_room_above, Advice, GridEnd, OptimumAtEnd, OptimumKind, Tie};

@@ -1,7 +1,7 @@
 //! Computes a setting's answer: optima on validation images, what they cost on test images, and
 //! intervals over seeds.
 
-use super::answer::{Answer, Answered, Learned, Method, Unanswered};
+use super::answer::{Answer, Answered, Learned, Method, Unanswered, VANISHED};
 use super::at_ends::{optima_at_ends, ties};
 use super::compare_optima::compare_optima;
 use super::eligible::EligibleCells;
@@ -9,7 +9,7 @@ use super::guess::Guess;
 use super::layout::{CellResults, Setting};
 use super::metric::{Basis, Metric};
 use super::scores::best;
-use super::stats::{even_weights, ratio_interval};
+use super::stats::{even_weights, mean, ratio_interval};
 use crate::base::interval::Interval;
 
 impl Answer {
@@ -72,8 +72,17 @@ fn learned(setting: &Setting, basis: &Basis, source: usize, transfer: (usize, us
     Learned {
         source: chosen(&setting.source_guess, &setting.source[source]),
         source_at_transfer: beats(&setting.source_guess, &setting.source[transfer.0]),
+        backbone_at_transfer: !has_vanished(&setting.source[transfer.0], &setting.source[source], basis),
         target: chosen(&setting.target_guess, &setting.target[transfer.0][transfer.1]),
     }
+}
+
+/// Whether the backbone of a source model is not told from zero, beside that of another. Without a
+/// backbone (softmax regression) there is nothing to vanish.
+fn has_vanished(cell: &CellResults, beside: &CellResults, basis: &Basis) -> bool {
+    // A source's backbone is penalised towards 0, so this is its norm.
+    let norm = |cell: &CellResults| cell.values(&basis.seeds, "distance").map_or(0.0, |norms| mean(&norms));
+    norm(beside) > 0.0 && norm(cell) < VANISHED * norm(beside)
 }
 
 /// The weights of all seeds but one, which is measured at what the others choose. With a single

@@ -135,6 +135,16 @@ impl Spline {
         seen + self.bias.row(at).iter().zip(unseen).map(|(l, z)| l * z).sum::<f64>()
     }
 
+    /// Every seed's value where the curve through the seeds' means has its maximum; `values` as in
+    /// [`Spline::fit`].
+    pub fn at_peak(&self, values: &[&Vec<f64>]) -> Vec<f64> {
+        let n = values.first().map_or(0, |values| values.len());
+        let means: Vec<f64> = values.iter().map(|values| values.iter().sum::<f64>() / n as f64).collect();
+        let x = self.peak(&means, &[]).x;
+        let at = self.fine.iter().position(|fine| *fine == x).unwrap_or(0);
+        (0..n).map(|seed| self.value(at, &values.iter().map(|values| values[seed]).collect::<Vec<_>>(), &[])).collect()
+    }
+
     /// The smallest of the K values.
     pub fn smallest(&self) -> f64 {
         self.fine[0]

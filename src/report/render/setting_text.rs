@@ -9,7 +9,7 @@ use crate::config::StrongerEnd;
 use crate::report::analysis::stats::mean;
 use crate::report::analysis::{
     compare_with_scratch, Advice, Answer, Answered, Basis, CellResults, GridEnd, Metric, OptimaComparison, OptimumAtEnd, OptimumKind,
-    Rules, Setting, SettingAnalysis, Tie, Verdict,
+    Rules, Setting, SettingAnalysis, Tie, Verdict, VANISHED,
 };
 
 /// The kind of a line.
@@ -54,6 +54,7 @@ fn certainty(setting: &Setting, answered: &Answered, comparison: &OptimaComparis
         .collect();
     let sure = match comparison.verdict {
         Verdict::Stronger | Verdict::Weaker => "the ratio's interval excludes 1",
+        Verdict::Collapsed if !answered.learned.backbone_at_transfer => "the backbone of the source at λ₀* is not told from zero",
         Verdict::Collapsed => "the source at λ₀* is not shown to be better than guessing",
         Verdict::Undecided if !answered.learned.source || !answered.learned.target => "a model that learned nothing cannot order the λ₀",
         Verdict::Same => "the ratio's interval is within the margin",
@@ -207,6 +208,9 @@ fn cautions(setting: &Setting, answered: &Answered) -> Vec<String> {
             setting.source_guess.images,
             100.0 * setting.source_guess.accuracy
         ));
+    }
+    if !answered.learned.backbone_at_transfer {
+        lines.push(format!("At λ₀* the source's backbone is not told from zero: its norm is below {}% of that at λ_S*.", 100.0 * VANISHED));
     }
     match setting.seeds.len() - answered.basis.seeds.len() {
         0 => {}

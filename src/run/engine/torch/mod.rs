@@ -25,6 +25,7 @@ use super::{
     has_no_kernel, perhaps_out_of_memory, Engine, EngineOptions, Epoch, Job, PackContext, PackOutcome, StageOutcome, MEMORY_NEARLY_FULL,
 };
 use crate::base::catch_panic::catch_panic;
+use crate::base::stderr::print_error;
 use crate::config::network::{BatchNormRule, DataChoice, HeadRule, Precision, TransferMethod};
 use crate::config::Network;
 use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
@@ -66,6 +67,12 @@ fn files_of(settings: &Network, choice: &DataChoice) -> DatasetFiles {
     (choice.clone(), choice.info().is_text() && settings.text.strip, settings.input())
 }
 
+/// Of the source and of the target.
+fn files_of_both(stage: &Stage) -> [DatasetFiles; 2] {
+    let settings = &stage.settings;
+    [settings.source_choice(), settings.target_choice()].map(|choice| files_of(settings, choice))
+}
+
 struct PreparedData {
     set: Dataset,
     /// All training images, on each device. Empty for documents, whose features depend on the
@@ -101,11 +108,7 @@ impl TorchEngine {
         let in_bf16 = plan.stages.iter().any(|stage| stage.settings.precision == Precision::Bf16);
         devices.iter().filter(|device| device.is_cuda()).try_for_each(|&device| smoke::smoke(device, in_bf16))?;
         let mut data = HashMap::new();
-        let both = |stage: &Stage| {
-            let settings = &stage.settings;
-            [settings.source_choice(), settings.target_choice()].map(|choice| files_of(settings, choice))
-        };
-        let files: BTreeSet<DatasetFiles> = plan.stages.iter().flat_map(both).collect();
+        let files: BTreeSet<DatasetFiles> = plan.stages.iter().flat_map(files_of_both).collect();
         for files in files {
             let (choice, strip, shape) = &files;
             let set = Dataset::load(choice, *strip, *shape, roots)?;
@@ -113,6 +116,7 @@ impl TorchEngine {
             let pools = if set.info.is_text() { vec![] } else { devices.iter().map(pool).collect() };
             data.insert(files, PreparedData { set, pools });
         }
+        warn_of_common_images(plan, &data);
         let calibration = Calibration::new(measured, &devices);
         Ok(TorchEngine {
             devices,
@@ -128,6 +132,25 @@ impl TorchEngine {
 
     fn device_of(&self, worker: usize) -> usize {
         worker % self.devices.len()
+    }
+}
+
+/// Warns if a target is tested on what the source is trained on, where they are of different sets.
+/// (Those of one set have its training and its test part.)
+fn warn_of_common_images(plan: &Plan, data: &HashMap<DatasetFiles, PreparedData>) {
+    let pairs: BTreeSet<[DatasetFiles; 2]> =
+        plan.stages.iter().map(files_of_both).filter(|[source, target]| source.0 != target.0).collect();
+    for [source, target] in pairs {
+        let (from, to) = (&data[&source].set, &data[&target].set);
+        let common = to.tested_in(from);
+        if common > 0 {
+            let (of, into) = (&target.0, &source.0);
+            print_error(&format!(
+                "warning: {common} of the {} test examples of {of} are among the training examples of {into}; \
+                 where the source trains on them, the target's results are too good",
+                to.test_count()
+            ));
+        }
     }
 }
 
