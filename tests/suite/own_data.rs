@@ -462,6 +462,40 @@ fn what_looks_alike_is_kept_apart_or_refused() {
     assert!(refused(at, "w.npz").contains("the training part has rows of 3 features, the test part rows of 2 features"));
 }
 
+/// Validation examples of an archive join the training part; without a test part they are it.
+#[test]
+fn validation_arrays_of_an_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let part = |name: &str, n: usize, first: u8, width: usize| -> [(String, Vec<u8>); 2] {
+        let values: Vec<u8> = (0..n * width).map(|i| first + i as u8).collect();
+        let labels: Vec<u8> = (0..n).map(|i| (i % 2) as u8).collect();
+        [(format!("x_{name}"), npy("|u1", &format!("{n}, {width}"), &values)), (format!("y_{name}"), npy("|u1", &format!("{n},"), &labels))]
+    };
+    let write_all = |file: &str, parts: Vec<[(String, Vec<u8>); 2]>| {
+        let arrays: Vec<(String, Vec<u8>)> = parts.into_iter().flatten().collect();
+        let named: Vec<(&str, Vec<u8>)> = arrays.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+        npz(&at.join(file), &named);
+    };
+    write_all("three.npz", vec![part("train", 8, 0, 2), part("test", 4, 100, 2), part("val", 6, 200, 2)]);
+    write_all("two.npz", vec![part("train", 8, 0, 2), part("val", 6, 200, 2)]);
+    let counts = |file: &str| {
+        let found = described(at, &format!("{{npz: {file}}}"));
+        let of = |key: &str| found["info"]["classes"].as_array().unwrap().iter().map(|class| class[key].as_u64().unwrap()).sum::<u64>();
+        (of("training"), of("test"), found["notes"].to_string())
+    };
+    let (training, test, notes) = counts("three.npz");
+    assert!((training, test) == (14, 4) && notes.contains("x_val joins x_train"), "{training} {test} {notes}");
+    let (training, test, notes) = counts("two.npz");
+    assert!((training, test) == (8, 6) && notes.contains("are the test part"), "{training} {test} {notes}");
+    write_all("wide.npz", vec![part("train", 8, 0, 2), part("test", 4, 100, 2), part("val", 6, 200, 3)]);
+    assert!(refused(at, "wide.npz").contains("x_train and x_val: rows of 2 features and rows of 3 features"));
+    write_all("alone.npz", vec![part("val", 6, 200, 3)]);
+    assert!(refused(at, "alone.npz").contains("no training part"));
+    npz(&at.join("half.npz"), &[("x", vec![]), ("y_val", vec![])]);
+    assert!(refused(at, "half.npz").contains("it has `y_val` but no `x_val`"));
+}
+
 /// The worked files of docs/data.md are right but for the data, which are not here.
 #[test]
 fn the_worked_files_are_studies() {

@@ -25,8 +25,9 @@ enum Numbers {
     Words(Vec<String>),
 }
 
-/// The names of the images and the labels: of training and test examples, or of all examples.
-const PARTED: [[&str; 2]; 2] = [["x_train", "y_train"], ["x_test", "y_test"]];
+/// The names of the images and the labels: of training, test and validation examples, or of all
+/// examples.
+const PARTED: [[&str; 2]; 3] = [["x_train", "y_train"], ["x_test", "y_test"], ["x_val", "y_val"]];
 const WHOLE: [&str; 2] = ["x", "y"];
 
 pub fn read(path: &Path) -> Result<Found, DataError> {
@@ -36,7 +37,7 @@ pub fn read(path: &Path) -> Result<Found, DataError> {
         zip::ZipArchive::new(file).map_err(|error| wrong(format!("is no .npz archive: {error}"), "save it with numpy.savez"))?;
     let names: Vec<String> = archive.file_names().map(|name| name.trim_end_matches(".npy").to_string()).collect();
     let find = |wanted: &str| names.iter().find(|name| name.eq_ignore_ascii_case(wanted)).cloned();
-    let mut notes = vec![];
+    let mut notes: Vec<String> = vec![];
     let mut array = |name: &str| -> Result<Array, DataError> {
         let broken =
             |error: String| wrong(format!("`{name}`: {error}"), "save it anew with numpy.savez, as numbers, or words of a fixed length");
@@ -46,7 +47,7 @@ pub fn read(path: &Path) -> Result<Found, DataError> {
         parse(&bytes).map_err(broken)
     };
     let is_there = |name: &str| names.iter().any(|own| own.eq_ignore_ascii_case(name));
-    for (one, other) in [("x_test", "y_test"), ("y_test", "x_test"), ("x_train", "y_train"), ("y_train", "x_train"), ("x_val", "y_val")] {
+    for (one, other) in PARTED.into_iter().flat_map(|[x, y]| [(x, y), (y, x)]) {
         if is_there(one) && !is_there(other) {
             return Err(wrong(
                 format!("it has `{one}` but no `{other}`; its arrays are {}", names.join(", ")),
@@ -54,25 +55,35 @@ pub fn read(path: &Path) -> Result<Found, DataError> {
             ));
         }
     }
-    if is_there("x_test") && !is_there("x_train") {
-        return Err(wrong(
-            format!("it has a test part and no training part; its arrays are {}", names.join(", ")),
-            "name the training part x_train and y_train",
-        ));
-    }
-    if is_there("x_val") {
-        notes.push("x_val and y_val are left out: validation examples are drawn from the training part".to_string());
-    }
-    let parts: Vec<[String; 2]> = match (PARTED.map(|pair| pair.map(find)), WHOLE.map(find)) {
-        ([[Some(x), Some(y)], [Some(x_test), Some(y_test)]], _) => vec![[x, y], [x_test, y_test]],
-        ([[Some(x), Some(y)], _], _) | (_, [Some(x), Some(y)]) => vec![[x, y]],
-        _ => {
+    let both = |pair: [&str; 2]| {
+        let [x, y] = pair.map(find);
+        x.zip(y).map(|(x, y)| [x, y])
+    };
+    let [train, test, validation] = PARTED.map(both);
+    let (parts, more): (Vec<[String; 2]>, Option<[String; 2]>) = match (train, test, validation, both(WHOLE)) {
+        (Some(train), Some(test), validation, _) => (vec![train, test], validation),
+        (Some(train), None, Some(validation), _) => {
+            notes.push("x_val and y_val are the test part: there is no x_test".to_string());
+            (vec![train, validation], None)
+        }
+        (Some(train), None, None, _) => (vec![train], None),
+        (None, None, None, Some(whole)) => (vec![whole], None),
+        (None, None, None, None) => {
             let there = names.join(", ");
             return Err(wrong(format!("it has the arrays {there}"), "it needs x_train, y_train, x_test and y_test, or x and y"));
         }
+        (None, ..) => {
+            return Err(wrong(
+                format!("it has a test or validation part and no training part; its arrays are {}", names.join(", ")),
+                "name the training part x_train and y_train",
+            ));
+        }
     };
+    if more.is_some() {
+        notes.push("x_val joins x_train: validation examples are drawn from the training part".to_string());
+    }
     let (mut values, mut labels) = (vec![], vec![]);
-    for [x, y] in &parts {
+    for [x, y] in parts.iter().chain(&more) {
         let (images, of) = (array(x)?, array(y)?);
         let n = images.shape.first().copied().unwrap_or(0);
         let names =
@@ -89,8 +100,11 @@ pub fn read(path: &Path) -> Result<Found, DataError> {
     let views: Vec<&[String]> = labels.iter().map(Vec::as_slice).collect();
     let (classes, labels) = label_by_name(&views).map_err(|what| wrong(what, "is the right array the labels?"))?;
     let mut all = labels.into_iter().zip(values).map(|(labels, values)| Part { labels, values });
-    let (train, test) = (all.next(), all.next());
-    let train = train.ok_or_else(|| wrong("it is empty".into(), "save it anew"))?;
+    let mut train = all.next().ok_or_else(|| wrong("it is empty".into(), "save it anew"))?;
+    let test = all.next();
+    if let Some(more) = all.next() {
+        train.join(more).map_err(|what| wrong(format!("x_train and x_val: {what}"), "both need the same kind of examples"))?;
+    }
     Ok(Found { classes, train, test, notes })
 }
 

@@ -82,6 +82,22 @@ impl Part {
         [Part { labels: of_first, values: first }, Part { labels: of_second, values: second }]
     }
 
+    /// Appends the examples of another part.
+    ///
+    /// # Errors
+    /// They are of another kind.
+    pub(super) fn join(&mut self, other: Part) -> Result<(), String> {
+        let kinds = (self.kind(), other.kind());
+        match (&mut self.values, other.values) {
+            (Values::Pictures(all), Values::Pictures(more)) => all.extend(more),
+            (Values::Texts(all), Values::Texts(more)) => all.extend(more),
+            (Values::Features { width, values }, Values::Features { width: other, values: more }) if *width == other => values.extend(more),
+            _ => return Err(format!("{} and {}", kinds.0, kinds.1)),
+        }
+        self.labels.extend(other.labels);
+        Ok(())
+    }
+
     /// What the examples are, for a message: images, or the number of features.
     pub(super) fn kind(&self) -> String {
         match &self.values {
