@@ -166,6 +166,31 @@ fn what_diverged_failed_or_is_missing_is_listed_and_not_averaged() {
     assert!(page.contains("no result for seed 1"));
 }
 
+/// The figure over the alignment needs tasks that differ in it, not more seeds of one setting.
+#[test]
+fn settings_of_one_pair_of_tasks_have_no_figure_over_their_alignment() {
+    let folder = tempfile::tempdir().unwrap();
+    let drawn = |name: &str, axis: &str, grids: &str| {
+        let text = format!(
+            "name: {name}\ndata: digits\nseeds: 5\nalignment: true\nlambda0: [1e-3, 1e-2]\nlambda1: [0.1]\nmodel: {{kind: mlp, hidden: [8]}}\n\
+             source: {{classes: [0, 1, 2], per_class: 20, epochs: 1, lr: 0.1}}\n{axis}\n{grids}"
+        );
+        let done = mock(&write(folder.path(), &format!("{name}.yaml"), &text), folder.path(), &[]);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        folder.path().join(name).join("report/alignment.svg").exists()
+    };
+    let target = "classes: [5, 6, 7], per_class: 5, epochs: 1, lr: 0.05";
+    let grid = |at: &str, seeds: &str| format!("- {{at: [{at}], lambda0: [1e-3, 1e-2], lambda1: [0.1], seeds: [{seeds}], draws: 1}}\n");
+    let methods = format!("transfer: {{method: [l2sp, finetune]}}\ntarget: {{{target}}}");
+    let unequal = format!("grids:\n{}{}", grid("l2sp", "0, 1, 2, 3, 4"), grid("finetune", "0, 1, 2"));
+    assert!(!drawn("methods", &methods, &unequal));
+    let groups = json(&read(folder.path().join("methods/report/summary.json")))["groups"].clone();
+    let rho = |i: usize| groups[i]["alignment"]["estimate"].as_f64().unwrap();
+    assert!((rho(0) - rho(1)).abs() > 0.1, "the means differ, because the seeds do: {groups}");
+    let tasks = format!("target: {{{}}}", target.replace("[5, 6, 7]", "[[5, 6, 7], [3, 4], [8, 9], [6, 7]]"));
+    assert!(drawn("tasks", &tasks, ""));
+}
+
 #[test]
 fn formats() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,7 @@
 //! Selects the figures of a report, with their file names and captions.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use super::figure;
@@ -173,6 +175,18 @@ fn alignments(analysis: &StudyAnalysis, width: f64) -> Result<Option<Drawing>> {
     let all: Vec<f64> = series.iter().flat_map(|series| series.points.iter().map(|p| p.x)).collect();
     let spread = all.iter().copied().fold(f64::NEG_INFINITY, f64::max) - all.iter().copied().fold(f64::INFINITY, f64::min);
     if all.len() < 2 || spread < LEAST_SPREAD {
+        return Ok(None);
+    }
+    // Their means differ where one of them has more seeds.
+    let by_seed = |setting: &SettingAnalysis| -> BTreeMap<u64, f64> {
+        let all = setting.setting.seeds.iter().zip(&setting.setting.alignment.by_seed);
+        all.filter_map(|(seed, metrics)| Some((*seed, *metrics.as_ref()?.get("rho")?))).collect()
+    };
+    let known: Vec<BTreeMap<u64, f64>> = analysis.settings.iter().map(by_seed).filter(|known| !known.is_empty()).collect();
+    let is_same = |one: &BTreeMap<u64, f64>, other: &BTreeMap<u64, f64>| {
+        one.iter().all(|(seed, rho)| other.get(seed).is_none_or(|own| (own - rho).abs() < LEAST_SPREAD))
+    };
+    if known.iter().all(|other| is_same(&known[0], other)) {
         return Ok(None);
     }
     if analysis.regularizer.stronger == StrongerEnd::Larger {

@@ -18,7 +18,7 @@ pub fn settings<'a>(id: &str, rows: impl Iterator<Item = (String, String, &'a Se
         Heading("λ₀*", false, "best to transfer from"),
         Heading("λ₁*", false, "with it"),
         Heading("λ₀*/λ_S*", false, "their ratio"),
-        Heading("95% interval", false, "of the ratio"),
+        Heading("interval", false, "of the ratio: 95%, and 98% after rounds"),
         Heading("cost of λ_S*", false, "target test metric at λ₀* above that at λ_S*, with its paired 95% interval"),
         Heading("over scratch", false, "target test metric of the best transfer above training from scratch, with its 95% interval"),
     ];
