@@ -20,7 +20,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
+use sha2::{Digest, Sha256};
 
+use crate::base::threads;
 use crate::config::network::{DataChoice, DataName, DatasetInfo};
 use crate::config::storage_failed;
 
@@ -122,14 +124,15 @@ impl Examples {
         }
     }
 
-    /// The bytes of each image, or of each row of features. None for documents.
-    fn rows(&self) -> Box<dyn Iterator<Item = Vec<u8>> + '_> {
+    /// SHA-256 of each image, or of each row of features. None for documents.
+    fn contents(&self) -> Vec<[u8; 32]> {
         match &self.content {
-            Content::Images(pixels) => Box::new(pixels.outer_iter().map(|row| row.to_vec())),
-            Content::Features(values) => {
-                Box::new(values.outer_iter().map(|row| row.iter().flat_map(|value| value.to_le_bytes()).collect()))
-            }
-            Content::Documents(_) => Box::new(std::iter::empty()),
+            Content::Images(pixels) => threads::map(self.len(), |i| Sha256::digest(pixels.row(i).to_vec()).into()),
+            Content::Features(values) => threads::map(self.len(), |i| {
+                let bytes: Vec<u8> = values.row(i).iter().flat_map(|value| value.to_le_bytes()).collect();
+                Sha256::digest(bytes).into()
+            }),
+            Content::Documents(_) => vec![],
         }
     }
 
@@ -197,8 +200,8 @@ impl Dataset {
     /// How many of the test examples are among the training examples of another set, as networks
     /// see them. Documents are not compared.
     pub fn tested_in(&self, other: &Dataset) -> usize {
-        let known: HashSet<Vec<u8>> = other.train.rows().collect();
-        self.test.0.rows().filter(|row| known.contains(row)).count()
+        let known: HashSet<[u8; 32]> = other.train.contents().into_iter().collect();
+        self.test.0.contents().iter().filter(|content| known.contains(*content)).count()
     }
 
     /// The training and the test file of [`Dataset::load`], both open: for tests of the readers.

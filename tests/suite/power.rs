@@ -1,8 +1,6 @@
 //! How much training it takes to settle an order: rounds, against what the first release did, a
 //! fixed grid whose best point is the optimum, with one draw and few validation images.
 
-use std::collections::BTreeMap;
-
 use crate::coverage::{Shape, SHAPES};
 use crate::rounds::{of_each, world, World};
 use transfergrid::config::Regularizer;
@@ -34,13 +32,7 @@ fn of_fixed_grid(shape: &Shape, ratio: f64, seeds: u64, number: u64) -> Verdict 
         let of_seed = |seed: u64| {
             let score = world.score(kind, lambda0, seed, 0);
             let seen = score + noise_of_few_images(shape.metric) * world.normal(&format!("few/{kind:?}/{lambda0}"), seed, 0);
-            let scaled = |score: f64| match shape.metric {
-                Metric::Accuracy => [0.6 + 0.01 * score, 1.0 - 0.01 * score],
-                Metric::Loss => [0.6, -3.0 - score],
-            };
-            let [(val_acc, val_loss), (test_acc, test_loss)] = [scaled(seen), scaled(score)].map(|[accuracy, loss]| (accuracy, loss));
-            let metrics = [("val_acc", val_acc), ("val_loss", val_loss), ("test_acc", test_acc), ("test_loss", test_loss)];
-            Some(BTreeMap::from(metrics.map(|(name, value)| (name.to_string(), value))).into())
+            Some(world.metrics(seen, score).into())
         };
         CellResults { by_seed: (0..seeds).map(of_seed).collect(), planned: true, diverged: vec![] }
     };

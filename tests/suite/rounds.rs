@@ -268,6 +268,18 @@ impl World<'_> {
         }
     }
 
+    /// The metrics of a model with these scores on validation and on test images.
+    pub fn metrics(&self, validation: f64, test: f64) -> BTreeMap<String, f64> {
+        let of = |score: f64| match self.shape.metric {
+            Metric::Accuracy => [0.6 + 0.01 * score, 1.0 - 0.01 * score],
+            // Below the loss of guessing.
+            Metric::Loss => [0.6, -3.0 - score],
+        };
+        let ([val_acc, val_loss], [test_acc, test_loss]) = (of(validation), of(test));
+        let named = [("val_acc", val_acc), ("val_loss", val_loss), ("test_acc", test_acc), ("test_loss", test_loss)];
+        BTreeMap::from(named.map(|(name, value)| (name.to_string(), value)))
+    }
+
     pub fn settle(&self, study: &Study) -> End {
         let mut records = Records::default();
         let mut cost = 0.0;
@@ -284,13 +296,7 @@ impl World<'_> {
             for stage in missing.collect::<Vec<_>>() {
                 cost += Cost::of(stage).cpu_seconds();
                 let score = self.score(stage.kind, stage.settings.lambda0, stage.seed, stage.draw);
-                let metrics = match self.shape.metric {
-                    Metric::Accuracy => [0.6 + 0.01 * score, 1.0 - 0.01 * score],
-                    // Below the loss of guessing.
-                    Metric::Loss => [0.6, -3.0 - score],
-                };
-                let named = [("val_acc", metrics[0]), ("test_acc", metrics[0]), ("val_loss", metrics[1]), ("test_loss", metrics[1])];
-                records.add(record(stage.kind, &stage.key, stage.seed, stage.draw, BTreeMap::from(named.map(|(k, v)| (k.to_string(), v)))));
+                records.add(record(stage.kind, &stage.key, stage.seed, stage.draw, self.metrics(score, score)));
             }
         }
     }
@@ -344,7 +350,7 @@ pub fn world(shape: &Shape) -> Study {
     Study::load(&study(folder.path(), &text), &Overrides::default()).unwrap()
 }
 
-/// What becomes of each of these simulated studies, on all cores.
+/// The result of each of these simulated studies, computed on all cores.
 pub fn of_each<T: Send>(studies: u64, of: impl Fn(u64) -> T + Sync) -> Vec<T> {
     // Threads of their own: rayon's, which the analysis uses, would begin one study inside another.
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
