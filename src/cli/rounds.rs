@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::commands::commands;
 use super::sweep::{Ending, SweepArgs};
-use super::{duration, print};
+use super::{duration, exit_code, print};
 use crate::base::numbers::{number, seconds};
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
@@ -46,6 +46,7 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
     let shards = shard.map_or(1, |shard| shard.count);
     let mut workers = shards * args.likely_workers();
     let (mut told, mut announced, mut seen) = (0, 0, Instant::now());
+    let mut lease = None;
     let end = loop {
         let read = folder.record_bytes();
         let records = if args.fresh || !folder.records().is_dir() { Records::default() } else { Records::read(&folder)? };
@@ -102,7 +103,13 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
             }
         }
         let alarm = left.and_then(|left| Alarm::set(left * (1.0 + OVER), stop.clone()));
-        let trained = args.train(study, &round.study, Ending::Round, stop)?;
+        let trained = args.train(study, &round.study, Ending::Round, lease.take(), stop).inspect_err(|error| {
+            // For example a full disk: what the rounds before have shown is not lost.
+            if exit_code(error) == 1 && complete > 0 {
+                print(&glance(&known(&rounds, &records), &commands(&folder, study), Screen::stdout()));
+            }
+        })?;
+        lease = trained.lease;
         args.fresh = false;
         workers = shards * trained.workers;
         if alarm.is_some_and(Alarm::has_rung) {
@@ -121,6 +128,7 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
             break End::Done(3); // the round cannot be completed
         }
     };
+    drop(lease);
     close(study, &folder, end, workers)
 }
 

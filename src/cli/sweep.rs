@@ -175,6 +175,9 @@ pub(super) struct Trained {
     pub code: u8,
     pub interrupted: bool,
     pub workers: usize,
+    /// Kept for the next round, so that no other process begins one in between. Shards give theirs
+    /// back: the others wait for whoever works.
+    pub lease: Option<Lease>,
 }
 
 /// What a sweep is asked to run.
@@ -234,7 +237,7 @@ impl SweepArgs {
         }
         match self.until {
             Some(Until::Settled) => super::rounds::run(&mut self, &study, &stop),
-            None => Ok(self.train(&study, &study, Ending::Answer, &stop)?.code),
+            None => Ok(self.train(&study, &study, Ending::Answer, None, &stop)?.code),
         }
     }
 
@@ -262,8 +265,15 @@ impl SweepArgs {
     }
 
     /// Trains the unfinished stages of a study. `base` is the study that the user gave; in rounds,
-    /// `study` has other grids.
-    pub(super) fn train(&self, base: &Study, study: &Study, ending: Ending, stop: &Arc<AtomicBool>) -> Result<Trained> {
+    /// `study` has other grids, and `kept` is the lease of the round before.
+    pub(super) fn train(
+        &self,
+        base: &Study,
+        study: &Study,
+        ending: Ending,
+        kept: Option<Lease>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Trained> {
         let plan = Plan::new(study)?;
         let (shard, writer) = self.own_shard()?;
         let folder = Folder(self.out.join(&study.name));
@@ -275,9 +285,13 @@ impl SweepArgs {
         refuse_other_kind(&folder, StudyKind::Network)?;
         folder.create()?;
         let yaml = study.to_yaml();
-        let Some(lease) = Lease::take(&folder, &writer, &self.identity(base), held, stop, &|text| print_error(text))? else {
+        let lease = match kept {
+            Some(lease) => Some(lease),
+            None => Lease::take(&folder, &writer, &self.identity(base), held, stop, &|text| print_error(text))?,
+        };
+        let Some(lease) = lease else {
             print_error("interrupted while waiting; nothing was run");
-            return Ok(Trained { code: 75, interrupted: true, workers: engine.workers() });
+            return Ok(Trained { code: 75, interrupted: true, workers: engine.workers(), lease: None });
         };
         if shard.is_none() {
             folder.remove_parts(Duration::ZERO); // no other process works in this folder
@@ -334,13 +348,15 @@ impl SweepArgs {
             // done between them.
             Err(error) if exit_code(&error) == 1 && attempt.as_ref().is_some_and(Attempt::has_progressed) => {
                 print_error(&format!("error: {error:#}\nwhat was trained is saved; Kubernetes restarts this index"));
-                return Ok(Trained { code: 75, interrupted: true, workers: engine.workers() });
+                return Ok(Trained { code: 75, interrupted: true, workers: engine.workers(), lease: None });
             }
             outcome => outcome?,
         };
         lease.check()?;
-        let code = close(Asked { study, plan: &plan, part: &part }, &folder, tally, lease, &mut watch, ending)?;
-        Ok(Trained { code, interrupted: tally.interrupted, workers: engine.workers() })
+        let keeps = ending == Ending::Round && shard.is_none();
+        let (given_back, lease) = if keeps { (None, Some(lease)) } else { (Some(lease), None) };
+        let code = close(Asked { study, plan: &plan, part: &part }, &folder, tally, given_back, &mut watch, ending)?;
+        Ok(Trained { code, interrupted: tally.interrupted, workers: engine.workers(), lease })
     }
 
     fn choice(&self) -> EngineOptions {
@@ -489,7 +505,7 @@ fn close(
     Asked { study, plan, part }: Asked,
     folder: &Folder,
     tally: SweepSummary,
-    lease: Lease,
+    lease: Option<Lease>,
     watch: &mut Watch,
     ending: Ending,
 ) -> Result<u8> {

@@ -15,7 +15,8 @@ pub struct Settle {
     pub by: Option<SettleBy>,
     /// What `sweep --until settled` asks: `order`, whether the target wants a stronger, a weaker or
     /// the same λ₀; `ratio`, whether λ₀*/λ_S* is known to a factor of `within` each way; `gain`,
-    /// whether transfer is better than training from scratch.
+    /// whether transfer is better than training from scratch. Where `gain` alone is asked, it is
+    /// what the verdict says, with or without rounds.
     pub of: Vec<Aim>,
     /// The factor of `ratio`; > 1.
     pub within: f64,

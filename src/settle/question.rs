@@ -2,8 +2,7 @@
 
 use crate::base::interval::Interval;
 use crate::config::{Aim, Settle, SettleBy};
-use crate::report::analysis::stats::student_quantile;
-use crate::report::analysis::{Answer, Answered, Metric, SettingAnalysis, StudyAnalysis, Verdict};
+use crate::report::analysis::{Answer, Metric, SettingAnalysis, StudyAnalysis, Verdict};
 
 /// What is asked of one combination of the axes by one metric.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +38,7 @@ pub fn questions(analysis: &StudyAnalysis, settle: &Settle) -> Vec<Question> {
                 let settled = match aim {
                     Aim::Order => comparison.is_some_and(|comparison| comparison.verdict != Verdict::Undecided),
                     Aim::Ratio => log_ratio.is_some_and(|ratio| is_known(ratio, settle.within)),
-                    Aim::Gain => answer.answered().is_some_and(|answered| has_sign(answered, of.setting.rules.error)),
+                    Aim::Gain => answer.answered().is_some_and(|answered| answered.gain_is_positive(of.setting.rules.error).is_some()),
                 };
                 let gain = answer.answered().and_then(|answered| answered.gain);
                 all.push(Question { setting, metric, aim, settled, verdict: comparison.map(|c| c.verdict), log_ratio, gain });
@@ -55,19 +54,6 @@ pub fn answer(of: &SettingAnalysis, metric: Metric) -> &Answer {
     } else {
         &of.other_metric
     }
-}
-
-/// The gain's interval excludes 0, at the level at which a single look may be wrong. The interval
-/// of the report is one of 95%, by Student's t over seeds.
-fn has_sign(answered: &Answered, error: f64) -> bool {
-    let n = answered.basis.seeds.len();
-    let stretch = student_quantile(n, error) / student_quantile(n, 0.05);
-    answered.gain.is_some_and(|gain| {
-        gain.range.is_some_and(|(low, high)| {
-            let side = if gain.estimate > 0.0 { gain.estimate - low } else { high - gain.estimate };
-            gain.estimate.abs() > stretch * side
-        })
-    })
 }
 
 /// Both ends are within a factor of the estimate.

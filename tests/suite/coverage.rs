@@ -178,6 +178,7 @@ fn simulated(shape: &Shape, ratio: f64, (seeds, draws): (usize, usize), lambda1:
         target_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
+        asks_gain: false,
     };
     Simulated { setting, source, target, truth: truth.iter().map(|score| scale * (score - best)).collect() }
 }

@@ -53,6 +53,7 @@ fn of_fixed_grid(shape: &Shape, ratio: f64, seeds: u64, number: u64) -> Verdict 
         target_guess: guess,
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
+        asks_gain: false,
     };
     let answer = Answer::of(&setting, shape.metric);
     answer.answered().and_then(|answer| answer.comparison.as_ref()).map_or(Verdict::Undecided, |comparison| comparison.verdict)

@@ -69,6 +69,7 @@ fn group(
         target_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
+        asks_gain: false,
     }
 }
 

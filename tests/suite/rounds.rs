@@ -184,6 +184,43 @@ fn a_lone_shard_with_time_left_asks_for_the_others_and_goes_on_with_them() {
 }
 
 #[test]
+fn a_full_disk_in_a_later_round_leaves_the_answer_of_the_round_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = study(folder.path(), STUDY);
+    let calm = folder.path().join("calm");
+    assert_eq!(run(&mut until(&study, &calm, &["--quiet"])).code, Some(0));
+    let bytes = std::fs::metadata(calm.join("rounds/records/main.jsonl")).unwrap().len();
+    let out = folder.path().join("out");
+    // With a file-size limit and its signal ignored, writes fail in the middle of a file.
+    let line = format!(
+        "trap '' XFSZ; ulimit -f {}; exec {} sweep {} --out {} --engine mock --quiet --until settled",
+        bytes * 9 / 10 / 1024,
+        env!("CARGO_BIN_EXE_transfergrid"),
+        study.display(),
+        out.display()
+    );
+    let full = run(std::process::Command::new("bash").args(["-c", &line]));
+    assert_eq!(full.code, Some(1), "{}{}", full.stdout, full.stderr);
+    assert!(full.stderr.contains("cannot write") && full.stdout.contains("best for target"), "{}{}", full.stdout, full.stderr);
+    let again = run(&mut until(&study, &out, &["--quiet"]));
+    assert_eq!((again.code, taken(&out)), (Some(0), taken(&calm)), "{}", again.stderr);
+}
+
+#[test]
+fn a_study_that_asks_for_the_gain_answers_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{STUDY}settle: {{of: [gain]}}\n");
+    let done = run(&mut until(&study(folder.path(), &text), folder.path(), &["--quiet"]));
+    assert!(done.code == Some(0) && done.stdout.contains("HELPS, settled: the target's accuracy is"), "{}{}", done.stdout, done.stderr);
+    let summary = summary(folder.path());
+    assert!(summary["settled"] == true && summary["headline"].to_string().contains("HELPS, settled"), "{}", summary["headline"]);
+    let page = std::fs::read_to_string(folder.path().join("rounds/report/index.html")).unwrap();
+    assert!(page.contains("<h1><span class=\"badge helps\">HELPS, settled</span>"), "{}", &page[..4000]);
+    let several = run(&mut until(&study(folder.path(), &text.replace("per_class: 5", "per_class: [5, 10]")), folder.path(), &["--quiet"]));
+    assert!(several.stdout.contains("Transfer helps in 2 of 2 settings and hurts in 0."), "{}{}", several.stdout, several.stderr);
+}
+
+#[test]
 fn a_report_is_of_the_last_complete_round() {
     let folder = tempfile::tempdir().unwrap();
     let study = study(folder.path(), STUDY);

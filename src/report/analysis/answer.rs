@@ -4,6 +4,7 @@ use super::grid_end::{GridEnd, OptimumAtEnd, Tie};
 use super::layout::Setting;
 use super::metric::Basis;
 use super::scores::Best;
+use super::stats::student_quantile;
 use crate::base::interval::Interval;
 
 /// Which λ₀ transfers best, compared with the λ₀ that is best for the source.
@@ -217,6 +218,18 @@ impl Bound {
 }
 
 impl Answered {
+    /// Whether transfer is better than training from scratch, if the gain's interval at the level
+    /// of one look, 1 − `error`, excludes 0. (The interval of the report is one of 95%, by Student's
+    /// t over seeds.)
+    pub fn gain_is_positive(&self, error: f64) -> Option<bool> {
+        let n = self.basis.seeds.len();
+        let stretch = student_quantile(n, error) / student_quantile(n, 0.05);
+        let gain = self.gain?;
+        let (low, high) = gain.range?;
+        let side = if gain.estimate > 0.0 { gain.estimate - low } else { high - gain.estimate };
+        (gain.estimate.abs() > stretch * side).then_some(gain.estimate > 0.0)
+    }
+
     /// λ_S*, the estimate if there is one.
     pub fn source_lambda0(&self, setting: &Setting) -> f64 {
         self.comparison.as_ref().map_or(setting.lambda0[self.source], |comparison| comparison.source)

@@ -10,7 +10,7 @@ use super::guess::Guess;
 use super::limits::PenaltyLimits;
 use super::stats::mean_interval;
 use crate::base::interval::Interval;
-use crate::config::{Regularizer, Study};
+use crate::config::{Aim, Regularizer, Study};
 use crate::plan::{Cell, Plan, Stage};
 use crate::store::{Record, Records, Status};
 
@@ -96,6 +96,8 @@ pub struct Setting {
     /// How far the penalties may be widened.
     pub limits: PenaltyLimits,
     pub rules: Rules,
+    /// The study asks for nothing but the sign of the gain (`settle.of`).
+    pub asks_gain: bool,
 }
 
 impl Setting {
@@ -162,6 +164,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
                 target_guess: Guess::of(&stage(cell.source).settings.target, stage(cell.source).settings.target_info()),
                 limits: PenaltyLimits::of(&stage(cell.source).settings),
                 rules,
+                asks_gain: study.settle.of == [Aim::Gain],
             });
             settings.len() - 1
         });

@@ -1,6 +1,7 @@
 //! What a user can do next about a study's question.
 
 use super::answer::{Answer, Unanswered, Verdict};
+use super::setting::SettingAnalysis;
 use super::study::StudyAnalysis;
 
 /// The next step.
@@ -34,7 +35,11 @@ impl NextStep {
             _ => {}
         }
         let answers = || analysis.settings.iter().map(|of| &of.answer);
-        let open = || answers().filter(|answer| answer.comparison().is_none_or(|comparison| comparison.verdict == Verdict::Undecided));
+        let is_open = |of: &&SettingAnalysis| match of.setting.asks_gain {
+            true => of.answer.answered().is_none_or(|answered| answered.gain_is_positive(of.setting.rules.error).is_none()),
+            false => of.answer.comparison().is_none_or(|comparison| comparison.verdict == Verdict::Undecided),
+        };
+        let open = || analysis.settings.iter().filter(is_open).map(|of| &of.answer);
         let learned =
             |pick: fn(&super::answer::Learned) -> bool| open().filter_map(Answer::answered).all(|answered| pick(&answered.learned));
         match () {

@@ -1,17 +1,38 @@
 //! The verdict in one line: at most fifteen words, without brackets or symbols that need an
 //! explanation.
 
-use super::words::short;
+use super::words::{short, unit};
 use crate::base::numbers::{number, significant};
 use crate::report::analysis::{
-    Answer, Answered, Bound, Method, OptimaComparison, Setting, SettingAnalysis, StudyAnalysis, Unanswered, Verdict, MIN_SEEDS,
+    Answer, Answered, Bound, Method, Metric, OptimaComparison, Setting, SettingAnalysis, StudyAnalysis, Unanswered, Verdict, MIN_SEEDS,
 };
+
+/// What a verdict's word is about, for its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Badge {
+    Order(Verdict),
+    /// Whether transfer is better than training from scratch.
+    Gain(bool),
+    /// Not known, or not yet.
+    Open,
+}
+
+impl Badge {
+    /// The class of the page's style.
+    pub fn class(self) -> &'static str {
+        match self {
+            Badge::Order(verdict) => verdict.as_str(),
+            Badge::Gain(true) => "helps",
+            Badge::Gain(false) => "hurts",
+            Badge::Open => "none",
+        }
+    }
+}
 
 /// A verdict's word and the rest of its line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerdictLine {
-    /// None without a comparison.
-    pub verdict: Option<Verdict>,
+    pub badge: Badge,
     /// `STRONGER, settled`
     pub word: &'static str,
     pub sentence: String,
@@ -19,10 +40,11 @@ pub struct VerdictLine {
 
 impl VerdictLine {
     pub fn of(analysis: &SettingAnalysis) -> VerdictLine {
-        let without = |word, sentence: &str| VerdictLine { verdict: None, word, sentence: sentence.into() };
+        let without = |word, sentence: &str| VerdictLine { badge: Badge::Open, word, sentence: sentence.into() };
         match &analysis.answer {
             Answer::Unanswered(Unanswered::Incomplete) => without("NO ANSWER YET", "no λ₀ has a result for every seed."),
             Answer::Unanswered(Unanswered::Diverged) => without("NO ANSWER", "every λ₀ diverged for some seed."),
+            Answer::Answered(answered) if analysis.setting.asks_gain => gained(&analysis.setting, answered),
             Answer::Answered(answered) => match &answered.comparison {
                 None => without("NO COMPARISON", "only one λ₀ has results."),
                 Some(comparison) => compared(&analysis.setting, answered, comparison),
@@ -51,9 +73,33 @@ pub fn times(ratio: f64) -> String {
     }
 }
 
+/// Of a study that asks whether transfer is better than training from scratch.
+fn gained(setting: &Setting, answered: &Answered) -> VerdictLine {
+    let metric = answered.basis.metric;
+    let line = |badge, word, sentence| VerdictLine { badge, word, sentence };
+    let Some(gain) = answered.gain else {
+        return line(Badge::Open, "NO ANSWER YET", "training from scratch has no result for every seed.".into());
+    };
+    let better = |gain: f64| match (metric, gain > 0.0) {
+        (Metric::Accuracy, true) | (Metric::Loss, false) => "higher",
+        (Metric::Accuracy, false) | (Metric::Loss, true) => "lower",
+    };
+    let (unit, scale, _) = unit(metric);
+    let size = number(significant(scale * gain.estimate.abs(), 2));
+    match answered.gain_is_positive(setting.rules.error) {
+        Some(helps) => {
+            let word = if helps { "HELPS, settled" } else { "HURTS, settled" };
+            let sentence = format!("the target's {} is {size} {unit} {} than from scratch.", metric.name(), better(gain.estimate));
+            line(Badge::Gain(helps), word, sentence)
+        }
+        None if answered.basis.seeds.len() < 2 => line(Badge::Open, "UNDECIDED", "one seed is too few.".into()),
+        None => line(Badge::Open, "UNDECIDED", "transfer is neither shown to help nor to hurt.".into()),
+    }
+}
+
 fn compared(setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> VerdictLine {
     let (noun, margin) = (noun(setting), number(setting.rules.margin));
-    let line = |word, sentence| VerdictLine { verdict: Some(comparison.verdict), word, sentence };
+    let line = |word, sentence| VerdictLine { badge: Badge::Order(comparison.verdict), word, sentence };
     match comparison.verdict {
         Verdict::Stronger => line("STRONGER, settled", ratio(setting, comparison, &noun)),
         Verdict::Weaker => line("WEAKER, settled", ratio(setting, comparison, &noun)),
@@ -123,6 +169,9 @@ pub fn counts(analysis: &StudyAnalysis) -> String {
     if settings.is_empty() {
         return "NO ANSWER YET: the study has no cells.".into();
     }
+    if settings.iter().all(|of| of.setting.asks_gain) {
+        return counts_of_gains(settings);
+    }
     let verdicts: Vec<Option<Verdict>> = settings.iter().map(|of| Some(of.answer.comparison()?.verdict)).collect();
     let count = |wanted: Option<Verdict>| verdicts.iter().filter(|verdict| **verdict == wanted).count();
     let noun = noun(&settings[0].setting);
@@ -149,6 +198,19 @@ pub fn counts(analysis: &StudyAnalysis) -> String {
         }
     }
     format!("Of {} settings {}.", settings.len(), words.join(", "))
+}
+
+/// `Transfer helps in 2 of 5 settings and hurts in 1; 2 are undecided.`
+fn counts_of_gains(settings: &[SettingAnalysis]) -> String {
+    let signs: Vec<Option<bool>> = settings.iter().map(|of| of.answer.answered()?.gain_is_positive(of.setting.rules.error)).collect();
+    let count = |wanted: Option<bool>| signs.iter().filter(|sign| **sign == wanted).count();
+    let (n, helps, hurts, open) = (settings.len(), count(Some(true)), count(Some(false)), count(None));
+    let undecided = match open {
+        0 => String::new(),
+        1 => "; 1 is undecided".into(),
+        more => format!("; {more} are undecided"),
+    };
+    format!("Transfer helps in {helps} of {n} settings and hurts in {hurts}{undecided}.")
 }
 
 /// The interval of the ratio, `0.9 to ∞`.

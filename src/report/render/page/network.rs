@@ -64,8 +64,7 @@ pub fn network(analysis: &StudyAnalysis, drawings: &Drawings, provenance: &Prove
 
 /// The verdict's word as a badge, and its sentence.
 fn line(line: &VerdictLine) -> Markup {
-    let class = line.verdict.map_or("none", Verdict::as_str);
-    html! { span class=(format!("badge {class}")) { (line.word) } " " (line.sentence) }
+    html! { span class=(format!("badge {}", line.badge.class())) { (line.word) } " " (line.sentence) }
 }
 
 fn verdict(analysis: &StudyAnalysis) -> Markup {

@@ -60,8 +60,8 @@ fn verdict(analysis: &StudyAnalysis, screen: Screen) -> String {
     let line = screen.wrap(&headline(analysis), "  ", "  ");
     match analysis.settings.as_slice() {
         [only] => {
-            let VerdictLine { verdict, word, .. } = VerdictLine::of(only);
-            line.replacen(word, &screen.verdict(word, verdict), 1)
+            let VerdictLine { badge, word, .. } = VerdictLine::of(only);
+            line.replacen(word, &screen.verdict(word, badge), 1)
         }
         _ => line.lines().map(|line| screen.bold(line)).collect::<Vec<_>>().join("\n"),
     }
@@ -184,6 +184,9 @@ fn by(metric: Metric) -> &'static str {
 
 /// One line for each setting.
 fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
+    if settings.iter().all(|of| of.setting.asks_gain) {
+        return gains(settings, screen);
+    }
     let interval = format!("{} interval", level(&settings[0].setting.rules));
     let ratio = if screen.width < 50 { "ratio" } else { "ratio of λ₀" };
     let aligned = |of: &SettingAnalysis| of.setting.aligned("rho").map(|rho| format!("{:.2}", rho.estimate));
@@ -214,6 +217,28 @@ fn all(settings: &[SettingAnalysis], screen: Screen) -> String {
     }
     let spare: &[usize] = if has_alignment { &[4, 5, 1] } else { &[3, 4] };
     screen.table_that_fits(rows, spare)
+}
+
+/// Of a study that asks whether transfer is better than training from scratch: a line for each
+/// setting.
+fn gains(settings: &[SettingAnalysis], screen: Screen) -> String {
+    let heading = ["", "transfer", "gain over training from scratch", "95% interval"].map(str::to_string).to_vec();
+    let rows = settings.iter().map(|of| {
+        let answered = of.answer.answered();
+        let metric = of.basis.metric;
+        let verdict = match answered.map(|answered| answered.gain_is_positive(of.setting.rules.error)) {
+            None => "none yet",
+            Some(None) => "undecided",
+            Some(Some(true)) => "helps",
+            Some(Some(false)) => "hurts",
+        };
+        let gain = answered.and_then(|answered| answered.gain);
+        let show = |value: f64| difference(metric, value);
+        let estimate = gain.map_or(String::new(), |gain| format!("{} {}", show(gain.estimate), unit(metric).0));
+        let range = gain.and_then(|gain| gain.range).map_or(String::new(), |(low, high)| format!("{} to {}", show(low), show(high)));
+        vec![setting_name(&of.setting), verdict.into(), estimate, range]
+    });
+    screen.table_that_fits(std::iter::once(heading).chain(rows).collect(), &[3])
 }
 
 /// Warnings, how the answer was reached, and the next step.

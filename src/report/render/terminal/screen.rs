@@ -4,6 +4,7 @@ use comfy_table::{presets, CellAlignment, ContentArrangement, Table};
 use console::{measure_text_width, Style};
 
 use crate::report::analysis::Verdict;
+use crate::report::render::verdict_text::Badge;
 
 /// Columns of text that is not printed to a terminal.
 const WIDTH: usize = 100;
@@ -53,16 +54,16 @@ impl Screen {
     }
 
     /// A verdict in its colour, as on the page.
-    pub fn verdict(self, text: &str, verdict: Option<Verdict>) -> String {
+    pub fn verdict(self, text: &str, badge: Badge) -> String {
         let style = Style::new().bold();
         self.styled(
             text,
-            match verdict {
-                Some(Verdict::Stronger) => style.cyan(),
-                Some(Verdict::Weaker) => style.magenta(),
-                Some(Verdict::Same) => style.green(),
-                Some(Verdict::Collapsed) => style.red(),
-                Some(Verdict::Undecided) | None => style.yellow(),
+            match badge {
+                Badge::Order(Verdict::Stronger) => style.cyan(),
+                Badge::Order(Verdict::Weaker) => style.magenta(),
+                Badge::Order(Verdict::Same) | Badge::Gain(true) => style.green(),
+                Badge::Order(Verdict::Collapsed) | Badge::Gain(false) => style.red(),
+                Badge::Order(Verdict::Undecided) | Badge::Open => style.yellow(),
             },
         )
     }
