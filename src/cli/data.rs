@@ -42,7 +42,8 @@ enum DataCommand {
     List,
     /// Download data sets; resumes an interrupted download
     Fetch {
-        /// digits, mnist, cifar10, cifar100 (also brings cifar100-coarse), newsgroups
+        /// digits, mnist, fashion-mnist, kmnist, cifar10, cifar100 (also brings cifar100-coarse),
+        /// newsgroups
         #[arg(required = true)]
         names: Vec<String>,
         /// Try this server first; the file's name is appended
@@ -90,10 +91,17 @@ impl DataArgs {
                     let n: usize = info.classes.iter().map(|class| class.training).sum();
                     let place = match (info.built_in, find(name, &roots)) {
                         (true, _) => "built in".to_string(),
-                        (_, Some(path)) => path.display().to_string(),
+                        (_, Some(path)) => match verify(name, &roots).unwrap_or_else(|error| Verification::Wrong(error.what)) {
+                            Verification::Wrong(what) => format!("{}, but not the published files: {what}", path.display()),
+                            _ => format!("{}, as published", path.display()),
+                        },
                         (_, None) => format!("not here (transfergrid data fetch {})", name.as_str()),
                     };
                     print(&format!("{:<16} {what}{n} training {kind}, classes {}: {place}\n", name.as_str(), some(&info.class_names())));
+                }
+                let known: Vec<PathBuf> = DataName::ALL.into_iter().filter_map(|name| find(name, &roots)).collect();
+                for (place, what) in yours(&roots.0, &known) {
+                    print(&format!("{place}: {what}\n"));
                 }
                 Ok(0)
             }
@@ -153,6 +161,19 @@ impl DataArgs {
     }
 }
 
+/// The user's own data in the folders that are searched, by a look at what is in them.
+fn yours(roots: &[PathBuf], known: &[PathBuf]) -> Vec<(DataPlace, &'static str)> {
+    let mut all = vec![];
+    for root in roots {
+        let entries = std::fs::read_dir(root).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
+        let mut entries: Vec<PathBuf> = entries;
+        entries.sort();
+        let is_known = |path: &PathBuf| known.iter().any(|known| known.starts_with(path));
+        all.extend(entries.iter().filter(|path| !is_known(path)).filter_map(|path| own::look(path)));
+    }
+    all
+}
+
 /// Reads a place and prints what is there.
 fn describe(spec: &str, sheet: Option<&Path>, as_json: bool) -> Result<u8> {
     let choice = place_of(spec)?;
@@ -210,24 +231,12 @@ fn place_of(spec: &str) -> Result<DataChoice> {
         return Ok(named);
     }
     let path = Path::new(spec);
-    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let text = Some(spec.to_string());
-    let place = match ending.as_str() {
-        _ if path.is_dir() => {
-            let has = |part: &str| {
-                std::fs::read_dir(path).is_ok_and(|all| all.flatten().any(|entry| entry.file_name().to_string_lossy().contains(part)))
-            };
-            match (has("-ubyte"), has(".parquet")) {
-                (true, _) => DataPlace { idx: text, ..DataPlace::default() },
-                (_, true) => DataPlace { parquet: text, ..DataPlace::default() },
-                _ => DataPlace { images: text, ..DataPlace::default() },
-            }
-        }
-        "npz" => DataPlace { npz: text, ..DataPlace::default() },
-        "parquet" => DataPlace { parquet: text, ..DataPlace::default() },
-        "csv" | "tsv" => DataPlace { table: text, ..DataPlace::default() },
-        _ if !path.exists() => return Err(wrong(format!("{spec} is not there"))),
-        _ => return Err(wrong(format!("{spec}: what kind of data is it?"))),
+    let place = match own::look(path) {
+        Some((place, _)) => place,
+        // What is in it is told when it is read.
+        None if path.is_dir() => DataPlace { images: Some(spec.to_string()), ..DataPlace::default() },
+        None if !path.exists() => return Err(wrong(format!("{spec} is not there"))),
+        None => return Err(wrong(format!("{spec}: what kind of data is it?"))),
     };
     Ok(DataChoice::Place(Box::new(place)))
 }

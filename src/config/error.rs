@@ -75,8 +75,8 @@ pub fn storage_failed(error: &io::Error) -> bool {
 }
 
 /// "did you mean": the known name nearest to what was written, if one is near. A name of something
-/// else is not suggested: `resnet50` is not a misspelt `resnet56`, and `kmnist` is not a misspelt
-/// `mnist`.
+/// else is not suggested: `resnet50` is not a misspelt `resnet56`, and `emnist` is not a misspelt
+/// `kmnist`.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if written.len() > 100 {
         return None;
@@ -87,8 +87,9 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let is_other = |name: &str| {
         let name = plain(name);
         let prefixed = own.len() > name.len() && own.ends_with(&name) && name.len() > 3;
+        let other_set = ["emnist", "qmnist", "notmnist", "medmnist"].contains(&own.as_str());
         let half = ["fp16", "float16", "half"].contains(&own.as_str());
-        own != name && (prefixed || half || (!digits(&own).is_empty() && digits(&own) != digits(&name)))
+        own != name && (prefixed || half || other_set || (!digits(&own).is_empty() && digits(&own) != digits(&name)))
     };
     known
         .into_iter()
@@ -135,11 +136,14 @@ mod tests {
             ("cifar_100", Some("cifar100")),
             ("newsgroup", Some("newsgroups")),
             ("kmnist", None),
-            ("emnist", None),
-            ("fashion-mnist", None),
+            ("fasion-mnist", None),
             ("cifar20", None),
         ] {
             assert_eq!(nearest(written, data), near, "{written}");
+        }
+        let like_mnist = ["mnist", "fashion-mnist", "kmnist"];
+        for (written, near) in [("emnist", None), ("qmnist", None), ("fasion-mnist", Some("fashion-mnist")), ("kmnits", Some("kmnist"))] {
+            assert_eq!(nearest(written, like_mnist), near, "{written}");
         }
         let others = ["resnet20", "resnet32", "resnet56", "float32", "tf32", "bf16"];
         for written in ["resnet50", "resnet34", "fp16", "float16", "float64"] {

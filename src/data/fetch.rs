@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::verify::{Checksum, CIFAR100_ARCHIVE, CIFAR10_ARCHIVE, NEWSGROUPS_ARCHIVE};
+use super::verify::{Checksum, CIFAR100_ARCHIVE, CIFAR10_ARCHIVE, FASHION_MNIST, KMNIST, NEWSGROUPS_ARCHIVE};
 use super::DataError;
 use crate::config::network::DataName;
 
@@ -35,6 +35,17 @@ impl Download {
                     ("t10k-labels-idx1-ubyte.gz", Checksum::Md5("ec29112dd5afa0611ce80d1b7f02629c")),
                 ],
             ),
+            DataName::FashionMnist => (
+                "fashion-mnist",
+                &[
+                    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+                    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+                ],
+                &FASHION_MNIST.map(|(file, md5)| (file, Checksum::Md5(md5))),
+            ),
+            DataName::Kmnist => {
+                ("kmnist", &["http://codh.rois.ac.jp/kmnist/dataset/kmnist/"], &KMNIST.map(|(file, md5)| (file, Checksum::Md5(md5))))
+            }
             DataName::Cifar10 => (
                 "",
                 &["https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"],

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::{DataError, Examples};
 use crate::config::storage_failed;
 
-/// Reads the four files of MNIST from a folder.
-pub fn read_mnist(folder: &Path) -> Result<(Examples, Examples), DataError> {
+/// Reads four files as MNIST has them from a folder; with `packed`, the gzipped ones alone.
+pub fn read_mnist(folder: &Path, packed: bool) -> Result<(Examples, Examples), DataError> {
     let half = |stem: &str, n: usize| {
-        let images = read_idx(&file(folder, &format!("{stem}-images-idx3-ubyte"))?, &[n, 28, 28])?;
-        let labels_file = file(folder, &format!("{stem}-labels-idx1-ubyte"))?;
+        let images = read_idx(&file(folder, &format!("{stem}-images-idx3-ubyte"), packed)?, &[n, 28, 28])?;
+        let labels_file = file(folder, &format!("{stem}-labels-idx1-ubyte"), packed)?;
         let labels = read_idx(&labels_file, &[n])?;
         match labels.iter().position(|&label| label > 9) {
             Some(i) => Err(DataError::file(&labels_file, format!("label {} of image {i} is not a digit", labels[i]))),
@@ -28,10 +28,14 @@ pub fn spellings(folder: &Path, name: &str) -> Vec<PathBuf> {
     [name.to_string(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")].map(|candidate| folder.join(candidate)).to_vec()
 }
 
-fn file(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
-    let found =
-        spellings(folder, name).into_iter().find(|path| path.metadata().map_or_else(|error| storage_failed(&error), |file| file.is_file()));
-    found.ok_or_else(|| DataError::file(&folder.join(name), "this file is missing (plain or .gz)"))
+fn file(folder: &Path, name: &str, packed: bool) -> Result<PathBuf, DataError> {
+    let is_wanted = |path: &PathBuf| !packed || path.file_name().is_some_and(|own| *own == *format!("{name}.gz"));
+    let found = spellings(folder, name)
+        .into_iter()
+        .filter(is_wanted)
+        .find(|path| path.metadata().map_or_else(|error| storage_failed(&error), |file| file.is_file()));
+    let kinds = if packed { ".gz, whose checksum is published" } else { "plain or .gz" };
+    found.ok_or_else(|| DataError::file(&folder.join(name), format!("this file is missing ({kinds})")))
 }
 
 /// The content of an IDX file of unsigned bytes, which must have exactly this shape.

@@ -45,7 +45,7 @@ pub struct DataError {
 }
 
 impl DataError {
-    fn new(what: impl Into<String>, hint: impl Into<String>) -> DataError {
+    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> DataError {
         DataError { what: what.into(), hint: hint.into(), may_pass: false }
     }
 
@@ -81,6 +81,9 @@ impl DataError {
 pub struct Examples {
     pub content: Content,
     pub labels: Vec<u16>,
+    /// The group of each training example, as a number; empty where the data have none. Examples of
+    /// one group are never on two sides of a split.
+    pub groups: Vec<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -97,7 +100,7 @@ impl Examples {
         let n = labels.len();
         // The readers have already checked the sizes.
         let pixels = Array2::from_shape_vec((n, width), pixels).expect("readers hand over n × width bytes");
-        Examples { content: Content::Images(pixels), labels }
+        Examples { content: Content::Images(pixels), labels, groups: vec![] }
     }
 
     /// The pixels of all images, one image after another. Empty for documents.
@@ -209,7 +212,8 @@ impl Dataset {
         let files = match name {
             DataName::Digits => digits::read(),
             DataName::SyntheticGrey | DataName::SyntheticColour => synthetic::read(name.info().image_shape.unwrap_or_default()),
-            DataName::Mnist => idx::read_mnist(&locate::require(name, roots)?)?,
+            DataName::Mnist => idx::read_mnist(&locate::require(name, roots)?, false)?,
+            DataName::FashionMnist | DataName::Kmnist => idx::read_mnist(&locate::require(name, roots)?, true)?,
             DataName::Cifar10 => cifar::read_cifar10(&locate::require(name, roots)?)?,
             DataName::Cifar100 => cifar::read_cifar100(&locate::require(name, roots)?, false)?,
             DataName::Cifar100Coarse => cifar::read_cifar100(&locate::require(name, roots)?, true)?,

@@ -39,7 +39,10 @@ pub fn read_newsgroups(path: &Path, strip: bool) -> Result<(Examples, Examples),
     let texts = halves.map(|half| half.into_values().map(|bytes| bytes.iter().map(|&b| char::from(b)).collect()).collect());
     let [train, test] = count(texts, strip);
     let [of_train, of_test] = labels;
-    Ok((Examples { content: Content::Documents(train), labels: of_train }, Examples { content: Content::Documents(test), labels: of_test }))
+    Ok((
+        Examples { content: Content::Documents(train), labels: of_train, groups: vec![] },
+        Examples { content: Content::Documents(test), labels: of_test, groups: vec![] },
+    ))
 }
 
 /// Half, group and number of a document, from its path. None if the path is not a document of a

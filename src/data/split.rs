@@ -1,6 +1,7 @@
 //! The examples of a task: rows of the training file for training and validation, and rows of the
 //! test file for testing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::stream::Stream;
@@ -28,23 +29,29 @@ impl Split {
     /// a smaller one (in the first draw), and all draws have the same validation images. Draws do
     /// not overlap while the pool lasts; a later one is a random part of the pool.
     ///
+    /// Where examples have groups, a class is shuffled by group, in the same order for all classes,
+    /// and validation leaves out what is of a group that this task may train on, or the `source`.
+    /// (A class may then have fewer validation images than planned.)
+    ///
     /// The configuration has already been checked: every class has enough images.
-    pub fn draw(examples: &Examples, classes: &[ClassImages], seed: u64, draw: usize) -> Split {
+    pub fn draw(examples: &Examples, classes: &[ClassImages], source: &[ClassImages], seed: u64, draw: usize) -> Split {
         let mut split = Split { train: vec![], validation: vec![], monitor: vec![] };
+        let trained: HashSet<u32> = match examples.groups.as_slice() {
+            [] => HashSet::new(),
+            groups => {
+                classes.iter().chain(source).flat_map(|class| ClassRows::of(examples, class, seed).pool).map(|row| groups[row]).collect()
+            }
+        };
         for class in classes {
-            let mut rows: Vec<usize> = (0..examples.len()).filter(|&row| usize::from(examples.labels[row]) == class.label).collect();
-            // The stream depends on the label, not on its position. So a class's images do not
-            // depend on the other classes of the task.
-            Stream::new("split", seed, class.label as u64).shuffle(&mut rows);
-            let (validation, rest) = rows.split_at(class.validation.min(rows.len()));
-            let pool = &rest[class.skip.min(rest.len())..(class.skip + class.pool).min(rest.len())];
+            let ClassRows { mut validation, pool } = ClassRows::of(examples, class, seed);
+            validation.retain(|&row| examples.groups.get(row).is_none_or(|group| !trained.contains(group)));
             let (first, train) = (draw * class.train, class.train.min(pool.len()));
-            split.validation.extend_from_slice(validation);
+            split.validation.extend_from_slice(&validation);
             split.monitor.extend_from_slice(&validation[..class.monitor.min(validation.len())]);
             if first + train <= pool.len() {
                 split.train.extend_from_slice(&pool[first..first + train]);
             } else {
-                let mut again = pool.to_vec();
+                let mut again = pool;
                 Stream::new(&format!("draw/{draw}"), seed, class.label as u64).shuffle(&mut again);
                 split.train.extend_from_slice(&again[..train]);
             }
@@ -57,12 +64,41 @@ impl Split {
 
     /// The images of the source task.
     pub fn of_source(examples: &Examples, settings: &Network, seed: u64) -> Split {
-        Split::draw(examples, &settings.source_images(), seed, 0)
+        Split::draw(examples, &settings.source_images(), &[], seed, 0)
     }
 
-    /// A draw of the images of the target task.
-    pub fn of_target(examples: &Examples, settings: &Network, seed: u64, draw: usize) -> Split {
-        Split::draw(examples, &settings.target_images(), seed, draw)
+    /// Labels of these classes for which no validation image is left, because each is of a group
+    /// that trains.
+    pub fn without_validation(examples: &Examples, classes: &[ClassImages], source: &[ClassImages], seed: u64) -> Vec<usize> {
+        let split = Split::draw(examples, classes, source, seed, 0);
+        let has_some = |label: usize| split.validation.iter().any(|&row| usize::from(examples.labels[row]) == label);
+        classes.iter().map(|class| class.label).filter(|&label| !has_some(label)).collect()
+    }
+}
+
+/// The rows of a class in the order of a seed.
+struct ClassRows {
+    validation: Vec<usize>,
+    /// From which all draws take their training images.
+    pool: Vec<usize>,
+}
+
+impl ClassRows {
+    fn of(examples: &Examples, class: &ClassImages, seed: u64) -> ClassRows {
+        let mut rows: Vec<usize> = (0..examples.len()).filter(|&row| usize::from(examples.labels[row]) == class.label).collect();
+        // The stream depends on the label, not on its position. So a class's images do not depend
+        // on the other classes of the task.
+        let stream = |name| Stream::new(name, seed, class.label as u64);
+        stream("split").shuffle(&mut rows);
+        if !examples.groups.is_empty() {
+            rows.sort_by_cached_key(|&row| Stream::new("split/group", seed, u64::from(examples.groups[row])).below(u64::MAX));
+        }
+        let (validation, rest) = rows.split_at(class.validation.min(rows.len()));
+        let mut pool = rest[class.skip.min(rest.len())..(class.skip + class.pool).min(rest.len())].to_vec();
+        if !examples.groups.is_empty() {
+            stream("split/pool").shuffle(&mut pool); // a few training images are of many groups
+        }
+        ClassRows { validation: validation.to_vec(), pool }
     }
 }
 
@@ -116,7 +152,7 @@ impl Preparation {
             }),
             Some(corpus) => {
                 if settings.text.fit == FitOn::Union {
-                    rows.extend(Split::of_target(examples, settings, seed, 0).train);
+                    rows.extend(Split::draw(examples, &settings.target_images(), &[], seed, 0).train);
                     rows.sort_unstable();
                     rows.dedup();
                 }
@@ -183,7 +219,7 @@ mod tests {
     #[test]
     fn stratified_disjoint_nested_and_by_seed() {
         let (train, _) = digits::read();
-        let draw = |n: usize, seed| Split::draw(&train, &classes(n, 0), seed, 0);
+        let draw = |n: usize, seed| Split::draw(&train, &classes(n, 0), &[], seed, 0);
         let (small, large) = (draw(10, 0), draw(40, 0));
         assert_eq!((small.train.len(), small.validation.len(), large.train.len()), (30, 60, 120));
         assert!(small.train.iter().all(|row| large.train.contains(row)), "a larger task keeps the smaller one's images");
@@ -199,31 +235,56 @@ mod tests {
     #[test]
     fn draws_are_apart_while_the_images_last() {
         let (train, _) = digits::read();
-        let draws: Vec<Split> = (0..15).map(|draw| Split::draw(&train, &classes(10, 0), 0, draw)).collect();
+        let draws: Vec<Split> = (0..15).map(|draw| Split::draw(&train, &classes(10, 0), &[], 0, draw)).collect();
         let apart = |a: &Split, b: &Split| a.train.iter().all(|row| !b.train.contains(row));
         for (i, draw) in draws.iter().enumerate() {
             assert_eq!((draw.train.len(), &draw.validation), (30, &draws[0].validation));
             assert!(apart(draw, &Split { train: draw.validation.clone(), ..draw.clone() }));
             assert!(draws[..i.min(10)].iter().all(|other| i >= 10 || apart(draw, other)), "101 images are left: ten draws of ten");
         }
-        assert!(draws[10] != draws[11] && draws[10] == Split::draw(&train, &classes(10, 0), 0, 10));
+        assert!(draws[10] != draws[11] && draws[10] == Split::draw(&train, &classes(10, 0), &[], 0, 10));
     }
 
     #[test]
     fn apart_takes_the_images_that_the_other_task_leaves() {
         let (train, _) = digits::read();
-        let source = Split::draw(&train, &classes(10, 0), 0, 0);
-        let apart = Split::draw(&train, &classes(30, 10), 0, 0);
+        let source = Split::draw(&train, &classes(10, 0), &[], 0, 0);
+        let apart = Split::draw(&train, &classes(30, 10), &[], 0, 0);
         assert_eq!(apart.validation, source.validation);
         assert!(apart.train.iter().all(|row| !source.train.contains(row)));
         assert_eq!(apart.train.len(), 90);
     }
 
     #[test]
+    fn groups_never_straddle_training_and_validation() {
+        let (digits, _) = digits::read();
+        // Groups of about ten, across classes.
+        let groups: Vec<u32> = (0..digits.len() as u32).map(|row| row * 7 % 120).collect();
+        let train = Examples { groups, ..digits };
+        let group = |rows: &[usize]| rows.iter().map(|&row| train.groups[row]).collect::<HashSet<u32>>();
+        let source = [ClassImages { label: 7, validation: 20, monitor: 8, skip: 0, pool: 40, train: 40 }];
+        for seed in 0..5 {
+            for draw in 0..12 {
+                let split = Split::draw(&train, &classes(10, 0), &source, seed, draw);
+                assert_eq!(split.train.len(), 30);
+                assert!(split.monitor.iter().all(|row| split.validation.contains(row)));
+                assert!(group(&split.train).is_disjoint(&group(&split.validation)), "{seed} {draw}");
+                assert!(split.validation.len() > 15, "{}", split.validation.len());
+                let of_source = Split::draw(&train, &source, &[], seed, 0);
+                assert!(group(&of_source.train).is_disjoint(&group(&split.validation)));
+                assert!(draw > 0 || group(&split.train).len() > 20, "thirty images are of many groups");
+            }
+        }
+        assert!(Split::without_validation(&train, &classes(10, 0), &[], 0).is_empty());
+        let one = Examples { groups: vec![0; train.len()], ..train.clone() };
+        assert_eq!(Split::without_validation(&one, &classes(10, 0), &[], 0), [3, 1, 4]);
+    }
+
+    #[test]
     fn label_noise_changes_its_share_and_nothing_else() {
         let (train, _) = digits::read();
         let noisy = |share: f64| Phase { label_noise: share, ..phase() };
-        let rows = Split::draw(&train, &classes(40, 0), 5, 0).train;
+        let rows = Split::draw(&train, &classes(40, 0), &[], 5, 0).train;
         let of = |share: f64, seed: u64| training_labels(&train, DataName::Digits.info(), &noisy(share), "source", &rows, seed);
         let (clean, quarter) = (of(0.0, 5), of(0.25, 5));
         assert_eq!(quarter.iter().zip(&clean).filter(|(a, b)| a != b).count(), 30);

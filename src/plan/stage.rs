@@ -222,6 +222,15 @@ impl Stage {
         }
     }
 
+    /// How the source uses the images of its classes, for a stage of the target whose images are
+    /// from the same set; else none.
+    pub fn images_of_source(&self) -> Vec<ClassImages> {
+        match self.kind {
+            StageKind::Target | StageKind::Scratch if self.settings.has_one_set() => self.settings.source_images(),
+            _ => vec![],
+        }
+    }
+
     /// Names the random streams of the stage's training: the seed itself in the first draw. Other
     /// draws of a seed have a head and a data order of their own.
     pub fn stream_seed(&self) -> u64 {

@@ -171,7 +171,7 @@ impl Setting {
 
     fn replicas(&self, seeds: &[u64]) -> Vec<Replica> {
         let each = |&seed: &u64| {
-            let split = Split::draw(&self.data.train, &self.phase.images(self.data.info), seed, 0);
+            let split = Split::draw(&self.data.train, &self.phase.images(self.data.info), &[], seed, 0);
             let noisy = self.phase.label_noise > 0.0;
             Replica {
                 seed,

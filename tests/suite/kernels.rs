@@ -147,6 +147,7 @@ fn images() {
         let examples = Examples {
             content: Content::Images(ndarray::Array2::from_shape_vec((n, h * w * c), pixels).unwrap()),
             labels: (0..n as u16).collect(),
+            groups: vec![],
         };
         let pool = DeviceDataset::new(&examples, shape, Device::Cpu);
         let preparations: Vec<Preparation> = (0..2)

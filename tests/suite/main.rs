@@ -7,6 +7,8 @@ mod common;
 mod bench;
 mod coverage;
 mod cuda_start;
+mod data_groups;
+mod data_list;
 mod derived;
 mod draws;
 mod fetch;

@@ -81,6 +81,14 @@ impl DatasetInfo {
     }
 }
 
+/// What the first `*` of a pattern stands for in a text that matches it: the shortest such part.
+pub fn first_star<'a>(pattern: &str, text: &'a str) -> Option<&'a str> {
+    let (start, rest) = pattern.split_once('*')?;
+    let left = text.strip_prefix(start)?;
+    let ends = left.char_indices().map(|(at, _)| at).chain([left.len()]);
+    ends.map(|at| left.split_at(at)).find(|(_, after)| matches(rest, after)).map(|(star, _)| star)
+}
+
 /// Whether a text matches the pattern, in which each `*` stands for any characters.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
@@ -92,4 +100,19 @@ fn matches(pattern: &str, text: &str) -> bool {
         left = &left[at + part.len()..];
     }
     left.ends_with(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_star_is_the_shortest_part_that_fits() {
+        let of = |pattern, text| first_star(pattern, text);
+        assert_eq!(of("*_*", "patient7_left_2.png"), Some("patient7"));
+        assert_eq!(of("p*-*.png", "p12-3.png"), Some("12"));
+        assert_eq!(of("*/*", "köln/a.png"), Some("köln"));
+        assert_eq!(of("*.png", "a.b.png"), Some("a.b"));
+        assert_eq!((of("*_*", "left.png"), of("left.png", "left.png"), of("x*", "left.png")), (None, None, None));
+    }
 }

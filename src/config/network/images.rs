@@ -7,7 +7,7 @@ use super::{DatasetInfo, Network, Phase};
 /// How one task uses the images of one class. In the order that the seed shuffles them to, the
 /// images that it validates on come first. `skip` images that only the source trains on follow, and
 /// then the pool from which it draws its training images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct ClassImages {
     /// The data set's label of the class.
     pub label: usize,

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use choice::{read_places_with, remember, DataChoice, DataPlace, Impute};
-pub use dataset::{ClassInfo, DatasetInfo};
+pub use dataset::{first_star, ClassInfo, DatasetInfo};
 pub use images::ClassImages;
 pub use input::Input;
 pub use model::{Model, ModelKind, Norm};

@@ -13,6 +13,8 @@ use super::dataset::{ClassInfo, DatasetInfo};
 pub enum DataName {
     Digits,
     Mnist,
+    FashionMnist,
+    Kmnist,
     Cifar10,
     Cifar100,
     Cifar100Coarse,
@@ -22,6 +24,9 @@ pub enum DataName {
 }
 
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+const FASHION: [&str; 10] = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot"];
+/// The hiragana of Kuzushiji-MNIST.
+const KMNIST: [&str; 10] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"];
 const CIFAR100_DIGEST: &str = "0602fec4d1700c5153f978084f18732e3559c2797e321e5497be429c53eb0817";
 const CIFAR10: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
@@ -75,9 +80,11 @@ const NEWSGROUPS: [(&str, usize, usize); 20] = [
 ];
 
 impl DataName {
-    pub const ALL: [DataName; 8] = [
+    pub const ALL: [DataName; 10] = [
         DataName::Digits,
         DataName::Mnist,
+        DataName::FashionMnist,
+        DataName::Kmnist,
         DataName::Cifar10,
         DataName::Cifar100,
         DataName::Cifar100Coarse,
@@ -93,7 +100,7 @@ impl DataName {
 
     /// What is known about the data set.
     pub fn info(self) -> &'static DatasetInfo {
-        static INFO: LazyLock<[DatasetInfo; 8]> = LazyLock::new(|| DataName::ALL.map(published));
+        static INFO: LazyLock<[DatasetInfo; 10]> = LazyLock::new(|| DataName::ALL.map(published));
         &INFO[self as usize]
     }
 }
@@ -127,6 +134,19 @@ fn published(name: DataName) -> DatasetInfo {
                 &[5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
                 &[980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
             ),
+        ),
+        // Digests of the packed files: no checksum of the unpacked ones is published.
+        DataName::FashionMnist => images(
+            "fashion-mnist",
+            "54320f7595b09b47d6d87e7b71c76ecbaff1c9d0fc036cac70d8f0ec4745ee23",
+            [28, 28, 1],
+            classes(&FASHION, &[6000; 10], &[1000; 10]),
+        ),
+        DataName::Kmnist => images(
+            "kmnist",
+            "977ed5b13430997881a2f47cad05bf0561f2367e0bb9f4d2ee2fe842fee9bf0e",
+            [28, 28, 1],
+            classes(&KMNIST, &[6000; 10], &[1000; 10]),
         ),
         DataName::Cifar10 => images(
             "cifar10",

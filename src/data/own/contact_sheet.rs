@@ -16,7 +16,7 @@ const ROWS: usize = 40;
 /// A PNG with the first training examples of each class, in the order of the labels. None for
 /// features and documents.
 pub fn contact_sheet(set: &OwnSet) -> Option<Vec<u8>> {
-    let Part { labels, values: Values::Pictures(pictures) } = &set.train else { return None };
+    let Part { labels, values: Values::Pictures(pictures), .. } = &set.train else { return None };
     let rows = set.info.classes.len().min(ROWS);
     let (width, height) = (COLUMNS * (SIDE + GAP) + GAP, rows * (SIDE + GAP) + GAP);
     let mut sheet = vec![255u8; width * height * 3];

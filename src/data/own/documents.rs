@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::folders::{list, ClassFiles};
+use super::folders::{groups, list, ClassFiles};
 use super::{sorted_classes, Found, Part, Values};
 use crate::data::DataError;
 
 /// A longer file is taken for something else than a document.
 const LONGEST: u64 = 100_000_000;
 
-pub fn read(root: &Path) -> Result<Found, DataError> {
+pub fn read(root: &Path, group: Option<&str>) -> Result<Found, DataError> {
     // Documents often have no ending.
     let parts = list(root, |_| true)?;
     let all: Vec<String> = parts.train.iter().chain(parts.test.iter().flatten()).map(|(name, _)| name.clone()).collect();
@@ -21,14 +21,15 @@ pub fn read(root: &Path) -> Result<Found, DataError> {
     }
     let classes = sorted_classes(all);
     let part = |of: &ClassFiles| -> Result<Part, DataError> {
-        let (mut labels, mut texts) = (vec![], vec![]);
+        let (mut labels, mut texts, mut named) = (vec![], vec![], vec![]);
         for (label, class) in classes.iter().enumerate() {
             for path in of.iter().filter(|(name, _)| name == class).flat_map(|(_, files)| files) {
                 texts.push(text(path)?);
                 labels.push(label as u16);
+                named.push((class.as_str(), path));
             }
         }
-        Ok(Part { labels, values: Values::Texts(texts) })
+        Ok(Part { labels, values: Values::Texts(texts), groups: groups(&named, group)? })
     };
     Ok(Found { train: part(&parts.train)?, test: parts.test.as_ref().map(part).transpose()?, notes: parts.notes, classes })
 }

@@ -16,7 +16,7 @@ pub fn fit(examples: Examples, from: Option<[usize; 3]>, to: [usize; 3]) -> Exam
     let fitted = threads::map(examples.len(), one).concat();
     // Every image has the size of the shape.
     let pixels = Array2::from_shape_vec((examples.len(), to.iter().product()), fitted).unwrap_or_default();
-    Examples { content: Content::Images(pixels), labels: examples.labels }
+    Examples { content: Content::Images(pixels), labels: examples.labels, groups: examples.groups }
 }
 
 /// The pixels of an image of the shape: the largest part of that shape around its middle, scaled

@@ -3,10 +3,38 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::config::network::first_star;
 use crate::data::DataError;
 
 /// Files of each class of one part, in the order of their paths.
 pub type ClassFiles = Vec<(String, Vec<PathBuf>)>;
+
+/// The groups of files, by a pattern for their paths below the folder of their class (see
+/// `DataPlace::group`). Without a pattern there are none.
+///
+/// # Errors
+/// The pattern has no `*`, or does not fit every path.
+pub fn groups(files: &[(&str, &PathBuf)], pattern: Option<&str>) -> Result<Vec<String>, DataError> {
+    let Some(pattern) = pattern else { return Ok(vec![]) };
+    let (mut all, mut others) = (vec![], vec![]);
+    for (class, path) in files {
+        // A class is a folder, and its files are below it.
+        let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+        let from = parts.iter().rposition(|part| part == class).map_or(parts.len() - 1, |at| at + 1);
+        let below = parts[from..].join("/");
+        match first_star(pattern, &below) {
+            Some(group) => all.push(group.to_string()),
+            None => others.push(below),
+        }
+    }
+    match others.first() {
+        None => Ok(all),
+        Some(first) => Err(DataError::new(
+            format!("`group: {pattern}` does not fit {} of {} files, such as `{first}`", others.len(), files.len()),
+            "it is a pattern for the path below the class's folder, and its first `*` stands for the group: `*_*`",
+        )),
+    }
+}
 
 /// The parts of a folder.
 pub struct Parts {

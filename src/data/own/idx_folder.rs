@@ -56,10 +56,5 @@ pub fn read(folder: &Path) -> Result<Found, DataError> {
     let ((train_names, train), (test_names, test)) = (half(&["train"])?, half(&["t10k", "test"])?);
     let (classes, labels) = label_by_name(&[&train_names, &test_names]).map_err(|what| DataError::file(folder, what))?;
     let [of_train, of_test] = <[Vec<u16>; 2]>::try_from(labels).unwrap_or_default();
-    Ok(Found {
-        classes,
-        train: Part { labels: of_train, values: train },
-        test: Some(Part { labels: of_test, values: test }),
-        notes: vec![],
-    })
+    Ok(Found { classes, train: Part::new(of_train, train), test: Some(Part::new(of_test, test)), notes: vec![] })
 }

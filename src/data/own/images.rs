@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
-use super::folders::{list, ClassFiles};
+use super::folders::{groups, list, ClassFiles};
 use super::{broken, sorted_classes, Found, Part, Picture, Values};
 use crate::base::stderr::print_error;
 use crate::base::threads;
@@ -21,11 +21,11 @@ const MOST_EXPANSION: u64 = 5_000;
 /// More files than this are announced before they are read.
 const MANY: usize = 5_000;
 
-fn is_image(name: &str) -> bool {
+pub fn is_image(name: &str) -> bool {
     [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"].iter().any(|ending| name.ends_with(ending))
 }
 
-pub fn read(root: &Path) -> Result<Found, DataError> {
+pub fn read(root: &Path, group: Option<&str>) -> Result<Found, DataError> {
     let parts = list(root, is_image)?;
     let files = |part: &ClassFiles| part.iter().map(|(_, files)| files.len()).sum::<usize>();
     let n = files(&parts.train) + parts.test.as_ref().map_or(0, files);
@@ -52,7 +52,9 @@ pub fn read(root: &Path) -> Result<Found, DataError> {
         if !failed.is_empty() {
             return Err(broken(root, &failed));
         }
+        let named: Vec<(&str, &PathBuf)> = ordered.iter().map(|(label, path)| (classes[usize::from(*label)].as_str(), *path)).collect();
         Ok(Part {
+            groups: groups(&named, group)?,
             labels: ordered.iter().map(|(label, _)| *label).collect(),
             values: Values::Pictures(read.into_iter().flatten().collect()),
         })

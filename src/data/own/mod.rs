@@ -7,6 +7,7 @@ mod fit;
 mod folders;
 mod idx_folder;
 mod images;
+mod look;
 mod npz;
 mod parquet_images;
 mod part;
@@ -23,6 +24,7 @@ use crate::config::network::{DataPlace, DatasetInfo};
 use arrays::examples;
 pub use contact_sheet::contact_sheet;
 pub use fit::fit;
+pub use look::look;
 use part::single;
 pub use part::{Part, Picture, Values};
 pub use split::split;
@@ -107,12 +109,19 @@ fn read(place: &DataPlace) -> Result<Found, DataError> {
     if place.label.is_some() && !["table", "parquet"].contains(&key) {
         return Err(DataError::new(format!("{place}: `label` names a column"), "it belongs to `table` and `parquet`; leave it out"));
     }
+    let group = place.group.as_deref();
+    if group.is_some() && ["npz", "idx"].contains(&key) {
+        return Err(DataError::new(
+            format!("{place}: `group` needs names: a column, or the names of files"),
+            "it belongs to `images`, `documents`, `table` and `parquet`; leave it out",
+        ));
+    }
     let root = find(key, path)?;
     match key {
-        "images" => images::read(&root),
-        "documents" => documents::read(&root),
+        "images" => images::read(&root, group),
+        "documents" => documents::read(&root, group),
         "npz" => npz::read(&root),
-        "parquet" => parquet_images::read(&root, place.label.as_deref()),
+        "parquet" => parquet_images::read(&root, place.label.as_deref(), group),
         "idx" => idx_folder::read(&root),
         _ => table_rows::read(&root, place),
     }

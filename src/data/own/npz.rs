@@ -99,7 +99,7 @@ pub fn read(path: &Path) -> Result<Found, DataError> {
     }
     let views: Vec<&[String]> = labels.iter().map(Vec::as_slice).collect();
     let (classes, labels) = label_by_name(&views).map_err(|what| wrong(what, "is the right array the labels?"))?;
-    let mut all = labels.into_iter().zip(values).map(|(labels, values)| Part { labels, values });
+    let mut all = labels.into_iter().zip(values).map(|(labels, values)| Part::new(labels, values));
     let mut train = all.next().ok_or_else(|| wrong("it is empty".into(), "save it anew"))?;
     let test = all.next();
     if let Some(more) = all.next() {

@@ -17,9 +17,10 @@ use crate::data::DataError;
 struct Rows {
     pictures: Vec<Picture>,
     labels: Vec<String>,
+    groups: Vec<String>,
 }
 
-pub fn read(path: &Path, label: Option<&str>) -> Result<Found, DataError> {
+pub fn read(path: &Path, label: Option<&str>, group: Option<&str>) -> Result<Found, DataError> {
     let mut files = vec![];
     match path.is_dir() {
         true => below(path, 0, &mut files)?,
@@ -39,14 +40,14 @@ pub fn read(path: &Path, label: Option<&str>) -> Result<Found, DataError> {
     for file in &files {
         // Without a test part, the validation part serves as one.
         let is_test = if has_test { is(file, &["test"]) } else { is(file, &["valid", "val", "dev"]) };
-        read_file(file, label, if is_test { &mut test } else { &mut train })?;
+        read_file(file, label, group, if is_test { &mut test } else { &mut train })?;
     }
     if !has_test && !test.labels.is_empty() {
         notes.push("the validation part is the test part: there is no `test`".to_string());
     }
     let (classes, labels) = label_by_name(&[&train.labels, &test.labels]).map_err(|what| DataError::file(path, what))?;
     let [of_train, of_test] = <[Vec<u16>; 2]>::try_from(labels).unwrap_or_default();
-    let part = |labels, rows: Rows| Part { labels, values: Values::Pictures(rows.pictures) };
+    let part = |labels, rows: Rows| Part { labels, values: Values::Pictures(rows.pictures), groups: rows.groups };
     let test = (!of_test.is_empty()).then(|| part(of_test, test));
     Ok(Found { classes, train: part(of_train, train), test, notes })
 }
@@ -63,7 +64,7 @@ fn below(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Da
     Ok(())
 }
 
-fn read_file(path: &Path, label: Option<&str>, rows: &mut Rows) -> Result<(), DataError> {
+fn read_file(path: &Path, label: Option<&str>, group: Option<&str>, rows: &mut Rows) -> Result<(), DataError> {
     let wrong = |what: String| {
         DataError::new(
             format!("{}: {what}", path.display()),
@@ -80,6 +81,13 @@ fn read_file(path: &Path, label: Option<&str>, rows: &mut Rows) -> Result<(), Da
     let Some(at) = at else {
         return Err(wrong(format!("no column `{}`; it has {}", wanted.join("` or `"), columns.join(", "))));
     };
+    let of_group = match group {
+        None => None,
+        Some(name) => match columns.iter().position(|column| column == name) {
+            None => return Err(wrong(format!("no column `{name}` with the groups; it has {}", columns.join(", ")))),
+            at => at,
+        },
+    };
     let huggingface = about.key_value_metadata().into_iter().flatten().find(|entry| entry.key == "huggingface");
     let names = huggingface.and_then(|entry| entry.value.as_deref()).map(|text| class_names(text, &columns[at])).unwrap_or_default();
     let (mut images, first) = (vec![], rows.pictures.len());
@@ -91,6 +99,10 @@ fn read_file(path: &Path, label: Option<&str>, rows: &mut Rows) -> Result<(), Da
         };
         let name = row.get_column_iter().nth(at).and_then(|(_, field)| label_name(field, &names));
         rows.labels.push(name.ok_or_else(|| wrong(format!("{} has no label", place())))?);
+        if let Some(at) = of_group {
+            let group = row.get_column_iter().nth(at).and_then(|(_, field)| label_name(field, &[]));
+            rows.groups.push(group.ok_or_else(|| wrong(format!("{} has no group", place())))?);
+        }
         images.push(bytes);
     }
     let read = threads::map(images.len(), |i| picture_of_bytes(&images[i]));

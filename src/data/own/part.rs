@@ -30,9 +30,16 @@ pub enum Values {
 pub struct Part {
     pub labels: Vec<u16>,
     pub values: Values,
+    /// The group of each example, where the place names groups; else empty.
+    pub groups: Vec<String>,
 }
 
 impl Part {
+    /// Examples without groups.
+    pub fn new(labels: Vec<u16>, values: Values) -> Part {
+        Part { labels, values, groups: vec![] }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.labels.len()
     }
@@ -79,7 +86,8 @@ impl Part {
         };
         let [first, second] = values;
         let [of_first, of_second] = parted(self.labels, is_second);
-        [Part { labels: of_first, values: first }, Part { labels: of_second, values: second }]
+        let [groups, other_groups] = parted(self.groups, is_second);
+        [Part { labels: of_first, values: first, groups }, Part { labels: of_second, values: second, groups: other_groups }]
     }
 
     /// Appends the examples of another part.
@@ -95,6 +103,7 @@ impl Part {
             _ => return Err(format!("{} and {}", kinds.0, kinds.1)),
         }
         self.labels.extend(other.labels);
+        self.groups.extend(other.groups);
         Ok(())
     }
 

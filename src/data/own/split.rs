@@ -1,6 +1,6 @@
 //! What a reader found becomes a set: a test part, the classes' counts, the digest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
@@ -43,13 +43,31 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
             (train, test, whole, of_test)
         }
         None => {
-            let is_test = held_out(&train.labels, &whole, classes.len());
+            let is_test = match train.groups.as_slice() {
+                [] => held_out(&train.labels, &whole, classes.len()),
+                groups => held_out_groups(&train.labels, groups, classes.len()),
+            };
             let [contents, of_test] = parted(whole, &is_test);
             let [train, test] = train.parted(&is_test);
-            notes.push(format!("there is no test part: {} examples, about one in {HELD_OUT}, are held out by their content", test.len()));
+            let by = match train.groups.is_empty() {
+                true => format!("examples, about one in {HELD_OUT}, are held out by their content"),
+                false => format!("examples, those of about one group in {HELD_OUT}, are held out by the groups' names"),
+            };
+            notes.push(format!("there is no test part: {} {by}", test.len()));
             (train, test, contents, of_test)
         }
     };
+    if !train.groups.is_empty() {
+        let (own, other): (HashSet<&String>, HashSet<&String>) = (train.groups.iter().collect(), test.groups.iter().collect());
+        notes.push(format!("{} groups for training, {} for testing", own.len(), other.len()));
+        let both: Vec<&str> = own.intersection(&other).map(|name| name.as_str()).collect();
+        if let Some(first) = both.iter().min() {
+            return Err(wrong(
+                format!("{} groups, such as `{first}`, are in the training and in the test part", both.len()),
+                "move each group to one part, or leave the test part out: one is then held out by group",
+            ));
+        }
+    }
     let known: HashSet<&[u8; 32]> = contents.iter().collect();
     let twice = of_test.iter().filter(|content| known.contains(content)).count();
     let test = match (twice, place.drop_duplicates) {
@@ -91,6 +109,8 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
             hasher.update(label.to_le_bytes());
             hasher.update(content);
         }
+        // Groups decide which examples validate.
+        part.groups.iter().for_each(|group| hasher.update(format!("group {group}\n")));
     }
     let digest = hex(hasher.finalize());
     let info = match published(&digest) {
@@ -117,6 +137,26 @@ fn held_out(labels: &[u16], contents: &[[u8; 32]], classes: usize) -> Vec<bool> 
         at.into_iter().for_each(|at| is_test[*at] = value);
     }
     is_test
+}
+
+/// The same by group: whole groups are held out, by their names. Of a class of which none or all
+/// would be, one group moves with all its examples.
+fn held_out_groups(labels: &[u16], groups: &[String], classes: usize) -> Vec<bool> {
+    let hash = |name: &String| -> [u8; 32] { Sha256::digest(name.as_bytes()).into() };
+    let mut of_test: HashMap<&String, bool> = groups.iter().map(|name| (name, hash(name)[0] % HELD_OUT == 0)).collect();
+    for class in 0..classes {
+        let own: BTreeSet<([u8; 32], &String)> =
+            labels.iter().zip(groups).filter(|(label, _)| usize::from(**label) == class).map(|(_, name)| (hash(name), name)).collect();
+        let tested = own.iter().filter(|(_, name)| of_test[name]).count();
+        let moves = match tested {
+            _ if own.len() < 2 => None,
+            0 => own.first().map(|(_, name)| (*name, true)),
+            n if n == own.len() => own.last().map(|(_, name)| (*name, false)),
+            _ => None,
+        };
+        of_test.extend(moves);
+    }
+    groups.iter().map(|name| of_test[name]).collect()
 }
 
 /// Digests of the published sets, by which they are recognised whatever the reader.

@@ -26,13 +26,13 @@ pub fn read(path: &Path, place: &DataPlace) -> Result<Found, DataError> {
         };
         DataError { hint, ..error }
     };
-    let rows = table::read_labelled(path, label, &place.drop, &options).map_err(told)?;
+    let rows = table::read_labelled(path, label, place.group.as_deref(), &place.drop, &options).map_err(told)?;
     let (classes, labels) = label_by_name(&[&rows.labels]).map_err(|what| DataError::file(path, format!("`{label}`: {what}")))?;
     let width = rows.values.ncols();
     let values: Vec<f64> = rows.values.iter().copied().collect();
     let values = super::single(&values, width, |column| format!("column `{}`", rows.columns[column]))
         .map_err(|what| DataError::new(format!("{}: {what}", path.display()), "subtract an offset, or choose other units"))?;
     let values = Values::Features { width, values };
-    let train = Part { labels: labels.into_iter().flatten().collect(), values };
+    let train = Part { labels: labels.into_iter().flatten().collect(), values, groups: rows.groups };
     Ok(Found { classes, train, test: None, notes: rows.notes })
 }

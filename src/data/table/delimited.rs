@@ -8,8 +8,8 @@ use super::{unreadable, wrong, DataError, Raw};
 
 /// Reads all fields, also of a file that is packed with gzip or zstd. Without a header, columns are
 /// numbered from 0. With `decimal_comma`, `1,5` is a number and commas separate nothing. The cells
-/// of the column `words` are kept as they are written.
-pub fn read(path: &Path, header: bool, decimal_comma: bool, words: Option<&str>) -> Result<Raw, DataError> {
+/// of the columns `words` are kept as they are written.
+pub fn read(path: &Path, header: bool, decimal_comma: bool, words: &[&str]) -> Result<Raw, DataError> {
     let bytes = unpacked(path, std::fs::read(path).map_err(|error| unreadable(path, error))?)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes); // the byte order mark that some editors write
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
@@ -43,7 +43,7 @@ pub fn read(path: &Path, header: bool, decimal_comma: bool, words: Option<&str>)
     if header && !columns.is_empty() && !numbered && columns.iter().all(|name| name.parse::<f64>().is_ok_and(f64::is_finite)) {
         return Err(wrong(path, "the first line has numbers where the columns' names should be", "put a header line first"));
     }
-    let of_words = words.and_then(|words| columns.iter().position(|name| name == words));
+    let of_words: Vec<bool> = columns.iter().map(|name| words.contains(&name.as_str())).collect();
     let (mut rows, mut lines) = (vec![], vec![]);
     for record in reader.records() {
         let record = record.map_err(|error| told(path, &error, bytes))?;
@@ -53,7 +53,7 @@ pub fn read(path: &Path, header: bool, decimal_comma: bool, words: Option<&str>)
             false => TableCell::of_text(field),
         };
         let written = |field: &str| if field.is_empty() { TableCell::Missing("".into()) } else { TableCell::other(field, "text") };
-        let of = |(at, field): (usize, &str)| if Some(at) == of_words { written(field) } else { cell(field) };
+        let of = |(at, field): (usize, &str)| if of_words.get(at) == Some(&true) { written(field) } else { cell(field) };
         rows.push(record.iter().enumerate().map(of).collect::<Vec<_>>());
     }
     if !header {

@@ -144,11 +144,11 @@ fn selected(path: &Path, raw: Raw, named: impl Fn(&str) -> bool, wanted: impl Fn
 
 /// Cells of every format.
 fn raw(path: &Path, responses: &[String], options: &TableOptions) -> Result<Raw, DataError> {
-    raw_with(path, responses, options, None)
+    raw_with(path, responses, options, &[])
 }
 
-/// The same. The cells of the column `words` of a text file are kept as they are written.
-fn raw_with(path: &Path, responses: &[String], options: &TableOptions, words: Option<&str>) -> Result<Raw, DataError> {
+/// The same. The cells of the columns `words` of a text file are kept as they are written.
+fn raw_with(path: &Path, responses: &[String], options: &TableOptions, words: &[&str]) -> Result<Raw, DataError> {
     Ok(match extension(path)?.as_str() {
         "npy" => {
             let values = numpy::two_dimensional(path)?;
@@ -169,6 +169,8 @@ fn raw_with(path: &Path, responses: &[String], options: &TableOptions, words: Op
 #[derive(Debug)]
 pub struct LabelledRows {
     pub labels: Vec<String>,
+    /// The group of each row, where a column names groups; else empty.
+    pub groups: Vec<String>,
     /// Names of the features.
     pub columns: Vec<String>,
     /// Rows × columns, without the label's.
@@ -176,11 +178,18 @@ pub struct LabelledRows {
     pub notes: Vec<String>,
 }
 
-/// Reads a table for a classifier: the column `label` holds the classes, all others are features.
-/// An index that pandas wrote and the columns of `drop` are left out.
-pub fn read_labelled(path: &Path, label: &str, drop: &[String], options: &TableOptions) -> Result<LabelledRows, DataError> {
+/// Reads a table for a classifier: the column `label` holds the classes, `group` the groups, and
+/// all others are features. An index that pandas wrote and the columns of `drop` are left out.
+pub fn read_labelled(
+    path: &Path,
+    label: &str,
+    group: Option<&str>,
+    drop: &[String],
+    options: &TableOptions,
+) -> Result<LabelledRows, DataError> {
     // A class is the text of its cell: `007` and `7` are two.
-    let whole = raw_with(path, &[], options, Some(label))?;
+    let named: Vec<&str> = [Some(label), group].into_iter().flatten().collect();
+    let whole = raw_with(path, &[], options, &named)?;
     let used: Vec<&String> = (0..whole.columns.len()).filter(|at| !whole.index.contains(at)).map(|at| &whole.columns[at]).collect();
     if let Some(twice) = used.iter().enumerate().find(|(i, name)| used[..*i].contains(name)).map(|(_, name)| name) {
         return Err(wrong(path, format!("two columns are called `{}`", cut(twice)), "give each column a name of its own"));
@@ -188,38 +197,48 @@ pub fn read_labelled(path: &Path, label: &str, drop: &[String], options: &TableO
     if let Some(name) = drop.iter().find(|name| !whole.columns.contains(name)) {
         return Err(wrong(path, format!("no column `{}` to drop; it has {}", cut(name), whole.columns.join(", ")), "check its name"));
     }
-    let is_feature = |name: &str| name != label && !drop.iter().any(|own| own == name);
+    let is_feature = |name: &str| !named.contains(&name) && !drop.iter().any(|own| own == name);
     let mut encoded = encode::encode(&[path], vec![whole], options, &is_feature)?;
     let raw = encoded.remove(0);
-    let found: Vec<usize> = (0..raw.columns.len()).filter(|&at| raw.columns[at] == label).collect();
-    let [of_label] = found.as_slice() else {
-        let columns: Vec<String> = raw.columns.iter().map(|name| cut(name)).collect();
-        let what = format!("{} columns are called `{}`; it has {}", found.len(), cut(label), columns.join(", "));
-        return Err(wrong(path, what, "`label` names the column with the classes"));
+    let find = |name: &str, hint: &str| {
+        let found: Vec<usize> = (0..raw.columns.len()).filter(|&at| raw.columns[at] == name).collect();
+        match found.as_slice() {
+            [at] => Ok(*at),
+            _ => {
+                let columns: Vec<String> = raw.columns.iter().map(|name| cut(name)).collect();
+                let what = format!("{} columns are called `{}`; it has {}", found.len(), cut(name), columns.join(", "));
+                Err(wrong(path, what, hint))
+            }
+        }
     };
-    let kept: Vec<usize> =
-        (0..raw.columns.len()).filter(|at| at != of_label && !raw.index.contains(at) && !drop.contains(&raw.columns[*at])).collect();
+    let of_label = find(label, "`label` names the column with the classes")?;
+    let of_group = group.map(|name| find(name, "`group` names the column with the groups")).transpose()?;
+    let kept: Vec<usize> = (0..raw.columns.len())
+        .filter(|at| *at != of_label && Some(*at) != of_group && !raw.index.contains(at) && !drop.contains(&raw.columns[*at]))
+        .collect();
     if kept.is_empty() {
         return Err(wrong(path, "it has no column beside the label's", "features are needed"));
     }
-    let name = |(row, cells): (usize, &Vec<TableCell>)| match &cells[*of_label] {
+    let text = |at: usize, what: &str, (row, cells): (usize, &Vec<TableCell>)| match &cells[at] {
         TableCell::Number(value) if value.fract() == 0.0 && value.abs() < 1e15 => Ok((*value as i64).to_string()),
         TableCell::Number(value) if value.is_finite() => Ok(value.to_string()),
         TableCell::Other(other) if !other.text.is_empty() => Ok(other.text.clone()),
         _ => Err(wrong(
             path,
-            format!("{}, column `{}` has no class", place(&raw.lines, row), cut(label)),
+            format!("{}, column `{}` has no {what}", place(&raw.lines, row), cut(&raw.columns[at])),
             "fill it in, or leave out the row",
         )),
     };
-    let labels = raw.rows.iter().enumerate().map(name).collect::<Result<Vec<_>, _>>()?;
+    let texts = |at: usize, what: &str| raw.rows.iter().enumerate().map(|row| text(at, what, row)).collect::<Result<Vec<_>, _>>();
+    let labels = texts(of_label, "class")?;
+    let groups = of_group.map_or(Ok(vec![]), |at| texts(at, "group"))?;
     let values = numbers(path, &raw, &kept)?;
     let counting = (0..kept.len()).filter(|&at| counts_rows(&values, at));
     let notes = counting
         .map(|at| format!("`{}` changes by 1 from row to row: if it is a row number, remove the column", cut(&raw.columns[kept[at]])))
         .collect();
     let columns = kept.iter().map(|&at| raw.columns[at].clone()).collect();
-    Ok(LabelledRows { labels, columns, values, notes })
+    Ok(LabelledRows { labels, groups, columns, values, notes })
 }
 
 /// The wanted cells, which must be finite numbers.
@@ -263,7 +282,7 @@ pub fn matrix(path: &Path) -> Result<Array2<f64>, DataError> {
     match extension(path)?.as_str() {
         "npy" => numpy::two_dimensional(path),
         "csv" | "tsv" | "txt" => {
-            let raw = delimited::read(path, false, false, None)?;
+            let raw = delimited::read(path, false, false, &[])?;
             numbers(path, &raw, &(0..raw.columns.len()).collect::<Vec<_>>())
         }
         _ => Err(wrong(path, "a covariance is read from .npy or .csv", "save the matrix in one of these formats")),

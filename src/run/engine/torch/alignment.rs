@@ -53,7 +53,7 @@ impl TorchEngine {
         };
         let classes = if task == "source" { settings.source_images() } else { settings.target_images() };
         let classes: Vec<ClassImages> = classes.into_iter().map(all).collect();
-        let pool = Split::draw(&dataset.train, &classes, stage.seed, 0).train;
+        let pool = Split::draw(&dataset.train, &classes, &[], stage.seed, 0).train;
         let other = if task == "source" { &settings.target } else { &settings.source };
         let mut rows: Vec<usize> = vec![];
         for label in phase.labels(info) {

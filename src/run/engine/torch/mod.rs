@@ -28,7 +28,7 @@ use crate::base::catch_panic::catch_panic;
 use crate::base::stderr::print_error;
 use crate::config::network::{BatchNormRule, DataChoice, HeadRule, Precision, TransferMethod};
 use crate::config::Network;
-use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
+use crate::data::{task_labels, training_labels, DataError, Dataset, Preparation, Roots, Split};
 use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role, Strategy};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
@@ -116,6 +116,7 @@ impl TorchEngine {
             let pools = if set.info.is_text() { vec![] } else { devices.iter().map(pool).collect() };
             data.insert(files, PreparedData { set, pools });
         }
+        check_groups(plan, &data)?;
         warn_of_common_images(plan, &data);
         let calibration = Calibration::new(measured, &devices);
         Ok(TorchEngine {
@@ -133,6 +134,30 @@ impl TorchEngine {
     fn device_of(&self, worker: usize) -> usize {
         worker % self.devices.len()
     }
+}
+
+/// Fails if a class has no validation image, because all are of groups that are trained on.
+fn check_groups(plan: &Plan, data: &HashMap<DatasetFiles, PreparedData>) -> Result<(), DataError> {
+    let mut seen = HashSet::new();
+    for stage in &plan.stages {
+        let files = files_of(&stage.settings, stage.choice());
+        let set = &data[&files].set;
+        let (images, of_source) = (stage.images(), stage.images_of_source());
+        if set.train.groups.is_empty() || !seen.insert((files.clone(), images.clone(), of_source.clone(), stage.seed)) {
+            continue;
+        }
+        let missing = Split::without_validation(&set.train, &images, &of_source, stage.seed);
+        if let Some(&label) = missing.first() {
+            return Err(DataError::new(
+                format!(
+                    "{}: with seed {}, class `{}` has no validation example: each is of a group that is trained on",
+                    files.0, stage.seed, set.info.classes[label].name
+                ),
+                "the groups are too few or too large for it; set `validation_per_class` to a larger number, or leave the class out",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Warns if a target is tested on what the source is trained on, where they are of different sets.
@@ -388,7 +413,7 @@ impl TorchEngine {
 
     fn replica(&self, stage: &Stage, dataset: &Dataset) -> Result<Replica> {
         let (phase, seed) = (stage.phase(), stage.stream_seed());
-        let split = Split::draw(&dataset.train, &stage.images(), stage.seed, stage.draw);
+        let split = Split::draw(&dataset.train, &stage.images(), &stage.images_of_source(), stage.seed, stage.draw);
         let preparation = self.preparation(stage)?;
         let task = task_name(stage.kind);
         let training_labels =

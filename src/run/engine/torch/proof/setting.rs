@@ -70,7 +70,7 @@ impl Setting {
     }
 
     fn replica(&self, seed: u64) -> Replica {
-        let split = Split::draw(&self.data.train, &self.phase.images(self.data.info), seed, 0);
+        let split = Split::draw(&self.data.train, &self.phase.images(self.data.info), &[], seed, 0);
         let noisy = self.phase.label_noise > 0.0;
         Replica {
             seed,
