@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -60,6 +60,12 @@ enum DataCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Show the images that are kept decoded for later starts, and their limit
+    Cache {
+        /// Remove them
+        #[arg(long)]
+        clear: bool,
     },
     /// Compare files with the published checksums
     Verify {
@@ -124,6 +130,7 @@ impl DataArgs {
                 failed.map_or(Ok(0), Err)
             }
             DataCommand::Describe { spec, sheet, json } => describe(&spec, sheet.as_deref(), json),
+            DataCommand::Cache { clear } => cache(clear),
             DataCommand::Verify { names } => {
                 let chosen = match names.is_empty() {
                     true => DataName::ALL.to_vec(),
@@ -159,6 +166,26 @@ impl DataArgs {
             }
         }
     }
+}
+
+/// Shows or empties the cache of decoded images.
+fn cache(clear: bool) -> Result<u8> {
+    let Some(cache) = own::Cache::of_user() else {
+        print("nothing is kept: TRANSFERGRID_CACHE is `off`, or there is no home folder\n");
+        return Ok(0);
+    };
+    let files = cache.files();
+    let (n, size) = (files.len(), bytes(files.iter().map(|(_, size)| *size as f64).sum()));
+    let folder = cache.folder().display();
+    if clear {
+        for (path, _) in &files {
+            std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        print(&format!("{folder}: {n} files removed, {size}\n"));
+    } else {
+        print(&format!("{folder}: {n} files, {size} of at most {} (TRANSFERGRID_CACHE_GB)\n", bytes(cache.limit() as f64)));
+    }
+    Ok(0)
 }
 
 /// The user's own data in the folders that are searched, by a look at what is in them.

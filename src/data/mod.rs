@@ -2,6 +2,7 @@
 //! validation data come from the training file. The test set is only accessible with a model whose
 //! training has ended.
 
+mod bytes;
 mod cifar;
 mod digits;
 mod fetch;
@@ -26,6 +27,7 @@ use crate::base::threads;
 use crate::config::network::{DataChoice, DataName, DatasetInfo};
 use crate::config::storage_failed;
 
+pub use bytes::Bytes;
 pub use cifar::{read_cifar10, read_cifar100};
 pub use fetch::{fetch, Download};
 pub use idx::read_idx;
@@ -88,26 +90,36 @@ pub struct Examples {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
-    /// Row i is image i: height × width × channels, with the channels as the last dimension.
-    Images(Array2<u8>),
+    /// One image after another, each of `width` bytes: height × width × channels, with the channels
+    /// as the last dimension.
+    Images {
+        pixels: Bytes,
+        width: usize,
+    },
     /// Row i is example i.
     Features(Array2<f32>),
     Documents(Corpus),
 }
 
 impl Examples {
-    fn images(pixels: Vec<u8>, labels: Vec<u16>, width: usize) -> Examples {
-        let n = labels.len();
-        // The readers have already checked the sizes.
-        let pixels = Array2::from_shape_vec((n, width), pixels).expect("readers hand over n × width bytes");
-        Examples { content: Content::Images(pixels), labels, groups: vec![] }
+    /// Images without groups. The readers have already checked that there are as many labels.
+    pub fn images(pixels: impl Into<Bytes>, labels: Vec<u16>, width: usize) -> Examples {
+        Examples { content: Content::Images { pixels: pixels.into(), width }, labels, groups: vec![] }
     }
 
     /// The pixels of all images, one image after another. Empty for documents.
     pub fn pixels(&self) -> &[u8] {
         match &self.content {
-            Content::Images(pixels) => pixels.as_slice().unwrap_or_default(),
+            Content::Images { pixels, .. } => pixels,
             Content::Features(_) | Content::Documents(_) => &[],
+        }
+    }
+
+    /// The pixels of all images, to be kept without a copy. None for features and documents.
+    pub fn shared_pixels(&self) -> Option<Bytes> {
+        match &self.content {
+            Content::Images { pixels, .. } => Some(pixels.clone()),
+            Content::Features(_) | Content::Documents(_) => None,
         }
     }
 
@@ -115,14 +127,14 @@ impl Examples {
     pub fn features(&self) -> Option<&[f32]> {
         match &self.content {
             Content::Features(values) => values.as_slice(),
-            Content::Images(_) | Content::Documents(_) => None,
+            Content::Images { .. } | Content::Documents(_) => None,
         }
     }
 
     /// The words of the documents. None for images and features.
     pub fn corpus(&self) -> Option<&Corpus> {
         match &self.content {
-            Content::Images(_) | Content::Features(_) => None,
+            Content::Images { .. } | Content::Features(_) => None,
             Content::Documents(corpus) => Some(corpus),
         }
     }
@@ -130,7 +142,7 @@ impl Examples {
     /// SHA-256 of each image, or of each row of features. None for documents.
     fn contents(&self) -> Vec<[u8; 32]> {
         match &self.content {
-            Content::Images(pixels) => threads::map(self.len(), |i| Sha256::digest(pixels.row(i).to_vec()).into()),
+            Content::Images { pixels, width } => threads::map(self.len(), |i| Sha256::digest(&pixels[i * width..(i + 1) * width]).into()),
             Content::Features(values) => threads::map(self.len(), |i| {
                 let bytes: Vec<u8> = values.row(i).iter().flat_map(|value| value.to_le_bytes()).collect();
                 Sha256::digest(bytes).into()
@@ -236,7 +248,10 @@ mod tests {
     #[test]
     fn test_examples_that_another_set_trains_on_are_counted() {
         let set = |train: &[u8], test: &[u8]| {
-            let of = |all: &[u8]| Examples::images(all.iter().flat_map(|value| [*value; 4]).collect(), vec![0; all.len()], 4);
+            let of = |all: &[u8]| {
+                let pixels: Vec<u8> = all.iter().flat_map(|value| [*value; 4]).collect();
+                Examples::images(pixels, vec![0; all.len()], 4)
+            };
             Dataset { info: DataName::Digits.info(), shape: [2, 2, 1], train: of(train), test: HeldOut(of(test)) }
         };
         let (one, other) = (set(&[1, 2, 3, 3], &[4, 5]), set(&[6], &[3, 3, 1, 7, 4]));

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::base::stream::Stream;
 use crate::config::network::Augment;
-use crate::data::{Examples, Normalisation, Preparation, Vectoriser};
+use crate::data::{Bytes, Examples, Normalisation, Preparation, Vectoriser};
 use crate::model::kernels::{gather, gather_augmented, Bf16, Element, Images, Normalise};
 use crate::model::{scope, slice, slice_mut, upload, Plain};
 
@@ -20,19 +20,26 @@ pub struct DeviceDataset {
     labels: Tensor,
     /// Height, width, channels.
     shape: [i64; 3],
+    /// What `pixels` is a view of, on CPU.
+    viewed: Option<Bytes>,
 }
 
 impl DeviceDataset {
     pub fn new(examples: &Examples, shape: [usize; 3], device: Device) -> DeviceDataset {
         let labels: Vec<i64> = examples.labels.iter().map(|&label| i64::from(label)).collect();
-        let values = match examples.features() {
-            Some(features) => upload(features, device),
-            None => upload(examples.pixels(), device),
+        let viewed = examples.shared_pixels().filter(|pixels| device == Device::Cpu && !pixels.is_empty());
+        let values = match (examples.features(), &viewed) {
+            (Some(features), _) => upload(features, device),
+            // SAFETY: `viewed` keeps the bytes where they are for as long as the tensor, and they
+            // are only read.
+            (None, Some(pixels)) => unsafe { Tensor::from_blob(pixels.as_ptr(), &[pixels.len() as i64], &[1], Kind::Uint8, device) },
+            (None, None) => upload(examples.pixels(), device),
         };
         DeviceDataset {
             pixels: values.reshape([examples.len() as i64, -1]),
             labels: upload(&labels, device),
             shape: shape.map(|n| n as i64),
+            viewed,
         }
     }
 
@@ -56,12 +63,17 @@ impl DeviceDataset {
             });
         }
         let pixels = upload(&values, device).reshape([labels.len() as i64, features as i64]);
-        (DeviceDataset { pixels, labels: upload(&labels, device), shape: [1, 1, features as i64] }, places)
+        (DeviceDataset { pixels, labels: upload(&labels, device), shape: [1, 1, features as i64], viewed: None }, places)
     }
 
     /// A handle to the same memory, for another thread.
     pub fn share(&self) -> DeviceDataset {
-        DeviceDataset { pixels: self.pixels.shallow_clone(), labels: self.labels.shallow_clone(), shape: self.shape }
+        DeviceDataset {
+            pixels: self.pixels.shallow_clone(),
+            labels: self.labels.shallow_clone(),
+            shape: self.shape,
+            viewed: self.viewed.clone(),
+        }
     }
 
     pub fn device(&self) -> Device {

@@ -145,7 +145,7 @@ fn images() {
         let n = 9;
         let pixels: Vec<u8> = (0..n * h * w * c).map(|i| ((i * i * 13 + 7 * i) % 256) as u8).collect();
         let examples = Examples {
-            content: Content::Images(ndarray::Array2::from_shape_vec((n, h * w * c), pixels).unwrap()),
+            content: Content::Images { pixels: pixels.into(), width: h * w * c },
             labels: (0..n as u16).collect(),
             groups: vec![],
         };

@@ -7,6 +7,7 @@ mod common;
 mod bench;
 mod coverage;
 mod cuda_start;
+mod data_cache;
 mod data_groups;
 mod data_list;
 mod derived;

@@ -92,7 +92,7 @@ fn what_people_type_gets_a_hint() {
     }
     // The name of another data set or network is not reported as a misspelling.
     for (from, to) in [
-        ("data: digits", "data: kmnist"),
+        ("data: digits", "data: qmnist"),
         ("data: digits", "data: emnist"),
         ("kind: mlp", "kind: resnet34"),
         ("name: small", "name: small\nprecision: fp16"),

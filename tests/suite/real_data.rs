@@ -66,7 +66,7 @@ fn published_images_are_recognised_by_their_content() {
         }
         let (train, test) = Dataset::read(name, true, &search_path(None)).unwrap();
         let part = |of: &Examples| {
-            let picture = |pixels: &[u8]| Picture { height, width, channels, pixels: pixels.to_vec() };
+            let picture = |pixels: &[u8]| Picture { height, width, channels, pixels: pixels.to_vec().into() };
             Part::new(of.labels.clone(), Values::Pictures(of.pixels().chunks(height * width * channels).map(picture).collect()))
         };
         let classes = (0..name.info().classes.len()).map(|label| label.to_string()).collect();

@@ -58,10 +58,10 @@ pub struct DataPlace {
     /// Of `table`: `","` for decimal commas; columns are then separated by semicolons or tabs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decimal: Option<String>,
-    /// Examples of one group, such as a patient's, are never on two sides of a split. Of `table` and
-    /// `parquet`: a column. Of `images` and `documents`: a pattern for the file's path below the
-    /// folder of its class; what its first `*` stands for is the group: `*_*` gives `patient7` for
-    /// `patient7_left.png`.
+    /// Examples of one group, such as a patient's, are never on two sides of a split. Of `table`
+    /// and `parquet`: a column. Of `images` and `documents`: a pattern for the file's path below
+    /// the folder of its class. What its first `*` stands for is the group: `*_*` gives `patient7`
+    /// for `patient7_left.png`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// Leave out test examples whose content is also among the training examples.

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use ndarray::Array2;
 
+use super::cache::Cache;
 use super::fit;
-use super::part::{Part, Values};
+use super::part::{Part, Picture, Values};
 use crate::base::threads;
 use crate::data::words::count;
-use crate::data::{Content, Examples};
+use crate::data::{Bytes, Content, DataError, Examples};
 
-/// The parts as arrays, with images of the shape.
-pub fn examples(parts: [Part; 2], shape: [usize; 3]) -> (Examples, Examples) {
+/// The parts as arrays, with images of the shape. Where images are files in memory, so are the
+/// arrays.
+pub fn examples(parts: [Part; 2], shape: [usize; 3], digest: &str) -> Result<(Examples, Examples), DataError> {
     let width: usize = shape.iter().product();
     let groups = numbered(&parts[0].groups);
     let mut labels = parts.each_ref().map(|part| part.labels.clone());
@@ -20,26 +22,45 @@ pub fn examples(parts: [Part; 2], shape: [usize; 3]) -> (Examples, Examples) {
         let [train, test] = count(texts, false);
         let [of_train, of_test] = labels;
         let documents = |corpus, labels, groups| Examples { content: Content::Documents(corpus), labels, groups };
-        return (documents(train, of_train, groups), documents(test, of_test, vec![]));
+        return Ok((documents(train, of_train, groups), documents(test, of_test, vec![])));
     }
-    let mut of = |at: usize, values: Values| {
+    let mut of = |at: usize, values: Values| -> Result<Examples, DataError> {
         let labels = std::mem::take(&mut labels[at]);
-        match values {
+        Ok(match values {
             Values::Features { width, values } => {
                 // The readers hand over whole rows.
                 let values = Array2::from_shape_vec((labels.len(), width), values).unwrap_or_default();
                 Examples { content: Content::Features(values), labels, groups: vec![] }
             }
             Values::Pictures(all) => {
-                let fitted = threads::map(all.len(), |i| fit::picture(&all[i], shape));
-                Examples::images(fitted.concat(), labels, width)
+                let name = format!("{digest}.{}.{}", shape.map(|n| n.to_string()).join("x"), ["train", "test"][at]);
+                Examples::images(fitted(&all, shape, &name)?, labels, width)
             }
             Values::Texts(_) => Examples::images(vec![], vec![], width),
-        }
+        })
     };
     let [train, test] = parts.map(|part| part.values);
-    let train = of(0, train);
-    (Examples { groups, ..train }, of(1, test))
+    let train = of(0, train)?;
+    Ok((Examples { groups, ..train }, of(1, test)?))
+}
+
+/// Images of the shape, one after another.
+fn fitted(all: &[Picture], shape: [usize; 3], name: &str) -> Result<Bytes, DataError> {
+    /// Images that are fitted between two writes.
+    const AT_ONCE: usize = 4096;
+    let fit = |some: &[Picture]| threads::map(some.len(), |i| fit::picture(&some[i], shape)).concat();
+    let is_mapped = all.first().is_some_and(|picture| picture.pixels.place().is_some());
+    let Some(cache) = is_mapped.then(Cache::of_user).flatten() else { return Ok(fit(all).into()) };
+    if let Some(known) = cache.array(name, all.len() * shape.iter().product::<usize>()) {
+        return Ok(known);
+    }
+    let mut spool = cache.spool(name)?;
+    for some in all.chunks(AT_ONCE) {
+        spool.write(&fit(some))?;
+    }
+    let array = spool.finish()?;
+    cache.shrink(name);
+    Ok(array)
 }
 
 /// A number for each name, by its first appearance.

@@ -2,7 +2,6 @@
 
 use image::imageops::{crop_imm, resize, FilterType};
 use image::{GrayImage, RgbImage};
-use ndarray::Array2;
 
 use super::Picture;
 use crate::base::threads;
@@ -11,12 +10,14 @@ use crate::data::{Content, Examples};
 /// Examples of a shape. Other than images they stay as they are.
 pub fn fit(examples: Examples, from: Option<[usize; 3]>, to: [usize; 3]) -> Examples {
     let Some([height, width, channels]) = from.filter(|from| *from != to) else { return examples };
-    let Content::Images(pixels) = &examples.content else { return examples };
-    let one = |i: usize| picture(&Picture { height, width, channels, pixels: pixels.row(i).to_vec() }, to);
+    let Content::Images { pixels, width: size } = &examples.content else { return examples };
+    let one = |i: usize| match pixels.part(i * size..(i + 1) * size) {
+        Some(pixels) => picture(&Picture { height, width, channels, pixels }, to),
+        None => vec![], // there are as many images as labels
+    };
     let fitted = threads::map(examples.len(), one).concat();
-    // Every image has the size of the shape.
-    let pixels = Array2::from_shape_vec((examples.len(), to.iter().product()), fitted).unwrap_or_default();
-    Examples { content: Content::Images(pixels), labels: examples.labels, groups: examples.groups }
+    let content = Content::Images { pixels: fitted.into(), width: to.iter().product() };
+    Examples { content, ..examples }
 }
 
 /// The pixels of an image of the shape: the largest part of that shape around its middle, scaled
@@ -26,7 +27,7 @@ pub fn picture(of: &Picture, [height, width, channels]: [usize; 3]) -> Vec<u8> {
     let pixels = match (of.channels, channels) {
         (3, 1) => pixels.chunks_exact(3).map(luminance).collect(),
         (1, 3) => pixels.iter().flat_map(|&value| [value; 3]).collect(),
-        _ => pixels.clone(),
+        _ => pixels.to_vec(),
     };
     if (of.height, of.width) == (height, width) {
         return pixels;
@@ -60,8 +61,8 @@ mod tests {
     fn images_cover_the_shape_and_keep_their_middle() {
         // Left half black, right half white, twice as wide as high.
         let (height, width) = (8, 16);
-        let pixels = (0..height * width).map(|i| if i % width < 8 { 0 } else { 255 }).collect();
-        let wide = Picture { height, width, channels: 1, pixels };
+        let pixels: Vec<u8> = (0..height * width).map(|i| if i % width < 8 { 0 } else { 255 }).collect();
+        let wide = Picture { height, width, channels: 1, pixels: pixels.into() };
         let small = picture(&wide, [4, 4, 1]);
         assert_eq!(small.len(), 16);
         for row in small.chunks(4) {
@@ -69,9 +70,9 @@ mod tests {
         }
         assert_eq!(picture(&wide, [8, 16, 3]).len(), 8 * 16 * 3);
         // A very long image is as quick as any other.
-        let long = Picture { height: 1, width: 3_000_000, channels: 1, pixels: vec![9; 3_000_000] };
+        let long = Picture { height: 1, width: 3_000_000, channels: 1, pixels: vec![9; 3_000_000].into() };
         assert_eq!(picture(&long, [32, 32, 1]), vec![9; 32 * 32]);
-        let white = Picture { height: 1, width: 1, channels: 3, pixels: vec![255, 255, 255] };
+        let white = Picture { height: 1, width: 1, channels: 3, pixels: vec![255, 255, 255].into() };
         assert_eq!(picture(&white, [2, 3, 1]), vec![255; 6]);
         assert_eq!(luminance(&[255, 0, 0]), 76);
     }

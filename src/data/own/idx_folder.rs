@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{label_by_name, Found, Part, Picture, Values};
 use crate::data::idx::read_array;
-use crate::data::DataError;
+use crate::data::{Bytes, DataError};
 
 pub fn read(folder: &Path) -> Result<Found, DataError> {
     let entries = std::fs::read_dir(folder).map_err(|error| DataError::read(folder, &error))?;
@@ -50,7 +50,9 @@ pub fn read(folder: &Path) -> Result<Found, DataError> {
         if size == 0 || shape[0] == 0 {
             return Err(DataError::file(&images_path, format!("holds an array of {shape:?}: no pixels")));
         }
-        let pictures = bytes.chunks_exact(size).map(|pixels| Picture { height, width, channels, pixels: pixels.to_vec() }).collect();
+        let bytes = Bytes::from(bytes);
+        let of = |at: usize| Some(Picture { height, width, channels, pixels: bytes.part(at * size..(at + 1) * size)? });
+        let pictures = (0..bytes.len() / size).filter_map(of).collect();
         Ok((labels.iter().map(u8::to_string).collect(), Values::Pictures(pictures)))
     };
     let ((train_names, train), (test_names, test)) = (half(&["train"])?, half(&["t10k", "test"])?);

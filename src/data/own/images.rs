@@ -1,14 +1,18 @@
 //! Folders of image files.
 
 use std::io::{BufRead, Seek};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
-use super::folders::{groups, list, ClassFiles};
-use super::{broken, sorted_classes, Found, Part, Picture, Values};
+use super::cache::{Cache, Spool};
+use super::folders::{groups, list, ClassFiles, Parts};
+use super::{broken, sorted_classes, split, Found, OwnSet, Part, Picture, Values};
 use crate::base::stderr::print_error;
 use crate::base::threads;
+use crate::config::network::DataPlace;
 use crate::data::DataError;
 
 /// An image with more pixels is refused before it is unpacked.
@@ -18,48 +22,105 @@ const MOST_PIXELS: u64 = 100_000_000;
 /// reaches 1,032.
 const MOST_EXPANSION: u64 = 5_000;
 
-/// More files than this are announced before they are read.
+/// More files than this are announced before they are read, and are decoded once for all runs.
 const MANY: usize = 5_000;
+
+/// Images that are decoded between two writes to a spool.
+const AT_ONCE: usize = 4096;
+
+/// Time between two messages about progress.
+const TELL: Duration = Duration::from_secs(5);
 
 pub fn is_image(name: &str) -> bool {
     [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"].iter().any(|ending| name.ends_with(ending))
 }
 
-pub fn read(root: &Path, group: Option<&str>) -> Result<Found, DataError> {
+/// Reads the images below a folder. A large set that was read before, and has not changed since, is
+/// taken from the cache.
+pub fn read(place: &DataPlace, root: &Path) -> Result<OwnSet, DataError> {
     let parts = list(root, is_image)?;
-    let files = |part: &ClassFiles| part.iter().map(|(_, files)| files.len()).sum::<usize>();
-    let n = files(&parts.train) + parts.test.as_ref().map_or(0, files);
+    let files = || parts.train.iter().chain(parts.test.iter().flatten()).flat_map(|(_, files)| files);
+    let n = files().count();
     if n == 0 {
         return Err(DataError::new(
             format!("{}: no images in the folders below it", root.display()),
             "it needs a folder for each class, with PNG, JPEG, WebP, BMP, GIF or TIFF files",
         ));
     }
+    let group = place.group.as_deref();
+    let cache = (n > MANY).then(Cache::of_user).flatten();
+    let stamp = cache.as_ref().map_or(Ok(String::new()), |_| Cache::stamp(place, files()))?;
+    if let Some(known) = cache.as_ref().and_then(|cache| cache.find(&stamp)) {
+        return Ok(known);
+    }
     if n > MANY {
         print_error(&format!("reading {n} images in {}", root.display()));
     }
+    let Some(cache) = cache else { return split(place, decoded(root, parts, group, |_| Ok(None))?) };
+    let started = Instant::now();
+    let set = split(place, decoded(root, parts, group, |part| cache.spool(&format!("{stamp}.{part}")).map(Some))?)?;
+    cache.keep(&stamp, &set)?;
+    let (seconds, folder) = (started.elapsed().as_secs_f64(), cache.folder().display());
+    print_error(&format!("read in {seconds:.0} s; later starts take the decoded images from {folder} (`transfergrid data cache`)"));
+    Ok(set)
+}
+
+/// Decodes all images, into memory or into a spool for each part.
+fn decoded(
+    root: &Path,
+    parts: Parts,
+    group: Option<&str>,
+    spool: impl Fn(&str) -> Result<Option<Spool>, DataError>,
+) -> Result<Found, DataError> {
     let all = parts.train.iter().chain(parts.test.iter().flatten()).map(|(name, _)| name.clone()).collect();
     let classes = sorted_classes(all);
-    let part = |of: &ClassFiles| -> Result<Part, DataError> {
+    let part = |of: &ClassFiles, name: &str| -> Result<Part, DataError> {
         let mut ordered: Vec<(u16, &PathBuf)> = vec![];
         for (label, class) in classes.iter().enumerate() {
             let own = of.iter().filter(|(name, _)| name == class).flat_map(|(_, files)| files);
             ordered.extend(own.map(|path| (label as u16, path)));
         }
-        let read = threads::map(ordered.len(), |i| picture_of_file(ordered[i].1));
-        let failed: Vec<(PathBuf, String)> =
-            read.iter().zip(&ordered).filter_map(|(read, (_, path))| Some(((*path).clone(), read.as_ref().err()?.clone()))).collect();
-        if !failed.is_empty() {
-            return Err(broken(root, &failed));
-        }
         let named: Vec<(&str, &PathBuf)> = ordered.iter().map(|(label, path)| (classes[usize::from(*label)].as_str(), *path)).collect();
-        Ok(Part {
-            groups: groups(&named, group)?,
-            labels: ordered.iter().map(|(label, _)| *label).collect(),
-            values: Values::Pictures(read.into_iter().flatten().collect()),
-        })
+        let groups = groups(&named, group)?;
+        let pictures = pictures(root, &ordered.iter().map(|(_, path)| *path).collect::<Vec<_>>(), spool(name)?)?;
+        Ok(Part { groups, labels: ordered.iter().map(|(label, _)| *label).collect(), values: Values::Pictures(pictures) })
     };
-    Ok(Found { train: part(&parts.train)?, test: parts.test.as_ref().map(part).transpose()?, notes: parts.notes, classes })
+    let train = part(&parts.train, "train")?;
+    Ok(Found { train, test: parts.test.as_ref().map(|test| part(test, "test")).transpose()?, notes: parts.notes, classes })
+}
+
+/// Decodes files on all cores, so many at a time that few are in memory where they go to a spool.
+fn pictures(root: &Path, files: &[&PathBuf], mut spool: Option<Spool>) -> Result<Vec<Picture>, DataError> {
+    let (mut all, mut places, mut failed) = (vec![], vec![], vec![]);
+    let mut told = Instant::now();
+    let at_once = if spool.is_some() { AT_ONCE } else { files.len().max(1) };
+    for (done, some) in files.chunks(at_once).enumerate() {
+        if told.elapsed() > TELL {
+            told = Instant::now();
+            print_error(&format!("{} of {} images are decoded", done * at_once, files.len()));
+        }
+        for (read, path) in threads::map(some.len(), |i| picture_of_file(some[i])).into_iter().zip(some) {
+            match (read, &mut spool) {
+                (Err(what), _) => failed.push(((*path).clone(), what)),
+                (Ok(picture), None) => all.push(picture),
+                (Ok(Picture { height, width, channels, pixels }), Some(spool)) => {
+                    let at = spool.write(&pixels)?;
+                    places.push((at..at + pixels.len(), [height, width, channels]));
+                }
+            }
+        }
+    }
+    if !failed.is_empty() {
+        return Err(broken(root, &failed));
+    }
+    if let Some(spool) = spool {
+        let whole = spool.finish()?;
+        let of = |(range, [height, width, channels]): (Range<usize>, [usize; 3])| {
+            Some(Picture { height, width, channels, pixels: whole.part(range)? })
+        };
+        all.extend(places.into_iter().filter_map(of));
+    }
+    Ok(all)
 }
 
 fn picture_of_file(path: &Path) -> Result<Picture, String> {
@@ -94,7 +155,7 @@ fn picture<R: BufRead + Seek>(reader: ImageReader<R>, length: u64) -> Result<Pic
         return Err("it has no pixels".into());
     }
     Ok(match image.color().has_color() {
-        true => Picture { height, width, channels: 3, pixels: image.into_rgb8().into_raw() },
-        false => Picture { height, width, channels: 1, pixels: image.into_luma8().into_raw() },
+        true => Picture { height, width, channels: 3, pixels: image.into_rgb8().into_raw().into() },
+        false => Picture { height, width, channels: 1, pixels: image.into_luma8().into_raw().into() },
     })
 }

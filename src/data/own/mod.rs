@@ -1,6 +1,7 @@
 //! The user's own data: what the readers find is split, described and made into examples.
 
 mod arrays;
+mod cache;
 mod contact_sheet;
 mod documents;
 mod fit;
@@ -22,6 +23,7 @@ use super::{DataError, Examples};
 use crate::config::network::{DataPlace, DatasetInfo};
 
 use arrays::examples;
+pub use cache::Cache;
 pub use contact_sheet::contact_sheet;
 pub use fit::fit;
 pub use look::look;
@@ -75,7 +77,11 @@ pub fn describe(place: &DataPlace) -> Result<Arc<OwnSet>, DataError> {
 
 /// Reads, splits and describes a place, and keeps nothing.
 pub fn read_now(place: &DataPlace) -> Result<OwnSet, DataError> {
-    split(place, read(place)?)
+    check_keys(place)?;
+    match &place.images {
+        Some(path) => images::read(place, &find("images", path)?),
+        None => split(place, found(place)?),
+    }
 }
 
 /// For [`crate::config::network::read_places_with`].
@@ -93,15 +99,16 @@ pub fn load(place: &DataPlace, info: &DatasetInfo, shape: [usize; 3]) -> Result<
             "run the sweep from the study's own file: stages of the changed data are trained anew",
         ));
     }
-    match Arc::try_unwrap(set) {
-        Ok(set) => Ok(examples([set.train, set.test], shape)),
-        Err(shared) => Ok(examples([shared.train.clone(), shared.test.clone()], shape)),
-    }
+    let parts = match Arc::try_unwrap(set) {
+        Ok(set) => [set.train, set.test],
+        Err(shared) => [shared.train.clone(), shared.test.clone()],
+    };
+    examples(parts, shape, &info.digest)
 }
 
-fn read(place: &DataPlace) -> Result<Found, DataError> {
-    let given = place.given();
-    let (key, path) = given.first().copied().unwrap_or(("images", ""));
+/// Fails if a key of the place belongs to another kind.
+fn check_keys(place: &DataPlace) -> Result<(), DataError> {
+    let key = place.given().first().map_or("images", |(key, _)| key);
     let of_tables = place.one_hot || place.impute.is_some() || place.decimal.is_some() || !place.drop.is_empty();
     if of_tables && key != "table" {
         return Err(DataError::new(format!("{place}: `drop`, `one_hot`, `impute` and `decimal` belong to `table`"), "leave them out"));
@@ -109,16 +116,20 @@ fn read(place: &DataPlace) -> Result<Found, DataError> {
     if place.label.is_some() && !["table", "parquet"].contains(&key) {
         return Err(DataError::new(format!("{place}: `label` names a column"), "it belongs to `table` and `parquet`; leave it out"));
     }
-    let group = place.group.as_deref();
-    if group.is_some() && ["npz", "idx"].contains(&key) {
+    if place.group.is_some() && ["npz", "idx"].contains(&key) {
         return Err(DataError::new(
             format!("{place}: `group` needs names: a column, or the names of files"),
             "it belongs to `images`, `documents`, `table` and `parquet`; leave it out",
         ));
     }
-    let root = find(key, path)?;
+    Ok(())
+}
+
+/// What is at a place that has no images in files of their own.
+fn found(place: &DataPlace) -> Result<Found, DataError> {
+    let (key, path) = place.given().first().copied().unwrap_or(("table", ""));
+    let (root, group) = (find(key, path)?, place.group.as_deref());
     match key {
-        "images" => images::read(&root, group),
         "documents" => documents::read(&root, group),
         "npz" => npz::read(&root),
         "parquet" => parquet_images::read(&root, place.label.as_deref(), group),

@@ -243,7 +243,7 @@ fn examples(Array { shape, values }: Array) -> Result<Values, String> {
             true => (0..size).map(|i| pixels[(i % channels) * plane + i / channels]).collect(),
             false => pixels.to_vec(),
         };
-        Picture { height, width, channels, pixels }
+        Picture { height, width, channels, pixels: Vec::into(pixels) }
     };
     Ok(Values::Pictures(bytes.chunks_exact(size).map(picture).collect()))
 }

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::base::threads;
+use crate::data::Bytes;
 
 /// An image as it was read: height, width, and 1 or 3 channels, which are the last dimension.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,7 +11,7 @@ pub struct Picture {
     pub height: usize,
     pub width: usize,
     pub channels: usize,
-    pub pixels: Vec<u8>,
+    pub pixels: Bytes,
 }
 
 /// Examples of one kind.
@@ -59,7 +60,7 @@ impl Part {
                 Values::Pictures(all) => {
                     let Picture { height, width, channels, pixels } = &all[i];
                     hasher.update(format!("{height} {width} {channels}\n"));
-                    hasher.update(pixels);
+                    hasher.update(&**pixels);
                 }
                 Values::Features { width, values } => {
                     hasher.update(format!("{width}\n"));
@@ -128,7 +129,7 @@ impl Part {
     pub(super) fn give_channels(&mut self, channels: usize) {
         if let Values::Pictures(all) = &mut self.values {
             for picture in all.iter_mut().filter(|picture| picture.channels < channels) {
-                picture.pixels = picture.pixels.iter().flat_map(|&value| [value; 3]).collect();
+                picture.pixels = picture.pixels.iter().flat_map(|&value| [value; 3]).collect::<Vec<u8>>().into();
                 picture.channels = 3;
             }
         }
