@@ -1,7 +1,7 @@
 //! Reading a folder of images, beside a plain loop of the `image` crate over all cores, in turns:
 //! `cargo run --release --example decode_bench -- FOLDER [ROUNDS]`. Prints a line for each round:
-//! seconds of the loop, of reading into memory, of reading into an empty cache, and of a later start
-//! that finds them there.
+//! seconds of the loop, of reading into memory, of reading into an empty cache, and of a later
+//! start that finds the images there.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -27,6 +27,7 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
     "newsgroups",
     "super-aligned",
     "cifar10-l2sp-vs-finetune",
+    "cifar10-to-cifar100",
     "cifar10-target-size",
     "mnist-target-size",
     "implicit-regularisation",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::base::numbers::{number, significant};
-use crate::config::Study;
+use crate::config::{Selection, Study};
 use crate::plan::{Cell, Cost, Plan, Shard, Stage, StageKind, StageSelection};
 use crate::report::analysis::stats::{mean, percentile};
 use crate::report::analysis::{analyse, CellResults, Metric, SettingAnalysis};
@@ -40,6 +40,8 @@ pub struct Watch<'a> {
     /// Time of the last update of the sweep's utilisation in TensorBoard.
     utilisation: Instant,
     changed: bool,
+    /// Stages without a result are told at the end alone.
+    quiet: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -70,6 +72,7 @@ impl<'a> Watch<'a> {
             summary_took: Duration::ZERO,
             utilisation: Instant::now(),
             changed: false,
+            quiet,
         };
         watch.tell(warning);
         watch.reconcile(part, records);
@@ -121,13 +124,19 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// A target's test accuracy minus that of training from scratch, with the λ that is best by
-    /// validation.
+    /// A target's test accuracy (or R²) minus that of training from scratch, with the λ that is
+    /// best by validation.
     fn gain(&self, key: &str, records: &Records) -> Option<f64> {
         let metric = |key: &str, name: &str| records.by_key.get(key)?.metrics.get(name).copied();
-        let twins = self.twins.get(key)?.iter().filter_map(|twin| Some((metric(twin, "val_acc")?, metric(twin, "test_acc")?)));
+        let score = Metric::of(Selection::Accuracy, self.is_regression());
+        let (validation, test) = (score.validation_key(), score.test_key());
+        let twins = self.twins.get(key)?.iter().filter_map(|twin| Some((metric(twin, validation)?, metric(twin, test)?)));
         let (_, best) = twins.max_by(|a, b| a.0.total_cmp(&b.0))?;
-        Some(metric(key, "test_acc")? - best)
+        Some(metric(key, test)? - best)
+    }
+
+    fn is_regression(&self) -> bool {
+        self.plan.stages.first().is_some_and(|stage| stage.data().is_regression)
     }
 
     /// Writes the answer so far; at the end with the report's figures.
@@ -202,7 +211,7 @@ impl<'a> Watch<'a> {
     /// The cells with the best mean validation metric, averaged over seeds and draws. Each setting
     /// has equally many.
     fn best_cells(&mut self, records: &Records) -> Vec<CellRun<'a>> {
-        let metric = Metric::from(self.study.selection);
+        let metric = Metric::of(self.study.selection, self.is_regression());
         let mut cells: BTreeMap<String, Vec<(&'a Stage, &Record)>> = BTreeMap::new();
         for stage in self.plan.stages.iter().filter(|stage| stage.kind == StageKind::Target) {
             if let Some(record) = records.by_key.get(&stage.key).filter(|record| record.status == Status::Done) {
@@ -233,7 +242,7 @@ impl<'a> Watch<'a> {
         let cell = |own: Vec<(&'a Stage, &Record)>| {
             let courses: Vec<&Vec<serde_json::Value>> = own.iter().filter_map(|(stage, _)| histories.get(&stage.key)).collect();
             let longest = courses.iter().map(|course| course.len()).max().unwrap_or(0);
-            let mut finals: Vec<(String, f64, f64, f64)> = ["test_loss", "test_acc"]
+            let mut finals: Vec<(String, f64, f64, f64)> = ["test_loss", "test_acc", "test_r2"]
                 .iter()
                 .filter_map(|name| spread(name, own.iter().filter_map(|(_, record)| record.metrics.get(*name).copied()).collect()))
                 .collect();
@@ -291,8 +300,9 @@ impl Watcher for Watch<'_> {
     }
 
     fn epoch(&mut self, stage: &Stage, epoch: &Epoch, trained: bool) {
-        let values =
-            [("train_loss", epoch.train_loss), ("val_loss", epoch.val_loss), ("val_acc", epoch.val_acc), ("distance", epoch.distance)];
+        let of_all = [("train_loss", epoch.train_loss), ("val_loss", epoch.val_loss), ("distance", epoch.distance)];
+        let score = epoch.val_acc.map(|value| ("val_acc", value)).or(epoch.val_r2.map(|value| ("val_r2", value)));
+        let values: Vec<(&str, f64)> = of_all.into_iter().chain(score).collect();
         let warning = self.board.epoch(stage, epoch.epoch, &values);
         self.tell(warning);
         let (cost, epochs) = (Cost::of(stage), stage.phase().epochs as f64);
@@ -306,7 +316,7 @@ impl Watcher for Watch<'_> {
         let gain = if stage.kind == StageKind::Target { self.gain(&stage.key, records) } else { None };
         let warning = self.board.ended(stage, record, gain);
         self.tell(warning);
-        if record.status != Status::Done {
+        if record.status != Status::Done && !self.quiet {
             let what = record.error.as_deref().unwrap_or("no reason given").lines().next().unwrap_or_default();
             self.progress.say(&format!("{} {} {}: {what}", stage.kind.as_str(), stage.label(), record.status.as_str()));
         }

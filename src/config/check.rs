@@ -253,6 +253,10 @@ fn transfer(cell: &Network) -> Result<(), SettingError> {
             );
         }
     }
+    if method == TransferMethod::Ridge && cell.target_info().is_regression {
+        return Err(setting_error("transfer.method", "`ridge` solves for classes, and here a number is predicted")
+            .hint("use `probe`, or `transfergrid theory fit` for linear models"));
+    }
     if method == TransferMethod::Ridge {
         let same = |key: &str, value: f64| match value == 0.0 {
             true => Ok(()),
@@ -440,7 +444,7 @@ fn phase(name: &str, phase: &Phase, data: &DatasetInfo) -> Result<(), SettingErr
         }
         labels.extend(own);
     }
-    if labels.len() < 2 {
+    if labels.len() < 2 && !data.is_regression {
         return Err(SettingError { path: classes, what: "a task needs at least two classes".into(), hint: None });
     }
     if phase.per_class.is_some() && phase.total.is_some() {
@@ -495,6 +499,11 @@ fn phase(name: &str, phase: &Phase, data: &DatasetInfo) -> Result<(), SettingErr
     }
     if !(phase.schedule.warmup >= 0.0 && phase.schedule.warmup <= phase.epochs as f64) {
         return Err(setting_error(at("schedule.warmup"), format!("must be between 0 and the {} epochs", phase.epochs)));
+    }
+    for (key, value) in [("label_noise", phase.label_noise), ("label_smoothing", phase.label_smoothing)] {
+        if value > 0.0 && data.is_regression {
+            return Err(setting_error(at(key), "a number to predict has no classes").hint("leave it out"));
+        }
     }
     for (key, value) in [("l1_ratio", phase.l1_ratio), ("label_noise", phase.label_noise)] {
         if !(0.0..=1.0).contains(&value) {

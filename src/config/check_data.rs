@@ -29,6 +29,11 @@ pub fn check_data(cell: &Network) -> Result<(), SettingError> {
         let what = format!("the source has {}, the target {}", kind(source), kind(target));
         return Err(setting_error("target.data", what).hint("one network reads both, so both need the same kind of examples"));
     }
+    if source.is_regression != target.is_regression {
+        let (number, classes) = if source.is_regression { ("source", "target") } else { ("target", "source") };
+        let what = format!("the {number} predicts a number, the {classes} a class");
+        return Err(setting_error("target.data", what).hint("one loss is minimised: name both columns by `label`, or both by `response`"));
+    }
     if source.is_text() && !cell.has_one_set() {
         return Err(setting_error("target.data", "documents of source and target must come from one set")
             .hint("put them into one folder, and choose the tasks by `classes`"));

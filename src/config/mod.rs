@@ -274,6 +274,12 @@ impl Study {
     fn network_at(&self, at: &[usize]) -> Result<Network, check::SettingError> {
         let cell: Network = from_tree(&self.tree_at(at))?;
         check::cell(&cell)?;
+        if self.alignment && cell.source_info().is_regression {
+            let what = "it is estimated for classes, and here a number is predicted";
+            return Err(
+                check::setting_error("alignment", what).hint("leave it out; `transfergrid theory fit` estimates ρ from the two tables")
+            );
+        }
         if self.selection == Selection::Loss && cell.transfer.method == TransferMethod::Ridge && !cell.scratch.lambdas.is_empty() {
             let what = "`ridge` has squared errors and training from scratch has cross-entropies, which cannot be compared by loss";
             return Err(check::setting_error("transfer.method", what).hint("set `selection: accuracy`, or `scratch: {lambdas: []}`"));

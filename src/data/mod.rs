@@ -86,6 +86,8 @@ pub struct Examples {
     /// The group of each training example, as a number; empty where the data have none. Examples of
     /// one group are never on two sides of a split.
     pub groups: Vec<u32>,
+    /// The number to predict for each example; empty where classes are predicted.
+    pub responses: Vec<f32>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +106,7 @@ pub enum Content {
 impl Examples {
     /// Images without groups. The readers have already checked that there are as many labels.
     pub fn images(pixels: impl Into<Bytes>, labels: Vec<u16>, width: usize) -> Examples {
-        Examples { content: Content::Images { pixels: pixels.into(), width }, labels, groups: vec![] }
+        Examples { content: Content::Images { pixels: pixels.into(), width }, labels, groups: vec![], responses: vec![] }
     }
 
     /// The pixels of all images, one image after another. Empty for documents.

@@ -40,8 +40,8 @@ pub fn read_newsgroups(path: &Path, strip: bool) -> Result<(Examples, Examples),
     let [train, test] = count(texts, strip);
     let [of_train, of_test] = labels;
     Ok((
-        Examples { content: Content::Documents(train), labels: of_train, groups: vec![] },
-        Examples { content: Content::Documents(test), labels: of_test, groups: vec![] },
+        Examples { content: Content::Documents(train), labels: of_train, groups: vec![], responses: vec![] },
+        Examples { content: Content::Documents(test), labels: of_test, groups: vec![], responses: vec![] },
     ))
 }
 

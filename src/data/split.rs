@@ -147,7 +147,13 @@ impl Preparation {
         let mut rows = Split::of_source(examples, settings, seed).train;
         match examples.corpus() {
             None => Preparation::Pixels(match examples.features() {
-                Some(features) => of_features(features, &rows, settings.input()[2]),
+                Some(features) => {
+                    let response = (!examples.responses.is_empty()).then(|| {
+                        let of_response = of_features(&examples.responses, &rows, 1);
+                        [of_response.mean[0], of_response.sd[0]]
+                    });
+                    Normalisation { response, ..of_features(features, &rows, settings.input()[2]) }
+                }
                 None => normalisation(examples, &rows, settings.input()[2]),
             }),
             Some(corpus) => {
@@ -167,6 +173,8 @@ impl Preparation {
 pub struct Normalisation {
     pub mean: Vec<f64>,
     pub sd: Vec<f64>,
+    /// Mean and standard deviation of the responses, where a number is predicted.
+    pub response: Option<[f64; 2]>,
 }
 
 /// Mean and standard deviation over all pixels of these rows. The sums are exact, because they are
@@ -186,7 +194,7 @@ pub fn normalisation(examples: &Examples, rows: &[usize], channels: usize) -> No
     let mean: Vec<f64> = sums.iter().map(|(sum, _)| *sum as f64 / n / 255.0).collect();
     let variance = sums.iter().zip(&mean).map(|((_, squares), mean)| (*squares as f64 / n / (255.0 * 255.0) - mean * mean).max(0.0));
     let sd = variance.map(f64::sqrt).map(|sd| if sd > 1e-6 { sd } else { 1.0 }).collect();
-    Normalisation { mean, sd }
+    Normalisation { mean, sd, response: None }
 }
 
 /// Mean and standard deviation of each feature over these rows, in the features' own units. A
@@ -197,7 +205,7 @@ pub fn of_features(features: &[f32], rows: &[usize], width: usize) -> Normalisat
     let mean: Vec<f64> = (0..width).map(|f| column(f).sum::<f64>() / n).collect();
     let sd = |f: usize| (column(f).map(|v| (v - mean[f]).powi(2)).sum::<f64>() / n).sqrt();
     let sd = (0..width).map(sd).map(|sd| if sd > 1e-12 { sd } else { 1.0 }).collect();
-    Normalisation { mean, sd }
+    Normalisation { mean, sd, response: None }
 }
 
 #[cfg(test)]

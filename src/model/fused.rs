@@ -158,6 +158,12 @@ fn cross_entropy_in_one_pass(logits: &Tensor, outputs: &Tensor, smoothing: f32) 
     })
 }
 
+/// The squared error of each example's one output, [K, B], from outputs [K, B, 1] and responses
+/// [K, B].
+pub fn response_error(outputs: &Tensor, responses: &Tensor) -> Tensor {
+    (outputs.squeeze_dim(-1).to_kind(responses.kind()) - responses).square()
+}
+
 /// Half the squared distance of each image's outputs from the one-hot vector of its class, [K, B].
 pub fn squared_error(outputs: &Tensor, classes: &Tensor) -> Tensor {
     let wanted = classes.one_hot(outputs.size()[2]).to_kind(outputs.kind());

@@ -13,7 +13,7 @@ mod layout;
 mod native;
 
 pub use architecture::{Architecture, Buffers, Masks};
-pub use fused::{cross_entropy, linear, pool_bias_relu, squared_error};
+pub use fused::{cross_entropy, linear, pool_bias_relu, response_error, squared_error};
 pub use layers::{convolution, Mode, Strategy};
 pub use layout::{Init, Layout, Parameter, ParameterKind, Role};
 pub use native::{

@@ -26,8 +26,8 @@ pub fn questions(analysis: &StudyAnalysis, settle: &Settle) -> Vec<Question> {
         let (own, other) = (of.basis.metric, of.basis.metric.other());
         let metrics = match settle.by {
             None => vec![own],
-            Some(SettleBy::Accuracy) => vec![Metric::Accuracy],
-            Some(SettleBy::Loss) => vec![Metric::Loss],
+            Some(SettleBy::Accuracy) => vec![if own.is_score() { own } else { other }],
+            Some(SettleBy::Loss) => vec![if own.is_score() { other } else { own }],
             Some(SettleBy::Both) => vec![own, other],
         };
         for metric in metrics {

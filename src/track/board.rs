@@ -26,6 +26,10 @@ pub const RUN_LIMIT: usize = 36;
 /// Tags of the metrics in the HParams tab.
 const HPARAM_METRICS: [&str; 5] = ["target/val_acc", "target/test_acc", "target/test_loss", "target/transfer_gain", "target/l2sp_distance"];
 
+/// The same where the tasks predict a number.
+const HPARAM_METRICS_OF_NUMBERS: [&str; 5] =
+    ["target/val_r2", "target/test_r2", "target/test_loss", "target/transfer_gain", "target/l2sp_distance"];
+
 /// Writes `tb/`.
 pub struct Board {
     /// Part of the names of HParams groups. TensorBoard may show several studies side by side, and
@@ -98,7 +102,8 @@ impl Board {
         let warning = board.attempt(|board| {
             board.withdrawn = board.remove_others(plan.stages.iter())?;
             let mut root = EventFile::create(&board.folder, "experiment")?;
-            root.experiment(&axes, &HPARAM_METRICS)?;
+            let is_regression = plan.stages.first().is_some_and(|stage| stage.data().is_regression);
+            root.experiment(&axes, if is_regression { &HPARAM_METRICS_OF_NUMBERS } else { &HPARAM_METRICS })?;
             root.flush()
         });
         (board, warning)
@@ -198,7 +203,8 @@ impl Board {
 
     fn end_run(&mut self, stage: &Stage, record: &Record, gain: Option<f64>) -> io::Result<()> {
         let Some((mut file, last)) = self.open.remove(&stage.key) else { return Ok(()) };
-        let finals = ["test_loss", "test_acc", "rho", "cosine"].into_iter().filter_map(|name| Some((name, *record.metrics.get(name)?)));
+        let finals =
+            ["test_loss", "test_acc", "test_r2", "rho", "cosine"].into_iter().filter_map(|name| Some((name, *record.metrics.get(name)?)));
         for (name, value) in finals.chain(gain.map(|gain| ("transfer_gain", gain))) {
             file.scalar(&tag(stage, name), value, last)?;
         }

@@ -18,6 +18,8 @@ pub struct DeviceDataset {
     pixels: Tensor,
     /// `[N]`, with the data set's own label numbers.
     labels: Tensor,
+    /// `[N]`, where a number is predicted.
+    responses: Option<Tensor>,
     /// Height, width, channels.
     shape: [i64; 3],
     /// What `pixels` is a view of, on CPU.
@@ -38,6 +40,7 @@ impl DeviceDataset {
         DeviceDataset {
             pixels: values.reshape([examples.len() as i64, -1]),
             labels: upload(&labels, device),
+            responses: (!examples.responses.is_empty()).then(|| upload(&examples.responses, device)),
             shape: shape.map(|n| n as i64),
             viewed,
         }
@@ -63,7 +66,7 @@ impl DeviceDataset {
             });
         }
         let pixels = upload(&values, device).reshape([labels.len() as i64, features as i64]);
-        (DeviceDataset { pixels, labels: upload(&labels, device), shape: [1, 1, features as i64], viewed: None }, places)
+        (DeviceDataset { pixels, labels: upload(&labels, device), responses: None, shape: [1, 1, features as i64], viewed: None }, places)
     }
 
     /// A handle to the same memory, for another thread.
@@ -71,6 +74,7 @@ impl DeviceDataset {
         DeviceDataset {
             pixels: self.pixels.shallow_clone(),
             labels: self.labels.shallow_clone(),
+            responses: self.responses.as_ref().map(Tensor::shallow_clone),
             shape: self.shape,
             viewed: self.viewed.clone(),
         }
@@ -91,6 +95,9 @@ pub struct BatchSource {
     shift: Tensor,
     /// Output for each label of the data set, `[classes]`.
     outputs: Tensor,
+    /// Mean and standard deviation of the responses of each replica's source, [K, 1], where a
+    /// number is predicted.
+    response: Option<[Tensor; 2]>,
     /// Number type of the images that the model gets.
     kind: Kind,
     /// The same as `scale` and `shift`, for the CPU kernels.
@@ -121,7 +128,12 @@ impl BatchSource {
         let f32s = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
         let pairs = scales.chunks(channels).zip(shifts.chunks(channels));
         let normalise = pairs.map(|(scale, shift)| Normalise::new(&f32s(scale), &f32s(shift), width)).collect();
-        BatchSource { scale: tensor(scales), shift: tensor(shifts), outputs: upload(outputs, device), kind, normalise }
+        let of_response = |at: usize| {
+            let values: Option<Vec<f64>> = normalisations.iter().map(|n| Some(n.response?[at])).collect();
+            values.map(|values| upload(&values, device).reshape([k, 1]).to_kind(precise))
+        };
+        let response = of_response(0).zip(of_response(1)).filter(|_| pool.responses.is_some()).map(|(mean, sd)| [mean, sd]);
+        BatchSource { scale: tensor(scales), shift: tensor(shifts), outputs: upload(outputs, device), response, kind, normalise }
     }
 
     /// Normalised images [K, B, H, W, C] and their outputs [K, B], for rows [K, B] of the pool.
@@ -201,6 +213,10 @@ impl BatchSource {
     }
 
     fn outputs_of(&self, pool: &DeviceDataset, flat: &Tensor, size: &[i64]) -> Tensor {
+        if let Some(([mean, sd], responses)) = self.response.as_ref().zip(pool.responses.as_ref()) {
+            let own = responses.index_select(0, flat).reshape(size).to_kind(mean.kind());
+            return (own - mean) / sd;
+        }
         self.outputs.index_select(0, &pool.labels.index_select(0, flat)).reshape(size)
     }
 }

@@ -39,7 +39,7 @@ impl Pack<'_> {
             epoch: 1,
             train_loss: train.loss[row],
             validation_loss: validation.loss[row],
-            validation_accuracy: validation.accuracy[row],
+            validation_score: validation.score[row],
             distance: 0.0,
         };
         let histories = (0..k).map(|row| TrainingHistory::of_one(report(row))).collect();

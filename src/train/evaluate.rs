@@ -1,9 +1,9 @@
-//! Loss and accuracy of K replicas on images that they are not trained on.
+//! Loss and accuracy (or R²) of K replicas on images that they are not trained on.
 
 use tch::{Device, Kind, Tensor};
 
 use super::batches::{BatchSource, DeviceDataset};
-use crate::model::{cross_entropy, no_grad, read_back, squared_error, Architecture, Buffers, Mode};
+use crate::model::{cross_entropy, no_grad, read_back, response_error, squared_error, Architecture, Buffers, Mode};
 
 /// The loss of a task.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,13 +12,16 @@ pub enum EvaluationLoss {
     CrossEntropy { smoothing: f64 },
     /// Half the squared distance to the one-hot class, for ridge on frozen features.
     SquaredError,
+    /// Squared error of the one output, for tasks that predict a number.
+    Response,
 }
 
-/// Mean loss and accuracy (as a fraction) of each replica.
+/// Mean loss of each replica, and its accuracy as a fraction; where a number is predicted, R²: 1 −
+/// the squared error over the variance of these examples' responses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     pub loss: Vec<f64>,
-    pub accuracy: Vec<f64>,
+    pub score: Vec<f64>,
 }
 
 /// Images in one forward pass, of all replicas together. On CPU the number is small enough for
@@ -57,7 +60,9 @@ pub fn evaluate(models: Models, objective: EvaluationLoss, task: &BatchSource, p
         let (k, n) = (rows.size()[0], rows.size()[1]);
         let parameters = architecture.layout.views(theta);
         let mut loss = Tensor::zeros([k], (Kind::Double, pool.device()));
-        let mut right = Tensor::zeros([k], (Kind::Double, pool.device()));
+        // Right answers; of responses their sum and their squares.
+        let zeros = || Tensor::zeros([k], (Kind::Double, pool.device()));
+        let (mut right, mut sum, mut squares) = (zeros(), zeros(), zeros());
         let chunk = chunk(pool, k);
         for start in (0..n).step_by(chunk as usize) {
             let (images, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
@@ -65,11 +70,23 @@ pub fn evaluate(models: Models, objective: EvaluationLoss, task: &BatchSource, p
             let each = match objective {
                 EvaluationLoss::CrossEntropy { smoothing } => cross_entropy(&logits, &outputs, smoothing),
                 EvaluationLoss::SquaredError => squared_error(&logits, &outputs),
+                EvaluationLoss::Response => response_error(&logits, &outputs),
             };
-            loss += each.sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
-            right += logits.argmax(-1, false).eq_tensor(&outputs).sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
+            let total = |of: &Tensor| of.sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
+            loss += total(&each);
+            if objective == EvaluationLoss::Response {
+                let precise = outputs.to_kind(Kind::Double);
+                sum += total(&precise);
+                squares += total(&precise.square());
+            } else {
+                right += total(&logits.argmax(-1, false).eq_tensor(&outputs));
+            }
         }
         let mean = |sum: Tensor| read_back::<f64>(&(sum / n as f64));
-        Evaluation { loss: mean(loss), accuracy: mean(right) }
+        let score = match objective {
+            EvaluationLoss::Response => read_back::<f64>(&(1.0f64 - &loss / (squares - sum.square() / n as f64))),
+            _ => mean(right),
+        };
+        Evaluation { loss: mean(loss), score }
     })
 }

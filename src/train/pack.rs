@@ -13,7 +13,7 @@ use super::penalty::Penalty;
 use super::schedule::learning_rate;
 use crate::config::network::{PenaltyRules, Phase, Precision};
 use crate::data::{sealed, task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
-use crate::model::{cross_entropy, no_grad, read_back, upload, Architecture, Buffers, Masks, Mode, Role};
+use crate::model::{cross_entropy, no_grad, read_back, response_error, upload, Architecture, Buffers, Masks, Mode, Role};
 
 /// An epoch with at most this many steps is not interrupted.
 const SHORT: usize = 4;
@@ -50,7 +50,8 @@ pub struct Pack<'a> {
     pub freeze_batchnorm: bool,
     /// Whether only the head is trained.
     pub frozen: bool,
-    /// The loss of validation and test. Training by steps always uses cross-entropy.
+    /// The loss of validation and test. Training by steps uses the squared error where a number is
+    /// predicted, and otherwise cross-entropy.
     pub objective: EvaluationLoss,
 }
 
@@ -72,7 +73,9 @@ pub struct EpochReport {
     pub train_loss: f64,
     /// On the monitored images.
     pub validation_loss: f64,
-    pub validation_accuracy: f64,
+    /// Accuracy, or R².
+    #[serde(alias = "validation_accuracy")]
+    pub validation_score: f64,
     /// ‖θ_b − a_b‖ after the epoch: the distance of the backbone from the point that λ pulls it to.
     pub distance: f64,
 }
@@ -164,7 +167,7 @@ impl Trained {
         &self.norms
     }
 
-    /// Loss and accuracy of each replica on all its validation images. They are evaluated here,
+    /// Loss and score of each replica on all its validation images. They are evaluated here,
     /// unless every epoch has done so; then those of the chosen epoch are returned, and NaN for a
     /// replica that diverged.
     pub fn validation(&self, pack: &Pack) -> Evaluation {
@@ -174,10 +177,10 @@ impl Trained {
             return evaluate((pack.architecture, &self.theta, &self.buffers), pack.objective, &task, pack.pool, &rows);
         }
         let of = |value: fn(&EpochReport) -> f64| self.histories.iter().map(|course| course.result().map_or(f64::NAN, value)).collect();
-        Evaluation { loss: of(|report| report.validation_loss), accuracy: of(|report| report.validation_accuracy) }
+        Evaluation { loss: of(|report| report.validation_loss), score: of(|report| report.validation_score) }
     }
 
-    /// Test loss and accuracy of each replica, on the task's images of the test set.
+    /// Test loss and score of each replica, on the task's images of the test set.
     pub fn test(&self, pack: &Pack, data: &Dataset) -> Evaluation {
         let examples = data.test.open(self);
         let rows = test_rows(examples, data.info, pack.phase);
@@ -335,7 +338,11 @@ impl Pack<'_> {
             let mask = |layer: usize, size: &[i64]| dropout.mask(layer, at, size);
             let masks: Option<Masks> = (self.phase.dropout > 0.0).then_some(&mask);
             let logits = self.architecture.forward(&parameters, &images, &state.buffers, mode, masks);
-            let loss = cross_entropy(&logits, &outputs, self.phase.label_smoothing).mean_dim([1i64].as_slice(), false, None::<Kind>);
+            let each = match self.objective {
+                EvaluationLoss::Response => response_error(&logits, &outputs),
+                _ => cross_entropy(&logits, &outputs, self.phase.label_smoothing),
+            };
+            let loss = each.mean_dim([1i64].as_slice(), false, None::<Kind>);
             // The sum over replicas, not the mean: each replica keeps the gradient that it would
             // have alone.
             let total = loss.sum(None::<Kind>);
@@ -388,7 +395,7 @@ impl Pack<'_> {
                 epoch: state.epoch,
                 train_loss: train_loss[row],
                 validation_loss: validation.loss[row],
-                validation_accuracy: validation.accuracy[row],
+                validation_score: validation.score[row],
                 distance: distance[row],
             };
             let is_best = self.phase.patience.is_none() || report.validation_loss < best;

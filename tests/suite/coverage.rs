@@ -174,11 +174,12 @@ fn simulated(shape: &Shape, ratio: f64, (seeds, draws): (usize, usize), lambda1:
             .collect(),
         // As good as the best transfer: any gain above 0 is due to chance.
         scratch: vec![cell(best, own_target, &|e| e[1])],
-        source_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
-        target_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
+        source_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY, is_regression: false },
+        target_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY, is_regression: false },
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
         asks_gain: false,
+        is_regression: false,
     };
     Simulated { setting, source, target, truth: truth.iter().map(|score| scale * (score - best)).collect() }
 }

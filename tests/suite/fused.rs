@@ -345,7 +345,7 @@ fn early_stopping_keeps_the_best_epoch_of_each_replica() {
         assert_eq!(course.result().unwrap().validation_loss, best);
         assert!(course.history.len() < 400 && course.history.len() == course.chosen + 3, "{} {}", course.history.len(), course.chosen);
         let test = trained.test(&setting.pack(&replicas), &setting.data);
-        assert!(test.accuracy[k] > 0.5 && test.loss[k].is_finite());
+        assert!(test.score[k] > 0.5 && test.loss[k].is_finite());
     }
 }
 

@@ -148,10 +148,12 @@ fn images() {
             content: Content::Images { pixels: pixels.into(), width: h * w * c },
             labels: (0..n as u16).collect(),
             groups: vec![],
+            responses: vec![],
         };
         let pool = DeviceDataset::new(&examples, shape, Device::Cpu);
         let preparations: Vec<Preparation> = (0..2)
             .map(|k| Normalisation {
+                response: None,
                 mean: (0..c).map(|i| 0.3 + 0.1 * (i + k) as f64).collect(),
                 sd: (0..c).map(|i| 0.2 + 0.05 * i as f64).collect(),
             })

@@ -24,6 +24,7 @@ mod own_data;
 mod plain_words;
 mod power;
 mod real_data;
+mod regression;
 mod regularisers;
 mod report;
 mod report_folder;

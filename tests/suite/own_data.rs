@@ -292,7 +292,7 @@ fn tables_and_documents() {
     let found = described(folder.path(), "{table: t.csv, label: kind}");
     assert_eq!(found["info"]["image_shape"], serde_json::json!([1, 1, 2]));
     assert_eq!(found["info"]["classes"][0]["name"], "ja");
-    assert!(refused(folder.path(), "t.csv").contains("which column has the classes?"));
+    assert!(refused(folder.path(), "t.csv").contains("what is predicted?"));
     assert!(refused(folder.path(), "{table: t.csv, label: kin}").contains("it has a, b, kind"));
     let text = STUDY
         .replace("NAME", "t")

@@ -18,7 +18,7 @@ const STEP: f64 = std::f64::consts::LN_2;
 fn noise_of_few_images(metric: Metric) -> f64 {
     match metric {
         Metric::Accuracy => 0.52,
-        Metric::Loss => 0.022,
+        _ => 0.022,
     }
 }
 
@@ -36,7 +36,7 @@ fn of_fixed_grid(shape: &Shape, ratio: f64, seeds: u64, number: u64) -> Verdict 
         };
         CellResults { by_seed: (0..seeds).map(of_seed).collect(), planned: true, diverged: vec![] }
     };
-    let guess = Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY };
+    let guess = Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY, is_regression: false };
     let setting = Setting {
         axes: vec![],
         label: None,
@@ -54,6 +54,7 @@ fn of_fixed_grid(shape: &Shape, ratio: f64, seeds: u64, number: u64) -> Verdict 
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
         asks_gain: false,
+        is_regression: false,
     };
     let answer = Answer::of(&setting, shape.metric);
     answer.answered().and_then(|answer| answer.comparison.as_ref()).map_or(Verdict::Undecided, |comparison| comparison.verdict)

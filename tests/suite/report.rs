@@ -65,11 +65,12 @@ fn group(
         source: lambda0.iter().map(|&l| cell(&|seed| source(l, seed))).collect(),
         target: lambda0.iter().map(|&l| lambda1.iter().map(|&m| cell(&|seed| target(l, m, seed))).collect()).collect(),
         scratch: vec![cell(&scratch)],
-        source_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
-        target_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY },
+        source_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY, is_regression: false },
+        target_guess: Guess { accuracy: 0.1, images: 1000, loss: f64::INFINITY, is_regression: false },
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
         asks_gain: false,
+        is_regression: false,
     }
 }
 

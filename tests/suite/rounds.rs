@@ -310,7 +310,7 @@ impl World<'_> {
         let of = |score: f64| match self.shape.metric {
             Metric::Accuracy => [0.6 + 0.01 * score, 1.0 - 0.01 * score],
             // Below the loss of guessing.
-            Metric::Loss => [0.6, -3.0 - score],
+            _ => [0.6, -3.0 - score],
         };
         let ([val_acc, val_loss], [test_acc, test_loss]) = (of(validation), of(test));
         let named = [("val_acc", val_acc), ("val_loss", val_loss), ("test_acc", test_acc), ("test_loss", test_loss)];
@@ -382,7 +382,7 @@ pub fn world(shape: &Shape) -> Study {
     let folder = tempfile::tempdir().unwrap();
     let text = match shape.metric {
         Metric::Accuracy => WORLD.to_string(),
-        Metric::Loss => format!("{WORLD}selection: loss\n"),
+        _ => format!("{WORLD}selection: loss\n"),
     };
     Study::load(&study(folder.path(), &text), &Overrides::default()).unwrap()
 }

@@ -114,8 +114,8 @@ fn config_and_plan_do_no_io_beyond_reading_a_study() {
 
 #[test]
 fn files_are_written_by_store_and_a_few_named_others() {
-    // fetch.rs downloads into its own .part files; cache.rs keeps decoded images; events.rs writes TensorBoard's event files; the
-    // proof writes studies of its own into a temporary folder.
+    // fetch.rs downloads into its own .part files; cache.rs keeps decoded images; events.rs writes
+    // TensorBoard's event files; the proof writes studies of its own into a temporary folder.
     let allowed = ["store/", "data/fetch.rs", "data/own/cache.rs", "track/events.rs", "run/engine/torch/proof/study.rs"];
     for (path, text) in sources() {
         let text = code(&text);

@@ -36,7 +36,8 @@ pub struct DataPlace {
     /// A folder with four files in MNIST's IDX format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idx: Option<String>,
-    /// A table of features: CSV, TSV or Parquet. `label` names the column with the classes.
+    /// A table of features: CSV, TSV or Parquet. `label` names the column with the classes, or
+    /// `response` one with a number to predict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
     /// A folder of text files with a folder for each class.
@@ -45,6 +46,10 @@ pub struct DataPlace {
     /// The column of `table` or `parquet` with the classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Of `table`, in place of `label`: the column with a number to predict. The network has one
+    /// output, and is trained by its squared error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<String>,
     /// Columns of `table` that are left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<String>,

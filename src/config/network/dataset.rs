@@ -28,6 +28,9 @@ pub struct DatasetInfo {
     pub classes: Vec<ClassInfo>,
     /// Names that stand for several classes, each with the names of its classes.
     pub groups: Vec<(String, Vec<String>)>,
+    /// Whether a number is predicted. There is then one class, with all examples.
+    #[serde(default)]
+    pub is_regression: bool,
     /// Whether the program contains the data.
     pub built_in: bool,
 }
@@ -61,7 +64,8 @@ impl DatasetInfo {
             (None, Some([a, b])) => ("images", format!(", {}×{} to {}×{}, {} channels", a[0], a[1], b[0], b[1], self.channels)),
             (None, None) => ("documents", String::new()),
         };
-        format!("{} training and {} test {what} of {} classes{shape}", sum(|c| c.training), sum(|c| c.test), self.classes.len())
+        let predicted = if self.is_regression { "with a number to predict".into() } else { format!("of {} classes", self.classes.len()) };
+        format!("{} training and {} test {what} {predicted}{shape}", sum(|c| c.training), sum(|c| c.test))
     }
 
     /// The classes' names, in the order of their labels.

@@ -16,13 +16,14 @@ use crate::data::{Bytes, Content, DataError, Examples};
 pub fn examples(parts: [Part; 2], shape: [usize; 3], digest: &str) -> Result<(Examples, Examples), DataError> {
     let width: usize = shape.iter().product();
     let groups = numbered(&parts[0].groups);
+    let [of_train, of_test] = parts.each_ref().map(|part| part.responses.clone());
     let mut labels = parts.each_ref().map(|part| part.labels.clone());
     if let [Values::Texts(_), Values::Texts(_)] = parts.each_ref().map(|part| &part.values) {
         let texts = parts.map(|part| if let Values::Texts(all) = part.values { all } else { vec![] });
         let [train, test] = count(texts, false);
-        let [of_train, of_test] = labels;
-        let documents = |corpus, labels, groups| Examples { content: Content::Documents(corpus), labels, groups };
-        return Ok((documents(train, of_train, groups), documents(test, of_test, vec![])));
+        let [labels, of_test] = labels;
+        let documents = |corpus, labels, groups| Examples { content: Content::Documents(corpus), labels, groups, responses: vec![] };
+        return Ok((documents(train, labels, groups), documents(test, of_test, vec![])));
     }
     let mut of = |at: usize, values: Values| -> Result<Examples, DataError> {
         let labels = std::mem::take(&mut labels[at]);
@@ -30,7 +31,7 @@ pub fn examples(parts: [Part; 2], shape: [usize; 3], digest: &str) -> Result<(Ex
             Values::Features { width, values } => {
                 // The readers hand over whole rows.
                 let values = Array2::from_shape_vec((labels.len(), width), values).unwrap_or_default();
-                Examples { content: Content::Features(values), labels, groups: vec![] }
+                Examples { content: Content::Features(values), labels, groups: vec![], responses: vec![] }
             }
             Values::Pictures(all) => {
                 let name = format!("{digest}.{}.{}", shape.map(|n| n.to_string()).join("x"), ["train", "test"][at]);
@@ -41,7 +42,7 @@ pub fn examples(parts: [Part; 2], shape: [usize; 3], digest: &str) -> Result<(Ex
     };
     let [train, test] = parts.map(|part| part.values);
     let train = of(0, train)?;
-    Ok((Examples { groups, ..train }, of(1, test)?))
+    Ok((Examples { groups, responses: of_train, ..train }, Examples { responses: of_test, ..of(1, test)? }))
 }
 
 /// Images of the shape, one after another.

@@ -101,7 +101,7 @@ impl Cache {
                 Some(Picture { height, width, channels, pixels })
             };
             let pictures = of.pictures.into_iter().map(picture).collect::<Option<Vec<_>>>()?;
-            (pictures.len() == of.labels.len()).then(|| Part { labels: of.labels, values: Values::Pictures(pictures), groups: of.groups })
+            (pictures.len() == of.labels.len()).then(|| Part { groups: of.groups, ..Part::new(of.labels, Values::Pictures(pictures)) })
         };
         let (train, test) = (part(entry.train)?, part(entry.test)?);
         // What is used last is removed last.

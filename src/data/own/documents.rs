@@ -29,7 +29,7 @@ pub fn read(root: &Path, group: Option<&str>) -> Result<Found, DataError> {
                 named.push((class.as_str(), path));
             }
         }
-        Ok(Part { labels, values: Values::Texts(texts), groups: groups(&named, group)? })
+        Ok(Part { groups: groups(&named, group)?, ..Part::new(labels, Values::Texts(texts)) })
     };
     Ok(Found { train: part(&parts.train)?, test: parts.test.as_ref().map(part).transpose()?, notes: parts.notes, classes })
 }

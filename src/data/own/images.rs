@@ -83,7 +83,7 @@ fn decoded(
         let named: Vec<(&str, &PathBuf)> = ordered.iter().map(|(label, path)| (classes[usize::from(*label)].as_str(), *path)).collect();
         let groups = groups(&named, group)?;
         let pictures = pictures(root, &ordered.iter().map(|(_, path)| *path).collect::<Vec<_>>(), spool(name)?)?;
-        Ok(Part { groups, labels: ordered.iter().map(|(label, _)| *label).collect(), values: Values::Pictures(pictures) })
+        Ok(Part { groups, ..Part::new(ordered.iter().map(|(label, _)| *label).collect(), Values::Pictures(pictures)) })
     };
     let train = part(&parts.train, "train")?;
     Ok(Found { train, test: parts.test.as_ref().map(|test| part(test, "test")).transpose()?, notes: parts.notes, classes })

@@ -116,6 +116,9 @@ fn check_keys(place: &DataPlace) -> Result<(), DataError> {
     if place.label.is_some() && !["table", "parquet"].contains(&key) {
         return Err(DataError::new(format!("{place}: `label` names a column"), "it belongs to `table` and `parquet`; leave it out"));
     }
+    if place.response.is_some() && key != "table" {
+        return Err(DataError::new(format!("{place}: `response` names a column of numbers"), "it belongs to `table`; leave it out"));
+    }
     if place.group.is_some() && ["npz", "idx"].contains(&key) {
         return Err(DataError::new(
             format!("{place}: `group` needs names: a column, or the names of files"),

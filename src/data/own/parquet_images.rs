@@ -47,7 +47,7 @@ pub fn read(path: &Path, label: Option<&str>, group: Option<&str>) -> Result<Fou
     }
     let (classes, labels) = label_by_name(&[&train.labels, &test.labels]).map_err(|what| DataError::file(path, what))?;
     let [of_train, of_test] = <[Vec<u16>; 2]>::try_from(labels).unwrap_or_default();
-    let part = |labels, rows: Rows| Part { labels, values: Values::Pictures(rows.pictures), groups: rows.groups };
+    let part = |labels, rows: Rows| Part { groups: rows.groups, ..Part::new(labels, Values::Pictures(rows.pictures)) };
     let test = (!of_test.is_empty()).then(|| part(of_test, test));
     Ok(Found { classes, train: part(of_train, train), test, notes })
 }

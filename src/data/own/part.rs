@@ -33,12 +33,14 @@ pub struct Part {
     pub values: Values,
     /// The group of each example, where the place names groups; else empty.
     pub groups: Vec<String>,
+    /// The number to predict for each example; empty where classes are predicted.
+    pub responses: Vec<f32>,
 }
 
 impl Part {
     /// Examples without groups.
     pub fn new(labels: Vec<u16>, values: Values) -> Part {
-        Part { labels, values, groups: vec![] }
+        Part { labels, values, groups: vec![], responses: vec![] }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -88,7 +90,11 @@ impl Part {
         let [first, second] = values;
         let [of_first, of_second] = parted(self.labels, is_second);
         let [groups, other_groups] = parted(self.groups, is_second);
-        [Part { labels: of_first, values: first, groups }, Part { labels: of_second, values: second, groups: other_groups }]
+        let [responses, other_responses] = parted(self.responses, is_second);
+        [
+            Part { labels: of_first, values: first, groups, responses },
+            Part { labels: of_second, values: second, groups: other_groups, responses: other_responses },
+        ]
     }
 
     /// Appends the examples of another part.
@@ -105,6 +111,7 @@ impl Part {
         }
         self.labels.extend(other.labels);
         self.groups.extend(other.groups);
+        self.responses.extend(other.responses);
         Ok(())
     }
 

@@ -18,7 +18,8 @@ const HELD_OUT: u8 = 5;
 pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
     let Found { classes, mut train, mut test, mut notes } = found;
     let wrong = |what: String, hint: &str| DataError::new(format!("{place}: {what}"), hint);
-    if classes.len() < 2 {
+    let is_regression = !train.responses.is_empty();
+    if classes.len() < 2 && !is_regression {
         let names = classes.first().map_or("no class".to_string(), |one| format!("one class, `{one}`"));
         return Err(wrong(format!("{names}, where at least two are needed"), "a folder of images has a folder for each class"));
     }
@@ -110,12 +111,13 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
             hasher.update(content);
         }
         // Groups decide which examples validate.
+        part.responses.iter().for_each(|response| hasher.update(response.to_le_bytes()));
         part.groups.iter().for_each(|group| hasher.update(format!("group {group}\n")));
     }
     let digest = hex(hasher.finalize());
     let info = match published(&digest) {
         Some(name) => name.info().clone(),
-        None => DatasetInfo { name: "own".into(), digest, classes: counted, ..shapes([&train, &test]) },
+        None => DatasetInfo { name: "own".into(), digest, classes: counted, is_regression, ..shapes([&train, &test]) },
     };
     Ok(OwnSet { info, train, test, notes })
 }

@@ -218,9 +218,9 @@ impl Bound {
 }
 
 impl Answered {
-    /// Whether transfer is better than training from scratch, if the gain's interval at the level of
-    /// one look, 1 − `error`, excludes 0. (The report's own interval is one of 95%, by Student's t
-    /// over seeds.)
+    /// Whether transfer is better than training from scratch, if the gain's interval at the level
+    /// of one look, 1 − `error`, excludes 0. (The report's own interval is one of 95%, by
+    /// Student's t over seeds.)
     pub fn gain_is_positive(&self, error: f64) -> Option<bool> {
         let n = self.basis.seeds.len();
         let stretch = student_quantile(n, error) / student_quantile(n, 0.05);

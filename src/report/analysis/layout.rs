@@ -96,6 +96,8 @@ pub struct Setting {
     /// How far the penalties may be widened.
     pub limits: PenaltyLimits,
     pub rules: Rules,
+    /// The tasks predict a number, not a class.
+    pub is_regression: bool,
     /// The study asks for nothing but the sign of the gain (`settle.of`).
     pub asks_gain: bool,
 }
@@ -164,6 +166,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
                 target_guess: Guess::of(&stage(cell.source).settings.target, stage(cell.source).settings.target_info()),
                 limits: PenaltyLimits::of(&stage(cell.source).settings),
                 rules,
+                is_regression: stage(cell.source).settings.source_info().is_regression,
                 asks_gain: study.settle.of == [Aim::Gain],
             });
             settings.len() - 1

@@ -6,28 +6,41 @@ use super::stats::{even_weights, mean_interval};
 use crate::base::interval::Interval;
 use crate::config::Selection;
 
-/// The metric that is compared.
+/// The metric that is compared: accuracy or loss of classes; R² or squared error of a numeric
+/// response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     Accuracy,
+    /// Cross-entropy, in nats.
     Loss,
-}
-
-impl From<Selection> for Metric {
-    fn from(selection: Selection) -> Metric {
-        match selection {
-            Selection::Accuracy => Metric::Accuracy,
-            Selection::Loss => Metric::Loss,
-        }
-    }
+    /// The share of the response's variance that is explained.
+    R2,
+    /// Mean squared error, in units of the variance of the source's training responses.
+    SquaredError,
 }
 
 impl Metric {
+    /// The metric of a study whose `selection` is this.
+    pub fn of(selection: Selection, is_regression: bool) -> Metric {
+        match (selection, is_regression) {
+            (Selection::Accuracy, false) => Metric::Accuracy,
+            (Selection::Loss, false) => Metric::Loss,
+            (Selection::Accuracy, true) => Metric::R2,
+            (Selection::Loss, true) => Metric::SquaredError,
+        }
+    }
+
+    /// Whether higher is better: accuracy or R².
+    pub fn is_score(self) -> bool {
+        matches!(self, Metric::Accuracy | Metric::R2)
+    }
+
     /// Record key of this metric on validation images.
     pub fn validation_key(self) -> &'static str {
         match self {
             Metric::Accuracy => "val_acc",
-            Metric::Loss => "val_loss",
+            Metric::R2 => "val_r2",
+            Metric::Loss | Metric::SquaredError => "val_loss",
         }
     }
 
@@ -35,7 +48,8 @@ impl Metric {
     pub fn test_key(self) -> &'static str {
         match self {
             Metric::Accuracy => "test_acc",
-            Metric::Loss => "test_loss",
+            Metric::R2 => "test_r2",
+            Metric::Loss | Metric::SquaredError => "test_loss",
         }
     }
 
@@ -43,6 +57,8 @@ impl Metric {
         match self {
             Metric::Accuracy => Metric::Loss,
             Metric::Loss => Metric::Accuracy,
+            Metric::R2 => Metric::SquaredError,
+            Metric::SquaredError => Metric::R2,
         }
     }
 
@@ -50,6 +66,17 @@ impl Metric {
         match self {
             Metric::Accuracy => "accuracy",
             Metric::Loss => "loss",
+            Metric::R2 => "R²",
+            Metric::SquaredError => "squared error",
+        }
+    }
+
+    /// The name with the unit, for axes.
+    pub fn axis_label(self) -> &'static str {
+        match self {
+            Metric::Accuracy => "accuracy (%)",
+            Metric::Loss => "loss (nats)",
+            Metric::R2 | Metric::SquaredError => self.name(),
         }
     }
 
@@ -60,7 +87,7 @@ impl Metric {
         let mean = mean_interval(values);
         match self {
             Metric::Accuracy => mean.within(mean.estimate - 0.5, mean.estimate + 0.5),
-            Metric::Loss => mean,
+            Metric::Loss | Metric::R2 | Metric::SquaredError => mean,
         }
     }
 
@@ -70,15 +97,15 @@ impl Metric {
         let mean = mean_interval(differences);
         match self {
             Metric::Accuracy => mean.within(-1.0, 1.0),
-            Metric::Loss => mean,
+            Metric::Loss | Metric::R2 | Metric::SquaredError => mean,
         }
     }
 
     /// The value with its sign chosen so that higher is better.
     pub fn score(self, value: f64) -> f64 {
-        match self {
-            Metric::Accuracy => value,
-            Metric::Loss => -value,
+        match self.is_score() {
+            true => value,
+            false => -value,
         }
     }
 }

@@ -60,13 +60,14 @@ impl Answer {
 }
 
 fn learned(setting: &Setting, basis: &Basis, source: usize, transfer: (usize, usize)) -> Learned {
-    let accuracies = |cell: &CellResults| cell.values(&basis.seeds, Metric::Accuracy.test_key());
+    let score = if basis.metric.is_score() { basis.metric } else { basis.metric.other() };
+    let accuracies = |cell: &CellResults| cell.values(&basis.seeds, score.test_key());
     let beats = |guess: &Guess, cell: &CellResults| accuracies(cell).is_none_or(|all| guess.is_beaten(&all));
     // A model can be right more often than guessing and have a higher loss, if it is overconfident.
     // Chosen by loss, it is then no better than a model that learned nothing.
     let losses = |cell: &CellResults| cell.values(&basis.seeds, Metric::Loss.test_key());
     let chosen = |guess: &Guess, cell: &CellResults| {
-        let by_loss = basis.metric == Metric::Accuracy || losses(cell).is_none_or(|all| guess.is_beaten_by_loss(&all));
+        let by_loss = basis.metric.is_score() || losses(cell).is_none_or(|all| guess.is_beaten_by_loss(&all));
         beats(guess, cell) && by_loss
     };
     Learned {
@@ -132,10 +133,7 @@ impl SeedGains {
             let k = best(&cells.scratch, &others)?.first;
             let scratch = basis.test_scores(&setting.scratch[k])?[seed];
             let gain = basis.test_scores(&setting.target[i][j])?[seed] - scratch;
-            let left = match basis.metric {
-                Metric::Accuracy => 1.0 - scratch,
-                Metric::Loss => -scratch,
-            };
+            let left = if basis.metric.is_score() { 1.0 - scratch } else { -scratch };
             Some((round(gain), left))
         };
         let (gain, left) = (0..n).map(of_seed).collect::<Option<Vec<_>>>()?.into_iter().unzip();

@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::cells::{rows, CellRow};
 use super::layout::Setting;
-use super::metric::Basis;
+use super::metric::{Basis, Metric};
 use crate::config::Selection;
 
 /// One setting with everything that is computed for it.
@@ -20,7 +20,7 @@ pub struct SettingAnalysis {
 
 impl SettingAnalysis {
     pub fn new(setting: Setting, selection: Selection) -> SettingAnalysis {
-        let basis = Basis { metric: selection.into(), seeds: setting.complete_seeds() };
+        let basis = Basis { metric: Metric::of(selection, setting.is_regression), seeds: setting.complete_seeds() };
         let answer = Answer::of(&setting, basis.metric);
         SettingAnalysis {
             other_metric: Answer::of(&setting, basis.metric.other()),

@@ -1,6 +1,6 @@
 //! The answer of one setting in a sentence, with its numbers and intervals.
 
-use super::words::{bound, difference, level, optimum, point, short, stands_for, unit};
+use super::words::{bound, difference, level, optimum, point, short, stands_for, unit_in_front};
 use crate::base::interval::Interval;
 use crate::base::numbers::number;
 use crate::report::analysis::{
@@ -143,15 +143,15 @@ pub fn is_near(a: f64, b: f64) -> bool {
 /// The target's gain on test images from λ₀* in place of λ_S*, if the gain is significant.
 fn worth(cost: Interval, metric: Metric) -> String {
     let show = |v: f64| difference(metric, v);
-    let (unit, name) = (unit(metric).0, metric.name());
+    let (unit, name) = (unit_in_front(metric), metric.name());
     match cost.range {
         Some((low, high)) if low == 0.0 && high == 0.0 => format!("no difference in target test {name} for any seed"),
         Some((low, high)) if low > 0.0 => {
-            format!("worth {} {unit} of target test {name}, {} to {}", show(cost.estimate), show(low), show(high))
+            format!("worth {}{unit} of target test {name}, {} to {}", show(cost.estimate), show(low), show(high))
         }
         Some((low, high)) => {
-            format!("not shown to be worth anything: {} {unit} of target test {name}, {} to {}", show(cost.estimate), show(low), show(high))
+            format!("not shown to be worth anything: {}{unit} of target test {name}, {} to {}", show(cost.estimate), show(low), show(high))
         }
-        None => format!("not shown to be worth anything: {} {unit} of target test {name}, without an interval", show(cost.estimate)),
+        None => format!("not shown to be worth anything: {}{unit} of target test {name}, without an interval", show(cost.estimate)),
     }
 }

@@ -29,6 +29,8 @@ fn tabular(analysis: &SettingAnalysis) -> String {
     let (unit, digits) = match basis.metric {
         Metric::Accuracy => ("accuracy, \\%", 1),
         Metric::Loss => ("loss, nats", 3),
+        Metric::R2 => ("$R^2$", 3),
+        Metric::SquaredError => ("squared error", 3),
     };
     let show = |value: Option<Interval>, bold: bool| {
         let Some(Interval { estimate, range }) = value else { return "--".to_string() };

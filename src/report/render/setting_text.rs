@@ -2,7 +2,7 @@
 //! the wrong choice, the comparison with training from scratch, and cautions.
 
 use super::answer_text::is_near;
-use super::words::{difference, level, optimum, point, short, unit, verdict, with_range};
+use super::words::{difference, level, optimum, point, short, unit_in_front, verdict, with_range};
 use crate::base::interval::Interval;
 use crate::base::numbers::{number, round_down};
 use crate::config::StrongerEnd;
@@ -96,7 +96,11 @@ fn error_reduction(answered: &Answered) -> String {
     let Some(share) = answered.error_reduction.filter(|share| share.estimate > 0.0) else { return String::new() };
     let percent = |v: f64| format!("{:.0}%", 100.0 * v);
     let range = share.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", percent(low), percent(high)));
-    let what = if answered.basis.metric == Metric::Accuracy { "error" } else { "loss" };
+    let what = match answered.basis.metric {
+        Metric::Accuracy => "error",
+        Metric::R2 => "unexplained variance",
+        Metric::Loss | Metric::SquaredError => answered.basis.metric.name(),
+    };
     format!(", {}{range} of the {what} of training from scratch", percent(share.estimate))
 }
 
@@ -201,13 +205,18 @@ fn cautions(setting: &Setting, answered: &Answered) -> Vec<String> {
     }
     if !answered.learned.source_at_transfer {
         let source = &setting.source[answered.transfer.0];
-        let accuracy = source.values(&answered.basis.seeds, Metric::Accuracy.test_key()).map_or(0.0, |v| mean(&v));
-        lines.push(format!(
-            "At λ₀* the source model itself is not shown to be better than guessing ({:.1}% of {} test images; always the most frequent class: {:.1}%).",
-            100.0 * accuracy,
-            setting.source_guess.images,
-            100.0 * setting.source_guess.accuracy
-        ));
+        let (score, guess) = (if setting.is_regression { Metric::R2 } else { Metric::Accuracy }, &setting.source_guess);
+        let reached = source.values(&answered.basis.seeds, score.test_key()).map_or(0.0, |v| mean(&v));
+        let which = match setting.is_regression {
+            true => format!("R² {reached:.3} on {} test rows", guess.images),
+            false => format!(
+                "{:.1}% of {} test images; always the most frequent class: {:.1}%",
+                100.0 * reached,
+                guess.images,
+                100.0 * guess.accuracy
+            ),
+        };
+        lines.push(format!("At λ₀* the source model itself is not shown to be better than guessing ({which})."));
     }
     if !answered.learned.backbone_at_transfer {
         lines.push(format!("At λ₀* the source's backbone is not told from zero: its norm is below {}% of that at λ_S*.", 100.0 * VANISHED));
@@ -298,16 +307,14 @@ fn difference_with_range(value: Interval, metric: Metric, way: &str, at: &str) -
         return "no difference".into();
     }
     // For losses the words carry the sign: "lower by" or "higher by".
-    if metric == Metric::Loss && value.estimate < 0.0 {
+    if !metric.is_score() && value.estimate < 0.0 {
         let turned = Interval { estimate: -value.estimate, range: value.range.map(|(low, high)| (-high, -low)) };
         return difference_with_range(turned, metric, if way == "lower by" { "higher by" } else { "lower by" }, at);
     }
     let show = |v: f64| difference(metric, v);
     let range = value.range.map_or(String::new(), |(low, high)| format!(" (95% interval{at} {} to {})", show(low), show(high)));
-    match metric {
-        Metric::Accuracy => format!("{} {}{range}", show(value.estimate), unit(metric).0),
-        Metric::Loss => format!("{way} {} {}{range}", show(value.estimate), unit(metric).0),
-    }
+    let way = if metric.is_score() { String::new() } else { format!("{way} ") };
+    format!("{way}{}{}{range}", show(value.estimate), unit_in_front(metric))
 }
 
 /// Mean test metric of a cell as text.

@@ -4,7 +4,7 @@
 use super::words::{short, unit};
 use crate::base::numbers::{number, significant};
 use crate::report::analysis::{
-    Answer, Answered, Bound, Method, Metric, OptimaComparison, Setting, SettingAnalysis, StudyAnalysis, Unanswered, Verdict, MIN_SEEDS,
+    Answer, Answered, Bound, Method, OptimaComparison, Setting, SettingAnalysis, StudyAnalysis, Unanswered, Verdict, MIN_SEEDS,
 };
 
 /// What a verdict's word is about, for its colour.
@@ -80,9 +80,9 @@ fn gained(setting: &Setting, answered: &Answered) -> VerdictLine {
     let Some(gain) = answered.gain else {
         return line(Badge::Open, "NO ANSWER YET", "training from scratch has no result for every seed.".into());
     };
-    let better = |gain: f64| match (metric, gain > 0.0) {
-        (Metric::Accuracy, true) | (Metric::Loss, false) => "higher",
-        (Metric::Accuracy, false) | (Metric::Loss, true) => "lower",
+    let better = |gain: f64| match (metric.is_score(), gain > 0.0) {
+        (true, true) | (false, false) => "higher",
+        (true, false) | (false, true) => "lower",
     };
     let (unit, scale, _) = unit(metric);
     let size = number(significant(scale * gain.estimate.abs(), 2));

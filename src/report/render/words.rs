@@ -47,11 +47,23 @@ pub fn signed(value: f64, digits: usize) -> String {
     }
 }
 
-/// Unit, factor and decimal places of a difference: points of accuracy, or nats.
+/// Unit, factor and decimal places of a difference: points of accuracy, or nats; of a numeric
+/// response, shares of its variance.
 pub fn unit(metric: Metric) -> (&'static str, f64, usize) {
     match metric {
         Metric::Accuracy => ("points", 100.0, 2),
         Metric::Loss => ("nats", 1.0, 4),
+        Metric::R2 => ("of R²", 1.0, 4),
+        Metric::SquaredError => ("of the variance", 1.0, 4),
+    }
+}
+
+/// ` points` or ` nats`, in front of words that say what is measured; nothing where these words are
+/// the unit: `+0.012 of target test R²`.
+pub fn unit_in_front(metric: Metric) -> String {
+    match metric {
+        Metric::Accuracy | Metric::Loss => format!(" {}", unit(metric).0),
+        Metric::R2 | Metric::SquaredError => String::new(),
     }
 }
 

@@ -52,7 +52,15 @@ impl Mock {
         // same noise.
         let noise = 0.05 * (Stream::new("mock/noise", stage.stream_seed(), stage.kind as u64).uniform() - 0.5);
         let val_acc = (0.3 + 0.6 * grown + noise).clamp(0.0, 1.0);
-        Epoch { epoch, train_loss: 1.0 - val_acc, val_loss: 1.2 - val_acc, val_acc, distance: 1.0 / (1.0 + stage.lambda) }
+        let (of_classes, of_numbers) = if stage.data().is_regression { (None, Some(val_acc)) } else { (Some(val_acc), None) };
+        Epoch {
+            epoch,
+            train_loss: 1.0 - val_acc,
+            val_loss: 1.2 - val_acc,
+            val_acc: of_classes,
+            val_r2: of_numbers,
+            distance: 1.0 / (1.0 + stage.lambda),
+        }
     }
 }
 
@@ -145,13 +153,15 @@ impl Mock {
             return Ok(StageOutcome { status: Status::Done, metrics, history: vec![], error: None, model: None });
         }
         let last = history[history.len() - 1].clone();
-        let metrics = BTreeMap::from([
+        let mut metrics = BTreeMap::from([
             ("train_loss".to_string(), last.train_loss),
             ("val_loss".into(), last.val_loss),
-            ("val_acc".into(), last.val_acc),
             ("test_loss".into(), last.val_loss + 0.01),
-            ("test_acc".into(), last.val_acc - 0.01),
         ]);
+        for (name, value) in [("acc", last.val_acc), ("r2", last.val_r2)] {
+            let both = |value: f64| [(format!("val_{name}"), value), (format!("test_{name}"), value - 0.01)];
+            metrics.extend(value.into_iter().flat_map(both));
+        }
         let model = (stage.kind == StageKind::Source)
             .then(|| vec![Array { name: "weight".into(), shape: vec![1], values: vec![model(&stage.key)] }]);
         Ok(StageOutcome { status: Status::Done, metrics, history, error: None, model })

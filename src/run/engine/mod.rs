@@ -41,11 +41,15 @@ pub struct Job {
 pub struct Epoch {
     /// Counted from 1.
     pub epoch: usize,
-    /// In nats. Mean over the images of the epoch; each image's loss is computed before its step.
+    /// In nats, or the squared error. Mean over the images of the epoch; each image's loss is computed before its step.
     pub train_loss: f64,
     pub val_loss: f64,
-    /// A fraction from 0 to 1.
-    pub val_acc: f64,
+    /// Of tasks with classes: a fraction from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_acc: Option<f64>,
+    /// Of tasks that predict a number: the explained share of its variance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_r2: Option<f64>,
     /// Distance of the backbone from the point that λ pulls it to.
     pub distance: f64,
 }

@@ -44,8 +44,12 @@ pub fn curves(study: &str, analysis: &SettingAnalysis, width: f64) -> Result<Opt
     }
     let scratch = analysis.answer.answered().and_then(|a| mean_and_range(&setting.scratch[a.scratch?], basis));
     let level = scratch.map(|(centre, low, high)| Level { name: "target trained from scratch", centre, low, high });
-    let metric = if basis.metric == Metric::Accuracy { "accuracy (%)" } else { "loss (nats)" };
-    let guess = |of: &Guess| if basis.metric == Metric::Accuracy { 100.0 * of.accuracy } else { of.loss };
+    let metric = basis.metric.axis_label();
+    let guess = |of: &Guess| match basis.metric {
+        Metric::Accuracy => 100.0 * of.accuracy,
+        Metric::R2 => of.accuracy,
+        Metric::Loss | Metric::SquaredError => of.loss,
+    };
     let mut data = panel_rows();
     add_rows(&mut data, "source", &source);
     add_rows(&mut data, "target", &target);

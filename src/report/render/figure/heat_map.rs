@@ -83,11 +83,11 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis, width: f64) -> Option<Vec
     }
     let (low, high) = known.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
     // A few very bad cells must not take up the scale: it ends where most cells do.
-    let is_accuracy = basis.metric == Metric::Accuracy;
-    let (low, high, is_cut) = scale(&known, is_accuracy).map_or((low, high, false), |(low, high)| (low, high, true));
+    let (is_score, is_accuracy) = (basis.metric.is_score(), basis.metric == Metric::Accuracy);
+    let (low, high, is_cut) = scale(&known, is_score).map_or((low, high, false), |(low, high)| (low, high, true));
     let better = |v: f64| {
         let t = if high > low { ((v - low) / (high - low)).clamp(0.0, 1.0) } else { 0.5 };
-        if is_accuracy {
+        if is_score {
             t
         } else {
             1.0 - t
@@ -98,7 +98,7 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis, width: f64) -> Option<Vec
     let corner = |i: usize, j: usize| (left + i as f64 * w, bottom - (j + 1) as f64 * h);
     let rectangle = |x: f64, y: f64, w: f64, h: f64| vec![(x, y), (x + w, y), (x + w, y + h), (x, y + h)];
     let mut steps = vec![];
-    let unit = if basis.metric == Metric::Accuracy { "accuracy (%)" } else { "loss (nats)" };
+    let unit = basis.metric.axis_label();
     steps.push(fitted((left, 18.0), &format!("{}: target test {unit}", title(study, setting)), width - 200.0, INK));
     let small = (w / 3.4).min(h * 0.6).min(TEXT);
     for (i, row) in values.iter().enumerate() {
@@ -110,8 +110,7 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis, width: f64) -> Option<Vec
             let (wide, high) = (if i + 1 < columns { w + 1.0 } else { w }, if j > 0 { h + 1.0 } else { h });
             steps.push(Step::Area { points: rectangle(x, y, wide, high), color, opacity: 1.0 });
             if small >= 13.0 {
-                let words =
-                    value.map_or("–".to_string(), |v| if basis.metric == Metric::Accuracy { format!("{v:.1}") } else { format!("{v:.2}") });
+                let words = value.map_or("–".to_string(), |v| if is_accuracy { format!("{v:.1}") } else { format!("{v:.2}") });
                 let ink = if value.is_some_and(|v| better(v) < 0.55) { LIGHT } else { DARK };
                 steps.push(Step::Text {
                     at: (x + w / 2.0, y + h / 2.0),
@@ -188,10 +187,10 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis, width: f64) -> Option<Vec
     }
     for k in 0..=4 {
         let t = f64::from(k) / 4.0;
-        let value = if basis.metric == Metric::Accuracy { low + t * (high - low) } else { high - t * (high - low) };
+        let value = if is_score { low + t * (high - low) } else { high - t * (high - low) };
         let words = if is_accuracy { format!("{value:.1}") } else { format!("{value:.2}") };
         let words = match (k, is_cut) {
-            (0, true) if is_accuracy => format!("≤ {words}"),
+            (0, true) if is_score => format!("≤ {words}"),
             (0, true) => format!("≥ {words}"),
             _ => words,
         };
@@ -203,10 +202,10 @@ fn heat_steps(study: &str, analysis: &SettingAnalysis, width: f64) -> Option<Vec
 /// Ends of the scale, if the worst cells are so far from the others that the differences between
 /// these could not be seen: the worse end is then where a quarter of the cells is worse. None if
 /// the scale covers all cells.
-fn scale(known: &[f64], is_accuracy: bool) -> Option<(f64, f64)> {
+fn scale(known: &[f64], is_score: bool) -> Option<(f64, f64)> {
     let mut sorted = known.to_vec();
     sorted.sort_by(f64::total_cmp);
-    if !is_accuracy {
+    if !is_score {
         sorted.reverse();
     }
     let (worst, best) = (sorted[0], sorted[sorted.len() - 1]);

@@ -43,6 +43,8 @@ pub fn mismatch(study: &str, analysis: &SettingAnalysis, width: f64) -> Result<O
     let label = match basis.metric {
         Metric::Accuracy => "target accuracy − at λ₀* (points)",
         Metric::Loss => "loss at λ₀* − target loss (nats)",
+        Metric::R2 => "target R² − at λ₀*",
+        Metric::SquaredError => "squared error at λ₀* − target's",
     };
     let zero = Level { name: "", centre: 0.0, low: 0.0, high: 0.0 };
     panel(&mut out, &axis, frame, label, &PanelCurve { points, color: BLUE }, Some(&zero), None);

@@ -235,7 +235,10 @@ fn cards(analysis: &SettingAnalysis) -> Markup {
                 "By validation " (metric.other().name()) ": " b { (other.verdict.as_str()) }
                 ", ratio " (bound(other)) (short(other.log_ratio.estimate.exp())) " (" (ratio_range(other)) ")."
                 @if other.verdict != comparison.verdict {
-                    " The two may differ: the loss depends on how confident a model is, the accuracy does not."
+                    @match metric {
+                        Metric::Accuracy | Metric::Loss => " The two may differ: the loss depends on how confident a model is, the accuracy does not.",
+                        Metric::R2 | Metric::SquaredError => " The two weight the seeds differently: R² is relative to the variance of a seed's responses.",
+                    }
                 }
             }
         }
@@ -245,17 +248,19 @@ fn cards(analysis: &SettingAnalysis) -> Markup {
 fn cells(analysis: &SettingAnalysis, id: &str) -> Markup {
     let (metric, answered) = (analysis.basis.metric, analysis.answer.answered());
     let accuracy = metric == Metric::Accuracy;
+    let [of_source, of_validation, of_test] = match metric {
+        Metric::Accuracy => ["source test %", "target validation %", "target test %"],
+        Metric::Loss => ["source test loss", "target validation loss", "target test loss"],
+        Metric::R2 => ["source test R²", "target validation R²", "target test R²"],
+        Metric::SquaredError => ["source test error", "target validation error", "target test error"],
+    };
     let headings = [
         Heading("", true, "optima; missing results"),
         Heading("λ₀", false, "source penalty, or the setting used in its place"),
         Heading("λ₁", false, "target penalty"),
-        Heading(if accuracy { "source test %" } else { "source test loss" }, false, "mean over seeds"),
-        Heading(
-            if accuracy { "target validation %" } else { "target validation loss" },
-            false,
-            "mean over seeds; used to choose the optima",
-        ),
-        Heading(if accuracy { "target test %" } else { "target test loss" }, false, "mean over seeds; this is reported"),
+        Heading(of_source, false, "mean over seeds"),
+        Heading(of_validation, false, "mean over seeds; used to choose the optima"),
+        Heading(of_test, false, "mean over seeds; this is reported"),
         Heading("± 95%", false, "half of the Student interval over seeds"),
         Heading("over scratch", false, "target test metric above training from scratch, paired by seed; positive is better"),
         Heading("± 95%", false, "half of the paired Student interval"),

@@ -8,7 +8,7 @@ use crate::report::analysis::{Answered, CellResults, Metric, NextStep, OptimaCom
 use crate::report::render::history_text::reached;
 use crate::report::render::setting_text::{details, About};
 use crate::report::render::verdict_text::{headline, optimum_at_a_glance, ratio_range, times, VerdictLine};
-use crate::report::render::words::{bound, difference, level, point, setting_name, stands_for, unit};
+use crate::report::render::words::{bound, difference, level, point, setting_name, signed, stands_for, unit};
 
 /// Commands that work as they are, for the last lines.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +117,8 @@ fn optima(analysis: &SettingAnalysis, answered: &Answered, comparison: &OptimaCo
 fn size(metric: Metric, value: f64) -> String {
     match metric {
         Metric::Accuracy => difference(metric, value),
-        Metric::Loss => format!("{value:.3}"),
+        Metric::R2 => signed(value, 3),
+        Metric::Loss | Metric::SquaredError => format!("{value:.3}"),
     }
 }
 
@@ -134,11 +135,9 @@ fn gain(value: Interval, metric: Metric) -> String {
     };
     // A loss is better where it is lower; the words carry the sign.
     let (turned, way) = match metric {
-        Metric::Accuracy => (value, ""),
-        Metric::Loss if is_worse => {
-            (Interval { estimate: -value.estimate, range: value.range.map(|(low, high)| (-high, -low)) }, " higher")
-        }
-        Metric::Loss => (value, " lower"),
+        _ if metric.is_score() => (value, ""),
+        _ if is_worse => (Interval { estimate: -value.estimate, range: value.range.map(|(low, high)| (-high, -low)) }, " higher"),
+        _ => (value, " lower"),
     };
     let show = |v: f64| size(metric, v);
     let range = turned.range.map_or(String::new(), |(low, high)| format!(" ({} to {})", show(low), show(high)));
@@ -179,6 +178,8 @@ fn by(metric: Metric) -> &'static str {
     match metric {
         Metric::Accuracy => "by accuracy",
         Metric::Loss => "by loss",
+        Metric::R2 => "by R²",
+        Metric::SquaredError => "by error",
     }
 }
 

@@ -109,7 +109,10 @@ impl TorchEngine {
             pool: &pool,
             freeze_batchnorm: false,
             frozen: stage.kind == StageKind::Target && stage.settings.transfer.method.is_frozen(),
-            objective: EvaluationLoss::CrossEntropy { smoothing: 0.0 },
+            objective: match stage.data().is_regression {
+                true => EvaluationLoss::Response,
+                false => EvaluationLoss::CrossEntropy { smoothing: 0.0 },
+            },
         };
         let theta = architecture.layout.initial(&vec![stage.stream_seed(); k], pack.task, Kind::Float, device);
         let buffers = architecture.fresh_buffers(k as i64, Kind::Float, device);

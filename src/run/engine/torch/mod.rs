@@ -26,7 +26,7 @@ use super::{
 };
 use crate::base::catch_panic::catch_panic;
 use crate::base::stderr::print_error;
-use crate::config::network::{BatchNormRule, DataChoice, HeadRule, Precision, TransferMethod};
+use crate::config::network::{BatchNormRule, DataChoice, HeadRule, Phase, Precision, TransferMethod};
 use crate::config::Network;
 use crate::data::{task_labels, training_labels, DataError, Dataset, Preparation, Roots, Split};
 use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role, Strategy};
@@ -385,13 +385,10 @@ impl TorchEngine {
             pool: &pool,
             freeze_batchnorm: transfers && (settings.transfer.batchnorm == BatchNormRule::Frozen || settings.transfer.method.is_frozen()),
             frozen: transfers && settings.transfer.method.is_frozen(),
-            objective: match solves(first) {
-                true => EvaluationLoss::SquaredError,
-                false => EvaluationLoss::CrossEntropy { smoothing: phase.expected_smoothing(dataset.info) },
-            },
+            objective: objective(first, &phase),
         };
         let start = self.start(self.devices[device], job, link, &architecture)?;
-        let mut relay = ProgressRelay { link };
+        let mut relay = ProgressRelay { link, is_regression: dataset.info.is_regression };
         let outcome = match solves(first) {
             true => {
                 let lambdas: Vec<f64> = job.stages.iter().map(|stage| stage.lambda).collect();
@@ -491,7 +488,9 @@ impl TorchEngine {
         let test = trained.test(pack, dataset);
         let each = job.stages.iter().enumerate().map(|(k, stage)| {
             let course = &trained.histories[k];
-            let history: Vec<Epoch> = course.history.iter().map(to_epoch).collect();
+            let is_regression = stage.data().is_regression;
+            let score = if is_regression { "r2" } else { "acc" };
+            let history: Vec<Epoch> = course.history.iter().map(|report| to_epoch(report, is_regression)).collect();
             if let Some((epoch, step)) = course.diverged {
                 let error = Some(format!("the loss stopped being finite at epoch {epoch}, step {step}"));
                 return StageOutcome { status: Status::Diverged, metrics: BTreeMap::new(), history, error, model: None };
@@ -502,11 +501,11 @@ impl TorchEngine {
             }
             let mut metrics = BTreeMap::from([
                 ("test_loss".to_string(), test.loss[k]),
-                ("test_acc".into(), test.accuracy[k]),
+                (format!("test_{score}"), test.score[k]),
                 ("weight_norm".into(), trained.norms()[k]),
                 ("epochs".into(), course.chosen as f64),
                 ("val_loss".into(), validation.loss[k]),
-                ("val_acc".into(), validation.accuracy[k]),
+                (format!("val_{score}"), validation.score[k]),
             ]);
             if let Some(chosen) = course.result() {
                 metrics.extend([("train_loss".to_string(), chosen.train_loss), ("distance".into(), chosen.distance)]);
@@ -535,6 +534,15 @@ fn task_name(kind: StageKind) -> &'static str {
     }
 }
 
+/// The loss of a stage's validation and test.
+fn objective(stage: &Stage, phase: &Phase) -> EvaluationLoss {
+    match solves(stage) {
+        _ if stage.data().is_regression => EvaluationLoss::Response,
+        true => EvaluationLoss::SquaredError,
+        false => EvaluationLoss::CrossEntropy { smoothing: phase.expected_smoothing(stage.data()) },
+    }
+}
+
 /// Whether a stage is solved in closed form.
 fn solves(stage: &Stage) -> bool {
     stage.kind == StageKind::Target && stage.settings.transfer.method == TransferMethod::Ridge
@@ -543,15 +551,16 @@ fn solves(stage: &Stage) -> bool {
 /// Passes a pack's events on to the sweep, converted to types without tensors.
 struct ProgressRelay<'a> {
     link: &'a dyn PackContext,
+    is_regression: bool,
 }
 
 impl Observer for ProgressRelay<'_> {
     fn epoch(&mut self, reports: &[(usize, EpochReport)]) {
-        reports.iter().for_each(|(k, report)| self.link.epoch(*k, &to_epoch(report), true));
+        reports.iter().for_each(|(k, report)| self.link.epoch(*k, &to_epoch(report, self.is_regression), true));
     }
 
     fn restored(&mut self, reports: &[(usize, EpochReport)]) {
-        reports.iter().for_each(|(k, report)| self.link.epoch(*k, &to_epoch(report), false));
+        reports.iter().for_each(|(k, report)| self.link.epoch(*k, &to_epoch(report, self.is_regression), false));
     }
 
     fn stop(&self) -> bool {
@@ -568,12 +577,14 @@ impl Observer for ProgressRelay<'_> {
     }
 }
 
-fn to_epoch(report: &EpochReport) -> Epoch {
+fn to_epoch(report: &EpochReport, is_regression: bool) -> Epoch {
+    let score = Some(report.validation_score);
     Epoch {
         epoch: report.epoch,
         train_loss: report.train_loss,
         val_loss: report.validation_loss,
-        val_acc: report.validation_accuracy,
+        val_acc: score.filter(|_| !is_regression),
+        val_r2: score.filter(|_| is_regression),
         distance: report.distance,
     }
 }
