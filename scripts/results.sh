@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-target/release/transfergrid}
 OUT=${OUT:-logs}
-ALL=(mnist cifar10 newsgroups cifar10-l2sp-vs-finetune cifar10-target-size mnist-target-size implicit-regularisation
+ALL=(mnist cifar10 cifar10-to-cifar100 newsgroups cifar10-l2sp-vs-finetune cifar10-target-size mnist-target-size implicit-regularisation
     multi-target-networks super-aligned architectures-cifar100 scaling-networks beyond-l2 beyond-l2-dropout beyond-l2-smoothing)
 # These go on until their question is settled, within a budget on two cores. The others run as they
 # are written.
@@ -20,6 +20,8 @@ declare -A MORE=(
     [cifar10-target-size]="--until settled --budget 2h --set precision=bf16"
     [cifar10-l2sp-vs-finetune]="--until settled --budget 25m"
     [implicit-regularisation]="--until settled --budget 25m"
+    [multi-target-networks]="--until settled --budget 60m"
+    [cifar10-to-cifar100]="--until settled --budget 30m"
     [scaling-networks]="--until settled --budget 45m"
     [super-aligned]="--until settled --budget 20m"
     [mnist-target-size]="--until settled --budget 20m"

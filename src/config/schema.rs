@@ -52,6 +52,7 @@ pub struct Header {
     #[serde(default)]
     pub label: Option<String>,
     /// Metric that selects optima on validation images: `accuracy` or `loss`. Both are reported.
+    /// Where a number is predicted, they are R² and the squared error.
     #[serde(default)]
     pub selection: Selection,
     /// The axis that regularises the source, if not λ₀. It is reported in place of λ₀ in the

@@ -175,7 +175,9 @@ fn a_network_of_numbers_is_answered_by_r2() {
         by_error.stdout,
         by_error.stderr
     );
-    let packed = run_in(folder.path(), &study(&[("HIDDEN", "[8]")]), &["--pack", "4", "--out", "packed"]);
+    let file = folder.path().join("numbers.yaml");
+    std::fs::write(&file, study(&[("HIDDEN", "[8]")])).unwrap();
+    let packed = run(sweep(&file, &folder.path().join("packed"), &["--quiet", "--pack", "4"]).current_dir(folder.path()));
     assert_eq!(packed.code, Some(0), "{}", packed.stderr);
     let loss = |out: &str| -> Vec<f64> {
         records(&folder.path().join(out), "numbers").iter().map(|record| record["metrics"]["test_loss"].as_f64().unwrap()).collect()

@@ -380,7 +380,7 @@ fn one_lambda0_for_several_targets_by_mean_and_by_worst_regret() {
         };
         [-4.0, -4.0, -4.0, 0.0].into_iter().enumerate().map(of).collect()
     };
-    let found = shared_lambda0(&sections("target.classes")).unwrap();
+    let found = shared_lambda0(&sections("target.classes"), Selection::Accuracy).unwrap();
     assert_eq!(
         (GRID[found.mean_regret.at], GRID[found.worst_regret.at], GRID[found.source_optimum.as_ref().unwrap().at]),
         (1e-3, 1e-2, 1e-1)
@@ -390,7 +390,16 @@ fn one_lambda0_for_several_targets_by_mean_and_by_worst_regret() {
     assert!(costs.iter().zip([0.01, 0.01, 0.01, 0.09]).all(|(a, b)| (a - b).abs() < 1e-3), "{costs:?}");
     assert_eq!(found.mean_regret.range, Some((1e-3, 1e-3)), "seeds shift all λ₀ alike");
     // Different sizes of one task, or settings of the source, do not count as several targets.
-    assert!(shared_lambda0(&sections("target.per_class")).is_none() && shared_lambda0(&sections("source.lr")).is_none());
+    for path in ["target.per_class", "source.lr"] {
+        assert!(shared_lambda0(&sections(path), Selection::Accuracy).is_none());
+    }
+    // Rounds give each target a grid of its own: those λ₀ and seeds are compared that all have.
+    let mut apart = sections("target.classes");
+    let fewer = apart[0].setting.restricted(&GRID[..5], &[0, 1, 2]);
+    apart[0] = SettingAnalysis::new(fewer, Selection::Accuracy);
+    let common = shared_lambda0(&apart, Selection::Accuracy).unwrap();
+    assert_eq!(common.lambda0, GRID[..5]);
+    assert_eq!((GRID[common.mean_regret.at], GRID[common.source_optimum.unwrap().at]), (1e-3, 1e-1));
 }
 
 /// Every problem in the table of docs/report.md: what the first sentence then says, and what it

@@ -33,13 +33,15 @@ pub use transfer::{BatchNormRule, HeadRule, Scratch, Transfer, TransferMethod};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// The data set: `digits` (8×8 grey, embedded in the program), `mnist` (28×28 grey), `cifar10`
-    /// (32×32 colour), `cifar100` (its 100 classes), `cifar100-coarse` (the same images with their
-    /// 20 superclasses), `newsgroups` (20 Newsgroups, bydate, as TF-IDF features), or, to measure
-    /// speed without data, `synthetic-grey` and `synthetic-colour` (made-up images, 28×28 grey and
-    /// 32×32 colour). Or the place of your own data: `{images: FOLDER}` (a folder for each class),
-    /// `{npz: FILE}`, `{parquet: FILE}`, `{idx: FOLDER}`, `{table: FILE, label: COLUMN}` or
-    /// `{documents: FOLDER}`; docs/data.md. Needed unless both tasks have data of their own.
+    /// The data set: `digits` (8×8 grey, embedded in the program), `mnist`, `fashion-mnist` and
+    /// `kmnist` (28×28 grey), `cifar10` (32×32 colour), `cifar100` (its 100 classes),
+    /// `cifar100-coarse` (the same images with their 20 superclasses), `newsgroups` (20 Newsgroups,
+    /// bydate, as TF-IDF features), or, to measure speed without data, `synthetic-grey` and
+    /// `synthetic-colour` (made-up images, 28×28 grey and 32×32 colour). Or the place of your own
+    /// data: `{images: FOLDER}` (a folder for each class), `{npz: FILE}`, `{parquet: FILE}`,
+    /// `{idx: FOLDER}`, `{table: FILE, label: COLUMN}`, `{table: FILE, response: COLUMN}` (a number
+    /// to predict) or `{documents: FOLDER}`; docs/data.md. Needed unless both tasks have data of
+    /// their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<DataChoice>,
     /// The shape of the network's inputs, for images. Images of other shapes are made to fit.

@@ -123,6 +123,27 @@ impl Setting {
         }
     }
 
+    /// The same with fewer λ₀ and seeds, all of which it has.
+    pub fn restricted(&self, lambda0: &[f64], seeds: &[u64]) -> Setting {
+        let places = |all: &[u64]| -> Vec<usize> { seeds.iter().filter_map(|seed| all.iter().position(|own| own == seed)).collect() };
+        let places = places(&self.seeds);
+        let cell = |of: &CellResults| CellResults {
+            by_seed: places.iter().map(|&at| of.by_seed.get(at).cloned().flatten()).collect(),
+            planned: of.planned,
+            diverged: (0..places.len()).filter(|&to| of.diverged.contains(&places[to])).collect(),
+        };
+        let rows: Vec<usize> = lambda0.iter().filter_map(|v| self.lambda0.iter().position(|own| own == v)).collect();
+        Setting {
+            lambda0: lambda0.to_vec(),
+            seeds: seeds.to_vec(),
+            source: rows.iter().map(|&i| cell(&self.source[i])).collect(),
+            target: rows.iter().map(|&i| self.target[i].iter().map(cell).collect()).collect(),
+            scratch: self.scratch.iter().map(cell).collect(),
+            alignment: cell(&self.alignment),
+            ..self.clone()
+        }
+    }
+
     /// Mean of ρ̂, or of its cosine, over the seeds that have it.
     pub fn aligned(&self, key: &str) -> Option<Interval> {
         let seeds: Vec<usize> =

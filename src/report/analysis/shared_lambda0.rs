@@ -6,6 +6,7 @@ use super::layout::Setting;
 use super::setting::SettingAnalysis;
 use super::stats::{bootstrap, even_weights, quantile, weighted_mean};
 use crate::base::interval::Interval;
+use crate::config::Selection;
 
 /// A λ₀ for all targets, chosen on validation images.
 #[derive(Debug, Clone)]
@@ -40,21 +41,31 @@ pub struct SharedLambda0 {
 /// no result.
 type ValidationCurve = Vec<Option<Vec<f64>>>;
 
-/// None unless the settings differ only in the target's classes and share the source models, λ₀ and
-/// seeds.
-pub fn shared_lambda0(settings: &[SettingAnalysis]) -> Option<SharedLambda0> {
+/// None unless the settings differ only in the target's classes and share the source models. Of
+/// settings with grids of their own, those λ₀ and seeds are compared that all of them have.
+pub fn shared_lambda0(settings: &[SettingAnalysis], selection: Selection) -> Option<SharedLambda0> {
     let first = settings.first().filter(|_| settings.len() > 1)?;
     let has_target_axis_alone = |setting: &Setting| setting.axes.len() == 1 && setting.axes[0].0 == "target.classes";
+    if !settings.iter().all(|of| has_target_axis_alone(&of.setting)) {
+        return None;
+    }
+    let is_same = |of: &SettingAnalysis| (&of.setting.lambda0, &of.setting.seeds) == (&first.setting.lambda0, &first.setting.seeds);
+    let common: Vec<SettingAnalysis>;
+    let settings = if settings.iter().all(is_same) {
+        settings
+    } else {
+        let own = &first.setting;
+        let in_all = |has: &dyn Fn(&Setting) -> bool| settings.iter().all(|of| has(&of.setting));
+        let lambda0: Vec<f64> = own.lambda0.iter().copied().filter(|v| in_all(&|setting| setting.lambda0.contains(v))).collect();
+        let seeds: Vec<u64> = own.seeds.iter().copied().filter(|seed| in_all(&|setting| setting.seeds.contains(seed))).collect();
+        common = settings.iter().map(|of| SettingAnalysis::new(of.setting.restricted(&lambda0, &seeds), selection)).collect();
+        &common
+    };
+    let first = settings.first()?;
     // If the vocabulary includes the target's words, each target has its own source model.
     let shares_source = |setting: &Setting| setting.source.iter().zip(&first.setting.source).all(|(a, b)| a.by_seed == b.by_seed);
-    let is_alike = |other: &SettingAnalysis| {
-        let setting = &other.setting;
-        has_target_axis_alone(setting)
-            && shares_source(setting)
-            && setting.lambda0 == first.setting.lambda0
-            && other.basis.seeds == first.basis.seeds
-    };
-    if !settings.iter().all(is_alike) || first.basis.seeds.is_empty() {
+    let is_alike = |other: &SettingAnalysis| shares_source(&other.setting) && other.basis.seeds == first.basis.seeds;
+    if !settings.iter().all(is_alike) || first.basis.seeds.is_empty() || first.setting.lambda0.len() < 2 {
         return None;
     }
     let curves: Vec<ValidationCurve> = settings.iter().map(curve).collect();

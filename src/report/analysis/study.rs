@@ -51,7 +51,7 @@ pub fn analyse(study: &Study, plan: &Plan, records: &Records) -> StudyAnalysis {
         name: study.name.clone(),
         description: study.description.clone(),
         regularizer: study.regularizer.clone(),
-        shared_lambda0: shared_lambda0(&settings),
+        shared_lambda0: shared_lambda0(&settings, study.selection),
         settings,
         counts,
         incomplete,

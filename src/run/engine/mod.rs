@@ -41,7 +41,8 @@ pub struct Job {
 pub struct Epoch {
     /// Counted from 1.
     pub epoch: usize,
-    /// In nats, or the squared error. Mean over the images of the epoch; each image's loss is computed before its step.
+    /// In nats, or the squared error. Mean over the images of the epoch; each image's loss is
+    /// computed before its step.
     pub train_loss: f64,
     pub val_loss: f64,
     /// Of tasks with classes: a fraction from 0 to 1.
