@@ -193,7 +193,10 @@ fn close(study: &Study, folder: &Folder, end: End, workers: usize) -> Result<u8>
         (End::Budget(expected), Outlook::Train) => Some(budget_used(study, &analysis, *expected, workers)),
         _ => None,
     };
-    print(&glance(&analysis, &Commands { budget, ..commands(folder, study) }, Screen::stdout()));
+    let known = commands(folder, study);
+    // The same command again would find its budget used.
+    let again = known.settle.clone().filter(|_| budget.is_some()).unwrap_or_else(|| known.again.clone());
+    print(&glance(&analysis, &Commands { budget, again, ..known }, Screen::stdout()));
     write_atomic(&folder.study(), round.study.to_yaml().as_bytes())?;
     files?;
     Ok(end.code())

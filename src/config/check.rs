@@ -253,6 +253,11 @@ fn transfer(cell: &Network) -> Result<(), SettingError> {
             );
         }
     }
+    let has_no_backbone = cell.model.kind == ModelKind::Mlp && cell.model.hidden().is_empty();
+    if has_no_backbone && cell.transfer.head == HeadRule::Fresh {
+        let what = "without a hidden layer the whole network is its head, and with a fresh head nothing of the source is left";
+        return Err(setting_error("transfer.head", what).hint("set `transfer: {head: keep}`, or give the model a hidden layer"));
+    }
     if method == TransferMethod::Ridge && cell.target_info().is_regression {
         return Err(setting_error("transfer.method", "`ridge` solves for classes, and here a number is predicted")
             .hint("use `probe`, or `transfergrid theory fit` for linear models"));

@@ -37,7 +37,8 @@ impl Bytes {
             return Ok(Bytes::from(vec![])); // cannot be mapped
         }
         // SAFETY: the files of the cache are written under another name and renamed when they are
-        // complete, and are never written again. Removing one does not end the mapping.
+        // complete, and are never written again. Removing or replacing one does not end the
+        // mapping.
         let map = unsafe { Mmap::map(&file)? };
         let range = 0..map.len();
         Ok(Bytes { block: Block::File(Arc::new(MappedFile { path: path.to_path_buf(), map })), range })

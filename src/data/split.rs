@@ -67,12 +67,11 @@ impl Split {
         Split::draw(examples, &settings.source_images(), &[], seed, 0)
     }
 
-    /// Labels of these classes for which no validation image is left, because each is of a group
-    /// that trains.
-    pub fn without_validation(examples: &Examples, classes: &[ClassImages], source: &[ClassImages], seed: u64) -> Vec<usize> {
-        let split = Split::draw(examples, classes, source, seed, 0);
-        let has_some = |label: usize| split.validation.iter().any(|&row| usize::from(examples.labels[row]) == label);
-        classes.iter().map(|class| class.label).filter(|&label| !has_some(label)).collect()
+    /// The label of a class for which no validation image is left, because each is of a group that
+    /// trains.
+    pub fn without_validation(&self, examples: &Examples, classes: &[ClassImages]) -> Option<usize> {
+        let has_some = |label: usize| self.validation.iter().any(|&row| usize::from(examples.labels[row]) == label);
+        classes.iter().map(|class| class.label).find(|&label| !has_some(label))
     }
 }
 
@@ -93,11 +92,13 @@ impl ClassRows {
         if !examples.groups.is_empty() {
             rows.sort_by_cached_key(|&row| Stream::new("split/group", seed, u64::from(examples.groups[row])).below(u64::MAX));
         }
-        let (validation, rest) = rows.split_at(class.validation.min(rows.len()));
-        let mut pool = rest[class.skip.min(rest.len())..(class.skip + class.pool).min(rest.len())].to_vec();
+        let first = class.validation.min(rows.len());
+        let (validation, rest) = rows.split_at_mut(first);
         if !examples.groups.is_empty() {
-            stream("split/pool").shuffle(&mut pool); // a few training images are of many groups
+            // A few training images are of many groups. Both tasks of one class have one order.
+            stream("split/pool").shuffle(rest);
         }
+        let pool = rest[class.skip.min(rest.len())..(class.skip + class.pool).min(rest.len())].to_vec();
         ClassRows { validation: validation.to_vec(), pool }
     }
 }
@@ -283,9 +284,14 @@ mod tests {
                 assert!(draw > 0 || group(&split.train).len() > 20, "thirty images are of many groups");
             }
         }
-        assert!(Split::without_validation(&train, &classes(10, 0), &[], 0).is_empty());
+        // What the source trains on is what the target skips.
+        let whole = Split::draw(&train, &classes(10, 0), &[], 0, 0);
+        let apart = Split::draw(&train, &classes(30, 10), &[], 0, 0);
+        assert_eq!(whole.without_validation(&train, &classes(10, 0)), None);
+        assert!(apart.train.len() == 90 && apart.train.iter().all(|row| !whole.train.contains(row)));
         let one = Examples { groups: vec![0; train.len()], ..train.clone() };
-        assert_eq!(Split::without_validation(&one, &classes(10, 0), &[], 0), [3, 1, 4]);
+        let none = Split::draw(&one, &classes(10, 0), &[], 0, 0);
+        assert_eq!(none.without_validation(&one, &classes(10, 0)), Some(3));
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub struct Stage {
     pub kind: StageKind,
     /// Hash of everything that determines the result.
     pub key: String,
-    /// Hash of everything that the stages of one pack must share: all but λ, the seed and the
-    /// source model.
+    /// What the stages of one pack must share: a hash of all but λ, the seed and the source model,
+    /// and where examples have groups the seed.
     pub shape: Arc<str>,
     pub seed: u64,
     /// The number of the draw of a target's training images, from 0; 0 for other stages.
@@ -170,7 +170,11 @@ impl StageTemplate {
         };
         // The stages of a pack watch equally many images.
         let watched: Vec<usize> = stage.images().iter().map(|class| class.monitor).collect();
-        stage.shape = short(hasher.clone().chain_update(yaml(&watched))).into();
+        stage.shape = match stage.data().is_grouped {
+            false => short(hasher.clone().chain_update(yaml(&watched))),
+            true => short(hasher.clone().chain_update(yaml(&(watched, stage.images_of_source())))),
+        }
+        .into();
         StageTemplate { stage, hasher }
     }
 
@@ -179,7 +183,12 @@ impl StageTemplate {
     pub fn stage(&self, seed: u64, draw: usize, source: Option<(usize, &str)>) -> Stage {
         let own = KeyTail { source: source.map(|(_, key)| key), own: (self.stage.lambda, seed), draw };
         let key = short(self.hasher.clone().chain_update(yaml(&own)));
-        Stage { key, seed, draw, source: source.map(|(index, _)| index), ..self.stage.clone() }
+        // With groups, the number of validation examples depends on the seed.
+        let shape = match self.stage.data().is_grouped {
+            false => self.stage.shape.clone(),
+            true => format!("{} seed {seed}", self.stage.shape).into(),
+        };
+        Stage { key, shape, seed, draw, source: source.map(|(index, _)| index), ..self.stage.clone() }
     }
 }
 

@@ -60,9 +60,8 @@ pub fn evaluate(models: Models, objective: EvaluationLoss, task: &BatchSource, p
         let (k, n) = (rows.size()[0], rows.size()[1]);
         let parameters = architecture.layout.views(theta);
         let mut loss = Tensor::zeros([k], (Kind::Double, pool.device()));
-        // Right answers; of responses their sum and their squares.
-        let zeros = || Tensor::zeros([k], (Kind::Double, pool.device()));
-        let (mut right, mut sum, mut squares) = (zeros(), zeros(), zeros());
+        let mut right = Tensor::zeros([k], (Kind::Double, pool.device()));
+        let mut responses = vec![];
         let chunk = chunk(pool, k);
         for start in (0..n).step_by(chunk as usize) {
             let (images, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
@@ -75,16 +74,18 @@ pub fn evaluate(models: Models, objective: EvaluationLoss, task: &BatchSource, p
             let total = |of: &Tensor| of.sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
             loss += total(&each);
             if objective == EvaluationLoss::Response {
-                let precise = outputs.to_kind(Kind::Double);
-                sum += total(&precise);
-                squares += total(&precise.square());
+                responses.push(outputs.to_kind(Kind::Double));
             } else {
                 right += total(&logits.argmax(-1, false).eq_tensor(&outputs));
             }
         }
         let mean = |sum: Tensor| read_back::<f64>(&(sum / n as f64));
         let score = match objective {
-            EvaluationLoss::Response => read_back::<f64>(&(1.0f64 - &loss / (squares - sum.square() / n as f64))),
+            EvaluationLoss::Response => {
+                let all = Tensor::cat(&responses, 1);
+                let spread = (&all - all.mean_dim([1i64].as_slice(), true, None::<Kind>)).square();
+                read_back::<f64>(&(1.0f64 - &loss / spread.sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)))
+            }
             _ => mean(right),
         };
         Evaluation { loss: mean(loss), score }

@@ -79,7 +79,7 @@ fn groups_are_held_out_whole() {
 fn a_study_with_groups_trains_and_says_when_it_cannot() {
     let folder = tempfile::tempdir().unwrap();
     scans(&folder.path().join("scans"), 30);
-    scans(&folder.path().join("few"), 2);
+    scans(&folder.path().join("few"), 3);
     let study = |name: &str| {
         let text = format!(
             "name: {name}\ndata: {{images: {}, group: \"*_*\"}}\nseeds: 2\nlambda0: [0, 1e-2]\nlambda1: [0]\n\
@@ -91,9 +91,9 @@ fn a_study_with_groups_trains_and_says_when_it_cannot() {
     };
     let done = run(&mut sweep(&study("scans"), folder.path(), &["--quiet"]));
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    // Two patients: one is held out, and the other trains.
+    // Three patients: one is held out, and two train.
     let text =
-        std::fs::read_to_string(study("few")).unwrap().replace("per_class: 20", "per_class: 2").replace("per_class: 10", "per_class: 1");
+        std::fs::read_to_string(study("few")).unwrap().replace("per_class: 20", "per_class: 4").replace("per_class: 10", "per_class: 1");
     let few = write(folder.path(), "few.yaml", &text);
     let refused = run(&mut sweep(&few, folder.path(), &["--quiet"]));
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
@@ -111,6 +111,7 @@ fn wrong_groups_are_refused() {
     scans(&root, 3);
     table(&folder.path().join("scans.csv"), 3);
     std::fs::write(root.join("0/left.png"), std::fs::read(root.join("0/p0_0.png")).unwrap()).unwrap();
+    scans(&folder.path().join("few"), 2);
     let parts = folder.path().join("parts");
     scans(&parts.join("train"), 3);
     scans(&parts.join("test"), 2);
@@ -121,6 +122,7 @@ fn wrong_groups_are_refused() {
     };
     for (place, words) in [
         ("{images: scans, group: '*_*'}", "`group: *_*` does not fit 1 of 37 files, such as `left.png`"),
+        ("{images: few, group: '*_*'}", "it has 2 groups"),
         ("{images: scans, group: patient}", "`group: patient` does not fit 37 of 37 files"),
         ("{images: parts, group: '*_*'}", "2 groups, such as `p0`, are in the training and in the test part"),
         ("{table: scans.csv, label: kind, group: person}", "0 columns are called `person`; it has patient, kind, a, b, c, d"),

@@ -41,7 +41,7 @@ fn published_sets_are_checked_and_own_data_are_found() {
     let study = write(
         folder.path(),
         "fashion.yaml",
-        "name: f\ndata: FashionMNIST\nlambda0: [0, 1]\nlambda1: [0]\nmodel: {kind: mlp, hidden: []}\n\
+        "name: f\ndata: FashionMNIST\nlambda0: [0, 1]\nlambda1: [0]\nmodel: {kind: mlp, hidden: [8]}\n\
          source: {classes: [coat, shirt], epochs: 1, lr: 0.1}\ntarget: {classes: [bag, sandal], per_class: 5, epochs: 1, lr: 0.1}\n",
     );
     let sweep = || run(program().current_dir(folder.path()).arg("sweep").arg(&study).arg("--quiet"));

@@ -224,7 +224,7 @@ fn what_needs_classes_is_refused() {
         (plain.replace("{table: source.csv, response: y}", "{table: source.csv}"), "what is predicted?"),
         (
             plain.replace("{table: source.csv, response: y}", "{table: words.csv, response: y}"),
-            "`y` of row 2 is `often`, where a number is needed",
+            "`y`, line 3: `often`, where a number is needed",
         ),
         (plain.replace("{table: source.csv, response: y}", "{table: same.csv, response: y}"), "`y` is 1.5 in every row"),
     ] {

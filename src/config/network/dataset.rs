@@ -31,6 +31,9 @@ pub struct DatasetInfo {
     /// Whether a number is predicted. There is then one class, with all examples.
     #[serde(default)]
     pub is_regression: bool,
+    /// Whether examples have groups, which no split separates.
+    #[serde(default)]
+    pub is_grouped: bool,
     /// Whether the program contains the data.
     pub built_in: bool,
 }

@@ -34,7 +34,8 @@ pub fn examples(parts: [Part; 2], shape: [usize; 3], digest: &str) -> Result<(Ex
                 Examples { content: Content::Features(values), labels, groups: vec![], responses: vec![] }
             }
             Values::Pictures(all) => {
-                let name = format!("{digest}.{}.{}", shape.map(|n| n.to_string()).join("x"), ["train", "test"][at]);
+                // The 1 is of how images are fitted.
+                let name = format!("{digest}.1.{}.{}", shape.map(|n| n.to_string()).join("x"), ["train", "test"][at]);
                 Examples::images(fitted(&all, shape, &name)?, labels, width)
             }
             Values::Texts(_) => Examples::images(vec![], vec![], width),
@@ -55,12 +56,12 @@ fn fitted(all: &[Picture], shape: [usize; 3], name: &str) -> Result<Bytes, DataE
     if let Some(known) = cache.array(name, all.len() * shape.iter().product::<usize>()) {
         return Ok(known);
     }
-    let mut spool = cache.spool(name)?;
+    let Some(mut spool) = cache.spool_or_warn(name) else { return Ok(fit(all).into()) };
     for some in all.chunks(AT_ONCE) {
         spool.write(&fit(some))?;
     }
     let array = spool.finish()?;
-    cache.shrink(name);
+    cache.shrink();
     Ok(array)
 }
 

@@ -1,11 +1,13 @@
 //! Images that were decoded once are kept in files, which are mapped into memory. A large set is
 //! then decoded once for all runs, and need not fit into memory.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,6 +21,12 @@ use crate::data::DataError;
 
 /// Bytes that are kept by default.
 const LIMIT: u64 = 50_000_000_000;
+
+/// Files that this process has found or written.
+static IN_USE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// A file that has been written for so long belongs to a process that was killed.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// What a changed format or decoder changes.
 const VERSION: &str = "transfergrid images 1";
@@ -60,7 +68,16 @@ impl Cache {
             Some(folder) => folder,
             None => path("XDG_CACHE_HOME").or_else(|| Some(path("HOME")?.join(".cache")))?.join("transfergrid"),
         };
-        let limit = std::env::var("TRANSFERGRID_CACHE_GB").ok().and_then(|text| text.parse::<f64>().ok());
+        // A folder of its own: what else is there is not touched.
+        let folder = folder.join("decoded-images");
+        let limit = std::env::var("TRANSFERGRID_CACHE_GB").ok().filter(|text| !text.trim().is_empty());
+        let limit = limit.and_then(|text| {
+            let gigabytes = text.trim().parse::<f64>().ok().filter(|gigabytes| *gigabytes >= 0.0);
+            if gigabytes.is_none() {
+                print_error(&format!("warning: TRANSFERGRID_CACHE_GB={text} is no number of gigabytes, such as 50"));
+            }
+            gigabytes
+        });
         Some(Cache { folder, limit: limit.map_or(LIMIT, |gigabytes| (1e9 * gigabytes) as u64) })
     }
 
@@ -84,7 +101,7 @@ impl Cache {
             let of = fs::metadata(path).map_err(|error| DataError::read(path, &error))?;
             let times = (of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec());
             hasher.update(path.as_os_str().as_encoded_bytes());
-            hasher.update(format!("\n{} {} {} {times:?}\n", of.dev(), of.ino(), of.len()));
+            hasher.update(format!("\n{} {} {times:?}\n", of.ino(), of.len()));
         }
         Ok(hex(hasher.finalize())[..32].to_string())
     }
@@ -104,15 +121,18 @@ impl Cache {
             (pictures.len() == of.labels.len()).then(|| Part { groups: of.groups, ..Part::new(of.labels, Values::Pictures(pictures)) })
         };
         let (train, test) = (part(entry.train)?, part(entry.test)?);
-        // What is used last is removed last.
-        for name in entry.files.iter().map(String::as_str).chain([format!("{stamp}.json").as_str()]) {
-            let _ = File::open(self.folder.join(name)).and_then(|file| file.set_modified(SystemTime::now()));
-        }
+        entry.files.iter().for_each(|name| self.used(&self.folder.join(name)));
+        self.used(&path);
         Some(OwnSet { info: entry.info, train, test, notes: entry.notes })
     }
 
-    /// Keeps a set whose images are of spools, or else in memory.
-    pub fn keep(&self, stamp: &str, set: &OwnSet) -> Result<(), DataError> {
+    /// Keeps a set whose images are of spools, but for a few in memory. Returns false if none is of
+    /// a spool, because they could not be written: nothing is kept then.
+    pub fn keep(&self, stamp: &str, set: &OwnSet) -> Result<bool, DataError> {
+        let is_mapped = |part: &Part| matches!(&part.values, Values::Pictures(all) if all.iter().any(|one| one.pixels.place().is_some()));
+        if !is_mapped(&set.train) {
+            return Ok(false);
+        }
         let mut files: Vec<String> = vec![];
         let more = format!("{stamp}.more");
         let mut in_memory: Option<Spool> = None;
@@ -144,50 +164,66 @@ impl Cache {
         let mut spool = self.spool(&format!("{stamp}.json"))?;
         spool.write(&serde_json::to_vec(&entry).unwrap_or_default())?;
         spool.finish()?;
-        self.shrink(stamp);
-        Ok(())
+        self.shrink();
+        Ok(true)
     }
 
     /// A file that is written once, under its own name when it is complete.
     pub fn spool(&self, name: &str) -> Result<Spool, DataError> {
         let path = self.folder.join(name);
-        let part = self.folder.join(format!("{name}.{}.part", std::process::id()));
+        // Other containers and hosts may have a process of the same number.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let part = self.folder.join(format!("{name}.{}-{now}.part", std::process::id()));
         let open = || -> io::Result<File> {
             fs::create_dir_all(&self.folder)?;
-            File::create(&part)
+            File::create_new(&part)
         };
         let file = open().map_err(|error| unwritable(&part, &error))?;
-        Ok(Spool { file: BufWriter::with_capacity(1 << 20, file), path, part, length: 0 })
+        Ok(Spool { file: BufWriter::with_capacity(1 << 20, file), path, part, length: 0, limit: self.limit })
+    }
+
+    /// The same. Where it cannot be written, a warning says so, and images stay in memory.
+    pub fn spool_or_warn(&self, name: &str) -> Option<Spool> {
+        self.spool(name).map_err(|error| print_error(&format!("warning: {error}"))).ok()
     }
 
     /// An array that was kept, if it has this many bytes.
     pub fn array(&self, name: &str, bytes: usize) -> Option<Bytes> {
         let path = self.folder.join(name);
         let array = Bytes::map(&path).ok().filter(|array| array.len() == bytes)?;
-        let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        self.used(&path);
         Some(array)
     }
 
-    /// Its files with their sizes, those that were used last at the end.
+    /// What is used last is removed last, and what this process uses is not removed by it.
+    fn used(&self, path: &Path) {
+        let _ = File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
+    }
+
+    /// Its files with their sizes, those that were used last at the end. Files that are being
+    /// written are not among them.
     pub fn files(&self) -> Vec<(PathBuf, u64)> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut all: Vec<(SystemTime, PathBuf, u64)> = entries
             .filter_map(|entry| {
                 let about = entry.metadata().ok().filter(|about| about.is_file())?;
-                Some((about.modified().ok()?, entry.path(), about.len()))
+                let (name, age) = (entry.file_name(), about.modified().ok()?);
+                let is_written = name.to_string_lossy().ends_with(".part") && age.elapsed().is_ok_and(|age| age < ABANDONED);
+                (!is_written).then(|| (age, entry.path(), about.len()))
             })
             .collect();
         all.sort();
         all.into_iter().map(|(_, path, size)| (path, size)).collect()
     }
 
-    /// Removes the files that were used longest ago until the rest is within the limit. Those whose
-    /// names begin with `kept` stay.
-    pub fn shrink(&self, kept: &str) {
+    /// Removes the files that were used longest ago until the rest is within the limit. Those that
+    /// this process uses stay.
+    pub fn shrink(&self) {
         let files = self.files();
         let mut total: u64 = files.iter().map(|(_, size)| size).sum();
         for (path, size) in files {
-            let stays = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(kept));
+            let stays = IN_USE.lock().unwrap_or_else(PoisonError::into_inner).contains(&path);
             if total > self.limit && !stays && fs::remove_file(&path).is_ok() {
                 total -= size;
             }
@@ -209,27 +245,47 @@ pub struct Spool {
     path: PathBuf,
     part: PathBuf,
     length: usize,
+    limit: u64,
 }
 
 impl Spool {
     /// Appends bytes and returns their position.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, DataError> {
         let at = self.length;
-        self.file.write_all(bytes).map_err(|error| unwritable(&self.part, &error))?;
         self.length += bytes.len();
+        if self.length as u64 > self.limit {
+            let what = format!("the decoded images are larger than the {:.1} GB of the cache", self.limit as f64 / 1e9);
+            return Err(DataError::new(
+                what,
+                "set TRANSFERGRID_CACHE_GB to a larger number, or TRANSFERGRID_CACHE=off to hold them in memory",
+            ));
+        }
+        self.file.write_all(bytes).map_err(|error| unwritable(&self.part, &error))?;
         Ok(at)
     }
 
     /// The complete file, mapped into memory.
+    ///
+    /// Another process may have written the same file in the meantime, and use it: it is replaced
+    /// only if it is damaged.
     pub fn finish(mut self) -> Result<Bytes, DataError> {
-        let finished = self.file.flush().and_then(|()| fs::rename(&self.part, &self.path)).and_then(|()| Bytes::map(&self.path));
-        finished.map_err(|error| unwritable(&self.part, &error))
+        let mut publish = || -> io::Result<Bytes> {
+            self.file.flush()?;
+            let is_there = fs::metadata(&self.path).is_ok_and(|other| other.len() == self.length as u64);
+            if !is_there {
+                fs::rename(&self.part, &self.path)?;
+            }
+            Bytes::map(&self.path)
+        };
+        let published = publish().map_err(|error| unwritable(&self.part, &error))?;
+        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).insert(self.path.clone());
+        Ok(published)
     }
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.part); // renamed if it is finished
+        let _ = fs::remove_file(&self.part); // not there if it was renamed
     }
 }
 

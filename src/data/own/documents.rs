@@ -26,10 +26,10 @@ pub fn read(root: &Path, group: Option<&str>) -> Result<Found, DataError> {
             for path in of.iter().filter(|(name, _)| name == class).flat_map(|(_, files)| files) {
                 texts.push(text(path)?);
                 labels.push(label as u16);
-                named.push((class.as_str(), path));
+                named.push(path);
             }
         }
-        Ok(Part { groups: groups(&named, group)?, ..Part::new(labels, Values::Texts(texts)) })
+        Ok(Part { groups: groups(root, parts.depth, &named, group)?, ..Part::new(labels, Values::Texts(texts)) })
     };
     Ok(Found { train: part(&parts.train)?, test: parts.test.as_ref().map(part).transpose()?, notes: parts.notes, classes })
 }

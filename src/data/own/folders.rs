@@ -10,18 +10,16 @@ use crate::data::DataError;
 pub type ClassFiles = Vec<(String, Vec<PathBuf>)>;
 
 /// The groups of files, by a pattern for their paths below the folder of their class (see
-/// `DataPlace::group`). Without a pattern there are none.
+/// `DataPlace::group`), which is `depth` folders below the root. Without a pattern there are none.
 ///
 /// # Errors
 /// The pattern has no `*`, or does not fit every path.
-pub fn groups(files: &[(&str, &PathBuf)], pattern: Option<&str>) -> Result<Vec<String>, DataError> {
+pub fn groups(root: &Path, depth: usize, files: &[&PathBuf], pattern: Option<&str>) -> Result<Vec<String>, DataError> {
     let Some(pattern) = pattern else { return Ok(vec![]) };
     let (mut all, mut others) = (vec![], vec![]);
-    for (class, path) in files {
-        // A class is a folder, and its files are below it.
-        let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
-        let from = parts.iter().rposition(|part| part == class).map_or(parts.len() - 1, |at| at + 1);
-        let below = parts[from..].join("/");
+    for path in files {
+        let own = path.strip_prefix(root).unwrap_or(path);
+        let below = own.iter().skip(depth).map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
         match first_star(pattern, &below) {
             Some(group) => all.push(group.to_string()),
             None => others.push(below),
@@ -40,6 +38,9 @@ pub fn groups(files: &[(&str, &PathBuf)], pattern: Option<&str>) -> Result<Vec<S
 pub struct Parts {
     pub train: ClassFiles,
     pub test: Option<ClassFiles>,
+    /// Folders from the root to the files of a class: the class's own, below that of a part if
+    /// there are parts.
+    pub depth: usize,
     pub notes: Vec<String>,
 }
 
@@ -61,6 +62,7 @@ pub fn list(root: &Path, is_wanted: fn(&str) -> bool) -> Result<Parts, DataError
     let folders = walk.folders(root)?;
     let mut notes = vec![];
     let [train, test, validation] = walk.part_folders(root, &folders)?;
+    let depth = if train.is_some() { 2 } else { 1 };
     let parts = match (train, test, validation) {
         (Some(train), test, validation) => {
             let mut files = walk.classes(&train)?;
@@ -96,7 +98,7 @@ pub fn list(root: &Path, is_wanted: fn(&str) -> bool) -> Result<Parts, DataError
     if walk.outside > 0 {
         notes.push(format!("{} links that lead out of the folder are left out", walk.outside));
     }
-    Ok(Parts { train: parts.0, test: parts.1, notes })
+    Ok(Parts { train: parts.0, test: parts.1, depth, notes })
 }
 
 fn name_of(path: &Path) -> String {

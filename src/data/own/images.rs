@@ -25,8 +25,8 @@ const MOST_EXPANSION: u64 = 5_000;
 /// More files than this are announced before they are read, and are decoded once for all runs.
 const MANY: usize = 5_000;
 
-/// Images that are decoded between two writes to a spool.
-const AT_ONCE: usize = 4096;
+/// Bytes of images that are decoded between two writes to a spool, about.
+const AT_ONCE: usize = 256_000_000;
 
 /// Time between two messages about progress.
 const TELL: Duration = Duration::from_secs(5);
@@ -58,8 +58,10 @@ pub fn read(place: &DataPlace, root: &Path) -> Result<OwnSet, DataError> {
     }
     let Some(cache) = cache else { return split(place, decoded(root, parts, group, |_| Ok(None))?) };
     let started = Instant::now();
-    let set = split(place, decoded(root, parts, group, |part| cache.spool(&format!("{stamp}.{part}")).map(Some))?)?;
-    cache.keep(&stamp, &set)?;
+    let set = split(place, decoded(root, parts, group, |part| Ok(cache.spool_or_warn(&format!("{stamp}.{part}"))))?)?;
+    if !cache.keep(&stamp, &set)? {
+        return Ok(set);
+    }
     let (seconds, folder) = (started.elapsed().as_secs_f64(), cache.folder().display());
     print_error(&format!("read in {seconds:.0} s; later starts take the decoded images from {folder} (`transfergrid data cache`)"));
     Ok(set)
@@ -80,9 +82,9 @@ fn decoded(
             let own = of.iter().filter(|(name, _)| name == class).flat_map(|(_, files)| files);
             ordered.extend(own.map(|path| (label as u16, path)));
         }
-        let named: Vec<(&str, &PathBuf)> = ordered.iter().map(|(label, path)| (classes[usize::from(*label)].as_str(), *path)).collect();
-        let groups = groups(&named, group)?;
-        let pictures = pictures(root, &ordered.iter().map(|(_, path)| *path).collect::<Vec<_>>(), spool(name)?)?;
+        let files: Vec<&PathBuf> = ordered.iter().map(|(_, path)| *path).collect();
+        let groups = groups(root, parts.depth, &files, group)?;
+        let pictures = pictures(root, &files, spool(name)?)?;
         Ok(Part { groups, ..Part::new(ordered.iter().map(|(label, _)| *label).collect(), Values::Pictures(pictures)) })
     };
     let train = part(&parts.train, "train")?;
@@ -93,11 +95,13 @@ fn decoded(
 fn pictures(root: &Path, files: &[&PathBuf], mut spool: Option<Spool>) -> Result<Vec<Picture>, DataError> {
     let (mut all, mut places, mut failed) = (vec![], vec![], vec![]);
     let mut told = Instant::now();
-    let at_once = if spool.is_some() { AT_ONCE } else { files.len().max(1) };
-    for (done, some) in files.chunks(at_once).enumerate() {
+    let mut next = if spool.is_some() { threads::count() * 16 } else { files.len() };
+    let mut done = 0;
+    while done < files.len() {
+        let some = &files[done..(done + next).min(files.len())];
         if told.elapsed() > TELL {
             told = Instant::now();
-            print_error(&format!("{} of {} images are decoded", done * at_once, files.len()));
+            print_error(&format!("{done} of {} images are decoded", files.len()));
         }
         for (read, path) in threads::map(some.len(), |i| picture_of_file(some[i])).into_iter().zip(some) {
             match (read, &mut spool) {
@@ -108,6 +112,10 @@ fn pictures(root: &Path, files: &[&PathBuf], mut spool: Option<Spool>) -> Result
                     places.push((at..at + pixels.len(), [height, width, channels]));
                 }
             }
+        }
+        done += some.len();
+        if let Some((range, _)) = places.last() {
+            next = (AT_ONCE / (range.end / places.len()).max(1)).clamp(16, 4096);
         }
     }
     if !failed.is_empty() {

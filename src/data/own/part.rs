@@ -54,7 +54,7 @@ impl Part {
         counts
     }
 
-    /// SHA-256 of each example's content, without its label.
+    /// SHA-256 of each example's content, without its label, but with its response.
     pub(super) fn contents(&self) -> Vec<[u8; 32]> {
         threads::map(self.len(), |i| {
             let mut hasher = Sha256::new();
@@ -69,6 +69,10 @@ impl Part {
                     values[i * width..(i + 1) * width].iter().for_each(|value| hasher.update(value.to_le_bytes()));
                 }
                 Values::Texts(all) => hasher.update(all[i].as_bytes()),
+            }
+            // Rows of few different features differ in what is predicted.
+            if let Some(response) = self.responses.get(i) {
+                hasher.update(response.to_le_bytes());
             }
             hasher.finalize().into()
         })

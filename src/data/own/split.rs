@@ -18,6 +18,13 @@ const HELD_OUT: u8 = 5;
 pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
     let Found { classes, mut train, mut test, mut notes } = found;
     let wrong = |what: String, hint: &str| DataError::new(format!("{place}: {what}"), hint);
+    let groups: HashSet<&String> = train.groups.iter().collect();
+    if (1..3).contains(&groups.len()) {
+        return Err(wrong(
+            format!("it has {}", if groups.len() == 1 { "one group".into() } else { format!("{} groups", groups.len()) }),
+            "at least three are needed, for training, validation and testing; is it the right column or pattern?",
+        ));
+    }
     let is_regression = !train.responses.is_empty();
     if classes.len() < 2 && !is_regression {
         let names = classes.first().map_or("no class".to_string(), |one| format!("one class, `{one}`"));
@@ -101,7 +108,16 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
             (_, 0) => ("test", "each class needs some for the results; add examples, or give a test part"),
             _ => continue,
         };
-        return Err(wrong(format!("class `{}` has no {missing} example", class.name), hint));
+        return Err(match is_regression {
+            true => wrong(format!("there is no {missing} example"), "some rows are needed for training, and some for the results"),
+            false => wrong(format!("class `{}` has no {missing} example", class.name), hint),
+        });
+    }
+    if is_regression && test.responses.iter().all(|response| *response == test.responses[0]) {
+        return Err(wrong(
+            format!("the {} test responses are all equal", test.len()),
+            "R² compares errors with their spread: more rows are needed",
+        ));
     }
     let mut hasher = Sha256::new();
     for (part, contents) in [(&train, &contents), (&test, &of_test)] {
@@ -111,13 +127,19 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
             hasher.update(content);
         }
         // Groups decide which examples validate.
-        part.responses.iter().for_each(|response| hasher.update(response.to_le_bytes()));
         part.groups.iter().for_each(|group| hasher.update(format!("group {group}\n")));
     }
     let digest = hex(hasher.finalize());
     let info = match published(&digest) {
         Some(name) => name.info().clone(),
-        None => DatasetInfo { name: "own".into(), digest, classes: counted, is_regression, ..shapes([&train, &test]) },
+        None => DatasetInfo {
+            name: "own".into(),
+            digest,
+            classes: counted,
+            is_regression,
+            is_grouped: !train.groups.is_empty(),
+            ..shapes([&train, &test])
+        },
     };
     Ok(OwnSet { info, train, test, notes })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{label_by_name, single, Found, Part, Values};
 use crate::config::cut;
 use crate::config::network::{DataPlace, Impute};
-use crate::data::table::TableOptions;
+use crate::data::table::{LabelledRows, TableOptions};
 use crate::data::{table, DataError};
 
 const HINT: &str = "`one_hot: true` makes columns of words, `drop: [COLUMN]` leaves one out, `impute: mean` fills gaps";
@@ -41,7 +41,7 @@ pub fn read(path: &Path, place: &DataPlace) -> Result<Found, DataError> {
         DataError { hint, ..error }
     };
     let rows = table::read_labelled(path, column, place.group.as_deref(), &place.drop, &options).map_err(told)?;
-    let responses = if is_regression { responses(path, column, place, &rows.labels)? } else { vec![] };
+    let responses = if is_regression { responses(path, column, place, &rows)? } else { vec![] };
     let names: Vec<String> = if is_regression { vec![ALL.into(); rows.labels.len()] } else { rows.labels };
     let (classes, labels) = label_by_name(&[&names]).map_err(|what| DataError::file(path, format!("`{column}`: {what}")))?;
     let width = rows.values.ncols();
@@ -54,22 +54,23 @@ pub fn read(path: &Path, place: &DataPlace) -> Result<Found, DataError> {
 }
 
 /// The numbers of the column, as they are written.
-fn responses(path: &Path, column: &str, place: &DataPlace, texts: &[String]) -> Result<Vec<f32>, DataError> {
+fn responses(path: &Path, column: &str, place: &DataPlace, rows: &LabelledRows) -> Result<Vec<f32>, DataError> {
     let is_comma = place.decimal.as_deref() == Some(",");
     let wrong = |what: String, hint: &str| DataError::new(format!("{}: `{column}`{what}", path.display()), hint);
     let mut values = vec![];
-    for (row, text) in texts.iter().enumerate() {
+    for (row, text) in rows.labels.iter().enumerate() {
         let plain = if is_comma { text.replace(',', ".") } else { text.clone() };
         match plain.trim().parse::<f64>() {
             Ok(value) if value.is_finite() => values.push(value),
             _ => {
-                let what = format!(" of row {} is `{}`, where a number is needed", row + 1, cut(text));
+                let what = format!(", {}: `{}`, where a number is needed", rows.place(row), cut(text));
                 return Err(wrong(what, "`response` is a column of numbers; one of classes is named by `label`"));
             }
         }
     }
-    if values.iter().all(|value| *value == values[0]) {
-        return Err(wrong(format!(" is {} in every row", values[0]), "there is nothing to predict; is it the right column?"));
+    let Some(first) = values.first() else { return Err(wrong(" has no rows".into(), "rows of numbers are needed below the header")) };
+    if values.iter().all(|value| value == first) {
+        return Err(wrong(format!(" is {first} in every row"), "there is nothing to predict; is it the right column?"));
     }
     single(&values, 1, |_| format!("`{column}`"))
         .map_err(|what| DataError::new(format!("{}: {what}", path.display()), "subtract an offset, or choose other units"))

@@ -175,7 +175,16 @@ pub struct LabelledRows {
     pub columns: Vec<String>,
     /// Rows × columns, without the label's.
     pub values: Array2<f64>,
+    /// The line number of each row, for formats that have lines.
+    lines: Option<Vec<u64>>,
     pub notes: Vec<String>,
+}
+
+impl LabelledRows {
+    /// The position of a row (counted from 0) as it is written in messages.
+    pub fn place(&self, row: usize) -> String {
+        place(&self.lines, row)
+    }
 }
 
 /// Reads a table for a classifier: the column `label` holds the classes, `group` the groups, and
@@ -211,7 +220,7 @@ pub fn read_labelled(
             }
         }
     };
-    let of_label = find(label, "`label` names the column with the classes")?;
+    let of_label = find(label, "`label` names the column with the classes, `response` one of numbers")?;
     let of_group = group.map(|name| find(name, "`group` names the column with the groups")).transpose()?;
     let kept: Vec<usize> = (0..raw.columns.len())
         .filter(|at| *at != of_label && Some(*at) != of_group && !raw.index.contains(at) && !drop.contains(&raw.columns[*at]))
@@ -230,7 +239,7 @@ pub fn read_labelled(
         )),
     };
     let texts = |at: usize, what: &str| raw.rows.iter().enumerate().map(|row| text(at, what, row)).collect::<Result<Vec<_>, _>>();
-    let labels = texts(of_label, "class")?;
+    let labels = texts(of_label, "value")?;
     let groups = of_group.map_or(Ok(vec![]), |at| texts(at, "group"))?;
     let values = numbers(path, &raw, &kept)?;
     let counting = (0..kept.len()).filter(|&at| counts_rows(&values, at));
@@ -238,7 +247,7 @@ pub fn read_labelled(
         .map(|at| format!("`{}` changes by 1 from row to row: if it is a row number, remove the column", cut(&raw.columns[kept[at]])))
         .collect();
     let columns = kept.iter().map(|&at| raw.columns[at].clone()).collect();
-    Ok(LabelledRows { labels, groups, columns, values, notes })
+    Ok(LabelledRows { labels, groups, columns, values, lines: raw.lines, notes })
 }
 
 /// The wanted cells, which must be finite numbers.

@@ -71,6 +71,14 @@ impl Metric {
         }
     }
 
+    /// What is tested.
+    pub fn examples(self) -> &'static str {
+        match self {
+            Metric::Accuracy | Metric::Loss => "images",
+            Metric::R2 | Metric::SquaredError => "rows",
+        }
+    }
+
     /// The name with the unit, for axes.
     pub fn axis_label(self) -> &'static str {
         match self {

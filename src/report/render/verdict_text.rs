@@ -1,7 +1,7 @@
 //! The verdict in one line: at most fifteen words, without brackets or symbols that need an
 //! explanation.
 
-use super::words::{short, unit};
+use super::words::{level, short, unit, unit_in_front};
 use crate::base::numbers::{number, significant};
 use crate::report::analysis::{
     Answer, Answered, Bound, Method, OptimaComparison, Setting, SettingAnalysis, StudyAnalysis, Unanswered, Verdict, MIN_SEEDS,
@@ -84,15 +84,19 @@ fn gained(setting: &Setting, answered: &Answered) -> VerdictLine {
         (true, true) | (false, false) => "higher",
         (true, false) | (false, true) => "lower",
     };
-    let (unit, scale, _) = unit(metric);
-    let size = number(significant(scale * gain.estimate.abs(), 2));
+    let (_, scale, _) = unit(metric);
+    let size = format!("{}{}", number(significant(scale * gain.estimate.abs(), 2)), unit_in_front(metric));
     match answered.gain_is_positive(setting.rules.error) {
         Some(helps) => {
             let word = if helps { "HELPS, settled" } else { "HURTS, settled" };
-            let sentence = format!("the target's {} is {size} {unit} {} than from scratch.", metric.name(), better(gain.estimate));
+            let sentence = format!("the target's {} is {size} {} than from scratch.", metric.name(), better(gain.estimate));
             line(Badge::Gain(helps), word, sentence)
         }
         None if answered.basis.seeds.len() < 2 => line(Badge::Open, "UNDECIDED", "one seed is too few.".into()),
+        None if answered.gain_is_positive(0.05).is_some() => {
+            let level = level(&setting.rules);
+            line(Badge::Open, "UNDECIDED", format!("the gain is shown at 95%, not yet at the {level} that rounds need."))
+        }
         None => line(Badge::Open, "UNDECIDED", "transfer is neither shown to help nor to hurt.".into()),
     }
 }

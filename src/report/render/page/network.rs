@@ -228,7 +228,7 @@ fn cards(analysis: &SettingAnalysis) -> Markup {
         p class="soft" {
             "Best for the source, λ_S*: " (with_range(comparison.source, comparison.source_range))
             ". Best to transfer from, λ₀*: " (with_range(comparison.transfer, comparison.transfer_range))
-            ", with λ₁ = " (point(setting.lambda1[answered.transfer.1])) ". Chosen by validation " (metric.name()) ", measured on test images."
+            ", with λ₁ = " (point(setting.lambda1[answered.transfer.1])) ". Chosen by validation " (metric.name()) ", measured on test " (metric.examples()) "."
         }
         @if let Some(other) = analysis.other_metric.comparison() {
             p {

@@ -105,7 +105,7 @@ fn optima(analysis: &SettingAnalysis, answered: &Answered, comparison: &OptimaCo
     let mut text = screen.table_that_fits(rows, &[2, 4, 3]);
     let lambda1 = setting.lambda1[j];
     let lambda1 = if lambda1.is_infinite() { "∞, the source's weights are kept".into() } else { point(lambda1) };
-    let note = format!("{} of test images, at the nearest trained {name}; best λ₁ = {lambda1}", metric.name());
+    let note = format!("{} of test {}, at the nearest trained {name}; best λ₁ = {lambda1}", metric.name(), metric.examples());
     text.push_str(&format!("\n{}", screen.dim(&screen.wrap(&note, "    ", "    "))));
     if let Some(axis) = setting.regularizer.stands_for() {
         text.push_str(&format!("\n{}", screen.wrap(&stands_for(axis, setting.regularizer.stronger), "    ", "    ")));

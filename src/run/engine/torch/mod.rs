@@ -116,7 +116,7 @@ impl TorchEngine {
             let pools = if set.info.is_text() { vec![] } else { devices.iter().map(pool).collect() };
             data.insert(files, PreparedData { set, pools });
         }
-        check_groups(plan, &data)?;
+        check_splits(plan, &data)?;
         warn_of_common_images(plan, &data);
         let calibration = Calibration::new(measured, &devices);
         Ok(TorchEngine {
@@ -136,25 +136,39 @@ impl TorchEngine {
     }
 }
 
-/// Fails if a class has no validation image, because all are of groups that are trained on.
-fn check_groups(plan: &Plan, data: &HashMap<DatasetFiles, PreparedData>) -> Result<(), DataError> {
+/// Fails if a seed cannot be evaluated: a class has no validation example because all are of groups
+/// that are trained on, or all responses of a part are equal, so that R² has no meaning.
+fn check_splits(plan: &Plan, data: &HashMap<DatasetFiles, PreparedData>) -> Result<(), DataError> {
     let mut seen = HashSet::new();
     for stage in &plan.stages {
         let files = files_of(&stage.settings, stage.choice());
         let set = &data[&files].set;
         let (images, of_source) = (stage.images(), stage.images_of_source());
-        if set.train.groups.is_empty() || !seen.insert((files.clone(), images.clone(), of_source.clone(), stage.seed)) {
+        let is_plain = set.train.groups.is_empty() && set.train.responses.is_empty();
+        if is_plain || !seen.insert((files.clone(), images.clone(), of_source.clone(), stage.seed)) {
             continue;
         }
-        let missing = Split::without_validation(&set.train, &images, &of_source, stage.seed);
-        if let Some(&label) = missing.first() {
-            return Err(DataError::new(
-                format!(
-                    "{}: with seed {}, class `{}` has no validation example: each is of a group that is trained on",
-                    files.0, stage.seed, set.info.classes[label].name
+        let wrong = |what: String, hint: &str| Err(DataError::new(format!("{}: {what}", files.0), hint));
+        let split = Split::draw(&set.train, &images, &of_source, stage.seed, 0);
+        if let Some(label) = split.without_validation(&set.train, &images) {
+            let class = &set.info.classes[label].name;
+            return wrong(
+                format!("with seed {}, class `{class}` has no validation example: each is of a group that is trained on", stage.seed),
+                &format!(
+                    "the groups are too few or too large: a larger `{0}.validation_per_class`, or fewer examples in `{0}.per_class`",
+                    task_name(stage.kind)
                 ),
-                "the groups are too few or too large for it; set `validation_per_class` to a larger number, or leave the class out",
-            ));
+            );
+        }
+        let responses = &set.train.responses;
+        let is_flat = |rows: &[usize]| !responses.is_empty() && rows.iter().all(|&row| responses[row] == responses[rows[0]]);
+        let parts = [("training", &split.train), ("validation", &split.validation), ("monitored", &split.monitor)];
+        let flat = parts.iter().find(|(_, rows)| is_flat(rows)).map(|(name, rows)| (*name, rows.len()));
+        if let Some((name, n)) = flat {
+            return wrong(
+                format!("with seed {}, the {n} {name} responses are all equal", stage.seed),
+                "R² compares errors with their spread; more rows are needed in this part (`validation_per_class`, `monitor_per_class`)",
+            );
         }
     }
     Ok(())
@@ -495,8 +509,9 @@ impl TorchEngine {
                 let error = Some(format!("the loss stopped being finite at epoch {epoch}, step {step}"));
                 return StageOutcome { status: Status::Diverged, metrics: BTreeMap::new(), history, error, model: None };
             }
-            if !validation.loss[k].is_finite() {
-                let error = Some("the loss on the validation images is not finite".to_string());
+            let of_what = [(validation.loss[k], "validation"), (test.loss[k], "test")];
+            if let Some((_, part)) = of_what.into_iter().find(|(loss, _)| !loss.is_finite()) {
+                let error = Some(format!("the loss on the {part} images is not finite"));
                 return StageOutcome { status: Status::Diverged, metrics: BTreeMap::new(), history, error, model: None };
             }
             let mut metrics = BTreeMap::from([
