@@ -213,7 +213,7 @@ fn what_needs_classes_is_refused() {
         (of_source("label_smoothing: 0.1"), "`source.label_smoothing`: a number to predict has no classes"),
         (of_source("label_noise: 0.1"), "`source.label_noise`: a number to predict has no classes"),
         (format!("{plain}alignment: true\n"), "`transfergrid theory fit` estimates ρ"),
-        (plain.replace("{head: keep}", "{method: ridge}"), "`ridge` solves for classes"),
+        (plain.replace("{head: keep}", "{method: ridge}").replace("hidden: []", "hidden: [8]"), "`ridge` solves for classes"),
         (plain.replace("{table: target.csv, response: y}", "digits"), "the source has features, the target images"),
         (
             plain.replace("{table: target.csv, response: y}", "{table: kinds.csv, label: kind}"),

@@ -259,7 +259,7 @@ fn zipped_axes_lists_of_lists_bases_and_presets() {
     // Only the zipped pairs have to be stable, not every combination.
     let pairs = SMALL.replace("lambda0: [0, 1e-3, 1e-2]", "lambda0: [1, 100]").replace("lr: 0.1}", "lr: [1, 0.01]}");
     study(&pairs.replace("seeds: 2", "seeds: 2\nzip: [[lambda0, source.lr]]"), Overrides::default());
-    let widths = study(&SMALL.replace("hidden: [16]", "hidden: [[16], [8, 8], []]"), Overrides::default());
+    let widths = study(&SMALL.replace("hidden: [16]", "hidden: [[16], [8, 8], [4]]"), Overrides::default());
     assert_eq!(widths.axes.len(), 3);
     assert_eq!(widths.combinations().len(), 3 * 3 * 2);
 
