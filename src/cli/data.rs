@@ -192,8 +192,7 @@ fn cache(clear: bool) -> Result<u8> {
 fn yours(roots: &[PathBuf], known: &[PathBuf]) -> Vec<(DataPlace, &'static str)> {
     let mut all = vec![];
     for root in roots {
-        let entries = std::fs::read_dir(root).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
-        let mut entries: Vec<PathBuf> = entries;
+        let mut entries: Vec<PathBuf> = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         entries.sort();
         let is_known = |path: &PathBuf| known.iter().any(|known| known.starts_with(path));
         all.extend(entries.iter().filter(|path| !is_known(path)).filter_map(|path| own::look(path)));

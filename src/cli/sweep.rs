@@ -175,8 +175,8 @@ pub(super) struct Trained {
     pub code: u8,
     pub interrupted: bool,
     pub workers: usize,
-    /// Kept for the next round, so that no other process begins one in between. Shards give theirs
-    /// back: the others wait for whoever works.
+    /// Kept for the next round, so that no other process begins one in between. Shards release
+    /// theirs: they wait for each other as long as one of them holds a lease.
     pub lease: Option<Lease>,
 }
 
@@ -354,8 +354,8 @@ impl SweepArgs {
         };
         lease.check()?;
         let keeps = ending == Ending::Round && shard.is_none();
-        let (given_back, lease) = if keeps { (None, Some(lease)) } else { (Some(lease), None) };
-        let code = close(Asked { study, plan: &plan, part: &part }, &folder, tally, given_back, &mut watch, ending)?;
+        let (released, lease) = if keeps { (None, Some(lease)) } else { (Some(lease), None) };
+        let code = close(Asked { study, plan: &plan, part: &part }, &folder, tally, released, &mut watch, ending)?;
         Ok(Trained { code, interrupted: tally.interrupted, workers: engine.workers(), lease })
     }
 

@@ -128,15 +128,11 @@ impl<'a> Watch<'a> {
     /// best by validation.
     fn gain(&self, key: &str, records: &Records) -> Option<f64> {
         let metric = |key: &str, name: &str| records.by_key.get(key)?.metrics.get(name).copied();
-        let score = Metric::of(Selection::Accuracy, self.is_regression());
+        let score = Metric::of(Selection::Accuracy, self.plan.is_regression());
         let (validation, test) = (score.validation_key(), score.test_key());
         let twins = self.twins.get(key)?.iter().filter_map(|twin| Some((metric(twin, validation)?, metric(twin, test)?)));
         let (_, best) = twins.max_by(|a, b| a.0.total_cmp(&b.0))?;
         Some(metric(key, test)? - best)
-    }
-
-    fn is_regression(&self) -> bool {
-        self.plan.stages.first().is_some_and(|stage| stage.data().is_regression)
     }
 
     /// Writes the answer so far; at the end with the report's figures.
@@ -211,7 +207,7 @@ impl<'a> Watch<'a> {
     /// The cells with the best mean validation metric, averaged over seeds and draws. Each setting
     /// has equally many.
     fn best_cells(&mut self, records: &Records) -> Vec<CellRun<'a>> {
-        let metric = Metric::of(self.study.selection, self.is_regression());
+        let metric = Metric::of(self.study.selection, self.plan.is_regression());
         let mut cells: BTreeMap<String, Vec<(&'a Stage, &Record)>> = BTreeMap::new();
         for stage in self.plan.stages.iter().filter(|stage| stage.kind == StageKind::Target) {
             if let Some(record) = records.by_key.get(&stage.key).filter(|record| record.status == Status::Done) {

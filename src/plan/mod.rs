@@ -97,6 +97,11 @@ impl Plan {
         self.stages.iter().flat_map(|stage| [stage.settings.source_choice(), stage.settings.target_choice()]).collect()
     }
 
+    /// Whether its tasks predict a number. Both do, or none, and no axis changes that.
+    pub fn is_regression(&self) -> bool {
+        self.stages.first().is_some_and(|stage| stage.data().is_regression)
+    }
+
     /// The number of stages of a kind.
     pub fn count(&self, kind: StageKind) -> usize {
         self.stages.iter().filter(|stage| stage.kind == kind).count()

@@ -102,8 +102,7 @@ impl Board {
         let warning = board.attempt(|board| {
             board.withdrawn = board.remove_others(plan.stages.iter())?;
             let mut root = EventFile::create(&board.folder, "experiment")?;
-            let is_regression = plan.stages.first().is_some_and(|stage| stage.data().is_regression);
-            root.experiment(&axes, if is_regression { &HPARAM_METRICS_OF_NUMBERS } else { &HPARAM_METRICS })?;
+            root.experiment(&axes, if plan.is_regression() { &HPARAM_METRICS_OF_NUMBERS } else { &HPARAM_METRICS })?;
             root.flush()
         });
         (board, warning)

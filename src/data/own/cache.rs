@@ -297,3 +297,41 @@ fn unwritable(path: &Path, error: &io::Error) -> DataError {
         may_pass: true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_longest_ago_is_removed_first_and_what_is_in_use_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache { folder: folder.path().to_path_buf(), limit: 250 };
+        let other = |name: &str, age: u64| {
+            let path = folder.path().join(name);
+            fs::write(&path, [0; 100]).unwrap();
+            File::open(&path).unwrap().set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        };
+        // Of other processes; one is being written, and one was left by a process that was killed.
+        other("old", 300);
+        other("new", 200);
+        other("now.1-1.part", 100);
+        other("killed.1-1.part", 3 * 24 * 3600);
+        let mut spool = cache.spool("own").unwrap();
+        spool.write(&[7; 100]).unwrap();
+        assert_eq!(*spool.finish().unwrap(), [7; 100]);
+        File::open(folder.path().join("own")).unwrap().set_modified(SystemTime::now() - Duration::from_secs(400)).unwrap();
+        cache.shrink();
+        let left = |name: &str| folder.path().join(name).exists();
+        assert_eq!((left("old"), left("new"), left("own")), (false, true, true));
+        assert_eq!((left("now.1-1.part"), left("killed.1-1.part")), (true, false));
+        // A damaged file is replaced, a sound one is used.
+        let again = |bytes: &[u8]| {
+            let mut spool = cache.spool("own").unwrap();
+            spool.write(bytes).unwrap();
+            spool.finish().unwrap().to_vec()
+        };
+        assert_eq!(again(&[8; 100]), [7; 100]);
+        assert_eq!(again(&[8; 60]), [8; 60]);
+        assert!(cache.spool("more").unwrap().write(&[0; 251]).is_err() && !left("more"));
+    }
+}

@@ -187,8 +187,9 @@ impl LabelledRows {
     }
 }
 
-/// Reads a table for a classifier: the column `label` holds the classes, `group` the groups, and
-/// all others are features. An index that pandas wrote and the columns of `drop` are left out.
+/// Reads a table for a network: the column `label` holds what is predicted (a class, or a number as
+/// it is written), `group` the groups, and all others are features. An index that pandas wrote and
+/// the columns of `drop` are left out.
 pub fn read_labelled(
     path: &Path,
     label: &str,

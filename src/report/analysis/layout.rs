@@ -125,8 +125,7 @@ impl Setting {
 
     /// The same with fewer λ₀ and seeds, all of which it has.
     pub fn restricted(&self, lambda0: &[f64], seeds: &[u64]) -> Setting {
-        let places = |all: &[u64]| -> Vec<usize> { seeds.iter().filter_map(|seed| all.iter().position(|own| own == seed)).collect() };
-        let places = places(&self.seeds);
+        let places: Vec<usize> = seeds.iter().filter_map(|seed| self.seeds.iter().position(|own| own == seed)).collect();
         let cell = |of: &CellResults| CellResults {
             by_seed: places.iter().map(|&at| of.by_seed.get(at).cloned().flatten()).collect(),
             planned: of.planned,

@@ -20,7 +20,7 @@ pub fn results(study: &Study, plan: &Plan, records: &Records, others: &[FullReco
     let mut columns: Vec<(&str, ColumnType)> = vec![("kind", ColumnType::Text)];
     columns.extend(&axes);
     columns.extend([("seed", ColumnType::Whole), ("draw", ColumnType::Whole), ("stage", ColumnType::Text), ("status", ColumnType::Text)]);
-    let is_regression = plan.stages.first().is_some_and(|stage| stage.data().is_regression);
+    let is_regression = plan.is_regression();
     let mut metrics: Vec<&str> = METRICS
         .iter()
         .map(|name| match *name {

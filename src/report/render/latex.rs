@@ -26,7 +26,7 @@ fn tabular(analysis: &SettingAnalysis) -> String {
     let (setting, basis) = (&analysis.setting, &analysis.basis);
     let answered = analysis.answer.answered();
     let (gain, scale, _) = unit(basis.metric);
-    let gain = if gain == "of R²" { "of $R^2$" } else { gain };
+    let gain = if basis.metric == Metric::R2 { "of $R^2$" } else { gain };
     let (unit, digits) = match basis.metric {
         Metric::Accuracy => ("accuracy, \\%", 1),
         Metric::Loss => ("loss, nats", 3),

@@ -10,6 +10,7 @@ mod driver;
 mod libraries;
 mod measure;
 mod memory;
+mod prepared;
 mod proof;
 mod smoke;
 mod sources;
@@ -25,10 +26,9 @@ use super::{
     has_no_kernel, perhaps_out_of_memory, Engine, EngineOptions, Epoch, Job, PackContext, PackOutcome, StageOutcome, MEMORY_NEARLY_FULL,
 };
 use crate::base::catch_panic::catch_panic;
-use crate::base::stderr::print_error;
 use crate::config::network::{BatchNormRule, DataChoice, HeadRule, Phase, Precision, TransferMethod};
 use crate::config::Network;
-use crate::data::{task_labels, training_labels, DataError, Dataset, Preparation, Roots, Split};
+use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
 use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role, Strategy};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
@@ -37,6 +37,7 @@ use crate::train::{
     TrainingOutcome,
 };
 use calibration::Calibration;
+use prepared::{check_splits, files_of, files_of_both, warn_of_common_images, DatasetFiles, PreparedData};
 use sources::{NamedTensors, Sources};
 
 pub use bench::bench;
@@ -58,26 +59,6 @@ pub struct TorchEngine {
     /// Shapes of stages whose convolutions are computed without cuDNN, because it has no kernel for
     /// one of them.
     without_cudnn: Mutex<HashSet<Arc<str>>>,
-}
-
-/// How a data set is read: which, whether documents are stripped, and the shape of the inputs.
-type DatasetFiles = (DataChoice, bool, [usize; 3]);
-
-fn files_of(settings: &Network, choice: &DataChoice) -> DatasetFiles {
-    (choice.clone(), choice.info().is_text() && settings.text.strip, settings.input())
-}
-
-/// Of the source and of the target.
-fn files_of_both(stage: &Stage) -> [DatasetFiles; 2] {
-    let settings = &stage.settings;
-    [settings.source_choice(), settings.target_choice()].map(|choice| files_of(settings, choice))
-}
-
-struct PreparedData {
-    set: Dataset,
-    /// All training images, on each device. Empty for documents, whose features depend on the
-    /// vocabulary.
-    pools: Vec<Mutex<DeviceDataset>>,
 }
 
 pub fn open(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBuf) -> Result<Box<dyn Engine>> {
@@ -133,63 +114,6 @@ impl TorchEngine {
 
     fn device_of(&self, worker: usize) -> usize {
         worker % self.devices.len()
-    }
-}
-
-/// Fails if a seed cannot be evaluated: a class has no validation example because all are of groups
-/// that are trained on, or all responses of a part are equal, so that R² has no meaning.
-fn check_splits(plan: &Plan, data: &HashMap<DatasetFiles, PreparedData>) -> Result<(), DataError> {
-    let mut seen = HashSet::new();
-    for stage in &plan.stages {
-        let files = files_of(&stage.settings, stage.choice());
-        let set = &data[&files].set;
-        let (images, of_source) = (stage.images(), stage.images_of_source());
-        let is_plain = set.train.groups.is_empty() && set.train.responses.is_empty();
-        if is_plain || !seen.insert((files.clone(), images.clone(), of_source.clone(), stage.seed)) {
-            continue;
-        }
-        let wrong = |what: String, hint: &str| Err(DataError::new(format!("{}: {what}", files.0), hint));
-        let split = Split::draw(&set.train, &images, &of_source, stage.seed, 0);
-        if let Some(label) = split.without_validation(&set.train, &images) {
-            let class = &set.info.classes[label].name;
-            return wrong(
-                format!("with seed {}, class `{class}` has no validation example: each is of a group that is trained on", stage.seed),
-                &format!(
-                    "the groups are too few or too large: a larger `{0}.validation_per_class`, or fewer examples in `{0}.per_class`",
-                    task_name(stage.kind)
-                ),
-            );
-        }
-        let responses = &set.train.responses;
-        let is_flat = |rows: &[usize]| !responses.is_empty() && rows.iter().all(|&row| responses[row] == responses[rows[0]]);
-        let parts = [("training", &split.train), ("validation", &split.validation), ("monitored", &split.monitor)];
-        let flat = parts.iter().find(|(_, rows)| is_flat(rows)).map(|(name, rows)| (*name, rows.len()));
-        if let Some((name, n)) = flat {
-            return wrong(
-                format!("with seed {}, the {n} {name} responses are all equal", stage.seed),
-                "R² compares errors with their spread; more rows are needed in this part (`validation_per_class`, `monitor_per_class`)",
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Warns if a target is tested on what the source is trained on, where they are of different sets.
-/// (Those of one set have its training and its test part.)
-fn warn_of_common_images(plan: &Plan, data: &HashMap<DatasetFiles, PreparedData>) {
-    let pairs: BTreeSet<[DatasetFiles; 2]> =
-        plan.stages.iter().map(files_of_both).filter(|[source, target]| source.0 != target.0).collect();
-    for [source, target] in pairs {
-        let (from, to) = (&data[&source].set, &data[&target].set);
-        let common = to.tested_in(from);
-        if common > 0 {
-            let (of, into) = (&target.0, &source.0);
-            print_error(&format!(
-                "warning: {common} of the {} test examples of {of} are among the training examples of {into}; \
-                 where the source trains on them, the target's results are too good",
-                to.test_count()
-            ));
-        }
     }
 }
 
