@@ -18,6 +18,7 @@ RUN if [ "$TORCH" != none ]; then TORCH=$TORCH scripts/libtorch.sh; fi
 COPY Cargo.toml Cargo.lock ./
 COPY src/base/Cargo.toml src/base/
 COPY src/theory/Cargo.toml src/theory/
+COPY src/native src/native
 COPY .cargo .cargo
 RUN mkdir -p benches && echo 'fn main() {}' > src/main.rs && cp src/main.rs benches/ridge.rs \
     && touch src/lib.rs src/base/mod.rs src/theory/mod.rs \
@@ -27,6 +28,7 @@ COPY build.rs ./
 COPY data/digits.bin.gz data/
 COPY experiments experiments
 COPY src src
+COPY python python
 ARG COMMIT=unknown
 RUN touch build.rs src/main.rs src/lib.rs src/base/mod.rs src/theory/mod.rs \
     && if [ "$TORCH" = none ]; then set -- --no-default-features; fi \

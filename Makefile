@@ -63,6 +63,12 @@ tensorboard: .venv/tools ## watch logs/ in TensorBoard
 	.venv/bin/python -m pip install -q -r $<
 	@touch $@
 
+# What compares with PyTorch itself: the whole of it, which can be imported (5 GB).
+.venv/pytorch: scripts/requirements-pytorch.txt
+	@test -x $@/bin/python || python3 -m venv $@
+	$@/bin/python -m pip install -q -r $<
+	@touch $@
+
 test: libtorch .venv/tools ## all tests; with TRANSFERGRID_DATA also those on real MNIST and CIFAR-10
 	$(CHECKED)
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// What the program is made of.
-const SOURCES: [&str; 5] = ["src", "experiments", "Cargo.toml", "Cargo.lock", "build.rs"];
+const SOURCES: [&str; 6] = ["src", "python", "experiments", "Cargo.toml", "Cargo.lock", "build.rs"];
 
 /// Minor versions of Python 3 for which PyTorch 2.11 exists.
 const PYTHONS: std::ops::RangeInclusive<u32> = 10..=14;
@@ -20,8 +20,6 @@ fn main() {
         for minor in PYTHONS {
             println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/python3.{minor}/site-packages/torch/lib");
         }
-        #[cfg(feature = "torch")]
-        native(std::path::Path::new(&lib));
     }
 
     // The commit changes with HEAD or with the branch that HEAD names, `-dirty` with the sources.
@@ -36,24 +34,6 @@ fn main() {
     }
     println!("cargo:rerun-if-env-changed=TRANSFERGRID_COMMIT");
     println!("cargo:rustc-env=TRANSFERGRID_COMMIT={}", commit());
-}
-
-/// Compiles the few lines of C++ for libtorch functions that tch does not expose.
-#[cfg(feature = "torch")]
-fn native(lib: &std::path::Path) {
-    const FILE: &str = "src/model/native.cc";
-    println!("cargo:rerun-if-changed={FILE}");
-    let include = lib.join("../include");
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
-        .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
-        .opt_level(1) // glue code: nearly all of its compile time goes into libtorch's headers
-        .warnings(false) // libtorch's headers cause warnings that cannot be fixed here
-        .include(&include)
-        .include(include.join("torch/csrc/api/include"))
-        .file(FILE)
-        .compile("transfergrid_native");
 }
 
 /// The commit being built, with `-dirty` if the sources differ from it; `unknown` outside a git

@@ -2,12 +2,15 @@
 
 mod attempt;
 mod bench;
+mod chosen;
 mod commands;
 mod data;
 mod doctor;
+mod export;
 mod launch;
 mod places;
 mod plan;
+mod predict;
 mod report;
 mod rounds;
 mod schema;
@@ -26,9 +29,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::base::stderr::print_error;
 use crate::base::usage::{usage, UsageError};
-use crate::config::network::read_places_with;
+use crate::config::network::{read_places_with, read_weights_with};
 use crate::config::{cut, Overrides, Study, StudyError, StudyKind};
 use crate::data::own::info as data_info;
+use crate::data::weights::weights_info;
 use crate::data::DataError;
 use crate::plan::Plan;
 use crate::run::ridge;
@@ -65,6 +69,8 @@ enum Command {
     Status(status::StatusArgs),
     Launch(launch::LaunchArgs),
     Report(report::ReportArgs),
+    Export(export::ExportArgs),
+    Predict(predict::PredictArgs),
     Theory(theory::TheoryArgs),
     Data(data::DataArgs),
     Doctor(doctor::DoctorArgs),
@@ -129,6 +135,7 @@ pub fn run() -> Result<u8> {
         ));
     }
     read_places_with(data_info);
+    read_weights_with(weights_info);
     execute(Cli::parse().command)
 }
 
@@ -142,6 +149,8 @@ fn execute(command: Command) -> Result<u8> {
         Command::Status(args) => args.run(),
         Command::Launch(args) => args.run(),
         Command::Report(args) => args.run(),
+        Command::Export(args) => args.run(),
+        Command::Predict(args) => args.run(),
         Command::Theory(args) => args.run(),
         Command::Data(args) => args.run(),
         Command::Doctor(args) => args.run(),

@@ -1,15 +1,17 @@
-//! What a sweep found at the places of its study, kept for later runs and for reports.
+//! What a sweep found at the places of its study and in its files of weights, kept for later runs and for reports.
+
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 
 use crate::base::stderr::print_error;
-use crate::config::network::{DataChoice, DataPlace};
-use crate::config::{found_data, FoundData, FOUND_DATA};
+use crate::config::network::{DataChoice, DataPlace, WeightsFile};
+use crate::config::{found_data, found_weights, FoundData, FoundWeights, FOUND_DATA, FOUND_WEIGHTS};
 use crate::plan::Plan;
 use crate::store::{write_atomic, Folder};
 
-/// Writes what was found at the places of the study, and says if that has changed since the
-/// last sweep.
+/// Writes what was found at the places of the study and in its files of weights, and says if that
+/// has changed since the last sweep.
 pub fn remember_places(folder: &Folder, plan: &Plan) -> Result<()> {
     let of = |choice: &DataChoice| match choice {
         DataChoice::Named(_) => None,
@@ -27,8 +29,25 @@ pub fn remember_places(folder: &Folder, plan: &Plan) -> Result<()> {
             ));
         }
     }
+    if !found.is_empty() {
+        write_atomic(&folder.0.join(FOUND_DATA), serde_json::to_string_pretty(&found)?.as_bytes())?;
+    }
+    remember_weights(folder, plan)
+}
+
+fn remember_weights(folder: &Folder, plan: &Plan) -> Result<()> {
+    let files: BTreeSet<&WeightsFile> = plan.stages.iter().filter_map(|stage| stage.settings.source.init.as_ref()).collect();
+    let found: Vec<FoundWeights> = files.into_iter().map(|file| FoundWeights { file: file.clone(), info: file.info().clone() }).collect();
+    for before in found_weights(&folder.0).unwrap_or_default() {
+        if found.iter().any(|now| now.file == before.file && now.info.digest != before.info.digest) {
+            print_error(&format!(
+                "warning: the weights in {} have changed since the last sweep: their stages are trained anew",
+                before.file.0
+            ));
+        }
+    }
     match found.is_empty() {
         true => Ok(()),
-        false => write_atomic(&folder.0.join(FOUND_DATA), serde_json::to_string_pretty(&found)?.as_bytes()),
+        false => write_atomic(&folder.0.join(FOUND_WEIGHTS), serde_json::to_string(&found)?.as_bytes()),
     }
 }

@@ -1,7 +1,8 @@
 //! `plan`: shows what a study would run, and runs nothing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
@@ -10,9 +11,9 @@ use serde_json::json;
 use super::rounds::next_round;
 use super::{bytes, duration, print, status, StudyArgs};
 use crate::config::network::DataChoice;
-use crate::config::{show, Study, StudyKind};
+use crate::config::{show, Network, Study, StudyKind};
 use crate::data::{check, find, search_path, Roots};
-use crate::plan::{cases, Cost, CostEstimate, Plan, StageKind, CPU_FLOPS_PER_CORE};
+use crate::plan::{cases, Cost, CostEstimate, Plan, Pretrained, StageKind, CPU_FLOPS_PER_CORE};
 use crate::report::render::{Screen, Text};
 use crate::run::axis_json;
 use crate::settle::replay;
@@ -134,6 +135,7 @@ impl PlanArgs {
             };
             ("data", what)
         }));
+        rows.extend(pretrained(&plan).into_iter().map(|text| ("weights", text)));
         rows.extend(shards.as_ref().map(|shares| ("shards", shares.text())));
         let seeds: Vec<String> = study.all_seeds().iter().map(u64::to_string).collect();
         let screen = Screen::stdout();
@@ -164,6 +166,16 @@ impl PlanArgs {
         }
         Ok(0)
     }
+}
+
+/// What sources start from, once for each file and network.
+fn pretrained(plan: &Plan) -> BTreeSet<String> {
+    let settings = plan.stages.iter().filter(|stage| stage.kind == StageKind::Source).map(|stage| &stage.settings);
+    let of = |settings: &Arc<Network>| {
+        let file = settings.source.init.as_ref()?;
+        Some(Pretrained::of(settings, file).ok()?.in_short(file))
+    };
+    settings.filter_map(of).collect()
 }
 
 /// The path of each data set of a plan, if it is available.

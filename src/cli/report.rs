@@ -225,16 +225,7 @@ impl ReportArgs {
         let name = folder.0.display().to_string();
         match open(folder)? {
             Opened::Network(opened) => {
-                let (study, plan, records) = *opened;
-                records.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
-                // While a round is trained, the last complete one has the answer.
-                let rounds = if study.grids.is_empty() { None } else { Some(replay(&study.with_grids(vec![]), &records)?) };
-                let complete = rounds.as_ref().and_then(Rounds::last_complete);
-                let (study, plan, whole) = match complete {
-                    Some(round) => (round.study.clone(), round.plan.clone(), plan),
-                    None => (study, plan.clone(), plan),
-                };
-                let analysis = StudyAnalysis { history: rounds.as_ref().map(history), ..analyse(&study, &plan, &records) };
+                let Analysed { study, plan, whole, records, analysis } = analysed(*opened)?;
                 // The next sweep retries failed stages. `busy` is true while a sweep runs.
                 let complete = !busy && is_settled(&whole, &records);
                 let text = match self.format {
@@ -404,6 +395,41 @@ fn open(folder: &Folder) -> Result<Opened> {
             Opened::Ridge(Box::new((study, known.into_values().collect())))
         }
     })
+}
+
+/// A study of networks with its answer.
+pub struct Analysed {
+    /// The study and the plan that the answer is of: while a round is trained, those of the last
+    /// complete one.
+    pub study: Study,
+    pub plan: Plan,
+    /// The plan with all rounds.
+    pub whole: Plan,
+    pub records: Records,
+    pub analysis: StudyAnalysis,
+}
+
+/// Analyses the study of a folder.
+///
+/// # Errors
+/// The folder is not one of a study of networks.
+pub fn analysed_folder(folder: &Folder) -> Result<Analysed> {
+    match open(folder)? {
+        Opened::Network(opened) => analysed(*opened),
+        Opened::Ridge(_) => Err(usage(format!("{} is a ridge study, which has no models", folder.0.display()), "name a study of networks")),
+    }
+}
+
+fn analysed((study, plan, records): (Study, Plan, Records)) -> Result<Analysed> {
+    records.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
+    let rounds = if study.grids.is_empty() { None } else { Some(replay(&study.with_grids(vec![]), &records)?) };
+    let complete = rounds.as_ref().and_then(Rounds::last_complete);
+    let (study, plan, whole) = match complete {
+        Some(round) => (round.study.clone(), round.plan.clone(), plan),
+        None => (study, plan.clone(), plan),
+    };
+    let analysis = StudyAnalysis { history: rounds.as_ref().map(history), ..analyse(&study, &plan, &records) };
+    Ok(Analysed { study, plan, whole, records, analysis })
 }
 
 /// Adds how the answer was reached, if the study was run in rounds.

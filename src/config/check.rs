@@ -1,13 +1,14 @@
 //! Checks that types cannot express: ranges, and settings that must be compatible.
 
 use super::check_data::check_data;
+use super::check_training::{init, step_of_optimisers, training};
 use super::error::{cut, nearest};
 use super::network::*;
 use super::path::Path;
 use crate::base::numbers::{number, round_down};
 
 /// More draws than this are taken for a typing mistake.
-const MOST_DRAWS: usize = 10_000;
+pub const MOST_DRAWS: usize = 10_000;
 
 /// A problem in the settings of one cell, before the line that caused it is located.
 #[derive(Debug)]
@@ -151,6 +152,8 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
         return Err(setting_error("scratch.epochs", "must be at least 1"));
     }
     transfer(cell)?;
+    step_of_optimisers(cell)?;
+    init(cell)?;
     if cell.source.draws.is_some() {
         return Err(setting_error("source.draws", "only the target has draws").hint("set `target.draws`"));
     }
@@ -195,7 +198,7 @@ fn penalty(path: impl AsRef<str>, value: f64, may_be_infinite: bool) -> Result<(
     })
 }
 
-fn positive(path: impl AsRef<str>, value: f64) -> Result<(), SettingError> {
+pub fn positive(path: impl AsRef<str>, value: f64) -> Result<(), SettingError> {
     match value > 0.0 && value.is_finite() {
         true => Ok(()),
         false => Err(setting_error(path, format!("must be a finite number above 0, not {}", number(value)))),
@@ -370,6 +373,9 @@ fn model(model: &Model, data: &DatasetInfo) -> Result<(), SettingError> {
     if model.embedding.is_some_and(|n| n == 0 || n > 1 << 16) {
         return Err(setting_error("model.embedding", "a width is a whole number from 1 to 65536"));
     }
+    if model.stem != Stem::Small && model.kind != ModelKind::Resnet18 {
+        return Err(setting_error("model.stem", "only `resnet18` has this stem"));
+    }
     if model.embedding.is_some() && model.kind != ModelKind::Bag {
         return Err(setting_error("model.embedding", "only a `bag` has embeddings"));
     }
@@ -477,56 +483,5 @@ fn phase(name: &str, phase: &Phase, data: &DatasetInfo) -> Result<(), SettingErr
             format!("{n} training images per class and {validation} for validation are more than the {smallest} of the smallest class");
         return Err(setting_error(at(key), what).hint(format!("at most {room} per class; null takes all")));
     }
-    if phase.draws.is_some_and(|draws| !(1..=MOST_DRAWS).contains(&draws)) {
-        return Err(setting_error(at("draws"), format!("must be between 1 and {MOST_DRAWS}")));
-    }
-    for (key, value) in [
-        ("validation_per_class", phase.validation_per_class.unwrap_or(1)),
-        ("monitor_per_class", phase.monitor_per_class),
-        ("epochs", phase.epochs),
-        ("batch_size", phase.batch_size),
-        ("schedule.every", phase.schedule.every),
-    ] {
-        if value == 0 {
-            return Err(setting_error(at(key), "must be at least 1"));
-        }
-    }
-    if phase.patience == Some(0) {
-        return Err(setting_error(at("patience"), "must be at least 1").hint("null trains all epochs"));
-    }
-    positive(at("lr"), phase.lr)?;
-    positive(at("schedule.factor"), phase.schedule.factor)?;
-    if !(phase.momentum >= 0.0 && phase.momentum < 1.0) {
-        return Err(setting_error(at("momentum"), format!("must be at least 0 and below 1, not {}", number(phase.momentum))));
-    }
-    if phase.nesterov && phase.momentum == 0.0 {
-        return Err(setting_error(at("nesterov"), "Nesterov's form needs momentum above 0"));
-    }
-    if !(phase.schedule.warmup >= 0.0 && phase.schedule.warmup <= phase.epochs as f64) {
-        return Err(setting_error(at("schedule.warmup"), format!("must be between 0 and the {} epochs", phase.epochs)));
-    }
-    for (key, value) in [("label_noise", phase.label_noise), ("label_smoothing", phase.label_smoothing)] {
-        if value > 0.0 && data.is_regression {
-            return Err(setting_error(at(key), "a number to predict has no classes").hint("leave it out"));
-        }
-    }
-    for (key, value) in [("l1_ratio", phase.l1_ratio), ("label_noise", phase.label_noise)] {
-        if !(0.0..=1.0).contains(&value) {
-            return Err(setting_error(at(key), format!("must be between 0 and 1, not {}", number(value))));
-        }
-    }
-    for (key, value) in [("dropout", phase.dropout), ("label_smoothing", phase.label_smoothing)] {
-        if !(0.0..1.0).contains(&value) {
-            return Err(setting_error(at(key), format!("must be at least 0 and below 1, not {}", number(value))));
-        }
-    }
-    match data.image_shape {
-        None if phase.augment != Augment::default() => {
-            Err(setting_error(at("augment"), format!("{} has documents, which are neither mirrored nor shifted", data.name)))
-        }
-        Some([height, ..]) if phase.augment.shift >= height => {
-            Err(setting_error(at("augment.shift"), format!("must be below the image's {height} pixels")))
-        }
-        _ => Ok(()),
-    }
+    training(name, phase, data)
 }

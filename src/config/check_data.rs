@@ -2,6 +2,7 @@
 
 use super::check::{setting_error, SettingError};
 use super::network::*;
+use crate::base::numbers::number;
 
 /// Reads places that have not been read yet, and checks that both tasks' examples fit one network.
 pub fn check_data(cell: &Network) -> Result<(), SettingError> {
@@ -45,6 +46,18 @@ pub fn check_data(cell: &Network) -> Result<(), SettingError> {
     let is_images = kind(source) == "images";
     if let Some(wrong) = [("size", cell.input.size), ("channels", cell.input.channels)].iter().find(|(_, of)| of.is_some() && !is_images) {
         return Err(setting_error(format!("input.{}", wrong.0), format!("{} have no size and no colours", kind(source))));
+    }
+    for (key, values) in [("mean", &cell.input.mean), ("sd", &cell.input.sd)] {
+        let Some(values) = values else { continue };
+        if !is_images {
+            return Err(setting_error(format!("input.{key}"), format!("{} are not pixels", kind(source))));
+        }
+        if values.len() != cell.input()[2] {
+            return Err(setting_error(format!("input.{key}"), format!("needs one number for each of the {} channels", cell.input()[2])));
+        }
+        if let Some(wrong) = values.iter().find(|value| !value.is_finite() || (key == "sd" && **value <= 0.0)) {
+            return Err(setting_error(format!("input.{key}"), format!("{} is not a number that pixels can be scaled by", number(*wrong))));
+        }
     }
     match (cell.input.size, cell.input.channels) {
         (Some(size), _) if !(1..=1024).contains(&size) => Err(setting_error("input.size", "must be from 1 to 1024")),

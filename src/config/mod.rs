@@ -7,6 +7,7 @@ mod check;
 mod check_data;
 mod check_regularizer;
 mod check_ridge;
+mod check_training;
 mod error;
 mod files;
 mod label;
@@ -38,7 +39,7 @@ pub use path::Path;
 pub use points::Point;
 pub use reference::markdown as reference_markdown;
 pub use regularizer::{Regularizer, StrongerEnd};
-pub use remembered::{found_data, FoundData, FILE_NAME as FOUND_DATA};
+pub use remembered::{found_data, found_weights, FoundData, FoundWeights, FILE_NAME as FOUND_DATA, WEIGHTS_NAME as FOUND_WEIGHTS};
 pub use ridge::Ridge;
 #[cfg(test)]
 pub use schema::setting_paths;

@@ -81,6 +81,10 @@ const OBJECTIVES: &str = "\
 | θ | all parameters; biases and normalisation parameters as `penalty.biases` and `penalty.norm` say |
 | explicit step | g ← ∇loss + λ(θ − θ⁰); v ← μv + g; θ ← θ − lr·v (Nesterov: θ − lr·(g + μv)): PyTorch's SGD with coupled weight decay |
 | proximal step | g ← ∇loss; v ← μv + g; θ′ ← θ − lr·v (or Nesterov); θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)): the same minimum as the explicit step |
+| `optimiser: adamw` | θ ← θ − lr·λ(θ − θ⁰), then Adam's step on ∇loss alone; with the proximal step θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ) after it: PyTorch's AdamW, decoupled weight decay |
+| `optimiser: adam` | Adam's step on ∇loss + λ(θ − θ⁰): PyTorch's Adam with weight decay |
+| λ of Adam and AdamW | no weight of an objective: where the steps end, λ(θ − θ⁰) balances the *rescaled* gradient m̂/(√v̂ + ε), not ∇loss. A λ of theirs is not comparable with one of SGD, nor with the theory |
+| `clip_norm` c | ∇loss ← ∇loss·min(1, c/(‖∇loss‖ + 10⁻⁶)) of each model, before the penalty |
 | input | (pixel/255 − mean)/sd per channel, mean and sd over the *source's* training images of the same seed, for source, target and training from scratch |
 | input of documents | TF-IDF rows of length 1; vocabulary and idf from the source's training documents of the same seed, or from those of both tasks |
 | initial weights | uniform in ±1/√fan_in (weights and biases), drawn from the seed |

@@ -14,6 +14,7 @@ mod split;
 mod synthetic;
 pub mod table;
 mod verify;
+pub mod weights;
 mod words;
 
 use std::collections::HashSet;

@@ -155,7 +155,11 @@ impl Preparation {
                     });
                     Normalisation { response, ..of_features(features, &rows, settings.input()[2]) }
                 }
-                None => normalisation(examples, &rows, settings.input()[2]),
+                None => {
+                    let Normalisation { mean, sd, response } = normalisation(examples, &rows, settings.input()[2]);
+                    let given = &settings.input;
+                    Normalisation { mean: given.mean.clone().unwrap_or(mean), sd: given.sd.clone().unwrap_or(sd), response }
+                }
             }),
             Some(corpus) => {
                 if settings.text.fit == FitOn::Union {

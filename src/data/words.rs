@@ -119,6 +119,11 @@ impl Vectoriser {
         (0..self.columns.len()).filter(|&word| self.columns[word].is_some())
     }
 
+    /// The vocabulary with its idf values, in the order of the columns.
+    pub fn terms<'a>(&'a self, corpus: &'a Corpus) -> impl Iterator<Item = (&'a str, f64)> {
+        self.columns.iter().zip(corpus.words.iter()).filter_map(|(column, word)| Some((word.as_str(), column.as_ref()?.1)))
+    }
+
     /// The nonzero columns of a document: count times idf, scaled to Euclidean length 1.
     pub fn row(&self, document: &[(u32, u32)]) -> Vec<(usize, f64)> {
         let known = document.iter().filter_map(|&(word, n)| self.columns[word as usize].map(|(column, idf)| (column, f64::from(n) * idf)));

@@ -5,9 +5,9 @@ use tch::{Device, Kind, Tensor};
 
 use super::fused::{linear, pool_bias_relu};
 use super::layers::{batch_norm, convolution, group_norm, join_replicas, pool, split_replicas, subsample, Mode, Strategy};
-use super::layout::{Init, Layout, Parameter, ParameterKind, Role};
+use super::layout::{Layout, Parameter};
 use crate::config::network::{Model, Norm};
-use crate::plan::{blocks, Block, Convolution};
+use crate::plan::{blocks, tensors, Block, Convolution};
 
 /// An architecture for given inputs and a given number of classes. It holds no weights.
 #[derive(Debug, Clone)]
@@ -46,46 +46,7 @@ impl Architecture {
     /// `input` is height, width, channels.
     pub fn new(model: &Model, input: [usize; 3], classes: usize) -> Architecture {
         let blocks = blocks(model, input, classes);
-        let mut parameters = vec![];
-        let mut numbers = [0; 3];
-        let mut count = |which: usize| {
-            numbers[which] += 1;
-            numbers[which]
-        };
-        for block in &blocks {
-            let mut add = |name: String, size: Vec<i64>| {
-                let fan_in = size[1..].iter().product::<i64>() as usize;
-                let (outputs, role) = (size[0], if matches!(block, Block::Head(_)) { Role::Head } else { Role::Backbone });
-                let mut part = |suffix: &str, size: Vec<i64>, shape, init| {
-                    parameters.push(Parameter { name: format!("{name}.{suffix}"), size, role, shape, init });
-                };
-                part("weight", size, ParameterKind::Weight, Init::FanIn(fan_in));
-                if block.has_bias() {
-                    part("bias", vec![outputs], ParameterKind::Bias, Init::FanIn(fan_in));
-                }
-                if block.has_norm() && model.norm != Norm::None {
-                    part("norm.scale", vec![outputs], ParameterKind::Norm, Init::Constant(1.0));
-                    part("norm.shift", vec![outputs], ParameterKind::Norm, Init::Constant(0.0));
-                }
-            };
-            let kernel = |c: &Convolution| vec![c.outputs, c.inputs, c.kernel, c.kernel];
-            match block {
-                Block::Pooled(c) => add(format!("conv{}", count(0)), kernel(c)),
-                Block::Stem(c) => add("stem".into(), kernel(c)),
-                Block::Residual { first, second, shortcut } => {
-                    let number = count(1);
-                    add(format!("block{number}.conv1"), kernel(first));
-                    add(format!("block{number}.conv2"), kernel(second));
-                    if let Some(c) = shortcut {
-                        add(format!("block{number}.shortcut"), kernel(c));
-                    }
-                }
-                Block::GlobalPool => {}
-                Block::Embedding(l) => add("embedding".into(), vec![l.outputs, l.inputs]),
-                Block::Hidden(l) => add(format!("hidden{}", count(2)), vec![l.outputs, l.inputs]),
-                Block::Head(l) => add("head".into(), vec![l.outputs, l.inputs]),
-            }
-        }
+        let parameters = tensors(model, input, classes).into_iter().filter_map(Parameter::of).collect();
         let convolutions = blocks.iter().map(|block| block.convolutions().len()).sum();
         Architecture {
             blocks,
@@ -261,6 +222,7 @@ impl<'a> ForwardPass<'a> {
                 };
                 (y + other).relu()
             }
+            Block::MaxPool => x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false),
             Block::GlobalPool => x.mean_dim([2i64, 3].as_slice(), true, x.kind()),
             Block::Embedding(_) | Block::Hidden(_) | Block::Head(_) => {
                 let x = self.input(x, is_first);

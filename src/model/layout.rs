@@ -6,13 +6,7 @@ use tch::{Device, Kind, Tensor};
 use super::native::upload;
 use crate::base::stream::Stream;
 use crate::config::network::PenaltyRules;
-
-/// Backbone or head. A target with `head: fresh` initialises the head anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Backbone,
-    Head,
-}
+use crate::plan::{ModelTensor, Role, TensorKind};
 
 /// How a parameter is initialised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,6 +37,18 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// None for running statistics.
+    pub fn of(tensor: ModelTensor) -> Option<Parameter> {
+        let (shape, init) = match tensor.kind {
+            TensorKind::Weight { fan_in } => (ParameterKind::Weight, Init::FanIn(fan_in)),
+            TensorKind::Bias { fan_in } => (ParameterKind::Bias, Init::FanIn(fan_in)),
+            TensorKind::Scale => (ParameterKind::Norm, Init::Constant(1.0)),
+            TensorKind::Shift => (ParameterKind::Norm, Init::Constant(0.0)),
+            TensorKind::RunningMean | TensorKind::RunningVar => return None,
+        };
+        Some(Parameter { name: tensor.name, size: tensor.size, role: tensor.role, shape, init })
+    }
+
     pub fn count(&self) -> i64 {
         self.size.iter().product()
     }

@@ -12,10 +12,11 @@ mod layers;
 mod layout;
 mod native;
 
+pub use crate::plan::Role;
 pub use architecture::{Architecture, Buffers, Masks};
 pub use fused::{cross_entropy, linear, pool_bias_relu, response_error, squared_error};
 pub use layers::{convolution, Mode, Strategy};
-pub use layout::{Init, Layout, Parameter, ParameterKind, Role};
+pub use layout::{Init, Layout, Parameter, ParameterKind};
 pub use native::{
     allow_tf32, forget_transfers, no_grad, profile, read_back, release_memory, scope, times_transferred, upload, Plain, Profiled,
 };

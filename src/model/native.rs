@@ -1,9 +1,12 @@
-//! The parts of libtorch that tch does not expose, through the functions of `native.cc`.
+//! The parts of libtorch that tch does not expose, through the functions of
+//! `native/native.cc`.
 
 use std::ffi::{c_char, c_void, CStr, CString};
 
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
+
+use transfergrid_native as _; // links the C++
 
 use super::kernels::Bf16;
 use crate::base::catch_panic::{catch_panic, plain};
@@ -36,7 +39,7 @@ type See = extern "C" fn(*mut c_void, *const c_char, i64, i64);
 ///
 /// # Safety
 /// `words` is null, or a text that stays valid until this thread's next call into `native.cc`.
-unsafe fn check(words: *const c_char) {
+pub(super) unsafe fn check(words: *const c_char) {
     if !words.is_null() {
         panic!("{}", plain(&CStr::from_ptr(words).to_string_lossy()));
     }

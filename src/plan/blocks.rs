@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::network::{Model, ModelKind};
+use crate::config::network::{Model, ModelKind, Stem};
 
 /// A convolution with a square kernel over images of `height` × `width`. The zero padding is half
 /// the kernel.
@@ -36,7 +36,7 @@ pub struct Linear {
 pub enum Block {
     /// 3×3 convolution, norm, ReLU, 2×2 max-pooling.
     Pooled(Convolution),
-    /// 3×3 convolution without bias, norm, ReLU: the first block of a ResNet.
+    /// Convolution without bias, norm, ReLU: the first block of a ResNet.
     Stem(Convolution),
     /// Two 3×3 convolutions without bias, each followed by norm. ReLU follows the first norm and
     /// the sum with the shortcut.
@@ -48,6 +48,8 @@ pub enum Block {
         second: Convolution,
         shortcut: Option<Convolution>,
     },
+    /// 3×3 max-pooling with stride 2 and padding 1.
+    MaxPool,
     /// The mean over all pixels.
     GlobalPool,
     /// A linear map without bias and without ReLU. On TF-IDF weights, it is a weighted sum of
@@ -63,7 +65,7 @@ impl Block {
         match self {
             Block::Pooled(convolution) | Block::Stem(convolution) => vec![*convolution],
             Block::Residual { first, second, shortcut } => [Some(*first), Some(*second), *shortcut].into_iter().flatten().collect(),
-            Block::GlobalPool | Block::Embedding(_) | Block::Hidden(_) | Block::Head(_) => vec![],
+            Block::MaxPool | Block::GlobalPool | Block::Embedding(_) | Block::Hidden(_) | Block::Head(_) => vec![],
         }
     }
 
@@ -74,7 +76,7 @@ impl Block {
 
     /// Whether the block's linear maps are followed by the model's norm.
     pub fn has_norm(&self) -> bool {
-        !matches!(self, Block::GlobalPool | Block::Embedding(_) | Block::Head(_))
+        !matches!(self, Block::MaxPool | Block::GlobalPool | Block::Embedding(_) | Block::Head(_))
     }
 }
 
@@ -91,8 +93,14 @@ pub fn blocks(model: &Model, input: [usize; 3], classes: usize) -> Vec<Block> {
             }
         }
         Some(depth) => {
-            let stem = Convolution { inputs: features, outputs: channels[0], height, width, kernel: 3, stride: 1 };
+            let [kernel, stride] = if model.stem == Stem::Imagenet { [7, 2] } else { [3, 1] };
+            let stem = Convolution { inputs: features, outputs: channels[0], height, width, kernel, stride };
             blocks.push(Block::Stem(stem));
+            [height, width] = stem.output();
+            if model.stem == Stem::Imagenet {
+                blocks.push(Block::MaxPool);
+                [height, width] = [height, width].map(|side| (side - 1) / 2 + 1);
+            }
             features = stem.outputs;
             for (stage, &outputs) in channels.iter().enumerate() {
                 for block in 0..depth {

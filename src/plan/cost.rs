@@ -1,7 +1,7 @@
 //! The cost of a stage, counted rather than measured: parameters, images, floating-point
 //! operations, bytes on disk.
 
-use crate::config::network::{ClassImages, Model, Norm, Precision};
+use crate::config::network::{ClassImages, Model, Norm, OptimiserKind, Precision};
 
 use super::blocks::{blocks, Block};
 use super::{Plan, Stage, StageKind};
@@ -106,7 +106,7 @@ pub struct StepCost {
     ///   input (not for the first layer)
     /// - the image as it is stored
     /// - the image's share of the batch's work on weights: reading the weights twice, writing and
-    ///   reading their gradient, and updating weights and velocity
+    ///   reading their gradient, and updating weights and velocity (or both moments)
     pub bytes_per_image: f64,
 }
 
@@ -127,7 +127,8 @@ impl StepCost {
             first = false;
         }
         let weights = parameters(&settings.model, input, classes) as f64;
-        StepCost { flops_per_image: flops, bytes_per_image: bytes + 4.0 * 8.0 * weights / batch as f64 }
+        let accesses = if phase.optimiser == OptimiserKind::Sgd { 8.0 } else { 10.0 };
+        StepCost { flops_per_image: flops, bytes_per_image: bytes + 4.0 * accesses * weights / batch as f64 }
     }
 }
 

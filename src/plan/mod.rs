@@ -7,9 +7,11 @@ mod cases;
 mod cost;
 mod hash;
 mod label;
+mod pretrained;
 mod shards;
 mod stage;
 mod stage_kind;
+mod tensors;
 mod version2;
 
 use std::collections::{BTreeSet, HashMap};
@@ -24,10 +26,12 @@ pub use blocks::{blocks, Block, Convolution, Linear};
 pub use cases::{cases, Case};
 pub use cost::{forward_flops, parameters, Cost, CostEstimate, StepCost, CPU_FLOPS_PER_CORE};
 pub use hash::hash;
+pub use pretrained::Pretrained;
 pub use shards::{Shard, StageSelection};
 use stage::{CombinationSettings, StageTemplate};
 pub use stage::{KeyVersion, Stage};
 pub use stage_kind::StageKind;
+pub use tensors::{tensors, ModelTensor, Role, TensorKind};
 
 /// One combination of axis values and a seed. Its stages are indices into [`Plan::stages`].
 #[derive(Debug, Clone)]
@@ -72,6 +76,17 @@ impl Plan {
         for point in study.points()? {
             let (settings, axes) = (CombinationSettings::new(point.network), point.axes);
             let network = &settings.network;
+            if network.source.epochs == 0 && study.numbers("lambda0").len() > 1 {
+                return Err(study
+                    .error_at("lambda0", "with `source.epochs: 0` nothing is trained, and every λ₀ gives the same source")
+                    .hint("give one λ₀; the question is then about λ₁ and the gain"));
+            }
+            if let Some(file) = &network.source.init {
+                Pretrained::of(network, file).map_err(|what| {
+                    let hint = "a network of the same names and sizes is needed; docs/networks.md";
+                    study.error_at("source.init", what).hint(hint)
+                })?;
+            }
             let template = |kind, lambda| StageTemplate::new(version, kind, &settings, lambda, &axes);
             let of_source = template(StageKind::Source, network.lambda0);
             let of_target = template(StageKind::Target, network.lambda1);

@@ -80,6 +80,11 @@ impl CombinationSettings {
         if !network.has_one_set() {
             leaves.push(("target.data".into(), Value::from(format!("{} {}", target.name, target.digest))));
         }
+        // A file of weights counts by its content too.
+        if let Some(file) = &network.source.init {
+            let digest = Value::from(file.info().digest.as_str());
+            leaves.iter_mut().filter(|(leaf, _)| leaf == "source.init").for_each(|(_, value)| *value = digest.clone());
+        }
         // Stage keys use the name that this setting had in the first release.
         leaves.iter_mut().filter(|(leaf, _)| leaf == DISJOINT).for_each(|(leaf, _)| *leaf = DISJOINT_IN_KEYS.into());
         CombinationSettings { network: Arc::new(network), leaves }
@@ -254,7 +259,7 @@ impl Stage {
     pub fn preparation(&self) -> String {
         let (settings, text) = (&self.settings, self.settings.source_info().is_text().then_some(&self.settings.text));
         let united = text.filter(|text| text.fit == FitOn::Union).map(|_| settings.target_images());
-        hash(&(settings.source_choice(), settings.input(), settings.source_images(), text, united, self.seed))
+        hash(&(settings.source_choice(), settings.input(), &settings.input, settings.source_images(), text, united, self.seed))
     }
 
     /// A readable folder name: `lambda0=0.001,lambda1=0.01,seed=3`, with `,draw=1` for the second
@@ -302,6 +307,12 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
             "fit" => words(&["union", "source"]),
             "precision" => words(&["bf16"]),
             "step" => words(&["proximal"]),
+            "optimiser" => words(&["adamw"]),
+            "init" => words(&["weights.safetensors"]),
+            "source_center" => words(&["init"]),
+            "stem" => words(&["imagenet"]),
+            "mean" | "sd" => vec![serde_yaml::from_str("[0.5]").unwrap()],
+            "betas" => vec![serde_yaml::from_str("[0.5, 0.75]").unwrap()],
             "method" => words(&["probe"]),
             "head" => words(&["keep"]),
             "batchnorm" => words(&["frozen"]),

@@ -63,6 +63,9 @@ impl StageKind {
             || together;
         // Images that are watched in every epoch choose the epoch, with `patience`.
         let is_trained_on = |task: &str, phase: &Phase| phase.patience.is_some() || path != format!("{task}.monitor_per_class");
+        if path == "penalty.source_center" {
+            return self == StageKind::Source;
+        }
         match self {
             StageKind::Source => input || (starts(&["penalty", "source"]) && is_trained_on("source", &settings.source)),
             StageKind::Target => input || (starts(&["penalty", "target", "transfer"]) && is_trained_on("target", &settings.target)),

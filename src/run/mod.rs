@@ -3,6 +3,7 @@
 //!
 //! Workers train. Only the calling thread writes records and reports to the observer.
 
+mod again;
 mod checkpoint_writer;
 mod coordinator;
 pub mod engine;
@@ -35,6 +36,7 @@ use queue::Queue;
 use record_sink::{after_divergence, RecordSink};
 use worker::Worker;
 
+pub use again::{stage_model, StageModel};
 pub use shard_status::{shard_statuses, ShardStatus, StageProgress};
 pub use signals::stop_flag;
 

@@ -199,7 +199,7 @@ impl Worker<'_> {
         };
         let stages: Vec<Stage> = pack.iter().map(|&index| self.plan.stages[index].clone()).collect();
         let sources = stages.iter().map(|stage| stage.source.map(|source| self.plan.stages[source].key.clone())).collect();
-        let job = Job { key: key.clone(), stages, sources };
+        let job = Job { key: key.clone(), stages, sources, keeps_models: false };
         // libtorch's errors arrive as panics from tch's plain methods. Like any other panic, they
         // fail only this pack.
         let outcome = catch_panic(|| self.engine.run(self.number, &job, &link)).flatten();

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::batches::{BatchSource, DeviceDataset};
-use crate::model::{cross_entropy, no_grad, read_back, response_error, squared_error, Architecture, Buffers, Mode};
+use crate::model::{cross_entropy, no_grad, read_back, response_error, squared_error, upload, Architecture, Buffers, Mode};
 
 /// The loss of a task.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,6 +45,22 @@ pub fn features(models: Models, task: &BatchSource, pool: &DeviceDataset, rows: 
         });
         let (features, outputs): (Vec<Tensor>, Vec<Tensor>) = parts.unzip();
         (Tensor::cat(&features, 1), Tensor::cat(&outputs, 1))
+    })
+}
+
+/// The outputs of one model for some rows of a pool, one list for each row.
+pub fn outputs(models: Models, task: &BatchSource, pool: &DeviceDataset, rows: &[usize]) -> Vec<Vec<f32>> {
+    let (architecture, theta, buffers) = models;
+    no_grad(|| {
+        let parameters = architecture.layout.views(theta);
+        let chunks = rows.chunks(chunk(pool, 1) as usize).flat_map(|rows| {
+            let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+            let (inputs, _) = task.gather(pool, &upload(&rows, pool.device()).unsqueeze(0));
+            let outputs = architecture.forward(&parameters, &inputs, buffers, Mode::Evaluate, None).to_kind(Kind::Float).get(0);
+            let width = outputs.size()[1] as usize;
+            read_back::<f32>(&outputs.reshape([-1])).chunks(width).map(<[f32]>::to_vec).collect::<Vec<_>>()
+        });
+        chunks.collect()
     })
 }
 

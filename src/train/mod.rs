@@ -14,9 +14,9 @@ mod schedule;
 
 pub use batches::{BatchSource, DeviceDataset};
 pub use dropout::Dropout;
-pub use evaluate::{evaluate, features, Evaluation, EvaluationLoss};
+pub use evaluate::{evaluate, features, outputs, Evaluation, EvaluationLoss};
 pub use named::{assemble, disassemble};
-pub use optimiser::{Optimiser, OptimiserKind, Sgd};
+pub use optimiser::{clip, optimiser, Optimiser, Step};
 pub use pack::{EpochReport, Observer, Pack, Replica, Snapshot, Start, Trained, TrainingHistory, TrainingOutcome};
 pub use penalty::Penalty;
 pub use schedule::learning_rate;

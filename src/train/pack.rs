@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::batches::{epoch_draws, epoch_order, BatchSource, DeviceDataset};
 use super::dropout::Dropout;
 use super::evaluate::{evaluate, Evaluation, EvaluationLoss};
-use super::optimiser::{Optimiser, OptimiserKind};
+use super::optimiser::{clip, optimiser, Optimiser, Step};
 use super::penalty::Penalty;
 use super::schedule::learning_rate;
 use crate::config::network::{PenaltyRules, Phase, Precision};
@@ -162,16 +162,21 @@ impl Trained {
         Trained { norms: read_back(&norms), theta, buffers, histories }
     }
 
+    /// A finished model that was stored.
+    pub fn finished(theta: Tensor, buffers: Buffers) -> Trained {
+        Trained::new(theta, buffers, vec![])
+    }
+
     /// ‖θ‖ of each replica.
     pub fn norms(&self) -> &[f64] {
         &self.norms
     }
 
     /// Loss and score of each replica on all its validation images. They are evaluated here,
-    /// unless every epoch has done so; then those of the chosen epoch are returned, and NaN for a
-    /// replica that diverged.
+    /// unless every epoch has done so; then those of the chosen epoch are returned.
     pub fn validation(&self, pack: &Pack) -> Evaluation {
-        if pack.replicas.iter().any(|replica| replica.monitor.len() < replica.validation.len()) {
+        let has_more = pack.replicas.iter().any(|replica| replica.monitor.len() < replica.validation.len());
+        if has_more || self.histories.iter().any(|course| course.history.is_empty()) {
             let task = pack.task(self.theta.kind());
             let rows = pack.rows(|replica| &replica.validation);
             return evaluate((pack.architecture, &self.theta, &self.buffers), pack.objective, &task, pack.pool, &rows);
@@ -242,7 +247,7 @@ impl Pack<'_> {
 
     /// Trains to the end, or until the observer asks it to stop.
     pub fn train(&self, start: Start, resume: Option<Snapshot>, observer: &mut dyn Observer) -> TrainingOutcome {
-        let optimiser = OptimiserKind::of(self.phase).build(self.phase, self.rules, &start.theta);
+        let optimiser = optimiser(self.phase, self.rules, &start.theta);
         let kept = self.phase.patience.map(|_| (start.theta.copy(), start.buffers.copy()));
         let (histories, members) = (vec![TrainingHistory::default(); self.replicas.len()], (0..self.replicas.len()).collect());
         let mut state = TrainingState {
@@ -352,12 +357,15 @@ impl Pack<'_> {
                 let still = parameters.iter().filter(|parameter| !parameter.requires_grad()).map(Tensor::zeros_like);
                 gradients = still.chain(gradients).collect();
             }
+            if let Some(most) = self.phase.clip_norm {
+                gradients = clip(gradients, most);
+            }
             let loss = loss.detach().to_kind(Kind::Double);
             good *= loss.isfinite().to_kind(Kind::Double);
             good_steps += &good;
             loss_sum += loss * (size as f64 / n as f64);
-            let lr = learning_rate(self.phase, at, steps);
-            state.optimiser.step(&mut state.theta, &gradients, &state.penalty, lr);
+            let step = Step { number: at + 1, lr: learning_rate(self.phase, at, steps) };
+            state.optimiser.step(&mut state.theta, &gradients, &state.penalty, step);
             observer.step();
         }
         let bad_step = read_back::<f64>(&good_steps).into_iter().map(|good| if good < steps as f64 { good + 1.0 } else { 0.0 }).collect();

@@ -69,6 +69,14 @@ impl Penalty {
         }
     }
 
+    /// θ ← a + u, in place.
+    pub fn put(&self, theta: &mut Tensor, u: Tensor) {
+        theta.copy_(&match &self.center {
+            Some(center) => center + u,
+            None => u,
+        });
+    }
+
     /// ‖(θ − a) ∘ mask‖ of each replica.
     pub fn distance_norm(&self, theta: &Tensor, mask: &Tensor) -> Vec<f64> {
         no_grad(|| {

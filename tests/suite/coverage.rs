@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use rand_distr::StandardNormal;
 use transfergrid::base::stream::Stream;
+use transfergrid::config::network::OptimiserKind;
 use transfergrid::config::Regularizer;
 use transfergrid::report::analysis::{Answer, CellResults, Guess, Metric, PenaltyLimits, Rules, Setting, Verdict};
 
@@ -179,6 +180,8 @@ fn simulated(shape: &Shape, ratio: f64, (seeds, draws): (usize, usize), lambda1:
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
         asks_gain: false,
+        source_init: None,
+        optimisers: [OptimiserKind::Sgd; 2],
         is_regression: false,
     };
     Simulated { setting, source, target, truth: truth.iter().map(|score| scale * (score - best)).collect() }

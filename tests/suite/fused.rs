@@ -4,7 +4,7 @@
 
 use tch::{Kind, Tensor};
 use transfergrid::config::network::{
-    Augment, Class, DataChoice, DataName, Model, ModelKind, Norm, PenaltyRules, PenaltyStep, Phase, Precision, Schedule,
+    Augment, Class, DataChoice, DataName, Model, ModelKind, Norm, OptimiserKind, PenaltyRules, PenaltyStep, Phase, Precision, Schedule,
 };
 use transfergrid::data::{normalisation, search_path, task_labels, training_labels, Dataset, Preparation, Split};
 use transfergrid::model::cross_entropy;
@@ -152,6 +152,10 @@ fn phase() -> Phase {
     }
 }
 
+fn adamw() -> Phase {
+    Phase { optimiser: OptimiserKind::Adamw, lr: 0.01, nesterov: false, clip_norm: Some(0.5), ..phase() }
+}
+
 struct Setting {
     data: Dataset,
     phase: Phase,
@@ -222,7 +226,8 @@ fn last(course: &TrainingHistory) -> &EpochReport {
 #[test]
 fn whole_trainings() {
     // Each optional setting of a phase is used in turn.
-    let phases = [phase(), Phase { dropout: 0.3, label_smoothing: 0.1, ..phase() }, Phase { l1_ratio: 0.7, label_noise: 0.2, ..phase() }];
+    let phases =
+        [phase(), Phase { dropout: 0.3, label_smoothing: 0.1, ..phase() }, Phase { l1_ratio: 0.7, label_noise: 0.2, ..phase() }, adamw()];
     let chosen = models().into_iter().filter(|(name, _)| !name.contains("convnet") || name.len() < 14);
     for ((name, model), phase) in chosen.zip(phases.iter().cycle()) {
         let channels = model.channels.clone().map(|own| if model.kind == ModelKind::Convnet { vec![4] } else { own });
@@ -314,7 +319,13 @@ fn early_stopped_replicas_are_left_behind_with_their_best_weights() {
 fn stopped_anywhere_and_resumed_gives_the_same_bits() {
     let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), norm: Norm::Batch, ..Model::default() };
     // Eight steps per epoch: the stops are between epochs and within an epoch.
-    let setting = Setting::new(&model, Phase { patience: Some(2), batch_size: 8, ..phase() }, PenaltyRules::default(), Kind::Float);
+    for phase in [phase(), adamw()] {
+        let phase = Phase { patience: Some(2), batch_size: 8, ..phase };
+        stopped_anywhere(&Setting::new(&model, phase, PenaltyRules::default(), Kind::Float));
+    }
+}
+
+fn stopped_anywhere(setting: &Setting) {
     let (seeds, lambdas) = ([2, 5], [0.001, 0.02]);
     let whole = setting.train(&seeds, &lambdas, None, &mut Quiet::default()).unwrap();
     for stop_at in [0, 1, 7, 8, 9, 13, 16, 22, 31] {
@@ -350,10 +361,16 @@ fn early_stopping_keeps_the_best_epoch_of_each_replica() {
 }
 
 #[test]
-fn an_infinite_penalty_keeps_the_anchor_exactly_and_zero_is_plain_sgd() {
+fn an_infinite_penalty_keeps_the_anchor_exactly_and_zero_is_the_plain_optimiser() {
+    for phase in [phase(), adamw()] {
+        infinite_and_zero_penalties(phase);
+    }
+}
+
+fn infinite_and_zero_penalties(phase: Phase) {
     let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), ..Model::default() };
     let rules = PenaltyRules { step: PenaltyStep::Proximal, ..PenaltyRules::default() };
-    let setting = Setting::new(&model, phase(), rules.clone(), Kind::Float);
+    let setting = Setting::new(&model, phase.clone(), rules.clone(), Kind::Float);
     let replicas = setting.replicas(&[0, 0]);
     let pack = setting.pack(&replicas);
     let layout = &setting.architecture.layout;
@@ -373,9 +390,9 @@ fn an_infinite_penalty_keeps_the_anchor_exactly_and_zero_is_plain_sgd() {
     assert_eq!(last(&trained.histories[0]).distance, 0.0);
     assert!(!trained.theta.get(0).equal(&theta.get(0)), "the head learns");
 
-    // λ = 0 and β = 0: the proximal and the explicit step are the same plain SGD.
+    // λ = 0 and β = 0: the proximal and the explicit step are the same.
     let plain = |step| {
-        let setting = Setting::new(&model, phase(), PenaltyRules { step, ..PenaltyRules::default() }, Kind::Float);
+        let setting = Setting::new(&model, phase.clone(), PenaltyRules { step, ..PenaltyRules::default() }, Kind::Float);
         setting.train(&[3], &[0.0], None, &mut Quiet::default()).unwrap().theta
     };
     assert!(plain(PenaltyStep::Proximal).equal(&plain(PenaltyStep::Explicit)));

@@ -65,7 +65,7 @@ fn what_people_type_gets_a_hint() {
         ("lr: 0.1}", "lr: 0.1, wd: 1e-4}", "`lambda0` (source) and `lambda1` (target)"),
         ("lr: 0.1}", "learning_rate: 0.1}", "the learning rate is `source.lr`"),
         ("batch_size: 16", "batch: 16", "the batch size is `source.batch_size`"),
-        ("lr: 0.1}", "lr: 0.1, optimizer: adam}", "training is by SGD"),
+        ("lr: 0.1}", "lr: 0.1, optimizer: adam}", "it is `source.optimiser`"),
         ("per_class: 20", "per_class: all", "null takes all"),
         ("lr: 0.1}", "lr: 0.1, nesterov: yes}", "write true or false"),
         ("lr: 0.1}", "lr: 0.1, schedule: cosine}", "schedule: {kind: cosine}"),

@@ -3,6 +3,7 @@
 
 use crate::coverage::{Shape, SHAPES};
 use crate::rounds::{of_each, world, World};
+use transfergrid::config::network::OptimiserKind;
 use transfergrid::config::Regularizer;
 use transfergrid::plan::{Plan, StageKind};
 use transfergrid::report::analysis::{Answer, CellResults, Guess, Metric, PenaltyLimits, Rules, Setting, Verdict};
@@ -54,6 +55,8 @@ fn of_fixed_grid(shape: &Shape, ratio: f64, seeds: u64, number: u64) -> Verdict 
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
         asks_gain: false,
+        source_init: None,
+        optimisers: [OptimiserKind::Sgd; 2],
         is_regression: false,
     };
     let answer = Answer::of(&setting, shape.metric);

@@ -5,7 +5,7 @@
 use tch::{Device, Kind, Tensor};
 use transfergrid::config::network::{Class, Model, ModelKind, Norm, PenaltyRules, PenaltyStep, Phase};
 use transfergrid::model::{cross_entropy, Architecture, Mode};
-use transfergrid::train::{Dropout, Optimiser, Penalty, Sgd};
+use transfergrid::train::{optimiser, Dropout, Penalty, Step};
 
 fn wave(n: i64, seed: f64) -> Tensor {
     let values: Vec<f64> = (0..n).map(|j| 0.4 * (1.7 * j as f64 + seed).sin() + 0.07 * (5.3 * j as f64).cos()).collect();
@@ -58,9 +58,9 @@ fn penalty(theta: f64, decay: f64, point: f64, l1_ratio: f64) -> f64 {
 
 fn step(theta: &Tensor, decay: f64, point: Option<&Tensor>, l1_ratio: f64, step: PenaltyStep, lr: f64) -> Vec<f64> {
     let penalty = Penalty::new(theta.ones_like() * decay, point.map(Tensor::copy));
-    let mut optimiser = Sgd::new(&phase(l1_ratio), &PenaltyRules { step, ..PenaltyRules::default() }, theta);
+    let mut optimiser = optimiser(&phase(l1_ratio), &PenaltyRules { step, ..PenaltyRules::default() }, theta);
     let mut moved = theta.copy();
-    optimiser.step(&mut moved, &[theta.zeros_like()], &penalty, lr);
+    optimiser.step(&mut moved, &[theta.zeros_like()], &penalty, Step { number: 1, lr });
     Vec::try_from(moved.reshape([-1])).unwrap()
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use transfergrid::config::network::OptimiserKind;
 use transfergrid::config::{Regularizer, Selection, StrongerEnd};
 use transfergrid::report::analysis::{
     compare_with_scratch, shared_lambda0, Advice, Answer, Answered, Bound, CellResults, CellRow, GridEnd, Guess, Method, Metric,
@@ -70,6 +71,8 @@ fn group(
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
         asks_gain: false,
+        source_init: None,
+        optimisers: [OptimiserKind::Sgd; 2],
         is_regression: false,
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// See `Network::input`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Input {
     /// Height and width. Of an image of another size, the largest square around the middle is
@@ -15,6 +15,14 @@ pub struct Input {
     /// gets three equal channels. null: as the source's images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
+    /// What is subtracted from each channel, in units of pixel/255; pretrained networks need the
+    /// numbers that they were trained with. null: the mean over the source's training images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<Vec<f64>>,
+    /// What each channel is divided by after that. null: the standard deviation over the source's
+    /// training images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sd: Option<Vec<f64>>,
 }
 
 impl Input {

@@ -10,6 +10,7 @@ mod phase;
 mod published;
 mod text;
 mod transfer;
+mod weights;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,11 +19,12 @@ pub use choice::{read_places_with, remember, DataChoice, DataPlace, Impute};
 pub use dataset::{first_star, ClassInfo, DatasetInfo};
 pub use images::ClassImages;
 pub use input::Input;
-pub use model::{Model, ModelKind, Norm};
-pub use phase::{Augment, Class, Phase, Schedule, ScheduleKind};
+pub use model::{Model, ModelKind, Norm, Stem};
+pub use phase::{Augment, Class, OptimiserKind, Phase, Schedule, ScheduleKind};
 pub use published::DataName;
 pub use text::{FitOn, Text};
 pub use transfer::{BatchNormRule, HeadRule, Scratch, Transfer, TransferMethod};
+pub use weights::{read_weights_with, TensorInfo, WeightsFile, WeightsInfo};
 
 /// One cell: everything except the seed that determines one source model and the target model
 /// trained from it.
@@ -138,13 +140,32 @@ pub struct PenaltyRules {
     /// unstable once lr·λ > 2 (with Nesterov momentum μ: 2(1 + μ)/(1 + 2μ)), so such a cell is
     /// rejected. `proximal`: θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ/(1 − μ)) after the step on the loss
     /// alone, with μ the momentum. The factor 1/(1 − μ) gives both steps the same minimum.
-    /// `proximal` is stable for every λ.
+    /// `proximal` is stable for every λ. With `adamw`, `explicit` is
+    /// θ ← θ − lr·λ(θ − θ⁰) before the step, as in PyTorch, and `proximal` is
+    /// θ ← θ⁰ + (θ′ − θ⁰)/(1 + lr·λ) after it. `adam` has `explicit` alone.
     pub step: PenaltyStep,
+    /// What λ₀ pulls a source with `source.init` to: `zero`, or its initial weights (`init`). A
+    /// fresh head is pulled to zero.
+    #[serde(skip_serializing_if = "SourceCenter::is_zero")]
+    pub source_center: SourceCenter,
 }
 
 impl Default for PenaltyRules {
     fn default() -> Self {
-        PenaltyRules { biases: true, norm: true, step: PenaltyStep::Explicit }
+        PenaltyRules { biases: true, norm: true, step: PenaltyStep::Explicit, source_center: SourceCenter::Zero }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceCenter {
+    Zero,
+    Init,
+}
+
+impl SourceCenter {
+    fn is_zero(&self) -> bool {
+        *self == SourceCenter::Zero
     }
 }
 

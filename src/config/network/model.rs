@@ -12,7 +12,7 @@ pub struct Model {
     /// embeddings, each weighted by its TF-IDF, then the `hidden` layers. This sum is a linear map
     /// without bias to `embedding` numbers. `resnet20`, `resnet32`, `resnet56`: the CIFAR family of
     /// He et al. (2016), with shortcuts without parameters. `resnet18`: four stages of two blocks,
-    /// with 1×1 convolutions as shortcuts and a 3×3 stem, as is usual for small images.
+    /// with 1×1 convolutions as shortcuts, and a stem as `stem` says.
     pub kind: ModelKind,
     /// Channels of each convolution block of a `convnet`, or of each stage of a ResNet. Null:
     /// [32, 64] for `convnet`, [64, 128, 256, 512] for `resnet18`, and [16, 32, 64] for the other
@@ -24,6 +24,11 @@ pub struct Model {
     /// Width of the embeddings of a `bag`; null: 128.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding: Option<usize>,
+    /// Of `resnet18`. `small`: a 3×3 convolution, as is usual for small images. `imagenet`: a 7×7
+    /// convolution with stride 2, then 3×3 max-pooling with stride 2; with `norm: batch` the
+    /// network is then torchvision's.
+    #[serde(skip_serializing_if = "Stem::is_small")]
+    pub stem: Stem,
     /// Normalisation after each convolution or hidden layer. It makes the weights before it
     /// scale-invariant, so λ₀ acts differently. A ResNet needs normalisation.
     pub norm: Norm,
@@ -33,7 +38,7 @@ pub struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        Model { kind: ModelKind::Convnet, channels: None, hidden: None, embedding: None, norm: Norm::None, groups: 8 }
+        Model { kind: ModelKind::Convnet, channels: None, hidden: None, embedding: None, stem: Stem::Small, norm: Norm::None, groups: 8 }
     }
 }
 
@@ -87,6 +92,19 @@ impl ModelKind {
     /// Whether the model needs images.
     pub fn convolves(self) -> bool {
         !matches!(self, ModelKind::Mlp | ModelKind::Bag)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Stem {
+    Small,
+    Imagenet,
+}
+
+impl Stem {
+    fn is_small(&self) -> bool {
+        *self == Stem::Small
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataChoice, DatasetInfo};
+use super::{DataChoice, DatasetInfo, WeightsFile};
 
 /// A task (some classes, some images) and how it is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,7 +41,14 @@ pub struct Phase {
     /// `sweep --until settled` a number chosen by cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draws: Option<usize>,
-    /// Passes over the training images; ≥ 1.
+    /// For the source only: a file of trained weights to start from, as safetensors or a state dict
+    /// of PyTorch (`.pt`, `.pth`; no code in it is run). Names are those of PyTorch's modules:
+    /// torchvision's for ResNets; docs/networks.md. A head of another size is fresh. λ₀ pulls to
+    /// zero, or to these weights (`penalty.source_center`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<WeightsFile>,
+    /// Passes over the training images; ≥ 1. A source with `init` may have 0: it is then the
+    /// weights of the file.
     pub epochs: usize,
     /// Images per step; the last, shorter batch of an epoch is a step of its own.
     #[serde(default = "Phase::default_batch_size")]
@@ -51,6 +58,26 @@ pub struct Phase {
     /// How the learning rate changes over the steps.
     #[serde(default)]
     pub schedule: Schedule,
+    /// `sgd`: with momentum. `adamw`: the penalty is decoupled from the gradient: each step moves θ
+    /// by −lr·λ·(θ − θ⁰) besides Adam's own step. `adam`: the penalty is a part of the gradient that
+    /// Adam rescales. λ then is no weight of a term of an objective, and λ of different optimisers
+    /// are not comparable; docs/study.md, "What the numbers mean".
+    #[serde(default, skip_serializing_if = "OptimiserKind::is_default")]
+    #[schemars(extend("default" = "sgd"))]
+    pub optimiser: OptimiserKind,
+    /// β₁ and β₂ of Adam and AdamW, the decay of the means of gradients and of their squares;
+    /// 0 ≤ β < 1.
+    #[serde(default = "Phase::default_betas", skip_serializing_if = "are_default_betas")]
+    #[schemars(extend("default" = [0.9, 0.999]))]
+    pub betas: [f64; 2],
+    /// ε of Adam and AdamW, added to the root of the mean square; > 0.
+    #[serde(default = "Phase::default_epsilon", skip_serializing_if = "is_default_epsilon")]
+    #[schemars(extend("default" = 1e-8))]
+    pub epsilon: f64,
+    /// Scale each model's gradient down to this norm where it is larger, before the penalty; > 0.
+    /// null: no clipping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
     /// Momentum of SGD; 0 ≤ momentum < 1.
     #[serde(default = "Phase::default_momentum")]
     pub momentum: f64,
@@ -98,6 +125,14 @@ fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }
 
+fn are_default_betas(betas: &[f64; 2]) -> bool {
+    *betas == Phase::default_betas()
+}
+
+fn is_default_epsilon(epsilon: &f64) -> bool {
+    *epsilon == Phase::default_epsilon()
+}
+
 fn is_default_monitor(images: &usize) -> bool {
     *images == Phase::default_monitor_per_class()
 }
@@ -113,10 +148,15 @@ impl Phase {
             validation_per_class: None,
             monitor_per_class: Phase::default_monitor_per_class(),
             draws: None,
+            init: None,
             epochs,
             batch_size: Phase::default_batch_size(),
             lr,
             schedule: Schedule::default(),
+            optimiser: OptimiserKind::default(),
+            betas: Phase::default_betas(),
+            epsilon: Phase::default_epsilon(),
+            clip_norm: None,
             momentum: Phase::default_momentum(),
             nesterov: false,
             patience: None,
@@ -138,8 +178,14 @@ impl Phase {
     fn default_batch_size() -> usize {
         128
     }
-    fn default_momentum() -> f64 {
+    pub(crate) fn default_momentum() -> f64 {
         0.9
+    }
+    pub(crate) fn default_betas() -> [f64; 2] {
+        [0.9, 0.999]
+    }
+    pub(crate) fn default_epsilon() -> f64 {
+        1e-8
     }
 
     /// The label smoothing ε = ν·C/(C − 1) that equals label noise ν on average, with C classes.
@@ -163,6 +209,12 @@ impl Phase {
     /// The largest λ of a penalty for which the explicit step is stable; infinite where there is no
     /// limit. `own_lr` is used in place of the phase's learning rate.
     pub fn largest_explicit(&self, own_lr: Option<f64>) -> f64 {
+        let lr = own_lr.unwrap_or(self.lr);
+        match self.optimiser {
+            OptimiserKind::Sgd => {}
+            OptimiserKind::Adamw => return 2.0 / lr,     // the distance is multiplied by 1 − lr·λ
+            OptimiserKind::Adam => return f64::INFINITY, // no step is longer than about lr
+        }
         // The step multiplies the distance to the anchor by 1 − lr·λ. Without momentum, the
         // distance grows once lr·λ > 2. With Nesterov momentum it grows earlier, by the
         // characteristic polynomial of the penalty alone. With plain momentum it grows later, but
@@ -171,7 +223,32 @@ impl Phase {
             true => 2.0 * (1.0 + self.momentum) / (1.0 + 2.0 * self.momentum),
             false => 2.0,
         };
-        limit / own_lr.unwrap_or(self.lr) / (1.0 - self.l1_ratio) // only the L2 term acts through the gradient
+        limit / lr / (1.0 - self.l1_ratio) // only the L2 term acts through the gradient
+    }
+}
+
+/// The optimisers that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserKind {
+    #[default]
+    Sgd,
+    Adam,
+    Adamw,
+}
+
+impl OptimiserKind {
+    fn is_default(&self) -> bool {
+        *self == OptimiserKind::default()
+    }
+
+    /// The name as people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            OptimiserKind::Sgd => "SGD",
+            OptimiserKind::Adam => "Adam",
+            OptimiserKind::Adamw => "AdamW",
+        }
     }
 }
 

@@ -142,7 +142,7 @@ fn found(place: &DataPlace) -> Result<Found, DataError> {
 }
 
 /// A place as it is written, or below one of the folders that are searched for data.
-fn find(key: &str, path: &str) -> Result<PathBuf, DataError> {
+pub(super) fn find(key: &str, path: &str) -> Result<PathBuf, DataError> {
     if path.trim().is_empty() {
         return Err(DataError::new(format!("{key}: no path is given"), "name the file or folder"));
     }

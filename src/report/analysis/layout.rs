@@ -10,6 +10,7 @@ use super::guess::Guess;
 use super::limits::PenaltyLimits;
 use super::stats::mean_interval;
 use crate::base::interval::Interval;
+use crate::config::network::{OptimiserKind, SourceCenter};
 use crate::config::{Aim, Regularizer, Study};
 use crate::plan::{Cell, Plan, Stage};
 use crate::store::{Record, Records, Status};
@@ -100,6 +101,10 @@ pub struct Setting {
     pub is_regression: bool,
     /// The study asks for nothing but the sign of the gain (`settle.of`).
     pub asks_gain: bool,
+    /// The file of weights that the source starts from, and whether λ₀ pulls to them.
+    pub source_init: Option<(String, SourceCenter)>,
+    /// The optimisers of the source and of the target.
+    pub optimisers: [OptimiserKind; 2],
 }
 
 impl Setting {
@@ -151,6 +156,28 @@ impl Setting {
     }
 }
 
+/// The axes of a cell other than λ₀ (or the axis that stands for it) and λ₁.
+fn other_axes(study: &Study, axes: &[(String, Value)]) -> Vec<(String, Value)> {
+    axes.iter().filter(|(path, _)| *path != study.regularizer.axis && path != "lambda1").cloned().collect()
+}
+
+fn lambda0_of(study: &Study, plan: &Plan, cell: &Cell) -> f64 {
+    match study.regularizer.stands_for() {
+        None => plan.stages[cell.source].lambda,
+        Some(axis) => cell.axes.iter().find(|(path, _)| path == axis).and_then(|(_, value)| value.as_f64()).unwrap_or(f64::NAN),
+    }
+}
+
+/// The cells of a setting at a λ₀ and a λ₁, one for each seed.
+pub fn cells_at<'a>(study: &Study, plan: &'a Plan, setting: &Setting, lambda0: f64, lambda1: f64) -> Vec<&'a Cell> {
+    let is_there = |cell: &&Cell| {
+        lambda0_of(study, plan, cell) == lambda0
+            && plan.stages[cell.targets[0]].lambda == lambda1
+            && other_axes(study, &cell.axes) == setting.axes
+    };
+    plan.cells.iter().filter(is_there).collect()
+}
+
 /// Arranges a study's records; returns one [`Setting`] for each combination of its other axes.
 pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
     let mut settings: Vec<Setting> = vec![];
@@ -158,13 +185,8 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
         Rules { margin: study.settle.margin, error: if study.grids.is_empty() { Rules::default().error } else { Rules::ERROR_OF_A_LOOK } };
     // First pass: collect the λ, so that every setting has its full grid before its cells are
     // filled.
-    let other_axes = |axes: &[(String, Value)]| -> Vec<(String, Value)> {
-        axes.iter().filter(|(path, _)| *path != study.regularizer.axis && path != "lambda1").cloned().collect()
-    };
-    let lambda0_of = |cell: &Cell| match study.regularizer.stands_for() {
-        None => plan.stages[cell.source].lambda,
-        Some(axis) => cell.axes.iter().find(|(path, _)| path == axis).and_then(|(_, value)| value.as_f64()).unwrap_or(f64::NAN),
-    };
+    let other_axes = |axes: &[(String, Value)]| other_axes(study, axes);
+    let lambda0_of = |cell: &Cell| lambda0_of(study, plan, cell);
     let position = |settings: &[Setting], axes: &[(String, Value)]| settings.iter().position(|setting| setting.axes == axes);
     let stage = |index: usize| -> &Stage { &plan.stages[index] };
     for cell in &plan.cells {
@@ -188,6 +210,11 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
                 rules,
                 is_regression: stage(cell.source).settings.source_info().is_regression,
                 asks_gain: study.settle.of == [Aim::Gain],
+                source_init: {
+                    let settings = &stage(cell.source).settings;
+                    settings.source.init.as_ref().map(|file| (file.0.clone(), settings.penalty.source_center))
+                },
+                optimisers: [&stage(cell.source).settings.source, &stage(cell.source).settings.target].map(|phase| phase.optimiser),
             });
             settings.len() - 1
         });

@@ -46,7 +46,7 @@ pub use comparison::{comparison_table, distinguish_names, SettingSummary, StudyE
 pub use grid_end::{has_room_above, Advice, GridEnd, OptimumAtEnd, OptimumKind, Tie};
 pub use guess::Guess;
 pub use history::{History, Known, RoundRow};
-pub use layout::{CellResults, Setting};
+pub use layout::{cells_at, CellResults, Setting};
 pub use limits::PenaltyLimits;
 pub use metric::{Basis, Metric};
 pub use next_step::NextStep;

@@ -30,9 +30,10 @@ pub use latex::latex;
 pub use link::{link, real};
 pub use page::Provenance;
 pub use summary_json::summary_json;
+pub use table::{csv, parquet};
 pub use terminal::{glance, statement, Commands, Screen, Text};
 pub use verdict_text::headline;
-pub use words::axes_label;
+pub use words::{axes_label, setting_name};
 
 use super::analysis::{SettingAnalysis, StudyAnalysis, Table};
 

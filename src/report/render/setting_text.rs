@@ -2,7 +2,7 @@
 //! the wrong choice, the comparison with training from scratch, and cautions.
 
 use super::answer_text::is_near;
-use super::words::{difference, level, optimum, point, short, unit_in_front, verdict, with_range};
+use super::words::{difference, level, optimisers, optimum, point, short, source_start, unit_in_front, verdict, with_range};
 use crate::base::interval::Interval;
 use crate::base::numbers::{number, round_down};
 use crate::config::StrongerEnd;
@@ -37,6 +37,14 @@ pub fn details(analysis: &SettingAnalysis) -> Vec<(About, String)> {
     if let Some(rho) = setting.aligned("rho") {
         let cosine = setting.aligned("cosine").map_or(String::new(), |cosine| format!(", cosine {}", with_range(cosine)));
         lines.push(format!("Alignment of the tasks, by ridge on the features of an untrained network: ρ̂ = {}{cosine}.", with_range(rho)));
+    }
+    if let Some(start) = source_start(setting) {
+        lines.push(format!("Pretrained: the {start}."));
+    }
+    if let Some(names) = optimisers(setting) {
+        lines.push(format!(
+            "Trained by {names}. λ of Adam and AdamW are no weights of an objective: they are not comparable with those of SGD."
+        ));
     }
     let mut all: Vec<(About, String)> = lines.into_iter().map(|line| (About::Answer, line)).collect();
     all.extend(cautions(setting, answered).into_iter().map(|line| (About::Caution, line)));

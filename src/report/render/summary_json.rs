@@ -100,6 +100,11 @@ fn setting_json(analysis: Option<&SettingAnalysis>) -> Vec<(&'static str, Json)>
         ("alignment", of_setting(&|a| interval(a.setting.aligned("rho")))),
         ("alignment_cosine", of_setting(&|a| interval(a.setting.aligned("cosine")))),
         ("by_other_metric", of_setting(&other_metric)),
+        (
+            "source_init",
+            of_setting(&|a| json!(a.setting.source_init.as_ref().map(|(file, center)| json!({"file": file, "center": center})))),
+        ),
+        ("optimisers", of_setting(&|a| json!({"source": a.setting.optimisers[0], "target": a.setting.optimisers[1]}))),
         ("cells", of_setting(&cells)),
         ("at_edge", has_analysis(ends(comparison))),
         ("edge", has_analysis(json!(answered.map_or(vec![], |a| a.optima_at_ends.iter().map(optimum_at_end).collect())))),

@@ -30,7 +30,7 @@ pub fn csv(table: &Table) -> Result<Vec<u8>> {
 }
 
 /// A table as Parquet, with one row group, optional columns and Snappy compression.
-fn parquet(table: &Table) -> Result<Vec<u8>> {
+pub fn parquet(table: &Table) -> Result<Vec<u8>> {
     parquet_bytes(table).context("the table could not be written as Parquet")
 }
 

@@ -4,6 +4,7 @@ use serde_yaml::Value;
 
 use crate::base::interval::Interval;
 use crate::base::numbers::{number, significant};
+use crate::config::network::{OptimiserKind, SourceCenter};
 use crate::config::{show, StrongerEnd};
 use crate::report::analysis::{Answered, Bound, CellRow, Method, Metric, OptimaComparison, Rules, Setting, SettingSummary, Verdict};
 
@@ -95,6 +96,23 @@ pub fn bound(comparison: &OptimaComparison) -> &'static str {
         Bound::AtLeast => "at least ",
         Bound::AtMost => "at most ",
         Bound::None | Bound::Unknown => "",
+    }
+}
+
+/// `source starts from weights.pt, λ₀ pulls to zero`. None for a source that starts fresh.
+pub fn source_start(setting: &Setting) -> Option<String> {
+    let (file, center) = setting.source_init.as_ref()?;
+    let center = if *center == SourceCenter::Init { "to these weights" } else { "to zero" };
+    Some(format!("source starts from {file}, λ₀ pulls {center}"))
+}
+
+/// `AdamW`, or `source by AdamW, target by SGD`. None where both are SGD, whose λ are those of the
+/// objective.
+pub fn optimisers(setting: &Setting) -> Option<String> {
+    match setting.optimisers.map(OptimiserKind::name) {
+        [source, target] if source == target && source == OptimiserKind::Sgd.name() => None,
+        [source, target] if source == target => Some(source.into()),
+        [source, target] => Some(format!("source by {source}, target by {target}")),
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure, Context, Result};
 
-use super::{Engine, Epoch, Job, PackContext, PackOutcome, StageOutcome};
+use super::{Engine, Epoch, Job, PackContext, PackOutcome, Predictions, StageOutcome};
 use crate::base::stream::Stream;
+use crate::data::Dataset;
 use crate::plan::{Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
 
@@ -107,7 +108,7 @@ impl Engine for Mock {
         if let Some(stage) = job.stages.iter().find(|stage| chance(&stage.key, "fail") < self.fail) {
             bail!("the mock engine was asked to fail stage {}", stage.key);
         }
-        let epochs = job.stages[0].phase().epochs;
+        let epochs = job.stages[0].phase().epochs.max(1); // a pretrained source may have none
         let mut histories: Vec<Vec<Epoch>> = vec![vec![]; job.stages.len()];
         let done: usize =
             link.resume()?.map_or(Ok(0), |snapshot| snapshot.text.parse()).context("the mock engine's snapshot is a number of epochs")?;
@@ -138,6 +139,10 @@ impl Engine for Mock {
         }
         let ends = job.stages.iter().zip(histories).map(|(stage, history)| self.end(stage, history));
         Ok(PackOutcome::Finished(ends.collect::<Result<_>>()?))
+    }
+
+    fn predict(&self, _: &Stage, _: &[Array], _: Option<&Dataset>) -> Result<Predictions> {
+        bail!("the models of the mock engine are made up, so they predict nothing")
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::data::Roots;
+use crate::data::{Dataset, Roots};
 use crate::plan::{Plan, Stage};
 use crate::store::{Array, Checkpoint, Status};
 
@@ -23,7 +23,7 @@ use crate::store::{Array, Checkpoint, Status};
 use absent as torch;
 pub use mock::Mock;
 #[cfg(feature = "torch")]
-pub use torch::golden_sgd;
+pub use torch::golden_optimisers;
 pub use torch::{auto_device, bench, describe, prove};
 
 /// One pack to train.
@@ -34,6 +34,8 @@ pub struct Job {
     pub stages: Vec<Stage>,
     /// Key of the source stage that each stage starts from; none for all stages except targets.
     pub sources: Vec<Option<String>>,
+    /// Return the models of all stages, not of sources alone.
+    pub keeps_models: bool,
 }
 
 /// The results of one epoch of one stage.
@@ -62,8 +64,20 @@ pub struct StageOutcome {
     pub metrics: BTreeMap<String, f64>,
     pub history: Vec<Epoch>,
     pub error: Option<String>,
-    /// The trained model of a source stage.
+    /// The trained model of a source stage, or of any if the job asks for it.
     pub model: Option<Vec<Array>>,
+}
+
+/// The outputs of a model on examples that it was not trained on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// Rows of the test file; of another place, of its training examples and then its test examples.
+    pub rows: Vec<usize>,
+    /// The right output of each example, if it is of a class of the task; where a number is
+    /// predicted, the number.
+    pub truth: Vec<Option<f64>>,
+    /// One list for each example: the logit of each class, or the predicted number.
+    pub outputs: Vec<Vec<f32>>,
 }
 
 /// How a pack ended.
@@ -107,6 +121,9 @@ pub trait Engine: Send + Sync {
     /// [`out_of_memory`] error packs become smaller. After a [`device_lost`] error the worker exits
     /// and its pack is requeued.
     fn run(&self, worker: usize, job: &Job, link: &dyn PackContext) -> Result<PackOutcome>;
+    /// The outputs of a stage's model on the test examples of its task, or on all examples of
+    /// another place.
+    fn predict(&self, stage: &Stage, model: &[Array], on: Option<&Dataset>) -> Result<Predictions>;
 }
 
 /// Whether an error says that the device's memory is full.

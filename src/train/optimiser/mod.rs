@@ -3,6 +3,9 @@
 //!
 //! A new optimiser is a file beside `sgd.rs` and a variant of [`OptimiserKind`].
 
+mod adam;
+mod clip;
+mod one_pass;
 mod sgd;
 
 use std::fmt::Debug;
@@ -10,14 +13,24 @@ use std::fmt::Debug;
 use tch::Tensor;
 
 use super::penalty::Penalty;
-use crate::config::network::{PenaltyRules, Phase};
-pub use sgd::Sgd;
+use crate::config::network::{OptimiserKind, PenaltyRules, Phase};
+use adam::Adam;
+pub use clip::clip;
+use sgd::Sgd;
+
+/// One step of a phase.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Counted from 1.
+    pub number: usize,
+    pub lr: f64,
+}
 
 /// An optimiser's rule and its state. Every tensor of the state is [K, P].
 pub trait Optimiser: Debug {
     /// One step on θ, in place. `gradients` are those of the loss, in the order of θ's columns:
     /// each [K, …], together [K, P].
-    fn step(&mut self, theta: &mut Tensor, gradients: &[Tensor], penalty: &Penalty, lr: f64);
+    fn step(&mut self, theta: &mut Tensor, gradients: &[Tensor], penalty: &Penalty, at: Step);
 
     /// The state by name, for a snapshot.
     fn state(&self) -> Vec<(&'static str, &Tensor)>;
@@ -29,22 +42,10 @@ pub trait Optimiser: Debug {
     fn keep_only(&mut self, rows: &Tensor);
 }
 
-/// The optimisers that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OptimiserKind {
-    Sgd,
-}
-
-impl OptimiserKind {
-    /// The one that a phase asks for.
-    pub fn of(_: &Phase) -> OptimiserKind {
-        OptimiserKind::Sgd
-    }
-
-    /// A fresh optimiser for weights of θ's size.
-    pub fn build(self, phase: &Phase, rules: &PenaltyRules, theta: &Tensor) -> Box<dyn Optimiser> {
-        match self {
-            OptimiserKind::Sgd => Box::new(Sgd::new(phase, rules, theta)),
-        }
+/// A fresh optimiser of a phase, for weights of θ's size.
+pub fn optimiser(phase: &Phase, rules: &PenaltyRules, theta: &Tensor) -> Box<dyn Optimiser> {
+    match phase.optimiser {
+        OptimiserKind::Sgd => Box::new(Sgd::new(phase, rules, theta)),
+        OptimiserKind::Adam | OptimiserKind::Adamw => Box::new(Adam::new(phase, rules, theta)),
     }
 }

@@ -2,11 +2,12 @@
 //! pass over memory.
 
 use multiversion::multiversion;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
-use super::Optimiser;
+use super::one_pass::{each_part, fits, Part};
+use super::{Optimiser, Step};
 use crate::config::network::{PenaltyRules, PenaltyStep, Phase};
-use crate::model::{no_grad, scope, slice, slice_mut};
+use crate::model::{no_grad, scope};
 use crate::train::penalty::Penalty;
 
 /// SGD's rule and its velocity.
@@ -36,25 +37,10 @@ impl Sgd {
             prox_step_size: (lr / (1.0 - self.momentum)) as f32,
             l1_ratio: self.l1_ratio as f32,
         };
-        let [k, total] = [theta.size()[0], theta.size()[1]].map(|n| n as usize);
-        // θ and v are written to; nothing else reads them meanwhile.
-        let (theta, velocity) = (slice_mut::<f32>(theta), slice_mut::<f32>(&mut self.velocity));
-        assert_eq!(theta.len(), velocity.len(), "a velocity for each parameter");
-        let strength = if penalty.is_active() { slice::<f32>(&penalty.strength) } else { &[] };
-        let center = penalty.center.as_ref().map_or(&[][..], slice::<f32>);
-        let mut first = 0;
-        for gradient in gradients {
-            let gradient = gradient.contiguous();
-            let n = gradient.numel() / k.max(1);
-            let gradient = slice::<f32>(&gradient);
-            for r in 0..k {
-                let own = r * total + first..r * total + first + n;
-                let part = |all: &'_ [f32]| if all.is_empty() { 0..0 } else { own.clone() };
-                let (strength, center) = (&strength[part(strength)], &center[part(center)]);
-                step(&mut theta[own.clone()], &gradient[r * n..(r + 1) * n], &mut velocity[own.clone()], strength, center, rule);
-            }
-            first += n;
-        }
+        each_part(theta, gradients, [&mut self.velocity], penalty, |part: Part<1>| {
+            let [velocity] = part.state;
+            step(part.theta, part.gradient, velocity, part.strength, part.center, rule);
+        });
     }
 }
 
@@ -68,8 +54,8 @@ impl Optimiser for Sgd {
     /// absolute value's proximal map (soft thresholding) moves θ towards a by lr·αd/(1 − μ) at
     /// most: θ − a ← sign(θ − a)·max(|θ − a| − lr·αd/(1 − μ), 0). Thresholding first and shrinking
     /// after it is the proximal map of both together.
-    fn step(&mut self, theta: &mut Tensor, gradients: &[Tensor], penalty: &Penalty, lr: f64) {
-        if theta.device() == Device::Cpu && theta.kind() == Kind::Float {
+    fn step(&mut self, theta: &mut Tensor, gradients: &[Tensor], penalty: &Penalty, Step { lr, .. }: Step) {
+        if fits(theta) {
             return scope(c"sgd", || self.step_in_one_pass(theta, gradients, penalty, lr));
         }
         no_grad(|| {
@@ -90,19 +76,13 @@ impl Optimiser for Sgd {
             };
             let _ = theta.g_sub_(&(direction * lr));
             let prox_step_size = lr / (1.0 - self.momentum);
-            let put = |theta: &mut Tensor, u: Tensor| {
-                theta.copy_(&match &penalty.center {
-                    Some(center) => center + u,
-                    None => u,
-                })
-            };
             if penalty.is_active() && self.l1_ratio > 0.0 {
                 let u = penalty.distance(theta);
-                put(theta, u.sign() * (u.abs() - &penalty.strength * (self.l1_ratio * prox_step_size)).clamp_min(0.0));
+                penalty.put(theta, u.sign() * (u.abs() - &penalty.strength * (self.l1_ratio * prox_step_size)).clamp_min(0.0));
             }
             if penalty.is_active() && self.step == PenaltyStep::Proximal {
                 let u = penalty.distance(theta) / (&penalty.strength * ((1.0 - self.l1_ratio) * prox_step_size) + 1.0);
-                put(theta, u);
+                penalty.put(theta, u);
             }
         });
     }

@@ -8,7 +8,7 @@ use crate::report::analysis::{Answered, CellResults, Metric, NextStep, OptimaCom
 use crate::report::render::history_text::reached;
 use crate::report::render::setting_text::{details, About};
 use crate::report::render::verdict_text::{headline, optimum_at_a_glance, ratio_range, times, VerdictLine};
-use crate::report::render::words::{bound, difference, level, point, setting_name, signed, stands_for, unit};
+use crate::report::render::words::{bound, difference, level, optimisers, point, setting_name, signed, source_start, stands_for, unit};
 
 /// Commands that work as they are, for the last lines.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,12 @@ fn title(analysis: &StudyAnalysis, screen: Screen) -> String {
     };
     let mut facts = vec![seeds];
     facts.extend(analysis.settings.first().map(|of| format!("chosen by validation {}", of.basis.metric.name())));
+    let mut started: Vec<String> = analysis.settings.iter().filter_map(|of| source_start(&of.setting)).collect();
+    started.dedup();
+    facts.extend(started);
+    let mut trained: Vec<String> = analysis.settings.iter().filter_map(|of| optimisers(&of.setting)).collect();
+    trained.dedup();
+    facts.extend((!trained.is_empty()).then(|| format!("trained by {}", trained.join(" or "))));
     let name = screen.bold(&analysis.name);
     let description = analysis.description.as_ref().map(|text| text.trim().to_string());
     // The name is printed in bold, whose codes have no width.

@@ -10,7 +10,9 @@ mod driver;
 mod libraries;
 mod measure;
 mod memory;
+mod predict;
 mod prepared;
+mod pretrained;
 mod proof;
 mod smoke;
 mod sources;
@@ -23,14 +25,15 @@ use anyhow::{ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    has_no_kernel, perhaps_out_of_memory, Engine, EngineOptions, Epoch, Job, PackContext, PackOutcome, StageOutcome, MEMORY_NEARLY_FULL,
+    has_no_kernel, perhaps_out_of_memory, Engine, EngineOptions, Epoch, Job, PackContext, PackOutcome, Predictions, StageOutcome,
+    MEMORY_NEARLY_FULL,
 };
 use crate::base::catch_panic::catch_panic;
-use crate::config::network::{BatchNormRule, DataChoice, HeadRule, Phase, Precision, TransferMethod};
+use crate::config::network::{BatchNormRule, DataChoice, HeadRule, Phase, Precision, SourceCenter, TransferMethod};
 use crate::config::Network;
 use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
 use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role, Strategy};
-use crate::plan::{Plan, Stage, StageKind};
+use crate::plan::{Plan, Pretrained, Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
 use crate::train::{
     assemble, disassemble, DeviceDataset, EpochReport, EvaluationLoss, Observer, Pack, Penalty, Replica, Snapshot, Start, Trained,
@@ -42,7 +45,7 @@ use sources::{NamedTensors, Sources};
 
 pub use bench::bench;
 pub use devices::{auto_device, describe};
-pub use proof::{golden_sgd, prove};
+pub use proof::{golden_optimisers, prove};
 
 /// The data sets of a plan, each on every device in use, and the source models that targets still
 /// need.
@@ -211,6 +214,11 @@ impl Engine for TorchEngine {
             release_memory(); // its tensors have been dropped
         }
         ended
+    }
+
+    fn predict(&self, stage: &Stage, model: &[Array], on: Option<&Dataset>) -> Result<Predictions> {
+        self.prepare_thread(0);
+        catch_panic(|| self.outputs(stage, model, on)).flatten()
     }
 }
 
@@ -381,7 +389,20 @@ impl TorchEngine {
         let fresh = layout.initial(&seeds, task_name(first.kind), Kind::Float, device);
         let buffers = architecture.fresh_buffers(seeds.len() as i64, Kind::Float, device);
         if first.kind != StageKind::Target {
-            let penalty = Penalty::to_zero(layout, &settings.penalty, &lambdas, &fresh);
+            let mut center = None;
+            if let Some(file) = settings.source.init.as_ref().filter(|_| first.kind == StageKind::Source) {
+                pretrained::load(settings, file, &fresh, &buffers)?;
+                let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
+                let has_head = Pretrained::of(settings, file).is_ok_and(|found| found.has_head());
+                center = (settings.penalty.source_center == SourceCenter::Init).then(|| {
+                    if has_head {
+                        fresh.copy()
+                    } else {
+                        &fresh * (-head + 1.0)
+                    }
+                });
+            }
+            let penalty = Penalty::to_source(layout, &settings.penalty, &lambdas, None, center, &fresh);
             return Ok(Start { theta: fresh, buffers, penalty });
         }
         let models: Vec<NamedTensors> = job
@@ -449,7 +470,7 @@ impl TorchEngine {
             if let Some(chosen) = course.result() {
                 metrics.extend([("train_loss".to_string(), chosen.train_loss), ("distance".into(), chosen.distance)]);
             }
-            let model = (stage.kind == StageKind::Source).then(|| {
+            let model = (stage.kind == StageKind::Source || job.keeps_models).then(|| {
                 let named = disassemble(&pack.architecture.layout, &trained.theta, &trained.buffers, k);
                 let arrays = named.iter().map(|(name, tensor)| to_array(name, tensor)).collect();
                 // One of several devices may be lost, with everything in its memory. So the model

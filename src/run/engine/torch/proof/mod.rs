@@ -18,7 +18,7 @@ use crate::base::catch_panic::{catch_panic, plain};
 use crate::base::usage::usage;
 use crate::run::engine::proof::{CheckReport, ProofOptions};
 
-pub use numbers::golden_sgd;
+pub use numbers::golden_optimisers;
 
 /// What a check runs on.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,7 @@ const CHECKS: [Check; 12] = [
     check("libraries", "one more tree", machine::libraries),
     check("float32 is float32", "inputs rounded to ten bits", numbers::precision),
     check("architectures", "one weight off by 1e-4", numbers::architectures),
-    check("PyTorch's SGD", "learning rate off by 0.1%", numbers::golden),
+    check("PyTorch's optimisers", "learning rate off by 0.1%", numbers::golden),
     check("a pack is its models", "two seeds exchanged", training::pack_is_its_models),
     check("no waiting in an epoch", "a number read after every step", training::no_waiting),
     check("memory", "a device with room for all", study::memory),

@@ -8,7 +8,7 @@ use super::setting::{difference, models};
 use super::{Bench, Finding};
 use crate::config::network::{Class, Model, ModelKind, Norm, PenaltyRules, PenaltyStep, Phase};
 use crate::model::{allow_tf32, cross_entropy, no_grad, Architecture, Mode, Strategy};
-use crate::train::{Optimiser, Penalty, Sgd};
+use crate::train::{clip, optimiser, Penalty, Step};
 
 /// ‖a − b‖/‖b‖
 fn relative(a: &Tensor, b: &Tensor) -> f64 {
@@ -138,18 +138,18 @@ fn bf16_error(model: &Model, strategy: Strategy, device: Device) -> f64 {
     difference(&logits(device, Kind::BFloat16), &exact) / exact.abs().max().double_value(&[])
 }
 
-/// Fifty steps of the optimiser against PyTorch's.
+/// Fifty steps of each optimiser against PyTorch's.
 pub fn golden(bench: Bench) -> Result<Finding> {
-    let (cases, worst) = golden_sgd(bench.device, if bench.planted { 1.001 } else { 1.0 })?;
-    Ok(Finding { measured: format!("{cases} cases of 50 steps"), holds: cases == 20 }.and(Finding::at_most("error", worst, 1e-6)))
+    let (cases, worst) = golden_optimisers(bench.device, if bench.planted { 1.001 } else { 1.0 })?;
+    Ok(Finding { measured: format!("{cases} cases of 50 steps"), holds: cases == 56 }.and(Finding::at_most("error", worst, 1e-6)))
 }
 
-/// Runs fifty steps in float64 for each case of `sgd.json` (by tests/golden/sgd.py) with the
+/// Runs fifty steps in float64 for each case of `optimisers.json` (by tests/golden/optimisers.py) with the
 /// learning rate multiplied by `factor`. Returns the number of cases and the largest error, of
 /// losses relative, of weights relative to at least 0.1.
-pub fn golden_sgd(device: Device, factor: f64) -> Result<(usize, f64)> {
-    let golden: Json = serde_json::from_str(include_str!("sgd.json"))?;
-    let cases = golden["cases"].as_array().context("sgd.json has cases")?;
+pub fn golden_optimisers(device: Device, factor: f64) -> Result<(usize, f64)> {
+    let golden: Json = serde_json::from_str(include_str!("optimisers.json"))?;
+    let cases = golden["cases"].as_array().context("optimisers.json has cases")?;
     let mut worst = 0f64;
     for case in cases {
         worst = worst.max(fifty_steps(case, device, factor)?);
@@ -160,7 +160,7 @@ pub fn golden_sgd(device: Device, factor: f64) -> Result<(usize, f64)> {
 fn fifty_steps(case: &Json, device: Device, factor: f64) -> Result<f64> {
     const SAMPLES: i64 = 12;
     const CLASSES: i64 = 4;
-    let number = |key: &str| case[key].as_f64().with_context(|| format!("sgd.json has {key}"));
+    let number = |key: &str| case[key].as_f64().with_context(|| format!("optimisers.json has {key}"));
     let name = case["model"].as_str().context("a model")?;
     let model = match name {
         "mlp" => Model { kind: ModelKind::Mlp, hidden: Some(vec![10]), ..Model::default() },
@@ -191,23 +191,30 @@ fn fifty_steps(case: &Json, device: Device, factor: f64) -> Result<f64> {
     };
     let phase = Phase {
         batch_size: SAMPLES as usize,
-        momentum: number("momentum")?,
+        optimiser: serde_json::from_value(case["optimiser"].clone()).context("an optimiser")?,
+        momentum: case["momentum"].as_f64().unwrap_or_default(),
         nesterov: case["nesterov"].as_bool() == Some(true),
+        betas: serde_json::from_value(case["betas"].clone()).unwrap_or_default(),
+        epsilon: case["epsilon"].as_f64().unwrap_or_default(),
+        clip_norm: case["clip_norm"].as_f64(),
         ..Phase::new((0..CLASSES as usize).map(Class::Label).collect(), 1, number("lr")? * factor)
     };
-    let mut optimiser = Sgd::new(&phase, &rules, &theta);
+    let mut optimiser = optimiser(&phase, &rules, &theta);
     let buffers = architecture.fresh_buffers(1, Kind::Double, device);
     let pixels: Vec<f64> = (0..SAMPLES * 64 * channels as i64).map(|i| ((7919 * i) % 256) as f64 / 127.5 - 1.0).collect();
     let x = Tensor::from_slice(&pixels).reshape([1, SAMPLES, 8, 8, channels as i64]).to_device(device);
     let y = Tensor::arange(SAMPLES, (Kind::Int64, device)).remainder(CLASSES).unsqueeze(0);
     let mut worst = 0f64;
-    for golden in case["losses"].as_array().context("losses")? {
+    for (step, golden) in case["losses"].as_array().context("losses")?.iter().enumerate() {
         let logits = architecture.forward(&architecture.layout.views(&theta), &x, &buffers, Mode::Train, None);
         let loss = cross_entropy(&logits, &y, 0.0).mean(None::<Kind>);
         let golden = golden.as_f64().context("a loss")?;
         worst = worst.max((loss.double_value(&[]) - golden).abs() / golden.abs());
-        let gradient = Tensor::run_backward(&[&loss], &[&theta], false, false).remove(0);
-        optimiser.step(&mut theta, &[gradient], &penalty, phase.lr);
+        let mut gradient = Tensor::run_backward(&[&loss], &[&theta], false, false);
+        if let Some(most) = phase.clip_norm {
+            gradient = clip(gradient, most);
+        }
+        optimiser.step(&mut theta, &gradient, &penalty, Step { number: step + 1, lr: phase.lr });
     }
     let ours: Vec<f64> = crate::model::read_back(&theta.detach().reshape([-1]));
     let stride = (n as usize / 40).max(1);

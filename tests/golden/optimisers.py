@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Golden numbers for tests/golden_sgd.rs: 50 steps of torch.optim.SGD in float64, PyTorch 2.11.
+"""Golden numbers for tests/suite/golden_optimisers.rs: 50 steps of torch.optim's SGD, Adam and AdamW in float64, PyTorch 2.11.
 
-usage: python tests/golden/sgd.py > src/run/engine/torch/proof/sgd.json
+usage: python tests/golden/optimisers.py > src/run/engine/torch/proof/optimisers.json
 
 Everything comes from formulas that the test repeats: parameter j of θ (in the order of the layout) starts at
 0.3·sin(0.7·j + 1), the anchor is 0.3·sin(1.3·j + 2), pixel i of an image is (7919·i) mod 256, image b has label b mod classes.
@@ -60,31 +60,53 @@ def fill(parameters, rate, shift):
     return out
 
 
-def run(model, lam, anchored, momentum, nesterov, lr):
+def make(parameters, case):
+    decay = 0.0 if case["anchored"] else case["lambda"]
+    if case["optimiser"] == "sgd":
+        return torch.optim.SGD(parameters, lr=case["lr"], momentum=case["momentum"], nesterov=case["nesterov"], weight_decay=decay)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[case["optimiser"]]
+    return kind(parameters, lr=case["lr"], betas=case["betas"], eps=case["epsilon"], weight_decay=decay)
+
+
+def run(model, case):
+    lam, anchored, decoupled = case["lambda"], case["anchored"], case["optimiser"] == "adamw"
     parameters = list(model.parameters())
     with torch.no_grad():
         for p, value in zip(parameters, fill(parameters, 0.7, 1.0)):
             p.copy_(value)
     anchor = fill(parameters, 1.3, 2.0)
     x, y = images(model.channels), torch.arange(B) % CLASSES
-    optimiser = torch.optim.SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=0.0 if anchored else lam)
+    optimiser = make(parameters, case)
     losses = []
     for _ in range(STEPS):
         loss = torch.nn.functional.cross_entropy(model(x), y)
         losses.append(loss.item())
-        total = loss
-        if anchored:
-            total = loss + 0.5 * lam * sum(((p - a) ** 2).sum() for p, a in zip(parameters, anchor))
         optimiser.zero_grad()
-        total.backward()
+        loss.backward()
+        if case["clip_norm"]:
+            torch.nn.utils.clip_grad_norm_(parameters, case["clip_norm"])
+        if anchored:
+            with torch.no_grad():
+                for p, a in zip(parameters, anchor):
+                    if decoupled:
+                        p -= case["lr"] * lam * (p - a)
+                    else:
+                        p.grad += lam * (p - a)
         optimiser.step()
     theta = torch.cat([p.detach().reshape(-1) for p in parameters])
     return {"losses": losses, "theta": theta[:: max(1, len(theta) // 40)].tolist(), "norm": theta.norm().item()}
 
 
 cases = []
-for name, make in [("mlp", Mlp), ("none", lambda: Conv("none")), ("batch", lambda: Conv("batch")), ("group", lambda: Conv("group"))]:
+MODELS = [("mlp", Mlp), ("none", lambda: Conv("none")), ("batch", lambda: Conv("batch")), ("group", lambda: Conv("group"))]
+for name, model in MODELS:
     for lam, anchored, momentum, nesterov in [(0.0, False, 0.0, False), (0.03, False, 0.9, False), (0.03, False, 0.9, True), (0.2, True, 0.9, False), (0.2, True, 0.5, True)]:
-        case = {"model": name, "lambda": lam, "anchored": anchored, "momentum": momentum, "nesterov": nesterov, "lr": 0.05}
-        cases.append(case | run(make(), lam, anchored, momentum, nesterov, 0.05))
+        case = {"model": name, "optimiser": "sgd", "lambda": lam, "anchored": anchored, "momentum": momentum, "nesterov": nesterov, "lr": 0.05, "clip_norm": None}
+        cases.append(case | run(model(), case))
+    for optimiser in ["adam", "adamw"]:
+        for lam, anchored, betas, clip in [(0.0, False, (0.9, 0.999), None), (0.3, False, (0.8, 0.99), None), (2.0, True, (0.9, 0.999), None), (0.3, True, (0.9, 0.98), 0.05)]:
+            case = {"model": name, "optimiser": optimiser, "lambda": lam, "anchored": anchored, "betas": betas, "epsilon": 1e-8 if clip is None else 1e-3, "lr": 0.01, "clip_norm": clip}
+            cases.append(case | run(model(), case))
+    case = {"model": name, "optimiser": "sgd", "lambda": 0.03, "anchored": False, "momentum": 0.9, "nesterov": False, "lr": 0.05, "clip_norm": 0.1}
+    cases.append(case | run(model(), case))
 print(json.dumps({"torch": torch.__version__, "cases": cases}))

@@ -13,6 +13,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "guarded.h"
+
 using torch::autograd::Node;
 using torch::autograd::variable_list;
 
@@ -57,26 +59,6 @@ struct RustNode : Node {
   Backward backward;
   Release release;
 };
-
-/// Runs code that may throw. Returns null on success, otherwise the message, which is valid until
-/// this thread's next call. No exception may cross into Rust.
-template <class Work>
-const char* guarded(Work&& work) noexcept {
-  thread_local std::string words;
-  try {
-    work();
-    return nullptr;
-  } catch (const std::exception& error) {
-    try {
-      words = error.what();
-      return words.c_str();
-    } catch (...) {
-      return "an error without room for its words";
-    }
-  } catch (...) {
-    return "an error that is no exception of C++'s library";
-  }
-}
 
 }  // namespace
 

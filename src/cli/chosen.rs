@@ -1,0 +1,184 @@
+//! The models that an answer names: which stage of a study, and its model.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use super::report::{analysed_folder, Analysed};
+use crate::base::numbers::number;
+use crate::base::stderr::print_error;
+use crate::base::usage::usage;
+use crate::data::search_path;
+use crate::plan::{Plan, Stage, StageKind};
+use crate::report::analysis::{cells_at, SettingAnalysis};
+use crate::report::render::setting_name;
+use crate::run::engine::{self, Engine, EngineOptions};
+use crate::run::{stage_model, StageModel};
+use crate::store::{Folder, Status};
+
+/// Which model of a study.
+#[derive(Debug, Clone, Args)]
+pub struct ChosenArgs {
+    /// The study's folder, e.g. logs/demo
+    pub folder: PathBuf,
+    /// The model of this stage
+    #[arg(long, value_enum, default_value_t = ModelOf::Target)]
+    pub model: ModelOf,
+    /// `optimum`: at λ₀*, the best for the target. `source-optimum`: at λ_S*, the best for the
+    /// source. Or the key of a stage, as results.csv has it
+    #[arg(long, default_value = "optimum", value_name = "WHERE")]
+    pub at: String,
+    /// The seed [default: the first one with all results]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The draw of the target's training images
+    #[arg(long, default_value_t = 0)]
+    pub draw: usize,
+    /// Of several settings: the name of one, as the report has it
+    #[arg(long, value_name = "NAME")]
+    pub setting: Option<String>,
+    /// auto (CUDA if available), cpu or cuda:N: where a model is trained again
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Search for data sets in this folder first
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModelOf {
+    Source,
+    Target,
+    Scratch,
+}
+
+/// A stage of a study with its record's metrics.
+pub struct Chosen {
+    pub analysed: Analysed,
+    pub index: usize,
+}
+
+impl ChosenArgs {
+    pub fn find(&self) -> Result<Chosen> {
+        let analysed = analysed_folder(&Folder(self.folder.clone()))?;
+        let index = match self.at.as_str() {
+            "optimum" | "source-optimum" => self.at_optimum(&analysed)?,
+            key => of_key(&analysed.whole, key)?,
+        };
+        let stage = &analysed.whole.stages[index];
+        let record = analysed.records.by_key.get(&stage.key);
+        if record.is_none_or(|record| record.status != Status::Done) {
+            let what = format!("{} of {} has no result", stage.label(), self.folder.display());
+            return Err(usage(what, "finish the study first, or choose another model"));
+        }
+        Ok(Chosen { analysed, index })
+    }
+
+    fn at_optimum(&self, analysed: &Analysed) -> Result<usize> {
+        let of = self.setting(&analysed.analysis.settings)?;
+        let setting = &of.setting;
+        let answered = of.answer.answered().ok_or_else(|| {
+            usage(
+                format!("{} has no answer yet", self.folder.display()),
+                "finish the study first; `transfergrid status` shows what is missing",
+            )
+        })?;
+        let (i, j) = match self.at.as_str() {
+            "optimum" => answered.transfer,
+            _ => (answered.source, answered.lambda1_at_source_optimum),
+        };
+        let cells = cells_at(&analysed.study, &analysed.plan, setting, setting.lambda0[i], setting.lambda1[j]);
+        let seeds: Vec<u64> = cells.iter().map(|cell| cell.seed).collect();
+        let seed = self.seed.or(answered.basis.seeds.first().map(|&seed| setting.seeds[seed]));
+        let cell = cells.into_iter().find(|cell| Some(cell.seed) == seed).ok_or_else(|| {
+            let known: Vec<String> = seeds.iter().map(u64::to_string).collect();
+            usage(format!("the study has no seed {}", seed.unwrap_or_default()), format!("its seeds are {}", known.join(", ")))
+        })?;
+        let draw = |stages: &[usize]| {
+            stages.get(self.draw).copied().ok_or_else(|| {
+                usage(format!("there is no draw {}", self.draw), format!("draws are counted from 0, and there are {}", stages.len()))
+            })
+        };
+        let index = match self.model {
+            ModelOf::Source => cell.source,
+            ModelOf::Target => draw(&cell.targets)?,
+            ModelOf::Scratch => {
+                let best = answered.scratch.map(|k| setting.scratch_lambda[k]);
+                let twins = cell.scratch.iter().find(|twins| Some(analysed.plan.stages[twins[0]].lambda) == best);
+                draw(twins.ok_or_else(|| usage("the study has no training from scratch", "give `scratch.lambdas` a value, e.g. [0]"))?)?
+            }
+        };
+        of_key(&analysed.whole, &analysed.plan.stages[index].key)
+    }
+
+    fn setting<'a>(&self, settings: &'a [SettingAnalysis]) -> Result<&'a SettingAnalysis> {
+        let names: Vec<String> = settings.iter().map(|of| setting_name(&of.setting)).collect();
+        let list = || format!("its settings are {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "));
+        match (settings, &self.setting) {
+            ([only], None) => Ok(only),
+            ([], _) => Err(usage("the study has no setting", "run it first")),
+            (_, None) => Err(usage("the study has several settings", format!("choose one with --setting; {}", list()))),
+            (_, Some(name)) => {
+                let at = names.iter().position(|own| own == name);
+                at.map(|at| &settings[at]).ok_or_else(|| usage(format!("the study has no setting `{name}`"), list()))
+            }
+        }
+    }
+}
+
+/// The stage whose key begins with this text.
+fn of_key(plan: &Plan, key: &str) -> Result<usize> {
+    let found: Vec<usize> = (0..plan.stages.len()).filter(|&i| plan.stages[i].key.starts_with(key) && !key.is_empty()).collect();
+    match found.as_slice() {
+        [one] if plan.stages[*one].kind == StageKind::Alignment => {
+            Err(usage(format!("{key} is the key of an estimate, which has no model"), HINT))
+        }
+        [one] => Ok(*one),
+        [] => Err(usage(format!("no stage has the key `{key}`"), HINT)),
+        several => Err(usage(format!("{} stages have keys that begin with `{key}`", several.len()), "give more of it")),
+    }
+}
+
+const HINT: &str = "give optimum, source-optimum, or a key of the column `key` of results.csv";
+
+impl Chosen {
+    pub fn stage(&self) -> &Stage {
+        &self.analysed.whole.stages[self.index]
+    }
+
+    /// A plan of the stage and its source alone, so that no other data are read. The stage is last.
+    pub fn alone(&self) -> Plan {
+        let stage = self.stage();
+        let source = stage.source.map(|source| self.analysed.whole.stages[source].clone());
+        let own = Stage { source: source.as_ref().map(|_| 0), ..stage.clone() };
+        Plan { cells: vec![], stages: source.into_iter().chain([own]).collect() }
+    }
+
+    /// Opens the engine for a plan of [`Chosen::alone`].
+    pub fn engine(&self, plan: &Plan, args: &ChosenArgs) -> Result<Box<dyn Engine>> {
+        let record = &self.analysed.records.by_key[&self.stage().key];
+        if record.engine == "mock" {
+            return Err(usage("the results of the mock engine are made up, and so are its models", "train the study with --engine torch"));
+        }
+        let options = EngineOptions { mock: None, device: args.device.clone(), workers: Some(1), pack: Some(1) };
+        engine::open(&options, plan, &search_path(args.data.as_deref()), Folder(args.folder.clone()).calibration())
+    }
+
+    /// The model. Says on stderr if it was trained again, and whether the result is that of the
+    /// record.
+    pub fn model(&self, plan: &Plan, engine: &dyn Engine, args: &ChosenArgs) -> Result<StageModel> {
+        let folder = Folder(args.folder.clone());
+        let model = stage_model(plan, plan.stages.len() - 1, &folder, engine).context("the model")?;
+        if let Some(metrics) = &model.metrics {
+            let record = &self.analysed.records.by_key[&self.stage().key].metrics;
+            let off = metrics.iter().filter_map(|(name, value)| Some((name, (value - record.get(name)?).abs())));
+            let (name, worst) = off.fold(("", 0.0), |worst, (name, off)| if off > worst.1 { (name.as_str(), off) } else { worst });
+            print_error(&match worst {
+                0.0 => "trained again: every metric is that of its record".to_string(),
+                _ => format!("trained again: `{name}` differs by {} from its record, as rounding differs between devices", number(worst)),
+            });
+        }
+        Ok(model)
+    }
+}

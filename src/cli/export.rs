@@ -1,0 +1,141 @@
+//! `export`: writes a trained model for PyTorch.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{json, Value as Json};
+
+use super::chosen::{Chosen, ChosenArgs};
+use super::print;
+use crate::base::usage::usage;
+use crate::config::network::DatasetInfo;
+use crate::data::{search_path, Dataset, Preparation};
+use crate::plan::{tensors, Stage};
+use crate::store::{self, Array, Checkpoint};
+
+const EXAMPLES: &str = "\
+Examples:
+  transfergrid export logs/demo --to model                        the target model at λ₀*
+  transfergrid export logs/demo --model source --to source        the source model that it starts from
+  transfergrid export logs/demo --at source-optimum --to other    the target model at λ_S*
+  python -c \"import sys; sys.path.insert(0, 'model'); from load import load; model, config = load('model')\"";
+
+/// Write a trained model for PyTorch: model.safetensors, config.json, and load.py, which makes an
+/// nn.Module of them
+///
+/// Source models are kept in the study's folder. Models of targets and of training from scratch are
+/// trained again, which takes seconds and gives the same result.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    chosen: ChosenArgs,
+    /// The folder to write
+    #[arg(long, value_name = "FOLDER")]
+    to: PathBuf,
+}
+
+/// The loader that is written beside each model.
+const LOADER: &str = include_str!("../../python/transfergrid_models.py");
+const FILES: [&str; 3] = ["model.safetensors", "config.json", "load.py"];
+
+impl ExportArgs {
+    pub fn run(self) -> Result<u8> {
+        if self.to.is_file() || self.to.join("study.yaml").exists() {
+            return Err(usage(format!("{} is taken", self.to.display()), "name a new folder with --to"));
+        }
+        let chosen = self.chosen.find()?;
+        let plan = chosen.alone();
+        let engine = chosen.engine(&plan, &self.chosen)?;
+        let model = chosen.model(&plan, engine.as_ref(), &self.chosen)?;
+        let stage = chosen.stage();
+        let config = config(&chosen, &self.chosen)?;
+        let checkpoint = Checkpoint { arrays: renamed(stage, &model.arrays), text: serde_json::to_string(&config)? };
+        checkpoint.write(&self.to.join(FILES[0]))?;
+        store::write_atomic(&self.to.join(FILES[1]), (serde_json::to_string_pretty(&config)? + "\n").as_bytes())?;
+        store::write_atomic(&self.to.join(FILES[2]), LOADER.as_bytes())?;
+        FILES.iter().for_each(|name| print(&format!("{}\n", self.to.join(name).display())));
+        Ok(0)
+    }
+}
+
+/// Arrays under PyTorch's names, in its order of flattened pixels.
+fn renamed(stage: &Stage, arrays: &[Array]) -> Vec<Array> {
+    let all = tensors(&stage.settings.model, stage.settings.input(), stage.phase().labels(stage.data()).len());
+    let of = |array: &Array| {
+        let tensor = all.iter().find(|tensor| tensor.name == array.name)?;
+        let shape = tensor.size.iter().map(|&n| n as usize).collect();
+        Some(Array { name: tensor.pytorch.clone(), shape, values: tensor.reordered(&array.values, true) })
+    };
+    arrays.iter().filter_map(of).collect()
+}
+
+/// All that is needed to use the model, and where it comes from.
+fn config(chosen: &Chosen, args: &ChosenArgs) -> Result<Json> {
+    let (stage, plan) = (chosen.stage(), &chosen.analysed.whole);
+    let (settings, phase, data) = (&stage.settings, stage.phase(), stage.data());
+    let record = &chosen.analysed.records.by_key[&stage.key];
+    let model = &settings.model;
+    let classes: Vec<&str> = phase.labels(data).into_iter().map(|label| data.classes[label].name.as_str()).collect();
+    let axes: serde_json::Map<String, Json> =
+        stage.axes.iter().map(|(path, value)| (path.clone(), serde_json::to_value(value).unwrap_or(Json::Null))).collect();
+    Ok(json!({
+        "format": 1,
+        "architecture": {
+            "kind": model.kind,
+            "channels": model.channels(),
+            "hidden": model.hidden(),
+            "embedding": model.embedding(),
+            "norm": model.norm,
+            "groups": model.groups,
+            "stem": model.stem,
+        },
+        "outputs": phase.labels(data).len(),
+        "classes": if data.is_regression { Json::Null } else { json!(classes) },
+        "input": input(stage, args)?,
+        "study": chosen.analysed.study.name,
+        "model": stage.kind,
+        "key": stage.key,
+        "source_key": stage.source.map(|source| plan.stages[source].key.clone()),
+        "seed": stage.seed,
+        "draw": stage.draw,
+        "lambda": if stage.lambda.is_finite() { json!(stage.lambda) } else { json!("inf") },
+        "axes": axes,
+        "optimiser": phase.optimiser,
+        "metrics": *record.metrics,
+        "data": data.name,
+        "data_digest": data.digest,
+        "program": store::program(),
+        "commit": store::commit(),
+        "licence": licence(data),
+    }))
+}
+
+fn licence(data: &DatasetInfo) -> String {
+    format!("The weights belong to whoever trained them. They were trained on {}, whose terms apply.", data.name)
+}
+
+/// The inputs' shape, and what is done to them before the network.
+fn input(stage: &Stage, args: &ChosenArgs) -> Result<Json> {
+    let settings = &stage.settings;
+    let [height, width, channels] = settings.input();
+    let choice = settings.source_choice();
+    let info = choice.info();
+    let source = Dataset::load(choice, info.is_text() && settings.text.strip, settings.input(), &search_path(args.data.as_deref()))?;
+    let shape = json!({"height": height, "width": width, "channels": channels});
+    let more = match (Preparation::of(&source.train, settings, stage.seed), source.train.corpus()) {
+        (Preparation::Words(words), Some(corpus)) => {
+            let (terms, idf): (Vec<&str>, Vec<f64>) = words.terms(corpus).unzip();
+            json!({"kind": "tfidf", "terms": terms, "idf": idf})
+        }
+        (Preparation::Pixels(n), _) => {
+            let kind = if info.is_features { "features" } else { "pixels" };
+            json!({"kind": kind, "mean": n.mean, "sd": n.sd, "response": n.response.map(|[mean, sd]| json!({"mean": mean, "sd": sd}))})
+        }
+        (Preparation::Words(_), None) => Json::Null,
+    };
+    let mut all = shape.as_object().cloned().unwrap_or_default();
+    all.extend(more.as_object().cloned().unwrap_or_default());
+    Ok(Json::Object(all))
+}

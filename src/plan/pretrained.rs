@@ -1,0 +1,123 @@
+//! Which tensors of a file of weights a model starts from.
+
+use super::tensors::{tensors, ModelTensor, Role};
+use crate::config::network::{TensorInfo, WeightsFile, WeightsInfo};
+use crate::config::Network;
+
+/// Prefixes that wrappers put before every name of a module.
+const PREFIXES: [&str; 5] = ["", "module.", "model.", "_orig_mod.", "backbone."];
+
+/// Names of the last layer in other programs.
+const HEADS: [&str; 4] = ["fc", "linear", "classifier", "head"];
+
+/// The tensors of a model with their sources in a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pretrained {
+    /// Each tensor of the model, with its position in the file; none: fresh.
+    pub tensors: Vec<(ModelTensor, Option<usize>)>,
+    /// Names in the file that are not used.
+    pub unused: Vec<String>,
+}
+
+impl Pretrained {
+    /// Finds the tensors of a study's source model in its file of weights.
+    ///
+    /// # Errors
+    /// What does not fit: a tensor of the backbone that is missing or of another size.
+    pub fn of(settings: &Network, file: &WeightsFile) -> Result<Pretrained, String> {
+        let classes = settings.source.labels(settings.source_info()).len();
+        Pretrained::fit(tensors(&settings.model, settings.input(), classes), file.info(), &file.0)
+    }
+
+    fn fit(wanted: Vec<ModelTensor>, info: &WeightsInfo, file: &str) -> Result<Pretrained, String> {
+        let find = |name: &str| info.tensors.iter().position(|tensor| tensor.name == name);
+        let is_there = |prefix: &&&str| wanted.iter().any(|tensor| names(tensor, prefix).iter().any(|name| find(name).is_some()));
+        let prefix = PREFIXES.iter().find(is_there).copied().unwrap_or_default();
+        let mut out = vec![];
+        for tensor in wanted {
+            let found = names(&tensor, prefix).iter().find_map(|name| find(name));
+            let fits = found.is_some_and(|at| info.tensors[at].size == tensor.size);
+            let at = match (found, tensor.role) {
+                (found, _) if fits => found,
+                (_, Role::Head) => None,
+                (Some(at), Role::Backbone) => {
+                    let TensorInfo { name, size } = &info.tensors[at];
+                    return Err(format!("`{name}` of {file} is {size:?}, and here {:?}", tensor.size));
+                }
+                (None, Role::Backbone) => {
+                    return Err(format!("{file} has no weights `{}`, which are {:?} here", tensor.pytorch, tensor.size))
+                }
+            };
+            out.push((tensor, at));
+        }
+        // A head is loaded as a whole or not at all.
+        let heads = || out.iter().filter(|(tensor, _)| tensor.role == Role::Head);
+        if heads().any(|(_, at)| at.is_none()) {
+            out.iter_mut().filter(|(tensor, _)| tensor.role == Role::Head).for_each(|(_, at)| *at = None);
+        }
+        let is_unused = |at: &usize| !out.iter().any(|(_, used)| *used == Some(*at));
+        let unused = (0..info.tensors.len()).filter(is_unused).map(|at| info.tensors[at].name.clone()).collect();
+        Ok(Pretrained { tensors: out, unused })
+    }
+
+    /// Whether the head starts from the file too.
+    pub fn has_head(&self) -> bool {
+        self.tensors.iter().all(|(tensor, at)| tensor.role == Role::Backbone || at.is_some())
+    }
+
+    /// `20 tensors from weights.pt; fresh: fc.weight, fc.bias; not used: aux.weight`
+    pub fn in_short(&self, file: &WeightsFile) -> String {
+        let list = |what: &str, names: Vec<&str>| match names.len() {
+            0 => String::new(),
+            n if n > 4 => format!("; {what}: {} and {} others", names[..3].join(", "), n - 3),
+            _ => format!("; {what}: {}", names.join(", ")),
+        };
+        let loaded = self.tensors.iter().filter(|(_, at)| at.is_some()).count();
+        let fresh = self.tensors.iter().filter(|(_, at)| at.is_none()).map(|(tensor, _)| tensor.pytorch.as_str()).collect();
+        let unused = self.unused.iter().map(String::as_str).collect();
+        format!("{loaded} tensors from {}{}{}", file.0, list("fresh", fresh), list("not used", unused))
+    }
+}
+
+/// The names under which a tensor may be in a file.
+fn names(tensor: &ModelTensor, prefix: &str) -> Vec<String> {
+    let mut names = vec![format!("{prefix}{}", tensor.pytorch), format!("{prefix}{}", tensor.name)];
+    if tensor.role == Role::Head {
+        let suffix = tensor.name.rsplit('.').next().unwrap_or_default();
+        names.extend(HEADS.map(|head| format!("{prefix}{head}.{suffix}")));
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::network::{Model, ModelKind};
+
+    fn wanted() -> Vec<ModelTensor> {
+        tensors(&Model { kind: ModelKind::Mlp, hidden: Some(vec![4]), ..Model::default() }, [1, 1, 3], 2)
+    }
+
+    fn file(tensors: &[(&str, &[i64])]) -> WeightsInfo {
+        let of = |(name, size): &(&str, &[i64])| TensorInfo { name: name.to_string(), size: size.to_vec() };
+        WeightsInfo { digest: String::new(), tensors: tensors.iter().map(of).collect() }
+    }
+
+    fn fit(tensors: &[(&str, &[i64])]) -> Result<Pretrained, String> {
+        Pretrained::fit(wanted(), &file(tensors), "w.pt")
+    }
+
+    #[test]
+    fn a_head_of_another_size_is_fresh_and_a_backbone_has_to_fit() {
+        let whole = fit(&[("hidden1.weight", &[4, 3]), ("hidden1.bias", &[4]), ("fc.weight", &[2, 4]), ("fc.bias", &[2])]).unwrap();
+        assert!(whole.has_head() && whole.unused.is_empty());
+        let backbone = fit(&[("module.hidden1.weight", &[4, 3]), ("module.hidden1.bias", &[4]), ("module.head.weight", &[9, 4])]).unwrap();
+        assert!(!backbone.has_head());
+        let text = backbone.in_short(&WeightsFile("w.pt".into()));
+        assert_eq!(text, "2 tensors from w.pt; fresh: head.weight, head.bias; not used: module.head.weight");
+        let misshapen = fit(&[("hidden1.weight", &[5, 3]), ("hidden1.bias", &[4])]).unwrap_err();
+        assert_eq!(misshapen, "`hidden1.weight` of w.pt is [5, 3], and here [4, 3]");
+        let missing = fit(&[("hidden1.weight", &[4, 3])]).unwrap_err();
+        assert_eq!(missing, "w.pt has no weights `hidden1.bias`, which are [4] here");
+    }
+}

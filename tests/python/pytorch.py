@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Weights and checks that need PyTorch and torchvision; called by tests/suite/pytorch.rs.
+
+usage: pytorch.py make FOLDER            images.npz, weights and files that are wrong in one way each, expected.json
+       pytorch.py check IMAGES MODEL…    exported models on the test images: loss, accuracy, logits
+"""
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import numpy
+import torch
+import torchvision
+
+MEAN, SD, CLASSES = [0.5, 0.4, 0.3], [0.25, 0.2, 0.3], 4
+
+
+def images(n, seed):
+    """Noise around a colour and a gradient for each class."""
+    rng = numpy.random.default_rng(seed)
+    y = numpy.arange(n) % CLASSES
+    ramp = numpy.linspace(-60, 60, 32)
+    x = 128 + 40 * rng.standard_normal((n, 32, 32, 3))
+    x[..., 0] += (y[:, None, None] % 2) * ramp[None, :, None]
+    x[..., 1] += (y[:, None, None] // 2) * ramp[None, None, :]
+    return x.clip(0, 255).astype(numpy.uint8), y
+
+
+def result(model, x, y):
+    with torch.no_grad():
+        logits = model.double()(x.double())
+    loss = torch.nn.functional.cross_entropy(logits, y).item()
+    return {"loss": loss, "accuracy": (logits.argmax(1) == y).double().mean().item(), "logits": logits[:5].tolist()}
+
+
+def inputs(x, mean, sd):
+    of = lambda values: torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1)
+    return (torch.tensor(x).permute(0, 3, 1, 2).double() / 255 - of(mean)) / of(sd)
+
+
+class Code:
+    def __reduce__(self):
+        return (eval, ("open('it-ran', 'w')",))
+
+
+def make(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    (x_train, y_train), (x_test, y_test) = images(80, 1), images(40, 2)
+    numpy.savez(folder / "images.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    torch.manual_seed(0)
+    model = torchvision.models.resnet18(num_classes=CLASSES)
+    for module in model.modules():  # statistics that are not those of a fresh network
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.2, 0.2)
+    model.eval()
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save = lambda name, value: torch.save(value, folder / name)
+    save("whole.pt", state)
+    save("nested.pt", {"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}})
+    save("other-head.pt", state | {"fc.weight": torch.zeros(9, 512), "fc.bias": torch.zeros(9), "aux.weight": torch.zeros(2)})
+    save("half.pt", {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()})
+    save("transposed.pt", state | {"conv1.weight": state["conv1.weight"].permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2)})
+    save("missing.pt", {name: tensor for name, tensor in state.items() if name != "layer3.1.bn2.running_var"})
+    save("misshapen.pt", state | {"layer1.0.conv1.weight": torch.zeros(64, 32, 3, 3)})
+    save("nan.pt", state | {"bn1.bias": torch.full((64,), float("nan"))})
+    save("code.pt", {"state_dict": state, "hook": Code()})
+    save("complex.pt", state | {"conv1.weight": torch.zeros(64, 3, 7, 7, dtype=torch.complex64)})
+    save("empty.pt", {})
+    torch.jit.script(model).save(folder / "script.pt")
+    (folder / "old.pkl").write_bytes(pickle.dumps({"a": 1}))
+    (folder / "cut.pt").write_bytes((folder / "whole.pt").read_bytes()[:100000])
+    (folder / "text.pt").write_text("weights")
+    expected = result(model, inputs(x_test, MEAN, SD), torch.tensor(y_test))
+    (folder / "expected.json").write_text(json.dumps(expected))
+
+
+def check(file, *models):
+    sys.path.insert(0, str(models[0]))
+    from load import load  # every exported folder has the same one
+
+    out = []
+    data = numpy.load(file)
+    for model in models:
+        module, config = load(model)
+        classes = [int(name) for name in config["classes"]]
+        chosen = numpy.isin(data["y_test"], classes)
+        y = torch.tensor([classes.index(label) for label in data["y_test"][chosen]])
+        x = inputs(data["x_test"][chosen], config["input"]["mean"], config["input"]["sd"])
+        names = [name for name, _ in module.named_parameters()]
+        out.append(result(module, x, y) | {"metrics": config["metrics"], "parameters": names})
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    {"make": make, "check": check}[sys.argv[1]](*map(Path, sys.argv[2:]))

@@ -1,0 +1,223 @@
+//! Weights from PyTorch, and models for PyTorch, compared with PyTorch itself.
+#![cfg(feature = "torch")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value as Json;
+
+use crate::common::*;
+
+/// A folder with what tests/python/pytorch.py makes. None where PyTorch and torchvision are not
+/// installed (`make .venv/pytorch`); CI has them.
+fn made() -> Option<&'static Path> {
+    static MADE: OnceLock<Option<tempfile::TempDir>> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let is_there = python(&["-c", "import torch, torchvision, numpy"]).is_ok();
+        if !is_there {
+            assert!(std::env::var_os("CI").is_none(), "CI has PyTorch: make .venv/pytorch");
+            eprintln!("skipped: PyTorch cannot be imported; `make .venv/pytorch` installs it");
+            return None;
+        }
+        script(&["make", &folder.path().display().to_string()]);
+        Some(folder)
+    });
+    made.as_ref().map(|folder| folder.path())
+}
+
+fn python(arguments: &[&str]) -> Result<String, String> {
+    let program = repository().join(".venv/pytorch/bin/python");
+    let out = Command::new(program).args(arguments).current_dir(std::env::temp_dir()).output().map_err(|error| error.to_string())?;
+    match out.status.success() {
+        true => Ok(String::from_utf8_lossy(&out.stdout).into()),
+        false => Err(String::from_utf8_lossy(&out.stderr).into()),
+    }
+}
+
+fn script(arguments: &[&str]) -> String {
+    let script = repository().join("tests/python/pytorch.py").display().to_string();
+    python(&[&[script.as_str()], arguments].concat()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What PyTorch says of exported models.
+fn check(images: &str, models: &[&str]) -> Vec<Json> {
+    json(&script(&[&["check", images], models].concat())).as_array().unwrap().clone()
+}
+
+const RESNET: &str = "\
+name: resnet
+data: {npz: DATA/images.npz}
+model: {kind: resnet18, stem: imagenet, norm: batch}
+input: {mean: [0.5, 0.4, 0.3], sd: [0.25, 0.2, 0.3]}
+seeds: [0, 1]
+lambda0: LAMBDA0
+lambda1: [1e-2]
+source: {init: DATA/FILE, per_class: 10, validation_per_class: 4, epochs: EPOCHS, lr: 0.01, batch_size: 20}
+target: {classes: ['0', '1'], per_class: 4, validation_per_class: 4, epochs: 1, lr: 0.01}
+scratch: {lambdas: []}
+";
+
+fn resnet(folder: &Path, data: &Path, file: &str, lambda0: &str, epochs: usize) -> PathBuf {
+    let text = RESNET.replace("DATA", &data.display().to_string()).replace("FILE", file).replace("LAMBDA0", lambda0);
+    write(folder, "study.yaml", &text.replace("EPOCHS", &epochs.to_string()))
+}
+
+fn near(a: &Json, b: &Json, tolerance: f64) -> bool {
+    let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+    (a - b).abs() <= tolerance * b.abs().max(1e-3)
+}
+
+fn source_metrics(out: &Path, study: &str) -> Json {
+    records(out, study).into_iter().find(|record| record["kind"] == "source").unwrap()["metrics"].clone()
+}
+
+#[test]
+fn a_resnet_of_torchvision_is_the_same_network_here() {
+    let Some(data) = made() else { return };
+    let expected = json(&std::fs::read_to_string(data.join("expected.json")).unwrap());
+    for file in ["whole.pt", "nested.pt", "transposed.pt", "half.pt"] {
+        let folder = tempfile::tempdir().unwrap();
+        let study = resnet(folder.path(), data, file, "[0]", 0);
+        let done = run(&mut sweep(&study, folder.path(), &[]));
+        assert_eq!(done.code, Some(0), "{file}: {}", done.stderr);
+        let metrics = source_metrics(folder.path(), "resnet");
+        let tolerance = if file == "half.pt" { 1e-2 } else { 1e-5 };
+        assert!(near(&metrics["test_loss"], &expected["loss"], tolerance), "{file}: {metrics} and {}", expected["loss"]);
+        assert!(file == "half.pt" || metrics["test_acc"] == expected["accuracy"], "{file}: {metrics}");
+        assert!(done.stdout.contains("source starts from"), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn a_pretrained_source_is_trained_pulled_to_and_exported_again() {
+    let Some(data) = made() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let study = resnet(folder.path(), data, "other-head.pt", "[0, 10]", 2);
+    let planned = run(program().arg("plan").arg(&study));
+    let planned = planned.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in ["100 tensors from", "fresh: fc.weight, fc.bias; not used: aux.weight, fc.bias, fc.weight"] {
+        assert!(planned.contains(words), "{planned}");
+    }
+    let centred = ["--set", "penalty.source_center=init", "--set", "penalty.step=proximal", "--seeds", "1"];
+    let done = run(&mut sweep(&study, folder.path(), &centred));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stdout.contains("pulls to these weights"), "{}", done.stdout);
+    let distance = |lambda0: f64| {
+        let all = records(folder.path(), "resnet");
+        let own = all.iter().find(|record| record["kind"] == "source" && record["axes"]["lambda0"] == lambda0).unwrap();
+        own["metrics"]["distance"].as_f64().unwrap()
+    };
+    assert!(distance(10.0) < 0.5 * distance(0.0), "λ₀ pulls to the weights of the file: {} and {}", distance(10.0), distance(0.0));
+
+    // The exported model is the one of the record, in PyTorch and as another start.
+    let (logs, to) = (folder.path().join("resnet"), folder.path().join("model"));
+    let done = run(program().arg("export").arg(&logs).args(["--model", "target", "--to"]).arg(&to));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stderr.contains("every metric is that of its record"), "{}", done.stderr);
+    let checked = &check(&data.join("images.npz").display().to_string(), &[&to.display().to_string()])[0];
+    assert!(near(&checked["loss"], &checked["metrics"]["test_loss"], 1e-5), "{checked}");
+    assert_eq!(checked["accuracy"], checked["metrics"]["test_acc"]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_no_code_is_run() {
+    let Some(data) = made() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("missing.pt", "has no weights `layer3.1.bn2.running_var`, which are [256] here"),
+        ("misshapen.pt", "is [64, 32, 3, 3], and here [64, 64, 3, 3]"),
+        ("nan.pt", "`bn1.bias` has values that are not finite"),
+        ("code.pt", ".eval`), and nothing of it is run"),
+        ("complex.pt", "ComplexFloatStorage"),
+        ("empty.pt", "has no"),
+        ("script.pt", "is a TorchScript module"),
+        ("old.pkl", "is a pickle of PyTorch before 1.6, or of something else"),
+        ("cut.pt", "is a damaged zip file"),
+        ("text.pt", "is neither safetensors nor a file of `torch.save`"),
+        ("none.pt", "is not there"),
+    ];
+    for (file, words) in cases {
+        let study = resnet(folder.path(), data, file, "[0]", 1);
+        let done = run(program().current_dir(folder.path()).arg("plan").arg(&study));
+        assert_eq!(done.code, Some(2), "{file}: {}{}", done.stdout, done.stderr);
+        assert!(done.stderr.contains(words) && done.stderr.contains("source.init"), "{file}: {}", done.stderr);
+        assert_eq!(done.stderr.matches("hint:").count(), 1, "{file}: {}", done.stderr);
+    }
+    assert!(!folder.path().join("it-ran").exists() && !std::env::temp_dir().join("it-ran").exists());
+}
+
+const SMALL: &str = "\
+name: small
+data: {npz: DATA/images.npz}
+model: MODEL
+seeds: 1
+lambda0: [0, 1e-2]
+lambda1: [1e-2]
+source: {classes: ['0', '1', '2'], per_class: 12, validation_per_class: 4, epochs: 2, lr: 0.05, batch_size: 12}
+target: {classes: ['3', '1'], per_class: 6, validation_per_class: 4, epochs: 2, lr: 0.05}
+scratch: {lambdas: [0]}
+";
+
+#[test]
+fn exported_models_are_the_same_in_pytorch() {
+    let Some(data) = made() else { return };
+    let images = data.join("images.npz").display().to_string();
+    let models = [
+        ("{kind: mlp, hidden: [16, 8], norm: batch}", "hidden_norm1.weight"),
+        ("{kind: mlp, hidden: []}", "head.weight"),
+        ("{kind: convnet, channels: [4, 8], hidden: [8], norm: group, groups: 2}", "norm2.bias"),
+        ("{kind: convnet, channels: [4]}", "conv1.weight"),
+        ("{kind: resnet20, channels: [4, 4, 8], norm: batch}", "layer3.2.bn2.weight"),
+        ("{kind: resnet18, channels: [4, 4, 8, 8], norm: group, groups: 2}", "layer3.0.downsample.1.weight"),
+    ];
+    let (mut folders, mut exported) = (vec![], vec![]);
+    for (model, parameter) in models {
+        folders.push(tempfile::tempdir().unwrap());
+        let folder = &folders[folders.len() - 1];
+        let head = if model.contains("[]") { "transfer: {head: keep}\n" } else { "" };
+        let text = SMALL.replace("DATA", &data.display().to_string()).replace("MODEL", model) + head;
+        let text = if head.is_empty() { text } else { text.replace("['0', '1', '2']", "['0', '1']") };
+        let study = write(folder.path(), "study.yaml", &text);
+        assert_eq!(run(&mut sweep(&study, folder.path(), &[])).code, Some(0), "{model}");
+        for (what, at) in [("source", "optimum"), ("target", "source-optimum"), ("scratch", "optimum")] {
+            let to = folder.path().join(what);
+            let mut export = program();
+            export.arg("export").arg(folder.path().join("small")).args(["--model", what, "--at", at, "--to"]).arg(&to);
+            let done = run(&mut export);
+            assert_eq!(done.code, Some(0), "{model} {what}: {}", done.stderr);
+            let file = folder.path().join(format!("{what}.csv"));
+            let mut predict = program();
+            predict.arg("predict").arg(folder.path().join("small")).args(["--model", what, "--at", at, "--to"]).arg(&file);
+            let done = run(&mut predict);
+            assert_eq!(done.code, Some(0), "{model} {what}: {}", done.stderr);
+            exported.push((format!("{model} {what}"), parameter, to, file));
+        }
+        // Written again as a start: nothing is trained, and the result is the same.
+        let start = text.replace("source: {", &format!("source: {{init: {}, ", folder.path().join("source/model.safetensors").display()));
+        let start = start.replace("epochs: 2, lr: 0.05, batch_size: 12", "epochs: 0, lr: 0.05").replace("[0, 1e-2]", "[0]");
+        let study = write(folder.path(), "again.yaml", &start.replace("name: small", "name: again"));
+        let done = run(&mut sweep(&study, folder.path(), &[]));
+        assert_eq!(done.code, Some(0), "{model}: {}", done.stderr);
+        let config = json(&std::fs::read_to_string(folder.path().join("source/config.json")).unwrap());
+        let metrics = source_metrics(folder.path(), "again");
+        for name in ["test_loss", "test_acc", "weight_norm"] {
+            assert_eq!(metrics[name], config["metrics"][name], "{model} {name}");
+        }
+    }
+    let all: Vec<String> = exported.iter().map(|(_, _, to, _)| to.display().to_string()).collect();
+    let checked = check(&images, &all.iter().map(String::as_str).collect::<Vec<_>>());
+    for ((name, parameter, _, file), checked) in exported.iter().zip(&checked) {
+        assert!(near(&checked["loss"], &checked["metrics"]["test_loss"], 1e-5), "{name}: {checked}");
+        assert_eq!(checked["accuracy"], checked["metrics"]["test_acc"], "{name}");
+        assert!(checked["parameters"].as_array().unwrap().iter().any(|own| own == parameter), "{checked}");
+        // The predictions are PyTorch's.
+        let rows = std::fs::read_to_string(file).unwrap();
+        for (row, logits) in rows.lines().skip(1).zip(checked["logits"].as_array().unwrap()) {
+            let ours: Vec<f64> = row.split(',').skip(3).map(|logit| logit.parse().unwrap()).collect();
+            let theirs: Vec<f64> = logits.as_array().unwrap().iter().map(|logit| logit.as_f64().unwrap()).collect();
+            assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-4 * b.abs().max(1.0)), "{name}: {ours:?} and {theirs:?}");
+        }
+    }
+}
