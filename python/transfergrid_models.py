@@ -61,9 +61,28 @@ def resnet(config):
         parts[f"layer{n}"], width = nn.Sequential(*blocks), out
     return nn.Sequential(parts | OrderedDict(avgpool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(width, config["outputs"])))
 
+class Vit(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        t, i = config["architecture"]["transformer"], config["input"]
+        layer = lambda: nn.TransformerEncoderLayer(t["width"], t["heads"], 4 * t["width"], 0.0, "gelu", batch_first=True, norm_first=True)
+        self.patches = nn.Conv2d(i["channels"], t["width"], t["patch"], t["patch"])
+        self.class_token = nn.Parameter(torch.zeros(t["width"]))
+        self.positions = nn.Parameter(torch.zeros(i["height"] * i["width"] // t["patch"] ** 2 + 1, t["width"]))
+        self.layers, self.norm = nn.ModuleList(layer() for _ in range(t["depth"])), nn.LayerNorm(t["width"])
+        self.head = nn.Linear(t["width"], config["outputs"])
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_token.expand(len(x), 1, -1), x], 1) + self.positions
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(self.norm(x[:, 0]))
+
 def load(folder):
     config = json.loads((Path(folder) / "config.json").read_text())
-    model = (resnet if config["architecture"]["kind"].startswith("resnet") else sequential)(config)
+    kind = config["architecture"]["kind"]
+    model = (Vit if kind == "vit" else resnet if kind.startswith("resnet") else sequential)(config)
     found = model.load_state_dict(read(Path(folder) / "model.safetensors"), strict=False)
     assert not found.unexpected_keys and all(name.endswith("num_batches_tracked") for name in found.missing_keys), found
     return model.eval(), config

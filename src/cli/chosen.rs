@@ -75,6 +75,11 @@ impl ChosenArgs {
         Ok(Chosen { analysed, index })
     }
 
+    /// The stage with this key.
+    pub fn of_key_in(&self, analysed: &Analysed, key: &str) -> Result<usize> {
+        of_key(&analysed.whole, key)
+    }
+
     fn at_optimum(&self, analysed: &Analysed) -> Result<usize> {
         let of = self.setting(&analysed.analysis.settings)?;
         let setting = &of.setting;
@@ -142,6 +147,34 @@ fn of_key(plan: &Plan, key: &str) -> Result<usize> {
 
 const HINT: &str = "give optimum, source-optimum, or a key of the column `key` of results.csv";
 
+/// A plan of some stages and their sources alone, so that no other data are read.
+pub fn alone(plan: &Plan, chosen: &[usize]) -> Plan {
+    let mut stages: Vec<Stage> = vec![];
+    for &index in chosen {
+        let stage = &plan.stages[index];
+        let source = stage.source.map(|source| place(&mut stages, plan.stages[source].clone()));
+        place(&mut stages, Stage { source, ..stage.clone() });
+    }
+    Plan { cells: vec![], stages }
+}
+
+/// The position of a stage, which is added if it is not there.
+fn place(stages: &mut Vec<Stage>, stage: Stage) -> usize {
+    stages.iter().position(|own| own.key == stage.key).unwrap_or_else(|| {
+        stages.push(stage);
+        stages.len() - 1
+    })
+}
+
+/// Opens the engine for a plan of [`alone`], of which `key` is a stage with a record.
+pub fn open_engine(plan: &Plan, analysed: &Analysed, key: &str, args: &ChosenArgs) -> Result<Box<dyn Engine>> {
+    if analysed.records.by_key.get(key).is_some_and(|record| record.engine == "mock") {
+        return Err(usage("the results of the mock engine are made up, and so are its models", "train the study with --engine torch"));
+    }
+    let options = EngineOptions { mock: None, device: args.device.clone(), workers: Some(1), pack: Some(1) };
+    engine::open(&options, plan, &search_path(args.data.as_deref()), Folder(args.folder.clone()).calibration())
+}
+
 impl Chosen {
     pub fn stage(&self) -> &Stage {
         &self.analysed.whole.stages[self.index]
@@ -149,20 +182,12 @@ impl Chosen {
 
     /// A plan of the stage and its source alone, so that no other data are read. The stage is last.
     pub fn alone(&self) -> Plan {
-        let stage = self.stage();
-        let source = stage.source.map(|source| self.analysed.whole.stages[source].clone());
-        let own = Stage { source: source.as_ref().map(|_| 0), ..stage.clone() };
-        Plan { cells: vec![], stages: source.into_iter().chain([own]).collect() }
+        alone(&self.analysed.whole, &[self.index])
     }
 
     /// Opens the engine for a plan of [`Chosen::alone`].
     pub fn engine(&self, plan: &Plan, args: &ChosenArgs) -> Result<Box<dyn Engine>> {
-        let record = &self.analysed.records.by_key[&self.stage().key];
-        if record.engine == "mock" {
-            return Err(usage("the results of the mock engine are made up, and so are its models", "train the study with --engine torch"));
-        }
-        let options = EngineOptions { mock: None, device: args.device.clone(), workers: Some(1), pack: Some(1) };
-        engine::open(&options, plan, &search_path(args.data.as_deref()), Folder(args.folder.clone()).calibration())
+        open_engine(plan, &self.analysed, &self.stage().key, args)
     }
 
     /// The model. Says on stderr if it was trained again, and whether the result is that of the

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{json, Value as Json};
 
 use super::chosen::{Chosen, ChosenArgs};
-use super::print;
+use super::{mlflow, print};
 use crate::base::usage::usage;
 use crate::config::network::DatasetInfo;
 use crate::data::{search_path, Dataset, Preparation};
@@ -19,11 +19,12 @@ Examples:
   transfergrid export logs/demo --to model                        the target model at λ₀*
   transfergrid export logs/demo --model source --to source        the source model that it starts from
   transfergrid export logs/demo --at source-optimum --to other    the target model at λ_S*
+  transfergrid export logs/demo --format mlflow --to mlruns       every cell as a run of MLflow
   python -c \"import sys; sys.path.insert(0, 'model'); from load import load; model, config = load('model')\"";
 
-/// Write a trained model for PyTorch: model.safetensors, config.json, and load.py, which makes an
-/// nn.Module of them
+/// Write a trained model for PyTorch, or all results for MLflow
 ///
+/// A model is three files: model.safetensors, config.json, and load.py, which makes an nn.Module.
 /// Source models are kept in the study's folder. Models of targets and of training from scratch are
 /// trained again, which takes seconds and gives the same result.
 #[derive(Debug, Args)]
@@ -34,6 +35,16 @@ pub struct ExportArgs {
     /// The folder to write
     #[arg(long, value_name = "FOLDER")]
     to: PathBuf,
+    /// pytorch: one model. mlflow: every cell as a run of MLflow, with params, metrics by epoch and
+    /// tags; `--to mlruns`
+    #[arg(long, value_enum, default_value_t = Format::Pytorch, value_name = "FORMAT")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Pytorch,
+    Mlflow,
 }
 
 /// The loader that is written beside each model.
@@ -44,6 +55,9 @@ impl ExportArgs {
     pub fn run(self) -> Result<u8> {
         if self.to.is_file() || self.to.join("study.yaml").exists() {
             return Err(usage(format!("{} is taken", self.to.display()), "name a new folder with --to"));
+        }
+        if self.format == Format::Mlflow {
+            return mlflow::export(&self.chosen.folder, &self.to);
         }
         let chosen = self.chosen.find()?;
         let plan = chosen.alone();
@@ -90,6 +104,7 @@ fn config(chosen: &Chosen, args: &ChosenArgs) -> Result<Json> {
             "norm": model.norm,
             "groups": model.groups,
             "stem": model.stem,
+            "transformer": model.transformer(),
         },
         "outputs": phase.labels(data).len(),
         "classes": if data.is_regression { Json::Null } else { json!(classes) },

@@ -8,6 +8,7 @@ mod data;
 mod doctor;
 mod export;
 mod launch;
+mod mlflow;
 mod places;
 mod plan;
 mod predict;
@@ -22,7 +23,7 @@ mod theory;
 mod watch;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -32,6 +33,7 @@ use crate::base::usage::{usage, UsageError};
 use crate::config::network::{read_places_with, read_weights_with};
 use crate::config::{cut, Overrides, Study, StudyError, StudyKind};
 use crate::data::own::info as data_info;
+use crate::data::search_first;
 use crate::data::weights::weights_info;
 use crate::data::DataError;
 use crate::plan::Plan;
@@ -111,6 +113,12 @@ fn number_of_seeds(text: &str) -> Result<u64, String> {
     })
 }
 
+/// The value of `--data`.
+fn data_folder(words: &[String]) -> Option<&Path> {
+    let after = words.iter().position(|word| word == "--data").and_then(|at| words.get(at + 1));
+    after.map(String::as_str).or_else(|| words.iter().find_map(|word| word.strip_prefix("--data="))).map(Path::new)
+}
+
 /// Returns an argument that looks like a setting without `--set` before it, for example
 /// `source.lr=0.1`.
 fn bare_setting(words: &[String]) -> Option<&String> {
@@ -133,6 +141,9 @@ pub fn run() -> Result<u8> {
             format!("`{}` is not a valid argument on its own", cut(word)),
             format!("to change a setting: --set {}", cut(word)),
         ));
+    }
+    if let Some(folder) = data_folder(&words) {
+        search_first(folder);
     }
     read_places_with(data_info);
     read_weights_with(weights_info);

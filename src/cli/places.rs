@@ -1,4 +1,5 @@
-//! What a sweep found at the places of its study and in its files of weights, kept for later runs and for reports.
+//! What a sweep found at the places of its study and in its files of weights, kept for later runs
+//! and for reports.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +37,8 @@ pub fn remember_places(folder: &Folder, plan: &Plan) -> Result<()> {
 }
 
 fn remember_weights(folder: &Folder, plan: &Plan) -> Result<()> {
-    let files: BTreeSet<&WeightsFile> = plan.stages.iter().filter_map(|stage| stage.settings.source.init.as_ref()).collect();
+    let settings = plan.stages.iter().map(|stage| &stage.settings);
+    let files: BTreeSet<&WeightsFile> = settings.flat_map(|of| of.source.init.iter().chain(&of.model.file)).collect();
     let found: Vec<FoundWeights> = files.into_iter().map(|file| FoundWeights { file: file.clone(), info: file.info().clone() }).collect();
     for before in found_weights(&folder.0).unwrap_or_default() {
         if found.iter().any(|now| now.file == before.file && now.info.digest != before.info.digest) {

@@ -168,10 +168,16 @@ impl PlanArgs {
     }
 }
 
-/// What sources start from, once for each file and network.
+/// Files of weights and of modules, once for each file and network.
 fn pretrained(plan: &Plan) -> BTreeSet<String> {
     let settings = plan.stages.iter().filter(|stage| stage.kind == StageKind::Source).map(|stage| &stage.settings);
     let of = |settings: &Arc<Network>| {
+        if let Some((file, head)) = settings.model.module() {
+            return Some(format!(
+                "{}, a TorchScript module with head `{head}`: its operations and parameters are not counted above",
+                file.0
+            ));
+        }
         let file = settings.source.init.as_ref()?;
         Some(Pretrained::of(settings, file).ok()?.in_short(file))
     };

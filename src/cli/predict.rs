@@ -1,30 +1,34 @@
 //! `predict`: writes what trained models say of test examples, or of other data.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::chosen::ChosenArgs;
+use super::chosen::{alone, open_engine, ChosenArgs};
 use super::print;
+use super::report::analysed_folder;
+use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::network::DataChoice;
 use crate::data::{search_path, Dataset};
 use crate::plan::Stage;
-use crate::report::analysis::{ColumnType, Field, Table};
+use crate::report::analysis::{named_stages, ColumnType, Field, Table};
 use crate::report::render::{csv, parquet};
 use crate::run::engine::Predictions;
-use crate::store::write_atomic;
+use crate::run::stage_model;
+use crate::store::{write_atomic, Folder};
 
 const EXAMPLES: &str = "\
 Examples:
   transfergrid predict logs/demo --to target.parquet                      test examples, by the target model at λ₀*
   transfergrid predict logs/demo --model source --to source.csv
+  transfergrid predict logs/demo --keep                                   for calibration and confusion in the report
   transfergrid predict logs/photos --on '{images: more-photos}' --to more.parquet
   python -c \"import pandas; print(pandas.read_parquet('target.parquet'))\"";
 
-/// Write what a trained model says of each test example, or of each example of another place: the
-/// right class, the predicted one, and the logits
+/// Write what a trained model says of each example: the right class, the predicted one, the logits
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PredictArgs {
@@ -35,16 +39,21 @@ pub struct PredictArgs {
     #[arg(long, value_name = "PLACE")]
     on: Option<String>,
     /// The file to write: .parquet or .csv
-    #[arg(long, value_name = "FILE")]
-    to: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "keep")]
+    to: Option<PathBuf>,
+    /// Keep the predictions of all models that the answer names, of every seed, in the study's
+    /// folder. The report then has calibration, confusion, and paired tests over images
+    #[arg(long, conflicts_with_all = ["to", "on", "model", "at", "seed", "draw", "setting"])]
+    keep: bool,
 }
 
 impl PredictArgs {
     pub fn run(self) -> Result<u8> {
-        let is_csv = match self.to.extension().and_then(|end| end.to_str()) {
+        let Some(to) = &self.to else { return self.keep_all() };
+        let is_csv = match to.extension().and_then(|end| end.to_str()) {
             Some("csv") => true,
             Some("parquet") => false,
-            _ => return Err(usage(format!("{} is neither .parquet nor .csv", self.to.display()), "choose one of these")),
+            _ => return Err(usage(format!("{} is neither .parquet nor .csv", to.display()), "choose one of these")),
         };
         let chosen = self.chosen.find()?;
         let stage = chosen.stage();
@@ -54,8 +63,46 @@ impl PredictArgs {
         let model = chosen.model(&plan, engine.as_ref(), &self.chosen)?;
         let predictions = engine.predict(stage, &model.arrays, other.as_ref())?;
         let table = table(stage, &predictions);
-        write_atomic(&self.to, &if is_csv { csv(&table)? } else { parquet(&table)? })?;
-        print(&format!("{}\n{}\n", summary(stage, &predictions), self.to.display()));
+        write_atomic(to, &if is_csv { csv(&table)? } else { parquet(&table)? })?;
+        print(&format!("{}\n{}\n", summary(stage, &predictions), to.display()));
+        Ok(0)
+    }
+
+    /// Writes the predictions of every model that the answer names to the study's folder.
+    fn keep_all(&self) -> Result<u8> {
+        let folder = Folder(self.chosen.folder.clone());
+        let analysed = analysed_folder(&folder)?;
+        let named: Vec<_> =
+            analysed.analysis.settings.iter().flat_map(|setting| named_stages(&analysed.study, &analysed.plan, setting)).collect();
+        let keys: BTreeSet<&str> = named.iter().map(|(.., stage)| stage.key.as_str()).collect();
+        if keys.is_empty() {
+            return Err(usage(
+                format!("{} has no answer yet", folder.0.display()),
+                "finish the study first; `transfergrid status` shows what is missing",
+            ));
+        }
+        if named[0].2.data().is_regression {
+            return Err(usage(
+                "numbers are predicted here, which have no calibration and no confusion",
+                "use --to FILE for the predictions",
+            ));
+        }
+        let chosen = keys.iter().map(|key| self.chosen.of_key_in(&analysed, key)).collect::<Result<Vec<_>>>()?;
+        let plan = alone(&analysed.whole, &chosen);
+        let engine = open_engine(&plan, &analysed, &plan.stages[0].key, &self.chosen)?;
+        for key in &keys {
+            let path = folder.predictions(key);
+            if path.exists() {
+                continue;
+            }
+            let index = (0..plan.stages.len()).find(|&i| plan.stages[i].key == **key).unwrap_or(0);
+            let model = stage_model(&plan, index, &folder, engine.as_ref())?;
+            let stage = &plan.stages[index];
+            let predictions = engine.predict(stage, &model.arrays, None)?;
+            write_atomic(&path, &parquet(&table(stage, &predictions))?)?;
+            print_error(&format!("{}: {}", stage.label(), summary(stage, &predictions)));
+        }
+        print(&format!("the predictions of {} models are kept; see them with\n  transfergrid report {}\n", keys.len(), folder.0.display()));
         Ok(0)
     }
 

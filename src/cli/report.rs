@@ -14,14 +14,16 @@ use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::{Study, StudyKind};
 use crate::plan::{cases, Plan, Stage};
-use crate::report::analysis::{analyse, distinguish_names, StudyAnalysis, StudyEntry};
+use crate::report::analysis::{
+    analyse, distinguish_names, named_stages, NamedModel, Predicted, PredictionAnalysis, SettingAnalysis, StudyAnalysis, StudyEntry,
+};
 use crate::report::render::{
     self, first_sentence, glance, headline, latex, link, real, statement, summary_json, Commands, FigureOptions, Screen,
 };
 use crate::report::{write_comparison, write_network, write_ridge, ReportTarget};
 use crate::run::stop_flag;
 use crate::settle::{history, replay, Rounds};
-use crate::store::{full_records, occupants, ridge_record, Folder, FullRecord, Records, RidgeRecord, Status};
+use crate::store::{full_records, occupants, ridge_record, Folder, FullRecord, KeptPredictions, Records, RidgeRecord, Status};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -225,7 +227,7 @@ impl ReportArgs {
         let name = folder.0.display().to_string();
         match open(folder)? {
             Opened::Network(opened) => {
-                let Analysed { study, plan, whole, records, analysis } = analysed(*opened)?;
+                let Analysed { study, plan, whole, records, analysis } = analysed(folder, *opened)?;
                 // The next sweep retries failed stages. `busy` is true while a sweep runs.
                 let complete = !busy && is_settled(&whole, &records);
                 let text = match self.format {
@@ -415,12 +417,12 @@ pub struct Analysed {
 /// The folder is not one of a study of networks.
 pub fn analysed_folder(folder: &Folder) -> Result<Analysed> {
     match open(folder)? {
-        Opened::Network(opened) => analysed(*opened),
+        Opened::Network(opened) => analysed(folder, *opened),
         Opened::Ridge(_) => Err(usage(format!("{} is a ridge study, which has no models", folder.0.display()), "name a study of networks")),
     }
 }
 
-fn analysed((study, plan, records): (Study, Plan, Records)) -> Result<Analysed> {
+fn analysed(folder: &Folder, (study, plan, records): (Study, Plan, Records)) -> Result<Analysed> {
     records.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
     let rounds = if study.grids.is_empty() { None } else { Some(replay(&study.with_grids(vec![]), &records)?) };
     let complete = rounds.as_ref().and_then(Rounds::last_complete);
@@ -428,8 +430,26 @@ fn analysed((study, plan, records): (Study, Plan, Records)) -> Result<Analysed> 
         Some(round) => (round.study.clone(), round.plan.clone(), plan),
         None => (study, plan.clone(), plan),
     };
-    let analysis = StudyAnalysis { history: rounds.as_ref().map(history), ..analyse(&study, &plan, &records) };
+    let mut analysis = StudyAnalysis { history: rounds.as_ref().map(history), ..analyse(&study, &plan, &records) };
+    for setting in &mut analysis.settings {
+        setting.predictions = kept_predictions(folder, &study, &plan, setting);
+    }
     Ok(Analysed { study, plan, whole, records, analysis })
+}
+
+/// What the kept predictions of a setting's models show. A file that cannot be read is left out,
+/// with a warning.
+fn kept_predictions(folder: &Folder, study: &Study, plan: &Plan, setting: &SettingAnalysis) -> Option<PredictionAnalysis> {
+    let read = |(model, seed, stage): (NamedModel, u64, &Stage)| {
+        let kept = KeptPredictions::read(&folder.predictions(&stage.key));
+        let kept = kept.unwrap_or_else(|error| {
+            print_error(&format!("warning: {error:#}; it is left out"));
+            None
+        })?;
+        let (labels, logits) = kept.labels.into_iter().zip(kept.logits).filter_map(|(label, logits)| Some((label?, logits))).unzip();
+        Some((model, seed, stage.key.clone(), Predicted { classes: kept.classes, labels, logits }))
+    };
+    PredictionAnalysis::of(&named_stages(study, plan, setting).into_iter().filter_map(read).collect::<Vec<_>>())
 }
 
 /// Adds how the answer was reached, if the study was run in rounds.

@@ -61,7 +61,8 @@ type GridError = (Option<usize>, String);
 fn values(value: &Value, is_list: bool) -> Result<Option<Vec<Value>>, GridError> {
     match value {
         Value::Sequence(items) if is_list => {
-            let nested = !items.is_empty() && items.iter().all(Value::is_sequence);
+            // null stands for the default of a value that is a list.
+            let nested = items.iter().any(Value::is_sequence) && items.iter().all(|item| item.is_sequence() || item.is_null());
             Ok(nested.then(|| items.clone()))
         }
         Value::Sequence(items) => {

@@ -1,6 +1,7 @@
 //! Checks that types cannot express: ranges, and settings that must be compatible.
 
 use super::check_data::check_data;
+use super::check_module::{module, transformer};
 use super::check_training::{init, step_of_optimisers, training};
 use super::error::{cut, nearest};
 use super::network::*;
@@ -133,10 +134,13 @@ pub fn cell(cell: &Network) -> Result<(), SettingError> {
         penalty("scratch.lambdas", lambda, false).map_err(|p| SettingError { path: p.path.index(i), ..p })?;
     }
     check_data(cell)?;
-    model(&cell.model, cell.source_info())?;
+    module(cell)?;
+    transformer(cell)?;
+    model(cell)?;
     text(&cell.text, cell.source_info())?;
     for (name, task, info) in [("source", &cell.source, cell.source_info()), ("target", &cell.target, cell.target_info())] {
         phase(name, task, info)?;
+        training(name, task, info, cell.input())?;
         last_batch(name, task, cell)?;
     }
     shared_classes(cell)?;
@@ -344,7 +348,8 @@ fn last_batch(name: &str, phase: &Phase, cell: &Network) -> Result<(), SettingEr
     Ok(())
 }
 
-fn model(model: &Model, data: &DatasetInfo) -> Result<(), SettingError> {
+fn model(cell: &Network) -> Result<(), SettingError> {
+    let (model, data) = (&cell.model, cell.source_info());
     let widths = [("model.channels", model.channels()), ("model.hidden", model.hidden())];
     for (path, list) in &widths {
         if let Some(i) = list.iter().position(|&n| n == 0 || n > 1 << 16) {
@@ -383,13 +388,14 @@ fn model(model: &Model, data: &DatasetInfo) -> Result<(), SettingError> {
     if !model.kind.convolves() && model.channels.is_some() {
         return Err(setting_error("model.channels", format!("`{kind}` has no convolutions")).hint("use `model.hidden`, or `kind: convnet`"));
     }
-    let Some([height, ..]) = data.image_shape else {
+    if data.is_text() {
         return match model.kind.convolves() {
             true => Err(setting_error("model.kind", format!("`{kind}` needs images, and {} has documents", data.name))
                 .hint("use `kind: mlp` or `kind: bag`")),
             false => Ok(()),
         };
-    };
+    }
+    let height = cell.input()[0];
     let blocks = widths[0].1.len();
     match (model.kind, model.kind.residual_blocks()) {
         (ModelKind::Bag, _) => Err(setting_error("model.kind", format!("`bag` needs documents, and {} has images", data.name))
@@ -483,5 +489,5 @@ fn phase(name: &str, phase: &Phase, data: &DatasetInfo) -> Result<(), SettingErr
             format!("{n} training images per class and {validation} for validation are more than the {smallest} of the smallest class");
         return Err(setting_error(at(key), what).hint(format!("at most {room} per class; null takes all")));
     }
-    training(name, phase, data)
+    Ok(())
 }

@@ -5,8 +5,8 @@ use super::network::{Augment, DatasetInfo, OptimiserKind, PenaltyStep, Phase, So
 use super::Network;
 use crate::base::numbers::number;
 
-/// Checks the training settings of a phase alone.
-pub fn training(name: &str, phase: &Phase, data: &DatasetInfo) -> Result<(), SettingError> {
+/// Checks the training settings of a phase alone. `input` is the shape of the network's inputs.
+pub fn training(name: &str, phase: &Phase, data: &DatasetInfo, [height, width, channels]: [usize; 3]) -> Result<(), SettingError> {
     let at = |key: &str| format!("{name}.{key}");
     if phase.draws.is_some_and(|draws| !(1..=MOST_DRAWS).contains(&draws)) {
         return Err(setting_error(at("draws"), format!("must be between 1 and {MOST_DRAWS}")));
@@ -52,15 +52,38 @@ pub fn training(name: &str, phase: &Phase, data: &DatasetInfo) -> Result<(), Set
             return Err(setting_error(at(key), format!("must be at least 0 and below 1, not {}", number(value))));
         }
     }
-    match data.image_shape {
-        None if phase.augment != Augment::default() => {
-            Err(setting_error(at("augment"), format!("{} has documents, which are neither mirrored nor shifted", data.name)))
-        }
-        Some([height, ..]) if phase.augment.shift >= height => {
-            Err(setting_error(at("augment.shift"), format!("must be below the image's {height} pixels")))
-        }
-        _ => Ok(()),
+    augmentation(name, phase, data, [height, width, channels])
+}
+
+fn augmentation(name: &str, phase: &Phase, data: &DatasetInfo, [height, width, channels]: [usize; 3]) -> Result<(), SettingError> {
+    let at = |key: &str| format!("{name}.augment{key}");
+    let augment = &phase.augment;
+    if *augment == Augment::default() {
+        return Ok(());
     }
+    if data.is_text() {
+        return Err(setting_error(at(""), format!("{} has documents, which are neither mirrored nor shifted", data.name)));
+    }
+    for (key, size) in [(".shift", augment.shift), (".cutout", augment.cutout)] {
+        if size >= height.min(width) {
+            return Err(setting_error(at(key), format!("must be below the image's {} pixels", height.min(width))));
+        }
+    }
+    for (key, strength) in [(".brightness", augment.brightness), (".contrast", augment.contrast), (".saturation", augment.saturation)] {
+        if !(0.0..=1.0).contains(&strength) {
+            return Err(setting_error(at(key), format!("must be from 0 to 1, not {}", number(strength))));
+        }
+    }
+    if augment.saturation > 0.0 && channels != 3 {
+        return Err(setting_error(at(".saturation"), "grey images have none").hint("leave it out"));
+    }
+    if !(augment.mixup >= 0.0 && augment.mixup.is_finite()) {
+        return Err(setting_error(at(".mixup"), format!("must be a finite number ≥ 0, not {}", number(augment.mixup))));
+    }
+    if augment.mixup > 0.0 && data.is_regression {
+        return Err(setting_error(at(".mixup"), "mixes the losses of two classes, and here a number is predicted").hint("leave it out"));
+    }
+    Ok(())
 }
 
 /// Checks the file of weights that a source starts from.
@@ -70,6 +93,10 @@ pub fn init(cell: &Network) -> Result<(), SettingError> {
     }
     match (&cell.source.init, cell.penalty.source_center) {
         (Some(file), _) => match file.find_out() {
+            Ok(info) if info.is_module => {
+                Err(setting_error("source.init", format!("{} is a TorchScript module; its weights alone are needed here", file.0))
+                    .hint("save them: `torch.save(module.state_dict(), FILE)`; or use the module itself: `model: {kind: torchscript}`"))
+            }
             Ok(_) => Ok(()),
             Err((what, hint)) => Err(setting_error("source.init", what).hint(hint)),
         },

@@ -5,6 +5,7 @@
 mod axes;
 mod check;
 mod check_data;
+mod check_module;
 mod check_regularizer;
 mod check_ridge;
 mod check_training;

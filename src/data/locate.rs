@@ -1,6 +1,7 @@
 //! Searches for data sets in `--data`, then in `TRANSFERGRID_DATA`, then in `data/`.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::DataError;
 use crate::config::network::DataName;
@@ -10,8 +11,18 @@ use crate::config::storage_failed;
 #[derive(Debug, Clone)]
 pub struct Roots(pub Vec<PathBuf>);
 
+/// The folder of `--data`, for the user's own data: places are read when a study is loaded,
+/// wherever that happens.
+static FIRST: OnceLock<PathBuf> = OnceLock::new();
+
+/// Sets the folder in which places are searched first. Later calls change nothing.
+pub fn search_first(folder: &Path) {
+    let _ = FIRST.set(folder.to_path_buf());
+}
+
 /// The folders that may contain data, in the order in which they are searched.
 pub fn search_path(flag: Option<&Path>) -> Roots {
+    let flag = flag.or(FIRST.get().map(PathBuf::as_path));
     let from_env = std::env::var_os("TRANSFERGRID_DATA").filter(|value| !value.is_empty()).map(PathBuf::from);
     Roots(flag.map(Path::to_path_buf).into_iter().chain(from_env).chain([PathBuf::from("data")]).collect())
 }

@@ -32,7 +32,7 @@ pub use bytes::Bytes;
 pub use cifar::{read_cifar10, read_cifar100};
 pub use fetch::{fetch, Download};
 pub use idx::read_idx;
-pub use locate::{search_path, Roots};
+pub use locate::{search_first, search_path, Roots};
 pub use split::{normalisation, task_labels, test_rows, training_labels, Normalisation, Preparation, Split};
 pub use verify::{check, verify, Checksum, Verification};
 pub use words::{Corpus, Vectoriser};

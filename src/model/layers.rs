@@ -117,14 +117,14 @@ pub fn pool(x: &Tensor) -> Tensor {
 }
 
 /// BatchNorm, where each channel belongs to one replica: `x` [B, K·C, …], `scale` and `shift` [K,
-/// C], running statistics [K·C].
-pub fn batch_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, running: &(Tensor, Tensor), mode: Mode) -> Tensor {
+/// C], running mean and variance, each [K·C].
+pub fn batch_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, running: &[Tensor], mode: Mode) -> Tensor {
     let training = mode == Mode::Train;
     let y = x.to_kind(scale.kind()).batch_norm(
         Some(scale.reshape([-1])),
         Some(shift.reshape([-1])),
-        Some(running.0.shallow_clone()),
-        Some(running.1.shallow_clone()),
+        Some(running[0].shallow_clone()),
+        Some(running[1].shallow_clone()),
         training,
         NORM_MOMENTUM,
         NORM_EPS,
@@ -138,6 +138,18 @@ pub fn group_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, groups: i64) -> Te
     let k = scale.size()[0];
     let y = x.to_kind(scale.kind()).group_norm(k * groups, Some(scale.reshape([-1])), Some(shift.reshape([-1])), NORM_EPS, true);
     y.to_kind(x.kind())
+}
+
+/// LayerNorm over the last dimension of `x` [K, …, F], `scale` and `shift` [K, F].
+pub fn layer_norm(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Tensor {
+    let (size, dim) = (scale.size(), x.dim());
+    let own = |t: &Tensor| {
+        let mut shape = vec![1; dim];
+        (shape[0], shape[dim - 1]) = (size[0], size[1]);
+        t.reshape(shape)
+    };
+    let y = x.to_kind(scale.kind()).layer_norm([size[1]], None::<Tensor>, None::<Tensor>, NORM_EPS, false);
+    (y * own(scale) + own(shift)).to_kind(x.kind())
 }
 
 /// [B, K·F] → [K, B, F].

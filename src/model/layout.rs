@@ -1,6 +1,8 @@
 //! Which columns of θ belong to which parameter, how each parameter is initialised, and which are
 //! penalised.
 
+use std::sync::Arc;
+
 use tch::{Device, Kind, Tensor};
 
 use super::native::upload;
@@ -9,11 +11,14 @@ use crate::config::network::PenaltyRules;
 use crate::plan::{ModelTensor, Role, TensorKind};
 
 /// How a parameter is initialised.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Init {
     /// Uniform in ±1/√fan_in, for weights and biases alike, as PyTorch's Conv2d and Linear do.
     FanIn(usize),
     Constant(f64),
+    /// Uniform with this standard deviation around 0.
+    Spread(f64),
+    Values(Arc<[f32]>),
 }
 
 /// The kind of a parameter, for the penalty's rules.
@@ -44,6 +49,7 @@ impl Parameter {
             TensorKind::Bias { fan_in } => (ParameterKind::Bias, Init::FanIn(fan_in)),
             TensorKind::Scale => (ParameterKind::Norm, Init::Constant(1.0)),
             TensorKind::Shift => (ParameterKind::Norm, Init::Constant(0.0)),
+            TensorKind::Token { sd } => (ParameterKind::Weight, Init::Spread(sd)),
             TensorKind::RunningMean | TensorKind::RunningVar => return None,
         };
         Some(Parameter { name: tensor.name, size: tensor.size, role: tensor.role, shape, init })
@@ -74,10 +80,15 @@ impl Layout {
             for parameter in &self.parameters {
                 let owner = if parameter.role == Role::Head { task } else { "backbone" };
                 let n = parameter.count() as usize;
-                match parameter.init {
-                    Init::Constant(value) => values.extend(std::iter::repeat_n(value, n)),
-                    Init::FanIn(fan_in) => {
-                        let bound = 1.0 / (fan_in as f64).sqrt();
+                match &parameter.init {
+                    Init::Values(own) => values.extend(own.iter().map(|&value| f64::from(value))),
+                    &Init::Constant(value) => values.extend(std::iter::repeat_n(value, n)),
+                    &(Init::FanIn(_) | Init::Spread(_)) => {
+                        let bound = match parameter.init {
+                            Init::Spread(sd) => sd * 3f64.sqrt(),
+                            Init::FanIn(fan_in) => 1.0 / (fan_in as f64).sqrt(),
+                            _ => 0.0,
+                        };
                         let mut stream = Stream::new(&format!("init/{owner}/{}", parameter.name), seed, 0);
                         values.extend((0..n).map(|_| bound * (2.0 * stream.uniform() - 1.0)));
                     }

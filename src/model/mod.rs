@@ -11,6 +11,7 @@ pub mod kernels;
 mod layers;
 mod layout;
 mod native;
+mod script;
 
 pub use crate::plan::Role;
 pub use architecture::{Architecture, Buffers, Masks};

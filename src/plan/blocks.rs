@@ -58,6 +58,39 @@ pub enum Block {
     /// Linear map, norm, ReLU.
     Hidden(Linear),
     Head(Linear),
+    /// Each patch by a linear map, a class token before them, and learned positions.
+    Patches(Patches),
+    /// x + attention(norm(x)), then x + MLP(norm(x)), with GELU.
+    Transformer(TransformerLayer),
+    /// The class token after LayerNorm.
+    ClassToken {
+        width: i64,
+    },
+}
+
+/// Square patches of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patches {
+    pub channels: i64,
+    pub side: i64,
+    /// Number of patches.
+    pub count: i64,
+    pub width: i64,
+}
+
+/// A layer of a transformer, over `tokens` tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransformerLayer {
+    pub tokens: i64,
+    pub width: i64,
+    pub heads: i64,
+}
+
+impl TransformerLayer {
+    /// Width of the MLP.
+    pub fn inner(&self) -> i64 {
+        4 * self.width
+    }
 }
 
 impl Block {
@@ -66,6 +99,7 @@ impl Block {
             Block::Pooled(convolution) | Block::Stem(convolution) => vec![*convolution],
             Block::Residual { first, second, shortcut } => [Some(*first), Some(*second), *shortcut].into_iter().flatten().collect(),
             Block::MaxPool | Block::GlobalPool | Block::Embedding(_) | Block::Hidden(_) | Block::Head(_) => vec![],
+            Block::Patches(_) | Block::Transformer(_) | Block::ClassToken { .. } => vec![],
         }
     }
 
@@ -76,14 +110,28 @@ impl Block {
 
     /// Whether the block's linear maps are followed by the model's norm.
     pub fn has_norm(&self) -> bool {
-        !matches!(self, Block::MaxPool | Block::GlobalPool | Block::Embedding(_) | Block::Head(_))
+        matches!(self, Block::Pooled(_) | Block::Stem(_) | Block::Residual { .. } | Block::Hidden(_))
     }
 }
 
-/// The blocks of a model for an input of height, width and channels. The last block is the head.
+/// The blocks of a model for an input of height, width and channels. The last block is the head. A
+/// module of the user has none.
 pub fn blocks(model: &Model, input: [usize; 3], classes: usize) -> Vec<Block> {
     let [mut height, mut width, mut features] = input.map(|n| n as i64);
     let mut blocks = vec![];
+    if model.kind == ModelKind::Torchscript {
+        return blocks; // only libtorch knows what is in it
+    }
+    if let Some(sizes) = model.transformer() {
+        let [side, width, heads] = [sizes.patch, sizes.width, sizes.heads].map(|n| n as i64);
+        let count = (input[0] as i64 / side) * (input[1] as i64 / side);
+        blocks.push(Block::Patches(Patches { channels: features, side, count, width }));
+        let layer = TransformerLayer { tokens: count + 1, width, heads };
+        blocks.extend((0..sizes.depth).map(|_| Block::Transformer(layer)));
+        blocks.push(Block::ClassToken { width });
+        blocks.push(Block::Head(Linear { inputs: width, outputs: classes as i64 }));
+        return blocks;
+    }
     let channels: Vec<i64> = model.channels().into_iter().map(|n| n as i64).collect();
     match model.kind.residual_blocks() {
         None => {

@@ -1,16 +1,15 @@
 //! The cost of a stage, counted rather than measured: parameters, images, floating-point
 //! operations, bytes on disk.
 
-use crate::config::network::{ClassImages, Model, Norm, OptimiserKind, Precision};
+use crate::config::network::{ClassImages, Model, OptimiserKind, Precision};
 
-use super::blocks::{blocks, Block};
+use super::blocks::{blocks, Block, TransformerLayer};
+use super::tensors::tensors;
 use super::{Plan, Stage, StageKind};
 
 /// Number of parameters of a network. `input` is height, width and channels.
 pub fn parameters(model: &Model, input: [usize; 3], classes: usize) -> usize {
-    let per_norm = if model.norm == Norm::None { 0 } else { 2 };
-    let of = |map: &LinearMap| map.outputs * (map.inputs + usize::from(map.has_bias) + if map.has_norm { per_norm } else { 0 });
-    maps(model, input, classes).iter().map(of).sum()
+    tensors(model, input, classes).iter().filter(|tensor| tensor.is_parameter()).map(|tensor| tensor.count() as usize).sum()
 }
 
 /// Floating-point operations of one forward pass over one image. Only linear maps are counted, with
@@ -26,8 +25,6 @@ struct LinearMap {
     positions: usize,
     /// Number of input floats per image.
     floats: usize,
-    has_bias: bool,
-    has_norm: bool,
 }
 
 impl LinearMap {
@@ -41,7 +38,7 @@ fn maps(model: &Model, input: [usize; 3], classes: usize) -> Vec<LinearMap> {
     for block in blocks(model, input, classes) {
         let mut add = |[inputs, outputs, positions, floats]: [i64; 4]| {
             let [inputs, outputs, positions, floats] = [inputs, outputs, positions, floats].map(|n| n as usize);
-            all.push(LinearMap { inputs, outputs, positions, floats, has_bias: block.has_bias(), has_norm: block.has_norm() });
+            all.push(LinearMap { inputs, outputs, positions, floats });
         };
         for c in block.convolutions() {
             let [height, width] = c.output();
@@ -49,6 +46,20 @@ fn maps(model: &Model, input: [usize; 3], classes: usize) -> Vec<LinearMap> {
         }
         if let Block::Embedding(l) | Block::Hidden(l) | Block::Head(l) = block {
             add([l.inputs, l.outputs, 1, l.inputs]);
+        }
+        if let Block::Patches(p) = block {
+            let inputs = p.channels * p.side * p.side;
+            add([inputs, p.width, p.count, inputs * p.count]);
+        }
+        if let Block::Transformer(TransformerLayer { tokens, width, .. }) = block {
+            let floats = tokens * width;
+            add([width, 3 * width, tokens, floats]);
+            // Queries with keys, and the weights with values.
+            add([width, tokens, tokens, floats]);
+            add([tokens, width, tokens, floats]);
+            add([width, width, tokens, floats]);
+            add([width, 4 * width, tokens, floats]);
+            add([4 * width, width, tokens, 4 * floats]);
         }
     }
     all

@@ -22,7 +22,7 @@ use serde_yaml::Value;
 use crate::config::network::DataChoice;
 use crate::config::{Study, StudyError, StudyKind};
 
-pub use blocks::{blocks, Block, Convolution, Linear};
+pub use blocks::{blocks, Block, Convolution, Linear, Patches, TransformerLayer};
 pub use cases::{cases, Case};
 pub use cost::{forward_flops, parameters, Cost, CostEstimate, StepCost, CPU_FLOPS_PER_CORE};
 pub use hash::hash;
@@ -80,6 +80,11 @@ impl Plan {
                 return Err(study
                     .error_at("lambda0", "with `source.epochs: 0` nothing is trained, and every λ₀ gives the same source")
                     .hint("give one λ₀; the question is then about λ₁ and the gain"));
+            }
+            if study.alignment && network.model.module().is_some() {
+                return Err(study
+                    .error_at("alignment", "is measured on the features of a network, and a TorchScript module has none to show")
+                    .hint("leave it out"));
             }
             if let Some(file) = &network.source.init {
                 Pretrained::of(network, file).map_err(|what| {

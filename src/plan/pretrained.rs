@@ -100,7 +100,7 @@ mod tests {
 
     fn file(tensors: &[(&str, &[i64])]) -> WeightsInfo {
         let of = |(name, size): &(&str, &[i64])| TensorInfo { name: name.to_string(), size: size.to_vec() };
-        WeightsInfo { digest: String::new(), tensors: tensors.iter().map(of).collect() }
+        WeightsInfo { tensors: tensors.iter().map(of).collect(), ..WeightsInfo::default() }
     }
 
     fn fit(tensors: &[(&str, &[i64])]) -> Result<Pretrained, String> {

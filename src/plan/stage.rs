@@ -80,10 +80,11 @@ impl CombinationSettings {
         if !network.has_one_set() {
             leaves.push(("target.data".into(), Value::from(format!("{} {}", target.name, target.digest))));
         }
-        // A file of weights counts by its content too.
-        if let Some(file) = &network.source.init {
+        // Files of weights count by their content too.
+        for (path, file) in [("source.init", &network.source.init), ("model.file", &network.model.file)] {
+            let Some(file) = file else { continue };
             let digest = Value::from(file.info().digest.as_str());
-            leaves.iter_mut().filter(|(leaf, _)| leaf == "source.init").for_each(|(_, value)| *value = digest.clone());
+            leaves.iter_mut().filter(|(leaf, _)| leaf == path).for_each(|(_, value)| *value = digest.clone());
         }
         // Stage keys use the name that this setting had in the first release.
         leaves.iter_mut().filter(|(leaf, _)| leaf == DISJOINT).for_each(|(leaf, _)| *leaf = DISJOINT_IN_KEYS.into());
@@ -308,6 +309,11 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 3, 
             "precision" => words(&["bf16"]),
             "step" => words(&["proximal"]),
             "optimiser" => words(&["adamw"]),
+            "saturation" | "brightness" | "contrast" | "mixup" => vec![Value::from(0.5)],
+            "cutout" => vec![Value::from(3)],
+            "patch" | "width" | "depth" | "heads" => vec![Value::from(2)],
+            "file" => words(&["net.pt"]),
+            "start" => words(&["file"]),
             "init" => words(&["weights.safetensors"]),
             "source_center" => words(&["init"]),
             "stem" => words(&["imagenet"]),

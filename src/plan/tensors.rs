@@ -12,7 +12,7 @@ pub enum Role {
 }
 
 /// What a tensor is. `fan_in` is the number of inputs of one output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum TensorKind {
     Weight {
         fan_in: usize,
@@ -24,6 +24,10 @@ pub enum TensorKind {
     Scale,
     /// Of a normalisation layer.
     Shift,
+    /// A class token or positions, initially with this standard deviation.
+    Token {
+        sd: f64,
+    },
     RunningMean,
     RunningVar,
 }
@@ -76,7 +80,7 @@ impl ModelTensor {
 pub fn tensors(model: &Model, input: [usize; 3], classes: usize) -> Vec<ModelTensor> {
     let mut list = TensorList { model, parameters: vec![], running: vec![], norms: 0 };
     let depth = model.kind.residual_blocks();
-    let (mut convolutions, mut residuals, mut hidden) = (0, 0, 0);
+    let (mut convolutions, mut residuals, mut hidden, mut layers) = (0, 0, 0, 0);
     for (at, block) in blocks(model, input, classes).into_iter().enumerate() {
         let kernel = |c: &Convolution| vec![c.outputs, c.inputs, c.kernel, c.kernel];
         let mut add = |name: &str, pytorch: &str, norm: &str, size: Vec<i64>| list.add(&block, [name, pytorch, norm], size);
@@ -99,6 +103,22 @@ pub fn tensors(model: &Model, input: [usize; 3], classes: usize) -> Vec<ModelTen
                 }
             }
             Block::GlobalPool | Block::MaxPool => {}
+            Block::Patches(p) => {
+                add("patches", "patches", "", vec![p.width, p.channels, p.side, p.side]);
+                list.token("class_token", vec![p.width]);
+                list.token("positions", vec![p.count + 1, p.width]);
+            }
+            Block::Transformer(l) => {
+                let name = format!("layers.{layers}");
+                layers += 1;
+                list.layer_norm(&format!("{name}.norm1"), l.width);
+                list.linear(&format!("{name}.self_attn.in_proj_"), [3 * l.width, l.width]);
+                list.linear(&format!("{name}.self_attn.out_proj."), [l.width, l.width]);
+                list.layer_norm(&format!("{name}.norm2"), l.width);
+                list.linear(&format!("{name}.linear1."), [l.inner(), l.width]);
+                list.linear(&format!("{name}.linear2."), [l.width, l.inner()]);
+            }
+            Block::ClassToken { width } => list.layer_norm("norm", *width),
             Block::Embedding(l) => add("embedding", "embedding", "", vec![l.outputs, l.inputs]),
             Block::Hidden(l) => {
                 hidden += 1;
@@ -124,8 +144,29 @@ struct TensorList<'a> {
 }
 
 impl TensorList<'_> {
-    /// Adds the tensors of one linear map of a block: its names here, in PyTorch, and of its norm in
-    /// PyTorch.
+    /// Adds a parameter of the backbone that has one name here and in PyTorch.
+    fn push(&mut self, name: String, size: Vec<i64>, kind: TensorKind) {
+        self.parameters.push(ModelTensor { pytorch: name.clone(), name, size, role: Role::Backbone, kind, pixels: None });
+    }
+
+    /// A weight and its bias, whose names begin with `name`.
+    fn linear(&mut self, name: &str, [outputs, inputs]: [i64; 2]) {
+        let fan_in = inputs as usize;
+        self.push(format!("{name}weight"), vec![outputs, inputs], TensorKind::Weight { fan_in });
+        self.push(format!("{name}bias"), vec![outputs], TensorKind::Bias { fan_in });
+    }
+
+    fn layer_norm(&mut self, name: &str, width: i64) {
+        self.push(format!("{name}.weight"), vec![width], TensorKind::Scale);
+        self.push(format!("{name}.bias"), vec![width], TensorKind::Shift);
+    }
+
+    fn token(&mut self, name: &str, size: Vec<i64>) {
+        self.push(name.into(), size, TensorKind::Token { sd: 0.02 });
+    }
+
+    /// Adds the tensors of one linear map of a block: its names here, in PyTorch, and of its norm
+    /// in PyTorch.
     fn add(&mut self, block: &Block, [name, pytorch, norm]: [&str; 3], size: Vec<i64>) {
         let (outputs, fan_in) = (size[0], size[1..].iter().product::<i64>() as usize);
         let role = if matches!(block, Block::Head(_)) { Role::Head } else { Role::Backbone };

@@ -1,5 +1,5 @@
-//! The model of a finished stage: from its file, or trained again. Models of targets and of training
-//! from scratch are not kept: they are functions of their key, and cost a few seconds.
+//! The model of a finished stage: from its file, or trained again. Models of targets and of
+//! training from scratch are not kept: they are functions of their key, and cost a few seconds.
 
 use std::collections::{BTreeMap, HashMap};
 

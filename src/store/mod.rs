@@ -11,6 +11,7 @@
 //!   checkpoints/<stage-key>.safetensors  source models
 //!   checkpoints/pack-<key>.safetensors   unfinished packs
 //!   checkpoints/<stage-key>.deaths       worker crashes
+//!   predictions/<stage-key>.parquet      what models say of test examples, if `predict` kept it
 //!   tb/…  report/…                       written by track/ and report/ through [`write_atomic`]
 //! ```
 
@@ -18,6 +19,7 @@ mod checkpoint;
 mod crash_log;
 mod lease;
 mod manifest;
+mod predictions;
 mod record;
 pub mod ridge_record;
 
@@ -35,6 +37,7 @@ pub use checkpoint::{Array, Checkpoint};
 pub use crash_log::CrashLog;
 pub use lease::{occupants, Lease, LeaseLost, Occupant, OnConflict};
 pub use manifest::{commit, host, now, program, Manifest};
+pub use predictions::KeptPredictions;
 pub use record::{full_records, histories, FullRecord, NewerRecord, Record, Records, Status, Writer, RECORD_VERSION};
 pub use ridge_record::RidgeRecord;
 
@@ -102,6 +105,11 @@ impl Folder {
         self.0.join("report")
     }
 
+    /// What a stage's model says of its test examples, if `predict` kept it.
+    pub fn predictions(&self, key: &str) -> PathBuf {
+        self.0.join("predictions").join(format!("{key}.parquet"))
+    }
+
     /// The model of a finished source stage.
     pub fn model(&self, key: &str) -> PathBuf {
         self.checkpoints().join(format!("{key}.safetensors"))
@@ -138,7 +146,8 @@ impl Folder {
     /// Removes the results that a sweep of this study has written, and nothing else.
     pub fn clear(&self) -> Result<()> {
         remove(&self.0.join("manifest.json"))?;
-        for folder in [self.records(), self.checkpoints(), self.tensorboard(), self.report(), self.manifests()] {
+        let predictions = self.0.join("predictions");
+        for folder in [self.records(), self.checkpoints(), self.tensorboard(), self.report(), self.manifests(), predictions] {
             match fs::remove_dir_all(&folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("cannot remove {}", folder.display()))
@@ -213,6 +222,13 @@ pub fn write_hint(path: &Path, bytes: &[u8]) {
     name.push(format!(".{}.part", this_process()));
     let part = path.with_file_name(name);
     let _ = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
+}
+
+/// Writes one of many small files that another run of the same command makes again: with its
+/// folder, and without a sync.
+pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, bytes));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Removes a file if it exists.

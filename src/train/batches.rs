@@ -83,6 +83,11 @@ impl DeviceDataset {
     pub fn device(&self) -> Device {
         self.pixels.device()
     }
+
+    /// Height and width of an image.
+    pub fn height_and_width(&self) -> [usize; 2] {
+        [self.shape[0] as usize, self.shape[1] as usize]
+    }
 }
 
 /// What K replicas are trained on: the normalisation of each replica's images and the output of
@@ -176,6 +181,14 @@ impl BatchSource {
             pool.pixels.reshape([-1, channels]).index_select(0, &all.reshape([-1])).reshape([size[0], size[1], height, width, channels]);
         let images = self.normalise(&pixels) * visible.unsqueeze(-1).to_kind(self.kind);
         (images, self.outputs_of(pool, &rows.reshape([-1]), &size))
+    }
+
+    /// Changes normalised images as pixels from 0 to 1.
+    pub fn on_pixels(&self, images: &Tensor, change: impl FnOnce(Tensor) -> Tensor) -> Tensor {
+        let sd = (&self.scale * 255.0).reciprocal();
+        let mean = -&self.shift * &sd;
+        let pixels = images.to_kind(self.scale.kind()) * &sd + &mean;
+        ((change(pixels) - mean) / sd).to_kind(images.kind())
     }
 
     fn normalise(&self, pixels: &Tensor) -> Tensor {

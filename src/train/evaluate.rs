@@ -37,7 +37,7 @@ pub type Models<'a> = (&'a Architecture, &'a Tensor, &'a Buffers);
 pub fn features(models: Models, task: &BatchSource, pool: &DeviceDataset, rows: &Tensor) -> (Tensor, Tensor) {
     let (architecture, theta, buffers) = models;
     no_grad(|| {
-        let (parameters, n) = (architecture.layout.views(theta), rows.size()[1]);
+        let (parameters, n) = (architecture.views(theta), rows.size()[1]);
         let chunk = chunk(pool, rows.size()[0]);
         let parts = (0..n).step_by(chunk as usize).map(|start| {
             let (inputs, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
@@ -52,7 +52,7 @@ pub fn features(models: Models, task: &BatchSource, pool: &DeviceDataset, rows: 
 pub fn outputs(models: Models, task: &BatchSource, pool: &DeviceDataset, rows: &[usize]) -> Vec<Vec<f32>> {
     let (architecture, theta, buffers) = models;
     no_grad(|| {
-        let parameters = architecture.layout.views(theta);
+        let parameters = architecture.views(theta);
         let chunks = rows.chunks(chunk(pool, 1) as usize).flat_map(|rows| {
             let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
             let (inputs, _) = task.gather(pool, &upload(&rows, pool.device()).unsqueeze(0));
@@ -74,7 +74,7 @@ pub fn evaluate(models: Models, objective: EvaluationLoss, task: &BatchSource, p
     let (architecture, theta, buffers) = models;
     no_grad(|| {
         let (k, n) = (rows.size()[0], rows.size()[1]);
-        let parameters = architecture.layout.views(theta);
+        let parameters = architecture.views(theta);
         let mut loss = Tensor::zeros([k], (Kind::Double, pool.device()));
         let mut right = Tensor::zeros([k], (Kind::Double, pool.device()));
         let mut responses = vec![];

@@ -2,6 +2,7 @@
 //! target and from-scratch stages share one epoch loop. This module does not depend on the store,
 //! loggers or the plan: events are passed to an [`Observer`].
 
+mod augment;
 mod batches;
 mod closed_form;
 mod dropout;
@@ -12,6 +13,7 @@ mod pack;
 mod penalty;
 mod schedule;
 
+pub use augment::{cut_out, jitter};
 pub use batches::{BatchSource, DeviceDataset};
 pub use dropout::Dropout;
 pub use evaluate::{evaluate, features, outputs, Evaluation, EvaluationLoss};

@@ -3,7 +3,7 @@
 
 use tch::Tensor;
 
-use crate::model::{Architecture, Buffers, Layout};
+use crate::model::{Architecture, Buffers};
 
 /// Combines the named parameters and running statistics of K models into θ [K, P] and buffers. None
 /// if a name is missing or a size does not match.
@@ -18,29 +18,23 @@ pub fn assemble(architecture: &Architecture, models: &[Vec<(String, Tensor)>]) -
     }
     let theta = Tensor::stack(&rows, 0);
     let like = architecture.fresh_buffers(1, theta.kind(), theta.device());
-    let mut buffers = vec![];
-    for (i, (mean, _)) in like.0.iter().enumerate() {
-        let join = |part: &str| {
-            let parts: Option<Vec<Tensor>> =
-                models.iter().map(|model| find(model, &format!("norm{}.running_{part}", i + 1), mean.numel() as i64)).collect();
-            Some(Tensor::cat(&parts?, 0))
-        };
-        buffers.push((join("mean")?, join("var")?));
-    }
-    Some((theta, Buffers(buffers)))
+    let names = architecture.buffer_names();
+    let join = |(like, name): (&Tensor, &String)| {
+        let parts: Option<Vec<Tensor>> = models.iter().map(|model| find(model, name, like.numel() as i64)).collect();
+        Some(Tensor::cat(&parts?, 0))
+    };
+    let buffers: Option<Vec<Tensor>> = like.0.iter().zip(&names).map(join).collect();
+    Some((theta, Buffers(buffers?)))
 }
 
 /// The reverse of [`assemble`]: the parameters and running statistics of replica k by name.
-pub fn disassemble(layout: &Layout, theta: &Tensor, buffers: &Buffers, k: usize) -> Vec<(String, Tensor)> {
-    let row = theta.detach().narrow(0, k as i64, 1);
+pub fn disassemble(architecture: &Architecture, theta: &Tensor, buffers: &Buffers, k: usize) -> Vec<(String, Tensor)> {
+    let (row, layout) = (theta.detach().narrow(0, k as i64, 1), &architecture.layout);
     let named = layout.views(&row).into_iter().zip(&layout.parameters).map(|(view, p)| (p.name.clone(), view.get(0).copy()));
-    let mut all: Vec<(String, Tensor)> = named.collect();
     let replicas = theta.size()[0];
-    for (i, (mean, var)) in buffers.0.iter().enumerate() {
-        let c = mean.size()[0] / replicas;
-        let own = |t: &Tensor| t.narrow(0, k as i64 * c, c).copy();
-        all.push((format!("norm{}.running_mean", i + 1), own(mean)));
-        all.push((format!("norm{}.running_var", i + 1), own(var)));
-    }
-    all
+    let own = |(name, buffer): (String, &Tensor)| {
+        let c = buffer.size()[0] / replicas;
+        (name, buffer.narrow(0, k as i64 * c, c).copy())
+    };
+    named.chain(architecture.buffer_names().into_iter().zip(&buffers.0).map(own)).collect()
 }

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use std::sync::Arc;
 
+use super::augment::{EpochAugment, EpochShape, Mixed};
 use super::batches::{epoch_draws, epoch_order, BatchSource, DeviceDataset};
 use super::dropout::Dropout;
 use super::evaluate::{evaluate, Evaluation, EvaluationLoss};
@@ -321,11 +322,16 @@ impl Pack<'_> {
         let dropout = Dropout::new(self.phase.dropout, &seeds, self.task, device);
         let draws = epoch_draws(&self.phase.augment, n, &seeds, self.task, state.epoch, device);
         let steps = n.div_ceil(self.phase.batch_size);
+        let more = self.phase.augment.has_more().then(|| {
+            let [height, width] = self.pool.height_and_width();
+            let shape = EpochShape { n, height, width, batch: self.phase.batch_size };
+            EpochAugment::new(&self.phase.augment, shape, &seeds, self.task, state.epoch, device)
+        });
         let mode = if self.freeze_batchnorm { Mode::Evaluate } else { Mode::Train };
         let mut loss_sum = Tensor::zeros([k], (Kind::Double, device));
         let mut good_steps = Tensor::zeros([k], (Kind::Double, device));
         let mut good = Tensor::ones([k], (Kind::Double, device));
-        let parameters = self.architecture.layout.leaves(&state.theta, self.frozen);
+        let parameters = self.architecture.leaves(&state.theta, self.frozen);
         let learning: Vec<&Tensor> = parameters.iter().filter(|parameter| parameter.requires_grad()).collect();
         for step in 0..steps {
             if may_stop && observer.stop() {
@@ -339,13 +345,28 @@ impl Pack<'_> {
                 None => task.gather(self.pool, &batch),
             };
             let outputs = training_labels.as_ref().map_or(outputs, |training_labels| training_labels.narrow(1, first as i64, size));
+            let (images, mixed) = match &more {
+                Some(more) => {
+                    let images = more.apply(images, task, first);
+                    more.mix(&images, step, first).map_or((images, None), |(images, mixed)| (images, Some(mixed)))
+                }
+                None => (images, None),
+            };
             let at = state.epoch * steps + step;
             let mask = |layer: usize, size: &[i64]| dropout.mask(layer, at, size);
             let masks: Option<Masks> = (self.phase.dropout > 0.0).then_some(&mask);
             let logits = self.architecture.forward(&parameters, &images, &state.buffers, mode, masks);
-            let each = match self.objective {
-                EvaluationLoss::Response => response_error(&logits, &outputs),
-                _ => cross_entropy(&logits, &outputs, self.phase.label_smoothing),
+            let loss_on = |outputs: &Tensor| match self.objective {
+                EvaluationLoss::Response => response_error(&logits, outputs),
+                _ => cross_entropy(&logits, outputs, self.phase.label_smoothing),
+            };
+            let each = match mixed {
+                Some(Mixed { share, partner }) => {
+                    let (own, others) = (loss_on(&outputs), loss_on(&outputs.gather(1, &partner, false)));
+                    let share = share.to_kind(own.kind());
+                    own * &share + others * (1.0f64 - share)
+                }
+                None => loss_on(&outputs),
             };
             let loss = each.mean_dim([1i64].as_slice(), false, None::<Kind>);
             // The sum over replicas, not the mean: each replica keeps the gradient that it would
@@ -356,6 +377,10 @@ impl Pack<'_> {
                 // The head comes last. All parameters before it are frozen and get zero gradients.
                 let still = parameters.iter().filter(|parameter| !parameter.requires_grad()).map(Tensor::zeros_like);
                 gradients = still.chain(gradients).collect();
+            }
+            if self.architecture.is_module() {
+                gradients = gradients.iter().map(|gradient| gradient.unsqueeze(0)).collect();
+                // K = 1
             }
             if let Some(most) = self.phase.clip_norm {
                 gradients = clip(gradients, most);
@@ -430,9 +455,8 @@ fn keep_replica(into: (&Tensor, &Buffers), k: usize, from: (&Tensor, &Buffers), 
             let c = t.size()[0] / replicas;
             t.narrow(0, at as i64 * c, c)
         };
-        for ((mean, var), (new_mean, new_var)) in into.1 .0.iter().zip(&from.1 .0) {
-            part(mean, all, k).copy_(&part(new_mean, some, row));
-            part(var, all, k).copy_(&part(new_var, some, row));
+        for (buffer, new) in into.1 .0.iter().zip(&from.1 .0) {
+            part(buffer, all, k).copy_(&part(new, some, row));
         }
     });
 }
@@ -459,7 +483,7 @@ impl TrainingState {
         let replicas = self.members.len() as i64;
         self.theta = self.theta.index_select(0, &rows);
         let select = |t: &Tensor| t.reshape([replicas, -1]).index_select(0, &rows).reshape([-1]);
-        self.buffers = Buffers(self.buffers.0.iter().map(|(mean, var)| (select(mean), select(var))).collect());
+        self.buffers = Buffers(self.buffers.0.iter().map(select).collect());
         self.optimiser.keep_only(&rows);
         self.penalty.keep_only(&rows);
         self.members = members;
@@ -480,10 +504,7 @@ impl TrainingState {
         let mut tensors = vec![("theta".to_string(), self.theta.detach().copy())];
         tensors.extend(self.optimiser.state().into_iter().map(|(name, tensor)| (name.to_string(), tensor.copy())));
         let mut add = |prefix: &str, buffers: &Buffers| {
-            for (i, (mean, var)) in buffers.0.iter().enumerate() {
-                tensors.push((format!("{prefix}mean{i}"), mean.copy()));
-                tensors.push((format!("{prefix}var{i}"), var.copy()));
-            }
+            tensors.extend(buffers.0.iter().enumerate().map(|(i, buffer)| (format!("{prefix}buffer{i}"), buffer.copy())));
         };
         add("", &self.buffers);
         if let Some((theta, buffers)) = &self.kept {
@@ -515,10 +536,8 @@ impl TrainingState {
                 let fits = tensor.numel() * replicas == like.numel() * rows;
                 fits.then(|| tensor.to_device(like.device()))
             };
-            let pairs = self.buffers.0.iter().enumerate();
-            let pairs =
-                pairs.map(|(i, (mean, var))| Some((part(format!("{prefix}mean{i}"), mean)?, part(format!("{prefix}var{i}"), var)?)));
-            pairs.collect::<Option<Vec<_>>>().map(Buffers)
+            let all = self.buffers.0.iter().enumerate();
+            all.map(|(i, like)| part(format!("{prefix}buffer{i}"), like)).collect::<Option<Vec<_>>>().map(Buffers)
         };
         let rows = members.len();
         let (Some(theta), Some(buffers)) = (find("theta", rows), load("", rows)) else { return };

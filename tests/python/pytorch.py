@@ -3,6 +3,8 @@
 
 usage: pytorch.py make FOLDER            images.npz, weights and files that are wrong in one way each, expected.json
        pytorch.py check IMAGES MODEL…    exported models on the test images: loss, accuracy, logits
+       pytorch.py jitter                 two images after torchvision's changes of colours
+       pytorch.py photos FOLDER          what docs/networks.md works on
 """
 import json
 import pickle
@@ -71,11 +73,71 @@ def make(folder):
     save("complex.pt", state | {"conv1.weight": torch.zeros(64, 3, 7, 7, dtype=torch.complex64)})
     save("empty.pt", {})
     torch.jit.script(model).save(folder / "script.pt")
+    modules(folder)
     (folder / "old.pkl").write_bytes(pickle.dumps({"a": 1}))
     (folder / "cut.pt").write_bytes((folder / "whole.pt").read_bytes()[:100000])
     (folder / "text.pt").write_text("weights")
     expected = result(model, inputs(x_test, MEAN, SD), torch.tensor(y_test))
     (folder / "expected.json").write_text(json.dumps(expected))
+
+
+def jitter():
+    """torchvision's colours of two images, by the factors that the test names."""
+    from torchvision.transforms import functional as F
+
+    x = torch.tensor([(7919 * i) % 256 for i in range(2 * 4 * 5 * 3)], dtype=torch.float64).reshape(2, 4, 5, 3) / 255
+    out = []
+    for image, (brightness, contrast, saturation) in zip(x.permute(0, 3, 1, 2), [(0.7, 1.3, 0.6), (1.4, 0.5, 1.8)]):
+        image = F.adjust_brightness(image, brightness)
+        image = F.adjust_contrast(image, contrast)
+        out.append(F.adjust_saturation(image, saturation).permute(1, 2, 0))
+    print(json.dumps(torch.stack(out).reshape(-1).tolist()))
+
+
+def photos(folder):
+    """Four classes of small pictures, and weights of a ResNet-18, for docs/networks.md."""
+    from PIL import Image
+
+    rng = numpy.random.default_rng(3)
+    for k, name in enumerate(["cats", "dogs", "hens", "owls"]):
+        (folder / name).mkdir(parents=True)
+        for i in range(40):
+            noise = rng.integers(0, 60, (24, 24, 3)) + 40 * numpy.array([k == 0, k == 1, k == 2])
+            Image.fromarray(noise.astype(numpy.uint8)).save(folder / name / f"{i}.png")
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), folder.parent / "resnet18.pt")
+
+
+class Two(torch.nn.Module):
+    """Returns no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(3072, CLASSES)
+
+    def forward(self, x):
+        y = self.fc(x.flatten(1))
+        return y, y
+
+
+def modules(folder):
+    """TorchScript modules: the ConvNet of this program, and ones that cannot be used."""
+    torch.manual_seed(1)
+    nn, parts, width = torch.nn, {}, 3
+    for n, out in enumerate([4, 8], 1):
+        parts |= {f"conv{n}": nn.Conv2d(width, out, 3, padding=1), f"norm{n}": nn.BatchNorm2d(out), f"relu{n}": nn.ReLU(), f"pool{n}": nn.MaxPool2d(2)}
+        width = out
+    from collections import OrderedDict
+
+    net = nn.Sequential(OrderedDict(parts | {"flatten": nn.Flatten(), "head": nn.Linear(8 * 64, 7)}))
+    save = lambda name, net: torch.jit.script(net).save(folder / name)
+    save("net.pt", net)
+    torch.jit.trace(net.eval(), torch.zeros(2, 3, 32, 32)).save(folder / "traced.pt")
+    save("dropout.pt", nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3072, CLASSES)))
+    save("no-dropout.pt", nn.Sequential(OrderedDict(flatten=nn.Flatten(), drop=nn.Dropout(0.0), fc=nn.Linear(3072, CLASSES))))
+    save("narrow.pt", nn.Sequential(OrderedDict(flatten=nn.Flatten(), fc=nn.Linear(10, CLASSES))))
+    save("no-classes.pt", nn.Sequential(OrderedDict(fc=nn.Conv2d(3, CLASSES, 1))))
+    save("double.pt", nn.Sequential(OrderedDict(flatten=nn.Flatten(), fc=nn.Linear(3072, CLASSES))).double())
+    save("two.pt", Two())
 
 
 def check(file, *models):
@@ -96,4 +158,4 @@ def check(file, *models):
 
 
 if __name__ == "__main__":
-    {"make": make, "check": check}[sys.argv[1]](*map(Path, sys.argv[2:]))
+    {"make": make, "check": check, "jitter": jitter, "photos": photos}[sys.argv[1]](*map(Path, sys.argv[2:]))

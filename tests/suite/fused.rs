@@ -33,6 +33,7 @@ fn models() -> Vec<(&'static str, Model)> {
         ("mlp batch", mlp(Norm::Batch)),
         ("mlp group", mlp(Norm::Group)),
         ("bag", Model { kind: ModelKind::Bag, embedding: Some(6), hidden: Some(vec![8]), ..Model::default() }),
+        ("vit", Model { kind: ModelKind::Vit, width: Some(8), depth: Some(2), heads: Some(2), ..Model::default() }),
         ("resnet20 batch", resnet(ModelKind::Resnet20, Norm::Batch)),
         ("resnet20 group", resnet(ModelKind::Resnet20, Norm::Group)),
         ("resnet18 batch", resnet(ModelKind::Resnet18, Norm::Batch)),
@@ -71,10 +72,9 @@ fn losses_and_gradients() {
                 let (fused, alone) = (loss.double_value(&[i]), single_loss.double_value(&[]));
                 assert!((fused - alone).abs() <= tolerance * alone, "{name} {kind:?}: loss {fused} against {alone}");
                 assert!(difference <= tolerance * scale, "{name} {kind:?}: gradients differ by {difference} of {scale}");
-                for ((mean, var), (own_mean, own_var)) in buffers.0.iter().zip(&own.0) {
-                    let c = own_mean.size()[0];
-                    assert!((mean.narrow(0, i * c, c) - own_mean).abs().max().double_value(&[]) <= tolerance);
-                    assert!((var.narrow(0, i * c, c) - own_var).abs().max().double_value(&[]) <= 10.0 * tolerance);
+                for (statistics, own) in buffers.0.iter().zip(&own.0) {
+                    let c = own.size()[0];
+                    assert!((statistics.narrow(0, i * c, c) - own).abs().max().double_value(&[]) <= 10.0 * tolerance);
                 }
             }
         }
@@ -147,9 +147,15 @@ fn phase() -> Phase {
         validation_per_class: Some(10),
         batch_size: 16,
         nesterov: true,
-        augment: Augment { flip: true, shift: 1 },
+        augment: Augment { flip: true, shift: 1, ..Augment::default() },
         ..Phase::new((0..5).map(Class::Label).collect(), 4, 0.1)
     }
+}
+
+/// Everything that changes images.
+fn changed() -> Phase {
+    let augment = Augment { brightness: 0.4, contrast: 0.3, cutout: 3, mixup: 0.4, ..phase().augment };
+    Phase { augment, ..phase() }
 }
 
 fn adamw() -> Phase {
@@ -226,8 +232,13 @@ fn last(course: &TrainingHistory) -> &EpochReport {
 #[test]
 fn whole_trainings() {
     // Each optional setting of a phase is used in turn.
-    let phases =
-        [phase(), Phase { dropout: 0.3, label_smoothing: 0.1, ..phase() }, Phase { l1_ratio: 0.7, label_noise: 0.2, ..phase() }, adamw()];
+    let phases = [
+        phase(),
+        Phase { dropout: 0.3, label_smoothing: 0.1, ..phase() },
+        Phase { l1_ratio: 0.7, label_noise: 0.2, ..phase() },
+        adamw(),
+        changed(),
+    ];
     let chosen = models().into_iter().filter(|(name, _)| !name.contains("convnet") || name.len() < 14);
     for ((name, model), phase) in chosen.zip(phases.iter().cycle()) {
         let channels = model.channels.clone().map(|own| if model.kind == ModelKind::Convnet { vec![4] } else { own });
@@ -286,7 +297,7 @@ fn when_half_of_a_pack_has_diverged_the_others_go_on_without_it() {
     let fused = setting.train(&seeds, &lambdas, None, &mut observer).unwrap();
     let single = setting.train(&[0], &[0.01], None, &mut Quiet::default()).unwrap();
     assert!((fused.theta.get(1) - single.theta.get(0)).abs().max().double_value(&[]) < 1e-5);
-    let (mean, alone) = (fused.buffers.0[0].0.narrow(0, 12, 12), &single.buffers.0[0].0);
+    let (mean, alone) = (fused.buffers.0[0].narrow(0, 12, 12), &single.buffers.0[0]);
     assert!((mean - alone).abs().max().double_value(&[]) < 1e-5, "running statistics of the one that learns");
     assert!([0, 2, 3].iter().all(|&k| fused.histories[k].diverged.is_some()) && fused.histories[1].history.len() == 4);
     let rows: Vec<i64> =
@@ -319,7 +330,7 @@ fn early_stopped_replicas_are_left_behind_with_their_best_weights() {
 fn stopped_anywhere_and_resumed_gives_the_same_bits() {
     let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![12]), norm: Norm::Batch, ..Model::default() };
     // Eight steps per epoch: the stops are between epochs and within an epoch.
-    for phase in [phase(), adamw()] {
+    for phase in [phase(), adamw(), changed()] {
         let phase = Phase { patience: Some(2), batch_size: 8, ..phase };
         stopped_anywhere(&Setting::new(&model, phase, PenaltyRules::default(), Kind::Float));
     }

@@ -1,5 +1,6 @@
-//! The optimiser step equals those of PyTorch's SGD, Adam and AdamW: 50 steps in float64 against golden numbers, which
-//! tests/golden/optimisers.py computed. `doctor --cuda` runs the same on a GPU.
+//! The optimiser step equals those of PyTorch's SGD, Adam and AdamW: 50 steps in float64 against
+//! golden numbers, which tests/golden/optimisers.py computed. `doctor --cuda` runs the same on a
+//! GPU.
 #![cfg(feature = "torch")]
 
 use tch::Device;

@@ -19,6 +19,7 @@ mod kernels;
 mod kubernetes;
 mod libtorch_script;
 mod messages;
+mod models;
 mod newsgroups;
 mod own_data;
 mod plain_words;

@@ -131,7 +131,7 @@ fn what_does_not_fit_is_refused_and_no_code_is_run() {
         ("nan.pt", "`bn1.bias` has values that are not finite"),
         ("code.pt", ".eval`), and nothing of it is run"),
         ("complex.pt", "ComplexFloatStorage"),
-        ("empty.pt", "has no"),
+        ("empty.pt", "holds no state dict"),
         ("script.pt", "is a TorchScript module"),
         ("old.pkl", "is a pickle of PyTorch before 1.6, or of something else"),
         ("cut.pt", "is a damaged zip file"),
@@ -146,6 +146,174 @@ fn what_does_not_fit_is_refused_and_no_code_is_run() {
         assert_eq!(done.stderr.matches("hint:").count(), 1, "{file}: {}", done.stderr);
     }
     assert!(!folder.path().join("it-ran").exists() && !std::env::temp_dir().join("it-ran").exists());
+}
+
+#[test]
+fn colours_are_changed_as_by_torchvision() {
+    if made().is_none() {
+        return;
+    }
+    let theirs: Vec<f64> = serde_json::from_str(&script(&["jitter"])).unwrap();
+    let pixels: Vec<f64> = (0..2 * 4 * 5 * 3).map(|i| f64::from((7919 * i) % 256) / 255.0).collect();
+    let pixels = tch::Tensor::from_slice(&pixels).reshape([1, 2, 4, 5, 3]);
+    let factors = tch::Tensor::from_slice(&[0.7, 1.3, 0.6, 1.4, 0.5, 1.8]).reshape([1, 2, 3]);
+    let ours: Vec<f64> = Vec::try_from(transfergrid::train::jitter(&pixels, &factors).reshape([-1])).unwrap();
+    let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(worst < 1e-6 && ours.len() == theirs.len(), "{worst}");
+}
+
+#[test]
+fn a_square_is_cut_out_where_it_is_in_the_image() {
+    let images = tch::Tensor::ones([1, 2, 5, 4, 1], (tch::Kind::Float, tch::Device::Cpu));
+    let centres = tch::Tensor::from_slice(&[0i64, 3, 2, 1]).reshape([1, 2, 2]);
+    let left: Vec<f32> = Vec::try_from(transfergrid::train::cut_out(&images, &centres, 3).reshape([-1])).unwrap();
+    let rows = |image: usize| left[20 * image..20 * (image + 1)].chunks(4).map(|row| row.to_vec()).collect::<Vec<_>>();
+    let (all, end) = (vec![1.0; 4], vec![1.0, 1.0, 0.0, 0.0]);
+    assert_eq!(rows(0), [end.clone(), end, all.clone(), all.clone(), all.clone()]);
+    let hole = vec![0.0, 0.0, 0.0, 1.0];
+    assert_eq!(rows(1), [all.clone(), hole.clone(), hole.clone(), hole, all]);
+}
+
+/// The worked files of docs/networks.md, on small pictures and with networks that need no download.
+#[test]
+fn the_worked_files_work() {
+    if made().is_none() {
+        return;
+    }
+    let text = std::fs::read_to_string(repository().join("docs/networks.md")).unwrap();
+    let blocks = |kind: &str| text.split(&format!("```{kind}\n")).skip(1).map(|rest| rest.split("```").next().unwrap()).collect::<Vec<_>>();
+    let folder = tempfile::tempdir().unwrap();
+    script(&["photos", &folder.path().join("photos").display().to_string()]);
+    std::os::unix::fs::symlink(folder.path().join("photos"), folder.path().join("pets")).unwrap();
+    let studies: Vec<&str> = blocks("yaml").into_iter().filter(|block| block.contains("name: ")).collect();
+    assert_eq!(studies.len(), 2);
+    let planned = run(program().current_dir(folder.path()).arg("plan").arg(write(folder.path(), "pets.yaml", studies[0])));
+    assert_eq!(planned.code, Some(0), "{}", planned.stderr);
+    let planned = planned.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(planned.contains("100 tensors from resnet18.pt; fresh: fc.weight, fc.bias"), "{planned}");
+
+    // The script for features, with a transformer of one layer in place of the one to download.
+    let features = blocks("python")[0];
+    let small = "torchvision.models.VisionTransformer(224, 32, 1, 2, 32, 64).eval()";
+    let patched = features.replace("torchvision.models.vit_b_16(weights=weights).eval()", small);
+    assert_ne!(patched, features);
+    write(folder.path(), "features.py", &patched);
+    let out = Command::new(repository().join(".venv/pytorch/bin/python")).arg("features.py").current_dir(folder.path()).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let study = write(folder.path(), "frozen.yaml", &studies[1].replace("epochs: 40", "epochs: 5"));
+    let mut sweep = program();
+    sweep.current_dir(folder.path()).arg("sweep").arg(study).args(["--seeds", "2", "--device", &device_name()]);
+    let done = run(&mut sweep);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stdout.contains("best for target"), "{}", done.stdout);
+}
+
+const CONVNET: &str = "{kind: convnet, channels: [4, 8], norm: batch}";
+
+/// A study like [`SMALL`] with a module.
+fn of_module(folder: &Path, data: &Path, name: &str, model: &str) -> PathBuf {
+    let text = SMALL.replace("name: small", &format!("name: {name}")).replace("MODEL", model);
+    write(folder, &format!("{name}.yaml"), &text.replace("DATA", &data.display().to_string()))
+}
+
+fn module(data: &Path, file: &str, more: &str) -> String {
+    format!("{{kind: torchscript, file: {}, head: head{more}}}", data.join(file).display())
+}
+
+#[test]
+fn a_module_gives_the_results_of_the_same_network_here() {
+    let Some(data) = made() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = |name: &str, model: &str| {
+        let done = run(&mut sweep(&of_module(folder.path(), data, name, model), folder.path(), &[]));
+        assert_eq!(done.code, Some(0), "{name}: {}", done.stderr);
+        let key = |record: &Json| (record["kind"].to_string(), record["axes"].to_string());
+        let mut all = records(folder.path(), name);
+        all.sort_by_key(key);
+        all
+    };
+    let own = metrics("own", CONVNET);
+    for file in ["net.pt", "traced.pt"] {
+        let theirs = metrics(file.trim_end_matches(".pt"), &module(data, file, ""));
+        assert_eq!(own.len(), theirs.len());
+        if file == "traced.pt" {
+            continue; // it was traced in evaluation mode, and stays in it
+        }
+        for (own, theirs) in own.iter().zip(&theirs) {
+            assert_eq!(own["axes"], theirs["axes"]);
+            for name in ["test_loss", "val_loss", "weight_norm"] {
+                let (a, b) = (&own["metrics"][name], &theirs["metrics"][name]);
+                assert!(near(b, a, 1e-4), "{file} {} {name}: {a} and {b}", own["kind"]);
+            }
+        }
+    }
+    // Frozen, with its own weights as the start, and by AdamW.
+    for (name, more) in [
+        ("probe", "transfer.method=probe"),
+        ("adamw", "source.optimiser=adamw"),
+        ("clipped", "source.clip_norm=0.1"),
+        ("tf32", "precision=tf32"),
+    ] {
+        let study = of_module(folder.path(), data, name, &module(data, "net.pt", ", start: file"));
+        let done = run(&mut sweep(&study, folder.path(), &["--set", more]));
+        assert_eq!(done.code, Some(0), "{name}: {}", done.stderr);
+    }
+    let frozen = records(folder.path(), "probe");
+    let distance = frozen.iter().find(|record| record["kind"] == "target").unwrap()["metrics"]["distance"].clone();
+    assert_eq!(distance, 0.0, "the backbone is frozen");
+}
+
+#[test]
+fn a_module_that_is_stopped_and_resumed_gives_the_same_records() {
+    let Some(data) = made() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let study = of_module(folder.path(), data, "module", &module(data, "net.pt", ""));
+    let long = ["--set", "source.epochs=800", "--set", "lambda0=[1e-2]", "--workers", "2"];
+    let whole = folder.path().join("whole");
+    assert_eq!(run(&mut sweep(&study, &whole, &long)).code, Some(0));
+    let (stopped, mut stops) = (folder.path().join("stopped"), 0);
+    for _ in 0..3 {
+        let mut running = spawn(&mut sweep(&study, &stopped, &long));
+        until_it_trains(&mut running, &stopped, "module");
+        signal("-TERM", running.id());
+        stops += usize::from(running.wait().unwrap().code() == Some(75));
+    }
+    assert!(stops > 0, "stopped at least once");
+    assert_eq!(run(&mut sweep(&study, &stopped, &long)).code, Some(0));
+    assert_eq!(results(&whole, "module"), results(&stopped, "module"));
+}
+
+#[test]
+fn modules_that_cannot_be_used_are_refused() {
+    let Some(data) = made() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let fc = |file: &str| module(data, file, "").replace("head: head", "head: fc");
+    let cases = [
+        (fc("whole.pt"), "is no TorchScript module"),
+        (fc("none.pt"), "is not there"),
+        (module(data, "net.pt", "").replace(", head: head", ""), "`model.head`: is missing"),
+        (module(data, "net.pt", ", channels: [4]"), "`model.channels`: a TorchScript module has its own layers"),
+        (CONVNET.replace("}", ", head: fc}"), "`model.head`: belongs to `kind: torchscript`"),
+        (fc("net.pt"), "has no layer `fc`; its parameters are conv1.weight"),
+        (fc("dropout.pt").replace("head: fc", "head: '2'"), "draws random numbers (`aten::dropout`)"),
+        (fc("narrow.pt"), "does not take inputs [B, C, H, W] of size [2, 3, 32, 32]"),
+        (fc("no-classes.pt"), "and the task has 3 outputs"),
+        (fc("double.pt"), "are not float32"),
+        (fc("two.pt"), "not a tensor"),
+    ];
+    for (i, (model, words)) in cases.iter().enumerate() {
+        let study = of_module(folder.path(), data, &format!("study{i}"), model);
+        let done = run(&mut sweep(&study, folder.path(), &[]));
+        let all = format!("{}{}", done.stdout, done.stderr);
+        assert!(done.code != Some(0) && all.contains(words), "{model}: {:?} {all}", done.code);
+    }
+    let study = of_module(folder.path(), data, "no-dropout", &fc("no-dropout.pt"));
+    assert_eq!(run(&mut sweep(&study, folder.path(), &[])).code, Some(0));
+    for more in ["source.dropout=0.1", "precision=bf16", "transfer.method=ridge", "alignment=true"] {
+        let study = of_module(folder.path(), data, "more", &module(data, "net.pt", ""));
+        let done = run(program().arg("plan").arg(study).args(["--set", more]));
+        assert!(done.code == Some(2) && done.stderr.contains("a TorchScript module"), "{more}: {}", done.stderr);
+    }
 }
 
 const SMALL: &str = "\
@@ -169,6 +337,7 @@ fn exported_models_are_the_same_in_pytorch() {
         ("{kind: mlp, hidden: []}", "head.weight"),
         ("{kind: convnet, channels: [4, 8], hidden: [8], norm: group, groups: 2}", "norm2.bias"),
         ("{kind: convnet, channels: [4]}", "conv1.weight"),
+        ("{kind: vit, patch: 8, width: 12, depth: 2, heads: 3}", "layers.1.self_attn.in_proj_weight"),
         ("{kind: resnet20, channels: [4, 4, 8], norm: batch}", "layer3.2.bn2.weight"),
         ("{kind: resnet18, channels: [4, 4, 8, 8], norm: group, groups: 2}", "layer3.0.downsample.1.weight"),
     ];

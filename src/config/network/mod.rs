@@ -19,7 +19,7 @@ pub use choice::{read_places_with, remember, DataChoice, DataPlace, Impute};
 pub use dataset::{first_star, ClassInfo, DatasetInfo};
 pub use images::ClassImages;
 pub use input::Input;
-pub use model::{Model, ModelKind, Norm, Stem};
+pub use model::{Model, ModelKind, ModuleStart, Norm, Stem, Transformer};
 pub use phase::{Augment, Class, OptimiserKind, Phase, Schedule, ScheduleKind};
 pub use published::DataName;
 pub use text::{FitOn, Text};
@@ -147,6 +147,7 @@ pub struct PenaltyRules {
     /// What λ₀ pulls a source with `source.init` to: `zero`, or its initial weights (`init`). A
     /// fresh head is pulled to zero.
     #[serde(skip_serializing_if = "SourceCenter::is_zero")]
+    #[schemars(extend("default" = "zero"))]
     pub source_center: SourceCenter,
 }
 

@@ -59,9 +59,9 @@ pub struct Phase {
     #[serde(default)]
     pub schedule: Schedule,
     /// `sgd`: with momentum. `adamw`: the penalty is decoupled from the gradient: each step moves θ
-    /// by −lr·λ·(θ − θ⁰) besides Adam's own step. `adam`: the penalty is a part of the gradient that
-    /// Adam rescales. λ then is no weight of a term of an objective, and λ of different optimisers
-    /// are not comparable; docs/study.md, "What the numbers mean".
+    /// by −lr·λ·(θ − θ⁰) besides Adam's own step. `adam`: the penalty is a part of the gradient
+    /// that Adam rescales. λ then is no weight of a term of an objective, and λ of different
+    /// optimisers are not comparable; docs/study.md, "What the numbers mean".
     #[serde(default, skip_serializing_if = "OptimiserKind::is_default")]
     #[schemars(extend("default" = "sgd"))]
     pub optimiser: OptimiserKind,
@@ -131,6 +131,10 @@ fn are_default_betas(betas: &[f64; 2]) -> bool {
 
 fn is_default_epsilon(epsilon: &f64) -> bool {
     *epsilon == Phase::default_epsilon()
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 fn is_default_monitor(images: &usize) -> bool {
@@ -317,6 +321,37 @@ pub enum ScheduleKind {
 pub struct Augment {
     /// Mirror left-right with probability ½.
     pub flip: bool,
-    /// Shift by up to this many pixels each way; the gap is filled with the training mean.
+    /// Shift by up to this many pixels each way; the gap is filled with the training mean. The same
+    /// as padding by so many pixels and cropping at random.
     pub shift: usize,
+    /// Multiply brightness by a factor from 1 − this to 1 + this (as torchvision's ColorJitter,
+    /// before normalisation); from 0 to 1.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
+    pub brightness: f64,
+    /// The same for contrast, the distance from the image's mean grey.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
+    pub contrast: f64,
+    /// The same for saturation, the distance from grey; for colour images.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
+    pub saturation: f64,
+    /// Side of a square that is set to the training mean (DeVries & Taylor, 2017); 0 for none. Its
+    /// centre is anywhere in the image.
+    #[serde(skip_serializing_if = "is_none")]
+    #[schemars(extend("default" = 0))]
+    pub cutout: usize,
+    /// α of mixup (Zhang et al., 2018): each image is mixed with another of its batch, in the
+    /// proportion λ : 1 − λ with λ from Beta(α, α) for each step, and so is the loss; 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
+    pub mixup: f64,
+}
+
+impl Augment {
+    /// Whether something beside mirroring and shifting is asked for.
+    pub fn has_more(&self) -> bool {
+        *self != Augment { flip: self.flip, shift: self.shift, ..Augment::default() }
+    }
 }

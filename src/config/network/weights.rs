@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The path of a file of weights.
+/// The path of a file of weights, or of a TorchScript module.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct WeightsFile(pub String);
@@ -17,6 +17,9 @@ pub struct WeightsInfo {
     /// SHA-256, in hex, of the names, sizes and values, whatever the format.
     pub digest: String,
     pub tensors: Vec<TensorInfo>,
+    /// A TorchScript module. Its tensors are not listed; the digest is that of its bytes.
+    #[serde(default)]
+    pub is_module: bool,
 }
 
 /// A tensor of a file.

@@ -1,5 +1,5 @@
-//! Reads trained weights: safetensors, and the zip files that PyTorch's `torch.save` writes. No code
-//! of a file is run.
+//! Reads trained weights: safetensors, and the zip files that PyTorch's `torch.save` writes. No
+//! code of a file is run.
 
 mod pickle;
 mod pytorch;
@@ -40,12 +40,21 @@ pub fn read_weights(file: &WeightsFile) -> Result<Weights, DataError> {
     if let Some(weights) = kept().get_or_insert_default().get(file) {
         return Ok(weights.clone());
     }
-    let weights = Arc::new(read_now(&find("source.init", &file.0)?)?);
+    let weights = Arc::new(read_now(&weights_path(file)?)?);
     Ok(kept().get_or_insert_default().entry(file.clone()).or_insert(weights).clone())
+}
+
+/// The path of a file, which may be below a folder with data.
+pub fn weights_path(file: &WeightsFile) -> Result<PathBuf, DataError> {
+    find("the file of weights", &file.0)
 }
 
 /// For [`crate::config::network::read_weights_with`].
 pub fn weights_info(file: &WeightsFile) -> Result<WeightsInfo, (String, String)> {
+    let path = weights_path(file).map_err(|error| (error.what, error.hint))?;
+    if let Some(digest) = module_digest(&path) {
+        return Ok(WeightsInfo { digest, is_module: true, tensors: vec![] });
+    }
     let weights = read_weights(file).map_err(|error| (error.what, error.hint))?;
     let mut hasher = Sha256::new();
     for tensor in weights.iter() {
@@ -53,7 +62,13 @@ pub fn weights_info(file: &WeightsFile) -> Result<WeightsInfo, (String, String)>
         tensor.values.iter().for_each(|value| hasher.update(value.to_le_bytes()));
     }
     let info = |tensor: &WeightTensor| TensorInfo { name: tensor.name.clone(), size: tensor.size.clone() };
-    Ok(WeightsInfo { digest: hex(hasher.finalize()), tensors: weights.iter().map(info).collect() })
+    Ok(WeightsInfo { digest: hex(hasher.finalize()), tensors: weights.iter().map(info).collect(), is_module: false })
+}
+
+/// SHA-256 of a file, in hex, if it is a TorchScript module.
+fn module_digest(path: &Path) -> Option<String> {
+    let bytes = std::fs::read(path).ok()?;
+    pytorch::is_module(&bytes).then(|| hex(Sha256::digest(&bytes)))
 }
 
 /// Reads a file of either format.

@@ -11,6 +11,12 @@ use super::{NumberKind, WeightTensor};
 /// Keys under which training scripts put the state dict of a model.
 const NESTED: [&str; 4] = ["state_dict", "model", "model_state_dict", "state_dict_ema"];
 
+/// Whether a file is a TorchScript module: it has code.
+pub fn is_module(bytes: &[u8]) -> bool {
+    let names = ZipArchive::new(Cursor::new(bytes)).map(|archive| archive.file_names().map(str::to_string).collect::<Vec<_>>());
+    names.is_ok_and(|names| names.iter().any(|name| name.contains("/code/")) && names.iter().any(|name| name.ends_with("/data.pkl")))
+}
+
 /// The tensors of a state dict.
 pub fn read(bytes: &[u8]) -> Result<Vec<WeightTensor>, String> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| "is a damaged zip file".to_string())?;
@@ -19,9 +25,6 @@ pub fn read(bytes: &[u8]) -> Result<Vec<WeightTensor>, String> {
         return Err("is a zip file, but not one of `torch.save`".into());
     };
     let root = pickle.trim_end_matches("data.pkl").to_string();
-    if names.iter().any(|name| name.starts_with(&format!("{root}code/"))) {
-        return Err("is a TorchScript module; its weights alone are needed here".into());
-    }
     if entry(&mut archive, &format!("{root}byteorder")).is_ok_and(|order| order != b"little") {
         return Err("has big-endian numbers, which are not read".into());
     }

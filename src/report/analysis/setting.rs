@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::cells::{rows, CellRow};
 use super::layout::Setting;
 use super::metric::{Basis, Metric};
+use super::predictions::PredictionAnalysis;
 use crate::config::Selection;
 
 /// One setting with everything that is computed for it.
@@ -16,6 +17,8 @@ pub struct SettingAnalysis {
     /// The answer with the other metric.
     pub other_metric: Answer,
     pub rows: Vec<CellRow>,
+    /// What kept predictions show; none without any.
+    pub predictions: Option<PredictionAnalysis>,
 }
 
 impl SettingAnalysis {
@@ -25,6 +28,7 @@ impl SettingAnalysis {
         SettingAnalysis {
             other_metric: Answer::of(&setting, basis.metric.other()),
             rows: rows(&setting, &basis, &answer),
+            predictions: None,
             setting,
             basis,
             answer,

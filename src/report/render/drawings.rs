@@ -13,14 +13,14 @@ use super::RenderedFile;
 use crate::base::interval::Interval;
 use crate::base::numbers::number;
 use crate::config::{show, StrongerEnd};
-use crate::report::analysis::{SettingAnalysis, SettingSummary, StudyAnalysis, StudyEntry, Verdict};
+use crate::report::analysis::{Calibration, SettingAnalysis, SettingSummary, StudyAnalysis, StudyEntry, Verdict};
 use crate::theory::isotropic::Isotropic;
 
 /// How to read the figure of ratios.
 const FOREST: &str = "Point: estimate; bar: 95% interval, with an arrow where it is open; hollow: an optimum at the end of its grid.";
 
 /// File names of the figures of a network study. With several settings a number is added.
-pub const FIGURE_NAMES: [&str; 7] = ["figure2", "mismatch", "heatmap", "overview", "gains", "alignment", "rounds"];
+pub const FIGURE_NAMES: [&str; 8] = ["figure2", "mismatch", "heatmap", "reliability", "overview", "gains", "alignment", "rounds"];
 
 /// Largest number of questions in the figure of the rounds.
 const MOST_LINES: usize = 8;
@@ -83,12 +83,36 @@ fn of_setting(analysis: &StudyAnalysis, i: usize, width: f64) -> Result<Vec<Draw
     let all = [
         ("figure2", figure::curves(name, setting, width)?, "Source and target test metric against λ₀ (or the setting used in its place), each target with the λ₁ that validation chooses; bands: 95% intervals of the mean; dashed: the optima, chosen by validation; bars above: their 95% intervals."),
         ("mismatch", figure::mismatch(name, setting, width)?, "What other λ₀ cost the target: test metric minus that at λ₀*, paired by seed, so that effects of a seed on all λ₀ cancel."),
+        ("reliability", reliability(name, setting, width)?, "How often models are right, against how probable they say that is; on the dashed line the two agree. Points: 15 bins of confidence, over the test images of all seeds."),
         ("heatmap", figure::heat_map(name, setting, width)?, "Mean target test metric over λ₀ (or the setting used in its place) and λ₁."),
     ];
     let drawing = |(name, figure, caption): (&str, Option<figure::Figure>, &str)| {
         Some(Drawing { name: format!("{name}{suffix}"), caption: caption.into(), figure: figure? })
     };
     Ok(all.into_iter().filter_map(drawing).collect())
+}
+
+/// Figure: accuracy against confidence, where predictions are kept.
+fn reliability(name: &str, setting: &SettingAnalysis, width: f64) -> Result<Option<figure::Figure>> {
+    let Some(predictions) = &setting.predictions else { return Ok(None) };
+    let series = |calibration: &Calibration| {
+        let points: Vec<SeriesPoint> = calibration
+            .bins
+            .iter()
+            .map(|bin| chart_point(bin.confidence, Interval { estimate: bin.accuracy, range: None }, false))
+            .collect();
+        Series { label: calibration.model.name().into(), line: points.iter().map(|p| (p.x, p.y)).collect(), points, ..Series::default() }
+    };
+    let mut all: Vec<Series> = predictions.models.iter().map(series).collect();
+    all.push(Series { label: "calibrated".into(), line: vec![(0.0, 0.0), (1.0, 1.0)], dashed: true, hue: Some(6), ..Series::default() });
+    let chart = Chart {
+        title: format!("{name}: are the models as sure as they should be?"),
+        x: ChartAxis { label: "confidence: largest probability of the model".into(), log: false },
+        y: ChartAxis { label: "accuracy on test images".into(), log: false },
+        series: all,
+        ..Chart::default()
+    };
+    chart.figure(width).map(Some)
 }
 
 /// The figures that show all settings together. Empty for a single setting.

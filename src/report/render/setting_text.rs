@@ -9,7 +9,7 @@ use crate::config::StrongerEnd;
 use crate::report::analysis::stats::mean;
 use crate::report::analysis::{
     compare_with_scratch, Advice, Answer, Answered, Basis, CellResults, GridEnd, Metric, OptimaComparison, OptimumAtEnd, OptimumKind,
-    Rules, Setting, SettingAnalysis, Tie, Verdict, VANISHED,
+    PredictionAnalysis, Rules, Setting, SettingAnalysis, Tie, Verdict, VANISHED,
 };
 
 /// The kind of a line.
@@ -38,6 +38,9 @@ pub fn details(analysis: &SettingAnalysis) -> Vec<(About, String)> {
         let cosine = setting.aligned("cosine").map_or(String::new(), |cosine| format!(", cosine {}", with_range(cosine)));
         lines.push(format!("Alignment of the tasks, by ridge on the features of an untrained network: ρ̂ = {}{cosine}.", with_range(rho)));
     }
+    if let Some(predictions) = &analysis.predictions {
+        lines.extend(of_predictions(predictions));
+    }
     if let Some(start) = source_start(setting) {
         lines.push(format!("Pretrained: the {start}."));
     }
@@ -49,6 +52,30 @@ pub fn details(analysis: &SettingAnalysis) -> Vec<(About, String)> {
     let mut all: Vec<(About, String)> = lines.into_iter().map(|line| (About::Answer, line)).collect();
     all.extend(cautions(setting, answered).into_iter().map(|line| (About::Caution, line)));
     all
+}
+
+/// Calibration of each model, and paired tests over images.
+fn of_predictions(predictions: &PredictionAnalysis) -> Vec<String> {
+    let percent = |value: f64| format!("{:.1}%", 100.0 * value);
+    let with = |value: Interval| match value.range {
+        Some((low, high)) => format!("{} ({} to {})", percent(value.estimate), percent(low.max(0.0)), percent(high)),
+        None => percent(value.estimate),
+    };
+    let models: Vec<String> = predictions.models.iter().map(|of| format!("{} {}", of.model.name(), with(of.error))).collect();
+    let mut lines = vec![format!("Calibration error (15 bins; 0% is calibrated): {}.", models.join(", "))];
+    let tests = [(&predictions.against_scratch, "training from scratch"), (&predictions.against_source_optimum, "the target at λ_S*")];
+    for (tests, what) in tests {
+        let better = tests.iter().filter(|test| test.p < 0.05 && test.only_first > test.only_second).count();
+        let worse = tests.iter().filter(|test| test.p < 0.05 && test.only_first < test.only_second).count();
+        let worst = tests.iter().map(|test| test.p).fold(0.0, f64::max);
+        if !tests.is_empty() {
+            lines.push(format!(
+                "Image by image against {what} (McNemar's exact test in each of {} seeds, first draw): the target at λ₀* is better in {better} and worse in {worse} at the 5% level; largest p {worst:.2}.",
+                tests.len()
+            ));
+        }
+    }
+    lines
 }
 
 fn certainty(setting: &Setting, answered: &Answered, comparison: &OptimaComparison) -> String {

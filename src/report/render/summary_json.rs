@@ -7,8 +7,8 @@ use super::verdict_text::headline;
 use super::words::axes_label;
 use crate::base::interval::Interval;
 use crate::report::analysis::{
-    compare_with_scratch, Answered, GridEnd, History, Method, OptimaComparison, RoundRow, Setting, SettingAnalysis, SharedChoice,
-    SharedLambda0, StudyAnalysis, SCHEMA_VERSION,
+    compare_with_scratch, Answered, Calibration, GridEnd, History, Method, OptimaComparison, PredictionAnalysis, RoundRow, Setting,
+    SettingAnalysis, SharedChoice, SharedLambda0, StudyAnalysis, SCHEMA_VERSION,
 };
 
 /// Version of the keys. Within a version keys may be added, but are never renamed.
@@ -104,6 +104,7 @@ fn setting_json(analysis: Option<&SettingAnalysis>) -> Vec<(&'static str, Json)>
             "source_init",
             of_setting(&|a| json!(a.setting.source_init.as_ref().map(|(file, center)| json!({"file": file, "center": center})))),
         ),
+        ("predictions", of_setting(&|a| a.predictions.as_ref().map_or(Json::Null, predictions))),
         ("optimisers", of_setting(&|a| json!({"source": a.setting.optimisers[0], "target": a.setting.optimisers[1]}))),
         ("cells", of_setting(&cells)),
         ("at_edge", has_analysis(ends(comparison))),
@@ -139,6 +140,25 @@ fn other_metric(analysis: &SettingAnalysis) -> Json {
         "lambda0_source_optimal": lambda(answered.map(|a| a.source_lambda0(setting))),
         "lambda0_transfer_optimal": lambda(answered.map(|a| a.transfer_lambda0(setting))),
         "log_ratio": interval(comparison.map(|c| c.log_ratio))
+    })
+}
+
+fn predictions(of: &PredictionAnalysis) -> Json {
+    let model = |calibration: &Calibration| {
+        json!({
+            "model": calibration.model,
+            "accuracy": interval(Some(calibration.accuracy)),
+            "confidence": interval(Some(calibration.confidence)),
+            "calibration_error": interval(Some(calibration.error)),
+            "bins": calibration.bins,
+            "classes": calibration.classes,
+            "confusion": calibration.confusion,
+        })
+    };
+    json!({
+        "models": of.models.iter().map(model).collect::<Vec<_>>(),
+        "mcnemar_against_scratch": of.against_scratch,
+        "mcnemar_against_source_optimum": of.against_source_optimum,
     })
 }
 

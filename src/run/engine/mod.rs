@@ -71,7 +71,8 @@ pub struct StageOutcome {
 /// The outputs of a model on examples that it was not trained on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictions {
-    /// Rows of the test file; of another place, of its training examples and then its test examples.
+    /// Rows of the test file; of another place, of its training examples and then its test
+    /// examples.
     pub rows: Vec<usize>,
     /// The right output of each example, if it is of a class of the task; where a number is
     /// predicted, the number.

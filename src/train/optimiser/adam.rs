@@ -69,10 +69,10 @@ impl Adam {
 
 impl Optimiser for Adam {
     /// With g = ∇, or for Adam g = ∇ + d(θ − a): m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; θ ← θ −
-    /// lr·m̂/(√v̂ + ε), with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). The penalty of AdamW passes through
-    /// neither moment: before the step θ ← θ − lr·d(θ − a) (Loshchilov and Hutter, 2019), or, with the
-    /// proximal step, after it θ ← a + (θ − a)/(1 + lr·d), which is a itself for d = ∞ (Zhuang et al.,
-    /// 2022).
+    /// lr·m̂/(√v̂ + ε), with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). The penalty of AdamW passes
+    /// through neither moment: before the step θ ← θ − lr·d(θ − a) (Loshchilov and Hutter, 2019),
+    /// or, with the proximal step, after it θ ← a + (θ − a)/(1 + lr·d), which is a itself for d = ∞
+    /// (Zhuang et al., 2022).
     fn step(&mut self, theta: &mut Tensor, gradients: &[Tensor], penalty: &Penalty, at: Step) {
         if fits(theta) {
             return scope(c"adam", || self.step_in_one_pass(theta, gradients, penalty, at));

@@ -56,7 +56,7 @@ pub fn figure(svg: &str, name: &str, caption: &str) -> Markup {
 }
 
 /// A column heading: its text, whether its cells are words, and its explanation.
-pub struct Heading(pub &'static str, pub bool, pub &'static str);
+pub struct Heading<'a>(pub &'a str, pub bool, pub &'a str);
 
 /// A table that can be sorted and filtered. `id` must be unique on the page.
 pub fn table(id: &str, headings: &[Heading], rows: Markup) -> Markup {

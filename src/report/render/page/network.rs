@@ -7,8 +7,8 @@ use super::settings::settings;
 use super::{figure, number_cell, shell, table, words_cell, Heading};
 use crate::base::interval::Interval;
 use crate::report::analysis::{
-    Answer, CellRow, IncompleteStage, Metric, NextStep, SettingAnalysis, SettingSummary, SharedChoice, SharedLambda0, StageState,
-    StudyAnalysis, Training, Verdict,
+    Answer, Calibration, CellRow, IncompleteStage, Metric, NextStep, PredictionAnalysis, SettingAnalysis, SettingSummary, SharedChoice,
+    SharedLambda0, StageState, StudyAnalysis, Training, Verdict,
 };
 use crate::report::render::answer_text::answer_sentence;
 use crate::report::render::drawings::{Drawing, Drawings};
@@ -170,6 +170,12 @@ fn body(analysis: &SettingAnalysis, drawings: &[Drawing], i: usize) -> Markup {
         @for d in others {
             details { summary { (folded_title(d)) } (figure(&d.figure.svg, &d.name, &d.caption)) }
         }
+        @if let Some(predictions) = &analysis.predictions {
+            details {
+                summary { "Which classes are confused" }
+                (confusions(predictions, i))
+            }
+        }
         details {
             summary { "Every cell" }
             (cells(analysis, &format!("cells-{}", i + 1)))
@@ -178,9 +184,39 @@ fn body(analysis: &SettingAnalysis, drawings: &[Drawing], i: usize) -> Markup {
 }
 
 fn folded_title(drawing: &Drawing) -> &'static str {
-    match drawing.name.starts_with("heatmap") {
-        true => "Every pair of λ₀ and λ₁",
-        false => "What other λ₀ cost the target",
+    match drawing.name.split('-').next() {
+        Some("heatmap") => "Every pair of λ₀ and λ₁",
+        Some("reliability") => "Are the models as sure as they should be?",
+        _ => "What other λ₀ cost the target",
+    }
+}
+
+/// Larger tables of classes are left to summary.json.
+const MOST_CLASSES: usize = 20;
+
+/// A table for each model: right classes as rows, predicted classes as columns.
+fn confusions(predictions: &PredictionAnalysis, i: usize) -> Markup {
+    html! { @for of in &predictions.models { (confusion(of, &format!("confusion-{}-{}", i + 1, of.model as usize))) } }
+}
+
+fn confusion(of: &Calibration, id: &str) -> Markup {
+    if of.classes.len() > MOST_CLASSES {
+        return html! { h3 { (of.model.name()) } p { (of.classes.len()) " classes: see `confusion` in summary.json." } };
+    }
+    let first = Heading("right class", true, "of the test images of all seeds");
+    let headings: Vec<Heading> = std::iter::once(first)
+        .chain(of.classes.iter().map(|class| Heading(class, false, "images that the model takes for this class")))
+        .collect();
+    html! {
+        h3 { (of.model.name()) }
+        (table(id, &headings, html! {
+            @for (class, row) in of.classes.iter().zip(&of.confusion) {
+                tr {
+                    (words_cell(class))
+                    @for n in row { (number_cell(&n.to_string(), Some(*n as f64))) }
+                }
+            }
+        }))
     }
 }
 

@@ -92,7 +92,7 @@ impl TorchEngine {
         self.switch_tf32(stage);
         let mut phase = stage.phase();
         (phase.epochs, phase.patience) = (1_000_000, None);
-        let architecture = self.architecture(stage, device, k);
+        let architecture = self.architecture(stage, device, k)?;
         let mut replica = prepared.remove(0);
         if !whole {
             replica.monitor.truncate(1);

@@ -29,8 +29,9 @@ use super::{
     MEMORY_NEARLY_FULL,
 };
 use crate::base::catch_panic::catch_panic;
-use crate::config::network::{BatchNormRule, DataChoice, HeadRule, Phase, Precision, SourceCenter, TransferMethod};
+use crate::config::network::{BatchNormRule, DataChoice, HeadRule, ModuleStart, Phase, Precision, SourceCenter, TransferMethod};
 use crate::config::Network;
+use crate::data::weights::weights_path;
 use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
 use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role, Strategy};
 use crate::plan::{Plan, Pretrained, Stage, StageKind};
@@ -185,6 +186,7 @@ impl Engine for TorchEngine {
     fn pack_size(&self, stage: &Stage, stages: usize) -> usize {
         match stage.kind {
             StageKind::Alignment => 1, // nothing is trained
+            _ if stage.settings.model.module().is_some() => 1,
             _ => self.pack.unwrap_or_else(|| self.measured_pack_size(stage, stages)),
         }
     }
@@ -294,9 +296,9 @@ impl TorchEngine {
     }
 
     /// A network with the fastest strategies for `k` replicas.
-    fn architecture(&self, stage: &Stage, device: Device, k: usize) -> Architecture {
+    fn architecture(&self, stage: &Stage, device: Device, k: usize) -> Result<Architecture> {
         let (settings, phase) = (&stage.settings, stage.phase());
-        let mut architecture = Architecture::new(&settings.model, settings.input(), phase.labels(stage.data()).len());
+        let mut architecture = load(settings, phase.labels(stage.data()).len(), device)?;
         // On CPU separate convolutions are as fast as any other strategy. They also give each
         // replica the same bits as when it is trained alone.
         if self.without_cudnn.lock().unwrap_or_else(PoisonError::into_inner).contains(&stage.shape) {
@@ -305,7 +307,7 @@ impl TorchEngine {
             let precision = stage.settings.precision;
             architecture.strategies = self.calibration.strategies(&architecture.convolutions(), k, phase.batch_size, precision, device);
         }
-        architecture
+        Ok(architecture)
     }
 
     fn train(&self, device: usize, job: &Job, link: &dyn PackContext) -> Result<PackOutcome> {
@@ -317,7 +319,7 @@ impl TorchEngine {
         }
         let (settings, phase) = (first.settings.clone(), first.phase());
         let dataset = self.dataset(&settings, first.choice())?;
-        let architecture = self.architecture(first, self.devices[device], job.stages.len());
+        let architecture = self.architecture(first, self.devices[device], job.stages.len())?;
         let (pool, replicas) = self.prepare(&job.stages, device)?;
         let transfers = first.kind == StageKind::Target;
         let pack = Pack {
@@ -390,6 +392,9 @@ impl TorchEngine {
         let buffers = architecture.fresh_buffers(seeds.len() as i64, Kind::Float, device);
         if first.kind != StageKind::Target {
             let mut center = None;
+            if first.kind == StageKind::Source && settings.model.start == ModuleStart::File {
+                architecture.put_stored(&fresh);
+            }
             if let Some(file) = settings.source.init.as_ref().filter(|_| first.kind == StageKind::Source) {
                 pretrained::load(settings, file, &fresh, &buffers)?;
                 let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
@@ -411,7 +416,7 @@ impl TorchEngine {
             .map(|source| self.source(source.as_deref().context("a target stage starts from a source model")?, device, link))
             .collect::<Result<_>>()?;
         let keep = settings.transfer.head == HeadRule::Keep;
-        let source = Architecture::new(&settings.model, settings.input(), settings.source.labels(settings.source_info()).len());
+        let source = load(settings, settings.source.labels(settings.source_info()).len(), device)?;
         let (mut theta, buffers) = assemble(&source, &models).context("the source model on disk is of another architecture")?;
         let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
         if !keep {
@@ -471,7 +476,7 @@ impl TorchEngine {
                 metrics.extend([("train_loss".to_string(), chosen.train_loss), ("distance".into(), chosen.distance)]);
             }
             let model = (stage.kind == StageKind::Source || job.keeps_models).then(|| {
-                let named = disassemble(&pack.architecture.layout, &trained.theta, &trained.buffers, k);
+                let named = disassemble(pack.architecture, &trained.theta, &trained.buffers, k);
                 let arrays = named.iter().map(|(name, tensor)| to_array(name, tensor)).collect();
                 // One of several devices may be lost, with everything in its memory. So the model
                 // is kept on the CPU.
@@ -483,6 +488,11 @@ impl TorchEngine {
         });
         each.collect()
     }
+}
+
+/// The network of a study for a number of classes.
+fn load(settings: &Network, classes: usize, device: Device) -> Result<Architecture> {
+    Architecture::load(&settings.model, settings.input(), classes, device, |file| Ok(weights_path(file)?))
 }
 
 /// The name of a stage's random streams. Training from scratch uses the target's streams, so it

@@ -3,10 +3,9 @@
 use anyhow::{ensure, Context, Result};
 use tch::Kind;
 
-use super::{to_tensor, TorchEngine};
+use super::{load, to_tensor, TorchEngine};
 use crate::config::network::Precision;
 use crate::data::{task_labels, test_rows, Dataset, Examples, Preparation};
-use crate::model::Architecture;
 use crate::plan::Stage;
 use crate::run::engine::Predictions;
 use crate::store::Array;
@@ -18,7 +17,7 @@ impl TorchEngine {
         let (settings, phase, device) = (&stage.settings, stage.phase(), self.devices[0]);
         let own = self.dataset(settings, stage.choice())?;
         let classes = phase.labels(own.info);
-        let architecture = Architecture::new(&settings.model, settings.input(), classes.len());
+        let architecture = load(settings, classes.len(), device)?;
         let named: Vec<_> = model.iter().map(|array| (array.name.clone(), to_tensor(array).to_device(device))).collect();
         let (theta, buffers) = assemble(&architecture, &[named]).context("the model is of another architecture")?;
         let trained = Trained::finished(theta, buffers);

@@ -13,7 +13,7 @@ use crate::plan::Pretrained;
 pub fn load(settings: &Network, file: &WeightsFile, theta: &Tensor, buffers: &Buffers) -> Result<()> {
     let (weights, found) = (read_weights(file)?, Pretrained::of(settings, file).map_err(anyhow::Error::msg)?);
     let k = theta.size()[0];
-    let (mut column, mut running) = (0, buffers.0.iter().flat_map(|(mean, var)| [mean, var]));
+    let (mut column, mut running) = (0, buffers.0.iter());
     for (tensor, at) in &found.tensors {
         let count = tensor.count();
         let own = if tensor.is_parameter() {

@@ -144,9 +144,9 @@ pub fn golden(bench: Bench) -> Result<Finding> {
     Ok(Finding { measured: format!("{cases} cases of 50 steps"), holds: cases == 56 }.and(Finding::at_most("error", worst, 1e-6)))
 }
 
-/// Runs fifty steps in float64 for each case of `optimisers.json` (by tests/golden/optimisers.py) with the
-/// learning rate multiplied by `factor`. Returns the number of cases and the largest error, of
-/// losses relative, of weights relative to at least 0.1.
+/// Runs fifty steps in float64 for each case of `optimisers.json` (by tests/golden/optimisers.py)
+/// with the learning rate multiplied by `factor`. Returns the number of cases and the largest
+/// error, of losses relative, of weights relative to at least 0.1.
 pub fn golden_optimisers(device: Device, factor: f64) -> Result<(usize, f64)> {
     let golden: Json = serde_json::from_str(include_str!("optimisers.json"))?;
     let cases = golden["cases"].as_array().context("optimisers.json has cases")?;
