@@ -77,7 +77,7 @@ CHECKED := $(CARGO) test --release --workspace $(foreach name,transfergrid trans
 	--config 'profile.release.package.$(name).debug-assertions=true' --config 'profile.release.package.$(name).overflow-checks=true')
 
 test-no-torch: .venv/tools ## the tests of a build without libtorch
-	$(CARGO) test --release --workspace --no-default-features --target-dir target/no-torch --lib --test suite
+	$(CARGO) test --release --no-default-features --target-dir target/no-torch --lib --test suite -- $(SKIP)
 
 check-results: libtorch ## before a release: the committed results are those of the shipped studies
 	$(CARGO) test --release --test suite -- --ignored every_study_of_networks
@@ -97,7 +97,7 @@ check: libtorch .venv/tools ## what a developer runs before a commit
 	.venv/bin/hadolint Dockerfile
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --release --workspace --all-targets --no-default-features --target-dir target/no-torch -- -D warnings
+	$(CARGO) clippy --release --all-targets --no-default-features --target-dir target/no-torch -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps --document-private-items -q
 	$(CHECKED) --test suite -q -- walls:: plain_words::
 

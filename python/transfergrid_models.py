@@ -79,10 +79,21 @@ class Vit(nn.Module):
             x = layer(x)
         return self.head(self.norm(x[:, 0]))
 
+def module(folder, found):
+    model = torch.jit.load(str(folder / "module.pt"), map_location="cpu")
+    for name, own in model.named_parameters():
+        own.data = found[name]
+    for name, own in model.named_buffers():
+        own.data = found[name].reshape(own.shape) if name in found else own.data
+    return model
+
 def load(folder):
-    config = json.loads((Path(folder) / "config.json").read_text())
+    folder = Path(folder)
+    config, found = json.loads((folder / "config.json").read_text()), read(folder / "model.safetensors")
     kind = config["architecture"]["kind"]
+    if kind == "torchscript":
+        return module(folder, found).eval(), config
     model = (Vit if kind == "vit" else resnet if kind.startswith("resnet") else sequential)(config)
-    found = model.load_state_dict(read(Path(folder) / "model.safetensors"), strict=False)
-    assert not found.unexpected_keys and all(name.endswith("num_batches_tracked") for name in found.missing_keys), found
+    keys = model.load_state_dict(found, strict=False)
+    assert not keys.unexpected_keys and all(name.endswith("num_batches_tracked") for name in keys.missing_keys), keys
     return model.eval(), config

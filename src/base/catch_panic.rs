@@ -17,6 +17,9 @@ thread_local! {
 /// How the panics of tch's plain methods begin.
 const TCH: &str = "called `Result::unwrap()` on an `Err` value: Torch(\"";
 
+/// The file whose panics have libtorch's messages too.
+const NATIVE: &str = "model/native.rs";
+
 /// Maximal number of characters of an error message that are kept.
 const LONGEST: usize = 2000;
 
@@ -27,7 +30,10 @@ pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
     HOOK.call_once(|| {
         let tell = take_hook();
         set_hook(Box::new(move |panic| match CAUGHT.get() {
-            true => PLACE.set(panic.location().map_or_else(String::new, |place| format!(" (a panic at {place})"))),
+            true => {
+                let own = panic.location().filter(|place| !place.file().ends_with(NATIVE));
+                PLACE.set(own.map_or_else(String::new, |place| format!(" (a panic at {place})")));
+            }
             false => tell(panic),
         }));
     });

@@ -1,12 +1,13 @@
 //! The models that an answer names: which stage of a study, and its model.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use super::report::{analysed_folder, Analysed};
-use crate::base::numbers::number;
+use crate::base::numbers::significant;
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::data::search_path;
@@ -15,16 +16,16 @@ use crate::report::analysis::{cells_at, SettingAnalysis};
 use crate::report::render::setting_name;
 use crate::run::engine::{self, Engine, EngineOptions};
 use crate::run::{stage_model, StageModel};
-use crate::store::{Folder, Status};
+use crate::store::{Folder, Record, Status};
 
 /// Which model of a study.
 #[derive(Debug, Clone, Args)]
 pub struct ChosenArgs {
     /// The study's folder, e.g. logs/demo
     pub folder: PathBuf,
-    /// The model of this stage
-    #[arg(long, value_enum, default_value_t = ModelOf::Target)]
-    pub model: ModelOf,
+    /// The model of this stage [default: target]
+    #[arg(long, value_enum)]
+    pub model: Option<ModelOf>,
     /// `optimum`: at λ₀*, the best for the target. `source-optimum`: at λ_S*, the best for the
     /// source. Or the key of a stage, as results.csv has it
     #[arg(long, default_value = "optimum", value_name = "WHERE")]
@@ -32,9 +33,9 @@ pub struct ChosenArgs {
     /// The seed [default: the first one with all results]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// The draw of the target's training images
-    #[arg(long, default_value_t = 0)]
-    pub draw: usize,
+    /// The draw of the target's training images [default: 0]
+    #[arg(long)]
+    pub draw: Option<usize>,
     /// Of several settings: the name of one, as the report has it
     #[arg(long, value_name = "NAME")]
     pub setting: Option<String>,
@@ -64,6 +65,9 @@ impl ChosenArgs {
         let analysed = analysed_folder(&Folder(self.folder.clone()))?;
         let index = match self.at.as_str() {
             "optimum" | "source-optimum" => self.at_optimum(&analysed)?,
+            _ if self.names_more() => {
+                return Err(usage("--at KEY names the stage already", "leave out --model, --seed, --draw and --setting"))
+            }
             key => of_key(&analysed.whole, key)?,
         };
         let stage = &analysed.whole.stages[index];
@@ -84,10 +88,8 @@ impl ChosenArgs {
         let of = self.setting(&analysed.analysis.settings)?;
         let setting = &of.setting;
         let answered = of.answer.answered().ok_or_else(|| {
-            usage(
-                format!("{} has no answer yet", self.folder.display()),
-                "finish the study first; `transfergrid status` shows what is missing",
-            )
+            let what = format!("{} has no answer yet", self.folder.display());
+            usage(what, "it is unfinished, or every λ₀ diverged: `transfergrid status` shows what is missing; --at KEY takes one stage")
         })?;
         let (i, j) = match self.at.as_str() {
             "optimum" => answered.transfer,
@@ -101,11 +103,12 @@ impl ChosenArgs {
             usage(format!("the study has no seed {}", seed.unwrap_or_default()), format!("its seeds are {}", known.join(", ")))
         })?;
         let draw = |stages: &[usize]| {
-            stages.get(self.draw).copied().ok_or_else(|| {
-                usage(format!("there is no draw {}", self.draw), format!("draws are counted from 0, and there are {}", stages.len()))
+            let draw = self.draw.unwrap_or(0);
+            stages.get(draw).copied().ok_or_else(|| {
+                usage(format!("there is no draw {draw}"), format!("draws are counted from 0, and there are {}", stages.len()))
             })
         };
-        let index = match self.model {
+        let index = match self.model.unwrap_or(ModelOf::Target) {
             ModelOf::Source => cell.source,
             ModelOf::Target => draw(&cell.targets)?,
             ModelOf::Scratch => {
@@ -117,6 +120,11 @@ impl ChosenArgs {
         of_key(&analysed.whole, &analysed.plan.stages[index].key)
     }
 
+    /// Whether an option is given that names a model by its place.
+    pub fn names_more(&self) -> bool {
+        self.model.is_some() || self.seed.is_some() || self.draw.is_some() || self.setting.is_some()
+    }
+
     fn setting<'a>(&self, settings: &'a [SettingAnalysis]) -> Result<&'a SettingAnalysis> {
         let names: Vec<String> = settings.iter().map(|of| setting_name(&of.setting)).collect();
         let list = || format!("its settings are {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "));
@@ -124,6 +132,9 @@ impl ChosenArgs {
             ([only], None) => Ok(only),
             ([], _) => Err(usage("the study has no setting", "run it first")),
             (_, None) => Err(usage("the study has several settings", format!("choose one with --setting; {}", list()))),
+            ([_], Some(name)) if names[0].is_empty() => {
+                Err(usage(format!("the study has no setting `{name}`"), "it has one setting, without a name: leave out --setting"))
+            }
             (_, Some(name)) => {
                 let at = names.iter().position(|own| own == name);
                 at.map(|at| &settings[at]).ok_or_else(|| usage(format!("the study has no setting `{name}`"), list()))
@@ -145,7 +156,7 @@ fn of_key(plan: &Plan, key: &str) -> Result<usize> {
     }
 }
 
-const HINT: &str = "give optimum, source-optimum, or a key of the column `key` of results.csv";
+const HINT: &str = "give optimum, source-optimum, or a key of the column `stage` of results.csv";
 
 /// A plan of some stages and their sources alone, so that no other data are read.
 pub fn alone(plan: &Plan, chosen: &[usize]) -> Plan {
@@ -175,6 +186,15 @@ pub fn open_engine(plan: &Plan, analysed: &Analysed, key: &str, args: &ChosenArg
     engine::open(&options, plan, &search_path(args.data.as_deref()), Folder(args.folder.clone()).calibration())
 }
 
+/// The largest difference of a retrained stage's metrics from its record, in words. None if there
+/// is none.
+pub fn differs(record: &Record, metrics: &BTreeMap<String, f64>) -> Option<String> {
+    let off = metrics.iter().filter_map(|(name, value)| Some((name, (value - record.metrics.get(name)?).abs())));
+    let (name, worst) = off.fold(("", 0.0), |worst, (name, off)| if off > worst.1 { (name.as_str(), off) } else { worst });
+    let words = || format!("`{name}` differs by {} from its record, which another device or version may cause", significant(worst, 3));
+    (worst > 0.0).then(words)
+}
+
 impl Chosen {
     pub fn stage(&self) -> &Stage {
         &self.analysed.whole.stages[self.index]
@@ -196,13 +216,8 @@ impl Chosen {
         let folder = Folder(args.folder.clone());
         let model = stage_model(plan, plan.stages.len() - 1, &folder, engine).context("the model")?;
         if let Some(metrics) = &model.metrics {
-            let record = &self.analysed.records.by_key[&self.stage().key].metrics;
-            let off = metrics.iter().filter_map(|(name, value)| Some((name, (value - record.get(name)?).abs())));
-            let (name, worst) = off.fold(("", 0.0), |worst, (name, off)| if off > worst.1 { (name.as_str(), off) } else { worst });
-            print_error(&match worst {
-                0.0 => "trained again: every metric is that of its record".to_string(),
-                _ => format!("trained again: `{name}` differs by {} from its record, as rounding differs between devices", number(worst)),
-            });
+            let found = differs(&self.analysed.records.by_key[&self.stage().key], metrics);
+            print_error(&format!("trained again: {}", found.unwrap_or("every metric is that of its record".into())));
         }
         Ok(model)
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use serde_json::{json, Value as Json};
 
@@ -10,6 +10,7 @@ use super::chosen::{Chosen, ChosenArgs};
 use super::{mlflow, print};
 use crate::base::usage::usage;
 use crate::config::network::DatasetInfo;
+use crate::data::weights::{content, Content};
 use crate::data::{search_path, Dataset, Preparation};
 use crate::plan::{tensors, Stage};
 use crate::store::{self, Array, Checkpoint};
@@ -50,6 +51,8 @@ enum Format {
 /// The loader that is written beside each model.
 const LOADER: &str = include_str!("../../python/transfergrid_models.py");
 const FILES: [&str; 3] = ["model.safetensors", "config.json", "load.py"];
+/// A copy of the user's module, which gets the trained weights when it is loaded.
+const MODULE: &str = "module.pt";
 
 impl ExportArgs {
     pub fn run(self) -> Result<u8> {
@@ -57,11 +60,17 @@ impl ExportArgs {
             return Err(usage(format!("{} is taken", self.to.display()), "name a new folder with --to"));
         }
         if self.format == Format::Mlflow {
+            if self.chosen.names_more() || self.chosen.at != "optimum" {
+                return Err(usage("--format mlflow exports every cell", "leave out --model, --at, --seed, --draw and --setting"));
+            }
             return mlflow::export(&self.chosen.folder, &self.to);
         }
+        self.refuse_foreign()?;
         let chosen = self.chosen.find()?;
         let plan = chosen.alone();
         let engine = chosen.engine(&plan, &self.chosen)?;
+        // Before anything is trained.
+        std::fs::create_dir_all(&self.to).with_context(|| format!("cannot make the folder {}", self.to.display()))?;
         let model = chosen.model(&plan, engine.as_ref(), &self.chosen)?;
         let stage = chosen.stage();
         let config = config(&chosen, &self.chosen)?;
@@ -69,13 +78,36 @@ impl ExportArgs {
         checkpoint.write(&self.to.join(FILES[0]))?;
         store::write_atomic(&self.to.join(FILES[1]), (serde_json::to_string_pretty(&config)? + "\n").as_bytes())?;
         store::write_atomic(&self.to.join(FILES[2]), LOADER.as_bytes())?;
-        FILES.iter().for_each(|name| print(&format!("{}\n", self.to.join(name).display())));
+        let mut files = FILES.to_vec();
+        if let Some((file, _)) = stage.settings.model.module() {
+            if let Content::Module(bytes) = &*content(file)? {
+                store::write_atomic(&self.to.join(MODULE), bytes)?;
+                files.push(MODULE);
+            }
+        }
+        files.iter().for_each(|name| print(&format!("{}\n", self.to.join(name).display())));
         Ok(0)
     }
 }
 
-/// Arrays under PyTorch's names, in its order of flattened pixels.
+impl ExportArgs {
+    /// Fails if a file would be replaced that an export has not written.
+    fn refuse_foreign(&self) -> Result<()> {
+        let is_ours = std::fs::read_to_string(self.to.join(FILES[1])).is_ok_and(|text| text.contains("\"transfergrid "));
+        let there = FILES.iter().chain([&MODULE]).find(|name| self.to.join(name).exists());
+        match there.filter(|_| !is_ours) {
+            Some(name) => Err(usage(format!("{} is no file of an export", self.to.join(name).display()), "name a new folder with --to")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Arrays under PyTorch's names, in its order of flattened pixels. Those of a module of the user
+/// have its names.
 fn renamed(stage: &Stage, arrays: &[Array]) -> Vec<Array> {
+    if stage.settings.model.module().is_some() {
+        return arrays.to_vec();
+    }
     let all = tensors(&stage.settings.model, stage.settings.input(), stage.phase().labels(stage.data()).len());
     let of = |array: &Array| {
         let tensor = all.iter().find(|tensor| tensor.name == array.name)?;
@@ -138,7 +170,9 @@ fn input(stage: &Stage, args: &ChosenArgs) -> Result<Json> {
     let choice = settings.source_choice();
     let info = choice.info();
     let source = Dataset::load(choice, info.is_text() && settings.text.strip, settings.input(), &search_path(args.data.as_deref()))?;
-    let shape = json!({"height": height, "width": width, "channels": channels});
+    // With a size of its own, images were cropped to the largest square around the middle and
+    // scaled.
+    let shape = json!({"height": height, "width": width, "channels": channels, "is_resized": settings.input.size.is_some()});
     let more = match (Preparation::of(&source.train, settings, stage.seed), source.train.corpus()) {
         (Preparation::Words(words), Some(corpus)) => {
             let (terms, idf): (Vec<&str>, Vec<f64>) = words.terms(corpus).unzip();

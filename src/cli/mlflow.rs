@@ -9,8 +9,8 @@ use super::report::analysed_folder;
 use crate::base::usage::usage;
 use crate::config::show;
 use crate::plan::{Plan, Stage};
-use crate::report::render::{experiment, real, TrackedRun};
-use crate::store::{histories, write_plain, Folder, Record, Records, Status};
+use crate::report::render::{experiment, experiment_number, real, TrackedRun, MARK};
+use crate::store::{histories, remove_marked, write_plain, Folder, Record, Records, Status};
 
 /// Writes a run for each cell and draw, and for each training from scratch.
 pub fn export(folder: &Path, to: &Path) -> Result<u8> {
@@ -34,11 +34,14 @@ pub fn export(folder: &Path, to: &Path) -> Result<u8> {
         return Err(usage(format!("{} has no result yet", folder.0.display()), "run the study first"));
     }
     write_plain(&to.join(".trash/.keep"), &[])?; // MLflow expects this folder
+                                                 // Runs of an earlier export, also of cells that
+                                                 // are no longer in the study.
+    remove_marked(&to.join(experiment_number(&analysed.study.name)), MARK)?;
     for file in experiment(&analysed.study.name, &runs, &real(to).display().to_string()) {
         write_plain(&to.join(&file.name), &file.bytes)?;
     }
     print(&format!(
-        "{} runs in {}; see them with\n  mlflow ui --backend-store-uri file:{}\n",
+        "{} runs in {}; see them with\n  MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri file:{}\n",
         runs.len(),
         to.display(),
         real(to).display()
@@ -71,6 +74,7 @@ fn run(plan: &Plan, stage: &Stage, record: &Record, records: &Records, curves: &
         ("kind", record.kind.as_str().to_string()),
         ("key", stage.key.clone()),
         ("data", stage.data().digest.clone()),
+        ("engine", record.engine.clone()), // `mock`: made up
         ("device", record.device.clone()),
         ("program", record.program.clone()),
         ("commit", record.commit.clone()),

@@ -6,19 +6,19 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::chosen::{alone, open_engine, ChosenArgs};
+use super::chosen::{alone, differs, open_engine, ChosenArgs};
 use super::print;
 use super::report::analysed_folder;
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
-use crate::config::network::DataChoice;
+use crate::config::network::{DataChoice, TransferMethod};
 use crate::data::{search_path, Dataset};
 use crate::plan::Stage;
 use crate::report::analysis::{named_stages, ColumnType, Field, Table};
 use crate::report::render::{csv, parquet};
 use crate::run::engine::Predictions;
 use crate::run::stage_model;
-use crate::store::{write_atomic, Folder};
+use crate::store::{write_atomic, Folder, KeptPredictions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,20 +87,27 @@ impl PredictArgs {
                 "use --to FILE for the predictions",
             ));
         }
+        if named[0].2.settings.transfer.method == TransferMethod::Ridge {
+            return Err(usage("`transfer.method: ridge` gives no probabilities", "use --to FILE for the predictions"));
+        }
         let chosen = keys.iter().map(|key| self.chosen.of_key_in(&analysed, key)).collect::<Result<Vec<_>>>()?;
         let plan = alone(&analysed.whole, &chosen);
         let engine = open_engine(&plan, &analysed, &plan.stages[0].key, &self.chosen)?;
         for key in &keys {
             let path = folder.predictions(key);
-            if path.exists() {
-                continue;
+            if KeptPredictions::read(&path).is_ok_and(|kept| kept.is_some()) {
+                continue; // a damaged file is made again
             }
             let index = (0..plan.stages.len()).find(|&i| plan.stages[i].key == **key).unwrap_or(0);
             let model = stage_model(&plan, index, &folder, engine.as_ref())?;
             let stage = &plan.stages[index];
+            let record = analysed.records.by_key.get(&stage.key);
+            if let Some(words) = record.zip(model.metrics.as_ref()).and_then(|(record, metrics)| differs(record, metrics)) {
+                print_error(&format!("warning: {}, trained again: {words}", stage.label()));
+            }
             let predictions = engine.predict(stage, &model.arrays, None)?;
             write_atomic(&path, &parquet(&table(stage, &predictions))?)?;
-            print_error(&format!("{}: {}", stage.label(), summary(stage, &predictions)));
+            print_error(&format!("{} {}: {}", stage.kind.as_str(), stage.label(), summary(stage, &predictions)));
         }
         print(&format!("the predictions of {} models are kept; see them with\n  transfergrid report {}\n", keys.len(), folder.0.display()));
         Ok(0)
@@ -112,7 +119,11 @@ impl PredictArgs {
             .map_err(|error| usage(format!("--on {place}: {error}"), "name a place such as '{images: FOLDER}', or a data set"))?;
         let info = choice.find_out().map_err(|(what, hint)| usage(what, hint))?;
         let own = stage.data();
-        if info.is_text() != own.is_text() || info.is_features != own.is_features || (info.is_features && info.channels != own.channels) {
+        if info.is_text() != own.is_text()
+            || info.is_regression != own.is_regression
+            || info.is_features != own.is_features
+            || (info.is_features && info.channels != own.channels)
+        {
             return Err(usage(
                 format!("{} has {}; the study has {}", choice, info.in_short(), own.in_short()),
                 "the network needs examples of the kind that it was trained on",

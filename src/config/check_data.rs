@@ -55,8 +55,9 @@ pub fn check_data(cell: &Network) -> Result<(), SettingError> {
         if values.len() != cell.input()[2] {
             return Err(setting_error(format!("input.{key}"), format!("needs one number for each of the {} channels", cell.input()[2])));
         }
-        if let Some(wrong) = values.iter().find(|value| !value.is_finite() || (key == "sd" && **value <= 0.0)) {
-            return Err(setting_error(format!("input.{key}"), format!("{} is not a number that pixels can be scaled by", number(*wrong))));
+        if let Some(wrong) = values.iter().find(|value| value.is_nan() || value.abs() > 1.0 || (key == "sd" && **value <= 0.0)) {
+            return Err(setting_error(format!("input.{key}"), format!("{} is not in units of pixel/255", number(*wrong)))
+                .hint("divide numbers of 0 to 255 by 255"));
         }
     }
     match (cell.input.size, cell.input.channels) {

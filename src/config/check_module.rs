@@ -53,7 +53,9 @@ pub fn module(cell: &Network) -> Result<(), SettingError> {
             return Err(setting_error("model.file", format!("{} is no TorchScript module", file.0))
                 .hint("`torch.jit.script(net).save(FILE)` writes one; weights alone are for `source.init`"))
         }
-        Err((what, hint)) => return Err(setting_error("model.file", what).hint(hint)),
+        Err((what, _)) => {
+            return Err(setting_error("model.file", what).hint("`torch.jit.script(net).save(FILE)` writes a module"));
+        }
     }
     if model.head.as_deref().is_none_or(|head| head.trim().is_empty()) {
         return Err(setting_error("model.head", "is missing").hint("the name of the last layer, e.g. `fc`: its outputs are the classes"));

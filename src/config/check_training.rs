@@ -5,6 +5,9 @@ use super::network::{Augment, DatasetInfo, OptimiserKind, PenaltyStep, Phase, So
 use super::Network;
 use crate::base::numbers::number;
 
+/// A smaller ε is nearly 0 in float32, where a gradient of 0 would be divided by it.
+const LEAST_EPSILON: f64 = 1e-30;
+
 /// Checks the training settings of a phase alone. `input` is the shape of the network's inputs.
 pub fn training(name: &str, phase: &Phase, data: &DatasetInfo, [height, width, channels]: [usize; 3]) -> Result<(), SettingError> {
     let at = |key: &str| format!("{name}.{key}");
@@ -135,7 +138,13 @@ fn optimiser(name: &str, phase: &Phase) -> Result<(), SettingError> {
         let what = format!("must be at least 0 and below 1, not {}", number(phase.betas[i]));
         return Err(SettingError { path: super::path::Path::parse(&at("betas")).index(i), ..setting_error(at("betas"), what) });
     }
-    positive(at("epsilon"), phase.epsilon)
+    match phase.epsilon >= LEAST_EPSILON && phase.epsilon.is_finite() {
+        true => Ok(()),
+        false => Err(setting_error(
+            at("epsilon"),
+            format!("must be a finite number of at least {LEAST_EPSILON:e}, not {}", number(phase.epsilon)),
+        )),
+    }
 }
 
 /// Rejects a proximal step with Adam, whose penalty is a part of the gradient.

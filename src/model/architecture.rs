@@ -1,7 +1,6 @@
 //! The networks that a study can use, for K replicas: the plan's blocks, with parameters and a
 //! forward pass.
 
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -66,7 +65,7 @@ impl Architecture {
         }
     }
 
-    /// The same, also for a module of the user, which is loaded onto the device. `path` finds its
+    /// The same, also for a module of the user, which is loaded onto the device. `bytes` reads its
     /// file.
     ///
     /// # Errors
@@ -76,13 +75,12 @@ impl Architecture {
         input: [usize; 3],
         classes: usize,
         device: Device,
-        path: impl Fn(&WeightsFile) -> Result<PathBuf>,
+        bytes: impl Fn(&WeightsFile) -> Result<Vec<u8>>,
     ) -> Result<Architecture> {
         let Some((file, head)) = model.module() else { return Ok(Architecture::new(model, input, classes)) };
         let [height, width, channels] = input.map(|n| n as i64);
         let example = Tensor::zeros([2, height, width, channels], (Kind::Float, device));
-        let path = path(file)?.display().to_string();
-        let (script, layout) = Script::load(&path, head, classes, &example, device)?;
+        let (script, layout) = Script::load(&file.0, &bytes(file)?, head, classes, &example, device)?;
         Ok(Architecture {
             blocks: vec![],
             norm: model.norm,
@@ -98,11 +96,11 @@ impl Architecture {
         self.script.is_some()
     }
 
-    /// Puts the parameters of a module's file into θ [1, P]. A head of another number of classes
-    /// stays as it is.
-    pub fn put_stored(&self, theta: &Tensor) {
+    /// Puts the parameters and buffers of a module's file into θ [1, P] and `buffers`. A head of
+    /// another number of classes stays as it is.
+    pub fn put_stored(&self, theta: &Tensor, buffers: &Buffers) {
         if let Some(script) = &self.script {
-            script.put_stored(&self.layout, theta);
+            script.put_stored(&self.layout, theta, &buffers.0);
         }
     }
 
@@ -116,8 +114,8 @@ impl Architecture {
         self.layout.parameters.iter().filter(|p| self.norm == Norm::Batch && p.name.ends_with("norm.scale")).map(Parameter::count)
     }
 
-    /// Running statistics of K models before the first batch: mean 0, variance 1. Buffers of a
-    /// module are those of its file.
+    /// Running statistics of K models before the first batch: mean 0, variance 1. Other buffers of
+    /// a module are those of its file.
     pub fn fresh_buffers(&self, k: i64, kind: Kind, device: Device) -> Buffers {
         if let Some(script) = &self.script {
             assert_eq!(k, 1, "a module is one replica");

@@ -1,9 +1,9 @@
 //! TorchScript modules: networks of the user. One module is one replica. While it is used, its
 //! parameters and buffers are views of θ and of the pack's buffers.
 
-use std::ffi::{c_char, c_void, CStr, CString};
+use std::ffi::{c_char, c_void, CStr};
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
@@ -14,7 +14,7 @@ use crate::base::catch_panic::catch_panic;
 use crate::plan::Role;
 
 extern "C" {
-    fn transfergrid_script_load(path: *const c_char, device: i32, out: *mut *mut c_void) -> *const c_char;
+    fn transfergrid_script_load(bytes: *const u8, length: usize, device: i32, out: *mut *mut c_void) -> *const c_char;
     fn transfergrid_script_free(script: *mut c_void);
     fn transfergrid_script_count(script: *mut c_void, is_buffer: bool) -> usize;
     fn transfergrid_script_tensor(
@@ -25,7 +25,8 @@ extern "C" {
         tensor: *mut *mut C_tensor,
     ) -> *const c_char;
     fn transfergrid_script_bind(script: *mut c_void, is_buffer: bool, i: usize, value: *const C_tensor, learns: bool) -> *const c_char;
-    fn transfergrid_script_random(script: *mut c_void, name: *mut c_char, room: usize) -> *const c_char;
+    fn transfergrid_script_generator(device: i32, state: *mut *mut C_tensor) -> *const c_char;
+    fn transfergrid_script_trouble(script: *mut c_void, draws: bool, words: *mut c_char, room: usize) -> *const c_char;
     fn transfergrid_script_forward(script: *mut c_void, input: *const C_tensor, training: bool, out: *mut *mut C_tensor) -> *const c_char;
 }
 
@@ -57,20 +58,26 @@ impl Script {
     /// # Errors
     /// It is no module, has no such layer, draws random numbers, or does not map the example to
     /// logits of the classes.
-    pub fn load(path: &str, head: &str, outputs: usize, example: &Tensor, device: Device) -> Result<(Script, Layout)> {
-        let name = CString::new(path).context("a path has no NUL")?;
+    pub fn load(path: &str, bytes: &[u8], head: &str, outputs: usize, example: &Tensor, device: Device) -> Result<(Script, Layout)> {
         let index = if let Device::Cuda(index) = device { index as i32 } else { -1 };
         let mut module = std::ptr::null_mut();
-        // SAFETY: the path is NUL-terminated; the module is freed when `script` is dropped.
-        catch_panic(|| unsafe { check(transfergrid_script_load(name.as_ptr(), index, &raw mut module)) })
+        // SAFETY: the bytes are read during the call; the module is freed when `script` is dropped.
+        catch_panic(|| unsafe { check(transfergrid_script_load(bytes.as_ptr(), bytes.len(), index, &raw mut module)) })
             .with_context(|| format!("{path} cannot be loaded as a TorchScript module"))?;
         let mut script = Script { module, order: vec![], buffers: vec![], stored: vec![], outputs: outputs as i64 };
         script.buffers = script.tensors(true).into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
         let all = script.tensors(false);
         let is_head = |name: &str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+        ensure!(!all.is_empty(), "{path} has no parameters; was it frozen?");
         let names = || all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         ensure!(all.iter().any(|(name, _)| is_head(name)), "{path} has no layer `{head}`; its parameters are {}", names());
-        ensure!(all.iter().all(|(_, tensor)| tensor.kind() == Kind::Float), "the parameters of {path} are not float32");
+        let other = all.iter().chain(&script.buffers).find(|(_, tensor)| tensor.kind() != Kind::Float);
+        ensure!(other.is_none(), "`{}` of {path} is not float32", other.map_or("", |(name, _)| name.as_str()));
+        let twice =
+            (0..all.len()).find(|&i| all[..i].iter().any(|(_, tensor)| tensor.data_ptr() == all[i].1.data_ptr() && tensor.numel() > 0));
+        if let Some(i) = twice {
+            bail!("`{}` of {path} shares its memory with another parameter; penalties would count it twice", all[i].0);
+        }
         let (first, last): (Vec<usize>, Vec<usize>) = (0..all.len()).partition(|&i| !is_head(&all[i].0));
         script.order = [first, last].concat();
         let mut layout = Layout::default();
@@ -86,13 +93,27 @@ impl Script {
             script.stored.push((size == tensor.size()).then(|| tensor.detach().copy()));
             layout.parameters.push(parameter(name, &all, tensor, size, role));
         }
-        script.refuse_random(path)?;
-        let trial = layout.initial(&[0], "source", Kind::Float, device);
+        // Read before the module has run: libtorch rewrites its graphs then.
+        let [random, other] = [true, false].map(|draws| script.trouble(draws));
+        if let Some(words) = other.with_context(|| format!("the forward pass of {path} cannot be read"))? {
+            bail!("{path} {words}");
+        }
+        // A trial, in training mode and in evaluation mode.
         let tried = catch_panic(|| {
+            let trial = layout.initial(&[0], "source", Kind::Float, device);
             script.views(&layout, &trial, |_| false);
-            no_grad(|| script.forward(&example.unsqueeze(0).to_device(device), &script.fresh_buffers(), false).size())
+            let input = example.unsqueeze(0).to_device(device);
+            let pass = |training: bool| no_grad(|| script.forward(&input, &script.fresh_buffers(), training).size());
+            let before = generator(index);
+            pass(true);
+            let draws = !before.equal(&generator(index));
+            (pass(false), draws)
         });
-        let size = tried.with_context(|| format!("{path} does not take inputs [B, C, H, W] of size {:?}", nchw(example)))?;
+        let (size, draws) = tried.with_context(|| format!("{path} fails on inputs [B, C, H, W] of size {:?}", nchw(example)))?;
+        if draws {
+            let words = random?.unwrap_or("draws random numbers, which no seed of the study reaches; export it without".into());
+            bail!("{path} {words}");
+        }
         let wanted = [1, example.size()[0], script.outputs];
         ensure!(size == wanted, "{path} maps {} examples to {:?}, and the task has {outputs} outputs", example.size()[0], &size[1..]);
         Ok((script, layout))
@@ -112,15 +133,15 @@ impl Script {
         }
     }
 
-    fn refuse_random(&self, path: &str) -> Result<()> {
-        let mut name = [0; 128];
-        // SAFETY: the buffer has room for a NUL-terminated name.
-        catch_panic(|| unsafe { check(transfergrid_script_random(self.module, name.as_mut_ptr(), name.len())) })
-            .with_context(|| format!("the forward pass of {path} cannot be read"))?;
+    /// What the forward pass does that a study cannot repeat. Operations that may draw random
+    /// numbers count if `draws`.
+    fn trouble(&self, draws: bool) -> Result<Option<String>> {
+        let mut words = [0; 256];
+        // SAFETY: the buffer has room for a NUL-terminated text.
+        catch_panic(|| unsafe { check(transfergrid_script_trouble(self.module, draws, words.as_mut_ptr(), words.len())) })?;
         // SAFETY: it is NUL-terminated.
-        let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy();
-        ensure!(name.is_empty(), "{path} draws random numbers (`{name}`), which no seed of the study reaches; export it without");
-        Ok(())
+        let words = unsafe { CStr::from_ptr(words.as_ptr()) }.to_string_lossy().into_owned();
+        Ok(Some(words).filter(|words| !words.is_empty()))
     }
 
     /// The names of the buffers.
@@ -128,20 +149,29 @@ impl Script {
         self.buffers.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The buffers as they are in the file.
+    /// The buffers of a model that has not been trained: running means 0, running variances 1, all
+    /// others as they are in the file.
     pub fn fresh_buffers(&self) -> Vec<Tensor> {
-        self.buffers.iter().map(|(_, tensor)| tensor.copy().reshape([-1])).collect()
+        let fresh = |(name, tensor): &(String, Tensor)| match name.rsplit('.').next() {
+            Some("running_mean") => tensor.zeros_like(),
+            Some("running_var") => tensor.ones_like(),
+            _ => tensor.copy(),
+        };
+        self.buffers.iter().map(|buffer| fresh(buffer).reshape([-1])).collect()
     }
 
-    /// The values in the file put into θ [1, P]. A head of another number of classes stays as it
-    /// is.
-    pub fn put_stored(&self, layout: &Layout, theta: &Tensor) {
+    /// The values in the file put into θ [1, P] and the buffers. A head of another number of
+    /// classes stays as it is.
+    pub fn put_stored(&self, layout: &Layout, theta: &Tensor, buffers: &[Tensor]) {
         let mut column = 0;
         for (parameter, stored) in layout.parameters.iter().zip(&self.stored) {
             if let Some(stored) = stored {
                 no_grad(|| theta.narrow(1, column, parameter.count()).copy_(&stored.reshape([1, -1])));
             }
             column += parameter.count();
+        }
+        for ((_, stored), buffer) in self.buffers.iter().zip(buffers) {
+            no_grad(|| buffer.shallow_clone().copy_(&stored.reshape([-1])));
         }
     }
 
@@ -176,20 +206,37 @@ impl Script {
     }
 }
 
+/// The state of a device's generator of random numbers.
+fn generator(device: i32) -> Tensor {
+    let mut state = std::ptr::null_mut();
+    // SAFETY: the state is a new tensor that only we own.
+    unsafe {
+        check(transfergrid_script_generator(device, &raw mut state));
+        Tensor::from_ptr(state)
+    }
+}
+
 fn nchw(example: &Tensor) -> Vec<i64> {
     let size = example.size();
     vec![size[0], size[3], size[1], size[2]]
 }
 
 /// How a parameter is initialised and penalised, by its name and size: a weight of two or more
-/// dimensions and its bias as PyTorch initialises a layer, anything else as it is in the file.
+/// dimensions and its bias as PyTorch initialises a layer, the scale and the shift of a
+/// normalisation layer as 1 and 0, anything else as it is in the file.
 fn parameter(name: &str, all: &[(String, Tensor)], tensor: &Tensor, size: Vec<i64>, role: Role) -> Parameter {
     let fan_in = |size: &[i64]| size[1..].iter().product::<i64>().max(1) as usize;
+    let find = |name: &str| all.iter().find(|(other, _)| other == name).map(|(_, tensor)| tensor);
+    // `fc.bias` belongs to `fc.weight`, `in_proj_bias` to `in_proj_weight`, `bias_ih_l0` to
+    // `weight_ih_l0`.
+    let weight = find(&name.replace("bias", "weight")).filter(|weight| weight.dim() > 1);
     let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
-    let weight = all.iter().find(|(other, tensor)| *other == format!("{layer}.weight") && tensor.dim() > 1);
+    let is_norm = ["weight", "bias"].iter().all(|part| find(&format!("{layer}.{part}")).is_some_and(|own| own.dim() == 1));
     let (shape, init) = match (tensor.dim(), weight) {
         (2.., _) => (ParameterKind::Weight, Init::FanIn(fan_in(&tensor.size()))),
-        (_, Some((_, weight))) => (ParameterKind::Bias, Init::FanIn(fan_in(&weight.size()))),
+        (_, Some(weight)) => (ParameterKind::Bias, Init::FanIn(fan_in(&weight.size()))),
+        (_, None) if is_norm && name.ends_with(".weight") => (ParameterKind::Norm, Init::Constant(1.0)),
+        (_, None) if is_norm => (ParameterKind::Norm, Init::Constant(0.0)),
         (_, None) => (ParameterKind::Norm, Init::Values(read_back::<f32>(&tensor.detach().to_device(Device::Cpu).reshape([-1])).into())),
     };
     Parameter { name: name.into(), size, role, shape, init }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use serde_yaml::Value;
 
-use crate::config::network::DataChoice;
+use crate::config::network::{DataChoice, ModelKind, Stem};
 use crate::config::{Study, StudyError, StudyKind};
 
 pub use blocks::{blocks, Block, Convolution, Linear, Patches, TransformerLayer};
@@ -88,7 +88,12 @@ impl Plan {
             }
             if let Some(file) = &network.source.init {
                 Pretrained::of(network, file).map_err(|what| {
-                    let hint = "a network of the same names and sizes is needed; docs/networks.md";
+                    let hint = match network.model.kind {
+                        ModelKind::Resnet18 if network.model.stem == Stem::Small => {
+                            "torchvision's ResNet-18 is `model: {kind: resnet18, stem: imagenet, norm: batch}`"
+                        }
+                        _ => "a network of the same names and sizes is needed; docs/networks.md",
+                    };
                     study.error_at("source.init", what).hint(hint)
                 })?;
             }

@@ -8,14 +8,14 @@ use crate::config::Network;
 const PREFIXES: [&str; 5] = ["", "module.", "model.", "_orig_mod.", "backbone."];
 
 /// Names of the last layer in other programs.
-const HEADS: [&str; 4] = ["fc", "linear", "classifier", "head"];
+const HEADS: [&str; 3] = ["fc", "classifier", "head"];
 
 /// The tensors of a model with their sources in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pretrained {
     /// Each tensor of the model, with its position in the file; none: fresh.
     pub tensors: Vec<(ModelTensor, Option<usize>)>,
-    /// Names in the file that are not used.
+    /// The head of the file, where it has another size than the model's.
     pub unused: Vec<String>,
 }
 
@@ -23,7 +23,8 @@ impl Pretrained {
     /// Finds the tensors of a study's source model in its file of weights.
     ///
     /// # Errors
-    /// What does not fit: a tensor of the backbone that is missing or of another size.
+    /// What does not fit: a tensor of the backbone that is missing, of another size or not finite,
+    /// or one that the model lacks. Files of other networks may have all that the model needs.
     pub fn of(settings: &Network, file: &WeightsFile) -> Result<Pretrained, String> {
         let classes = settings.source.labels(settings.source_info()).len();
         Pretrained::fit(tensors(&settings.model, settings.input(), classes), file.info(), &file.0)
@@ -31,17 +32,22 @@ impl Pretrained {
 
     fn fit(wanted: Vec<ModelTensor>, info: &WeightsInfo, file: &str) -> Result<Pretrained, String> {
         let find = |name: &str| info.tensors.iter().position(|tensor| tensor.name == name);
-        let is_there = |prefix: &&&str| wanted.iter().any(|tensor| names(tensor, prefix).iter().any(|name| find(name).is_some()));
+        let is_backbone = |tensor: &&ModelTensor| tensor.role == Role::Backbone;
+        let is_there =
+            |prefix: &&&str| wanted.iter().filter(is_backbone).any(|tensor| find(&format!("{prefix}{}", tensor.pytorch)).is_some());
         let prefix = PREFIXES.iter().find(is_there).copied().unwrap_or_default();
         let mut out = vec![];
         for tensor in wanted {
             let found = names(&tensor, prefix).iter().find_map(|name| find(name));
             let fits = found.is_some_and(|at| info.tensors[at].size == tensor.size);
             let at = match (found, tensor.role) {
+                (Some(at), _) if fits && !info.tensors[at].is_finite => {
+                    return Err(format!("`{}` of {file} has values that are not finite in float32", info.tensors[at].name))
+                }
                 (found, _) if fits => found,
                 (_, Role::Head) => None,
                 (Some(at), Role::Backbone) => {
-                    let TensorInfo { name, size } = &info.tensors[at];
+                    let TensorInfo { name, size, .. } = &info.tensors[at];
                     return Err(format!("`{name}` of {file} is {size:?}, and here {:?}", tensor.size));
                 }
                 (None, Role::Backbone) => {
@@ -56,7 +62,16 @@ impl Pretrained {
             out.iter_mut().filter(|(tensor, _)| tensor.role == Role::Head).for_each(|(_, at)| *at = None);
         }
         let is_unused = |at: &usize| !out.iter().any(|(_, used)| *used == Some(*at));
-        let unused = (0..info.tensors.len()).filter(is_unused).map(|at| info.tensors[at].name.clone()).collect();
+        let heads: Vec<String> =
+            out.iter().filter(|(tensor, _)| tensor.role == Role::Head).flat_map(|(tensor, _)| names(tensor, prefix)).collect();
+        let unused = (0..info.tensors.len()).filter(is_unused).map(|at| info.tensors[at].name.clone());
+        let (unused, others): (Vec<String>, Vec<String>) = unused.partition(|name| heads.contains(name));
+        if !others.is_empty() {
+            return Err(format!("{file} has weights that this network lacks: {}", some(&others)));
+        }
+        if out.iter().all(|(_, at)| at.is_none()) {
+            return Err(format!("nothing of {file} fits this network"));
+        }
         Ok(Pretrained { tensors: out, unused })
     }
 
@@ -67,24 +82,27 @@ impl Pretrained {
 
     /// `20 tensors from weights.pt; fresh: fc.weight, fc.bias; not used: aux.weight`
     pub fn in_short(&self, file: &WeightsFile) -> String {
-        let list = |what: &str, names: Vec<&str>| match names.len() {
-            0 => String::new(),
-            n if n > 4 => format!("; {what}: {} and {} others", names[..3].join(", "), n - 3),
-            _ => format!("; {what}: {}", names.join(", ")),
-        };
+        let list = |what: &str, names: Vec<String>| if names.is_empty() { String::new() } else { format!("; {what}: {}", some(&names)) };
         let loaded = self.tensors.iter().filter(|(_, at)| at.is_some()).count();
-        let fresh = self.tensors.iter().filter(|(_, at)| at.is_none()).map(|(tensor, _)| tensor.pytorch.as_str()).collect();
-        let unused = self.unused.iter().map(String::as_str).collect();
-        format!("{loaded} tensors from {}{}{}", file.0, list("fresh", fresh), list("not used", unused))
+        let fresh = self.tensors.iter().filter(|(_, at)| at.is_none()).map(|(tensor, _)| tensor.pytorch.clone()).collect();
+        format!("{loaded} tensors from {}{}{}", file.0, list("fresh", fresh), list("not used", self.unused.clone()))
+    }
+}
+
+/// Names, of which at most four are listed.
+fn some(names: &[String]) -> String {
+    match names.len() {
+        n if n > 4 => format!("{} and {} others", names[..3].join(", "), n - 3),
+        _ => names.join(", "),
     }
 }
 
 /// The names under which a tensor may be in a file.
 fn names(tensor: &ModelTensor, prefix: &str) -> Vec<String> {
-    let mut names = vec![format!("{prefix}{}", tensor.pytorch), format!("{prefix}{}", tensor.name)];
+    let mut names = vec![format!("{prefix}{}", tensor.pytorch)];
     if tensor.role == Role::Head {
         let suffix = tensor.name.rsplit('.').next().unwrap_or_default();
-        names.extend(HEADS.map(|head| format!("{prefix}{head}.{suffix}")));
+        names.extend([prefix, ""].into_iter().flat_map(|prefix| HEADS.map(|head| format!("{prefix}{head}.{suffix}"))));
     }
     names
 }
@@ -99,7 +117,8 @@ mod tests {
     }
 
     fn file(tensors: &[(&str, &[i64])]) -> WeightsInfo {
-        let of = |(name, size): &(&str, &[i64])| TensorInfo { name: name.to_string(), size: size.to_vec() };
+        let of =
+            |(name, size): &(&str, &[i64])| TensorInfo { name: name.to_string(), size: size.to_vec(), is_finite: !name.ends_with("nan") };
         WeightsInfo { tensors: tensors.iter().map(of).collect(), ..WeightsInfo::default() }
     }
 
@@ -117,6 +136,12 @@ mod tests {
         assert_eq!(text, "2 tensors from w.pt; fresh: head.weight, head.bias; not used: module.head.weight");
         let misshapen = fit(&[("hidden1.weight", &[5, 3]), ("hidden1.bias", &[4])]).unwrap_err();
         assert_eq!(misshapen, "`hidden1.weight` of w.pt is [5, 3], and here [4, 3]");
+        // A wrapper around the backbone alone, and a network that has more.
+        let wrapped =
+            fit(&[("backbone.hidden1.weight", &[4, 3]), ("backbone.hidden1.bias", &[4]), ("fc.weight", &[2, 4]), ("fc.bias", &[2])]);
+        assert!(wrapped.unwrap().has_head());
+        let more = fit(&[("hidden1.weight", &[4, 3]), ("hidden1.bias", &[4]), ("hidden2.weight", &[4, 4])]).unwrap_err();
+        assert_eq!(more, "w.pt has weights that this network lacks: hidden2.weight");
         let missing = fit(&[("hidden1.weight", &[4, 3])]).unwrap_err();
         assert_eq!(missing, "w.pt has no weights `hidden1.bias`, which are [4] here");
     }

@@ -114,7 +114,8 @@ impl EpochAugment {
         let (share, partner) = (share.narrow(1, step as i64, 1), partner.narrow(1, first as i64, b));
         let rows = (&partner + Tensor::arange(k, (Kind::Int64, images.device())).unsqueeze(1) * b).reshape([-1]);
         let others = images.reshape([&[k * b], &size[2..]].concat()).index_select(0, &rows).reshape(&size);
-        let own = share.to_kind(images.kind()).reshape([k, 1, 1, 1, 1]);
+        let share = share.to_kind(images.kind());
+        let own = share.reshape([k, 1, 1, 1, 1]);
         let mixed = images * &own + others * (1.0f64 - own);
         Some((mixed, Mixed { share, partner }))
     }
@@ -127,10 +128,8 @@ pub fn jitter(pixels: &Tensor, factors: &Tensor) -> Tensor {
     let factor = |i: i64| factors.select(2, i).to_kind(pixels.kind()).unsqueeze(-1).unsqueeze(-1).unsqueeze(-1);
     let blend = |x: &Tensor, other: &Tensor, f: &Tensor| (x * f + other * (1.0f64 - f)).clamp(0.0, 1.0);
     let grey = |x: &Tensor| match x.size().last() {
-        Some(3) => {
-            let weights = Tensor::from_slice(&[0.2989f32, 0.587, 0.114]).to_device(x.device()).to_kind(x.kind());
-            (x * weights).sum_dim_intlist([-1i64].as_slice(), true, None::<Kind>)
-        }
+        // No tensor of weights: it would be sent to the device in every step.
+        Some(3) => (x.select(-1, 0) * 0.2989 + x.select(-1, 1) * 0.587 + x.select(-1, 2) * 0.114).unsqueeze(-1),
         _ => x.shallow_clone(),
     };
     let x = (pixels * factor(0)).clamp(0.0, 1.0);

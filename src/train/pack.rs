@@ -373,6 +373,12 @@ impl Pack<'_> {
             // have alone.
             let total = loss.sum(None::<Kind>);
             let mut gradients = Tensor::run_backward(&[&total], &learning, false, false);
+            if self.architecture.is_module() {
+                // A parameter that the forward pass does not use has no gradient.
+                let defined =
+                    |(gradient, parameter): (Tensor, &&Tensor)| if gradient.defined() { gradient } else { parameter.zeros_like() };
+                gradients = gradients.into_iter().zip(&learning).map(defined).collect();
+            }
             if self.frozen {
                 // The head comes last. All parameters before it are frozen and get zero gradients.
                 let still = parameters.iter().filter(|parameter| !parameter.requires_grad()).map(Tensor::zeros_like);

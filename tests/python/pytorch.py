@@ -63,7 +63,11 @@ def make(folder):
     save = lambda name, value: torch.save(value, folder / name)
     save("whole.pt", state)
     save("nested.pt", {"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}})
-    save("other-head.pt", state | {"fc.weight": torch.zeros(9, 512), "fc.bias": torch.zeros(9), "aux.weight": torch.zeros(2)})
+    save("other-head.pt", state | {"fc.weight": torch.zeros(9, 512), "fc.bias": torch.zeros(9)})
+    save("more.pt", state | {"layer1.2.conv1.weight": torch.zeros(2)})
+    itself = {}
+    itself["model"] = itself
+    save("itself.pt", itself)
     save("half.pt", {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()})
     save("transposed.pt", state | {"conv1.weight": state["conv1.weight"].permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2)})
     save("missing.pt", {name: tensor for name, tensor in state.items() if name != "layer3.1.bn2.running_var"})
@@ -107,6 +111,56 @@ def photos(folder):
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), folder.parent / "resnet18.pt")
 
 
+class Attention(torch.nn.Module):
+    """Drops attention weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(3072, CLASSES)
+
+    def forward(self, x):
+        y = x.flatten(1).unsqueeze(1)
+        return self.fc(torch.nn.functional.scaled_dot_product_attention(y, y, y, dropout_p=0.3).squeeze(1))
+
+
+class Heads(torch.nn.Module):
+    """PyTorch's own attention, which has dropout of probability 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads = torch.nn.MultiheadAttention(96, 2, batch_first=True)
+        self.fc = torch.nn.Linear(3072, CLASSES)
+
+    def forward(self, x):
+        y = x.reshape(-1, 32, 96)
+        return self.fc(self.heads(y, y, y)[0].flatten(1))
+
+
+class Changes(torch.nn.Module):
+    """Changes an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(3072, CLASSES)
+        self.register_buffer("mean", torch.zeros(3072))
+
+    def forward(self, x):
+        y = x.flatten(1)
+        self.mean = 0.9 * self.mean + 0.1 * y.mean(0)
+        return self.fc(y - self.mean)
+
+
+class Unused(torch.nn.Module):
+    """Has a layer that it does not use."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.other = torch.nn.Linear(3072, CLASSES), torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))
+
+
 class Two(torch.nn.Module):
     """Returns no tensor."""
 
@@ -138,6 +192,17 @@ def modules(folder):
     save("no-classes.pt", nn.Sequential(OrderedDict(fc=nn.Conv2d(3, CLASSES, 1))))
     save("double.pt", nn.Sequential(OrderedDict(flatten=nn.Flatten(), fc=nn.Linear(3072, CLASSES))).double())
     save("two.pt", Two())
+    save("attention.pt", Attention())
+    save("changes.pt", Changes())
+    save("heads.pt", Heads())
+    save("unused.pt", Unused())
+    tied = OrderedDict(flatten=nn.Flatten(), a=nn.Linear(3072, 8), b=nn.Linear(8, 8), c=nn.Linear(8, 8), fc=nn.Linear(8, CLASSES))
+    tied["c"].weight = tied["b"].weight
+    save("tied.pt", nn.Sequential(tied))
+    save("counts.pt", nn.Sequential(OrderedDict(norm=nn.BatchNorm2d(3, momentum=None), flatten=nn.Flatten(), fc=nn.Linear(3072, CLASSES))))
+    dropped = nn.Sequential(OrderedDict(flatten=nn.Flatten(), drop=nn.Dropout(0.5), fc=nn.Linear(3072, CLASSES)))
+    torch.jit.trace(dropped.eval(), torch.zeros(2, 3, 32, 32)).save(folder / "eval-dropout.pt")
+    torch.jit.trace(net.train(), torch.zeros(2, 3, 32, 32), check_trace=False).save(folder / "trained.pt")
 
 
 def check(file, *models):

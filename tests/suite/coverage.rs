@@ -180,6 +180,7 @@ fn simulated(shape: &Shape, ratio: f64, (seeds, draws): (usize, usize), lambda1:
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
         asks_gain: false,
+        is_source_given: false,
         source_init: None,
         optimisers: [OptimiserKind::Sgd; 2],
         is_regression: false,

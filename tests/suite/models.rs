@@ -41,7 +41,10 @@ fn kept_predictions_are_those_of_the_records_and_the_report_shows_them() {
     let report = command(&["report"], &logs, &["--verbose"]);
     let text = report.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("Calibration error (15 bins; 0% is calibrated): target at λ₀*"), "{text}");
-    assert!(text.contains("Image by image against training from scratch (McNemar's exact test in each of 2 seeds"), "{text}");
+    assert!(
+        text.contains("Image by image against training from scratch (McNemar's exact test in each seed, first draw): of 2 seeds"),
+        "{text}"
+    );
     for name in ["reliability.svg", "reliability.png", "reliability.csv"] {
         assert!(logs.join("report").join(name).exists(), "{name}");
     }

@@ -55,6 +55,7 @@ fn of_fixed_grid(shape: &Shape, ratio: f64, seeds: u64, number: u64) -> Verdict 
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
         asks_gain: false,
+        is_source_given: false,
         source_init: None,
         optimisers: [OptimiserKind::Sgd; 2],
         is_regression: false,

@@ -71,6 +71,7 @@ fn group(
         limits: PenaltyLimits::UNBOUNDED,
         rules: Rules::default(),
         asks_gain: false,
+        is_source_given: false,
         source_init: None,
         optimisers: [OptimiserKind::Sgd; 2],
         is_regression: false,

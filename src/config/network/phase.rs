@@ -70,7 +70,7 @@ pub struct Phase {
     #[serde(default = "Phase::default_betas", skip_serializing_if = "are_default_betas")]
     #[schemars(extend("default" = [0.9, 0.999]))]
     pub betas: [f64; 2],
-    /// ε of Adam and AdamW, added to the root of the mean square; > 0.
+    /// ε of Adam and AdamW, added to the root of the mean square; ≥ 1e-30.
     #[serde(default = "Phase::default_epsilon", skip_serializing_if = "is_default_epsilon")]
     #[schemars(extend("default" = 1e-8))]
     pub epsilon: f64,
@@ -216,8 +216,8 @@ impl Phase {
         let lr = own_lr.unwrap_or(self.lr);
         match self.optimiser {
             OptimiserKind::Sgd => {}
-            OptimiserKind::Adamw => return 2.0 / lr,     // the distance is multiplied by 1 − lr·λ
-            OptimiserKind::Adam => return f64::INFINITY, // no step is longer than about lr
+            OptimiserKind::Adamw => return 2.0 / lr, // the distance is multiplied by 1 − lr·λ
+            OptimiserKind::Adam => return 1e15,      // no step is longer than about lr; λ² is a float32
         }
         // The step multiplies the distance to the anchor by 1 − lr·λ. Without momentum, the
         // distance grows once lr·λ > 2. With Nesterov momentum it grows earlier, by the

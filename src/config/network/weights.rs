@@ -27,6 +27,8 @@ pub struct WeightsInfo {
 pub struct TensorInfo {
     pub name: String,
     pub size: Vec<i64>,
+    /// Whether all its values are finite.
+    pub is_finite: bool,
 }
 
 /// Reads a file and says what is in it, or what is wrong with it and what to do.

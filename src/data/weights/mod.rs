@@ -25,58 +25,86 @@ pub struct WeightTensor {
     pub values: Vec<f32>,
 }
 
-/// The tensors of a file, in the order of their names.
-pub type Weights = Arc<Vec<WeightTensor>>;
-
-/// Files that this process has read.
-static READ: Mutex<Option<HashMap<WeightsFile, Weights>>> = Mutex::new(None);
-
-/// Reads a file. Another call for the same file returns the same tensors.
-///
-/// # Errors
-/// What is wrong with the file.
-pub fn read_weights(file: &WeightsFile) -> Result<Weights, DataError> {
-    let kept = || READ.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(weights) = kept().get_or_insert_default().get(file) {
-        return Ok(weights.clone());
-    }
-    let weights = Arc::new(read_now(&weights_path(file)?)?);
-    Ok(kept().get_or_insert_default().entry(file.clone()).or_insert(weights).clone())
+/// What is in a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// In the order of their names.
+    Weights(Vec<WeightTensor>),
+    /// The bytes of a TorchScript module.
+    Module(Vec<u8>),
 }
 
-/// The path of a file, which may be below a folder with data.
-pub fn weights_path(file: &WeightsFile) -> Result<PathBuf, DataError> {
-    find("the file of weights", &file.0)
+/// The content of a file and its digest.
+type Known = (Arc<Content>, String);
+
+/// Files that this process has read.
+static READ: Mutex<Option<HashMap<WeightsFile, Known>>> = Mutex::new(None);
+
+fn known(file: &WeightsFile) -> Result<Known, DataError> {
+    let kept = || READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = kept().get_or_insert_default().get(file) {
+        return Ok(known.clone());
+    }
+    let content = read_file(&find("the file of weights", &file.0)?)?;
+    let digest = content.digest();
+    Ok(kept().get_or_insert_default().entry(file.clone()).or_insert((Arc::new(content), digest)).clone())
+}
+
+/// The content of a file that a study names.
+///
+/// # Errors
+/// It cannot be read, or is another than when the study was read or its results were made.
+pub fn content(file: &WeightsFile) -> Result<Arc<Content>, DataError> {
+    let (content, digest) = known(file)?;
+    match digest == file.info().digest {
+        true => Ok(content),
+        false => Err(DataError::new(
+            format!("{} has other content than when the study's results were made", file.0),
+            "put the file back, or run the sweep from the study's own file: its stages are then trained anew",
+        )),
+    }
 }
 
 /// For [`crate::config::network::read_weights_with`].
 pub fn weights_info(file: &WeightsFile) -> Result<WeightsInfo, (String, String)> {
-    let path = weights_path(file).map_err(|error| (error.what, error.hint))?;
-    if let Some(digest) = module_digest(&path) {
-        return Ok(WeightsInfo { digest, is_module: true, tensors: vec![] });
-    }
-    let weights = read_weights(file).map_err(|error| (error.what, error.hint))?;
-    let mut hasher = Sha256::new();
-    for tensor in weights.iter() {
-        hasher.update(format!("{} {:?} ", tensor.name, tensor.size));
-        tensor.values.iter().for_each(|value| hasher.update(value.to_le_bytes()));
-    }
-    let info = |tensor: &WeightTensor| TensorInfo { name: tensor.name.clone(), size: tensor.size.clone() };
-    Ok(WeightsInfo { digest: hex(hasher.finalize()), tensors: weights.iter().map(info).collect(), is_module: false })
+    let (content, digest) = known(file).map_err(|error| (error.what, error.hint))?;
+    let info = |tensor: &WeightTensor| TensorInfo {
+        name: tensor.name.clone(),
+        size: tensor.size.clone(),
+        is_finite: tensor.values.iter().all(|value| value.is_finite()),
+    };
+    Ok(match &*content {
+        Content::Module(_) => WeightsInfo { digest, is_module: true, tensors: vec![] },
+        Content::Weights(tensors) => WeightsInfo { digest, is_module: false, tensors: tensors.iter().map(info).collect() },
+    })
 }
 
-/// SHA-256 of a file, in hex, if it is a TorchScript module.
-fn module_digest(path: &Path) -> Option<String> {
-    let bytes = std::fs::read(path).ok()?;
-    pytorch::is_module(&bytes).then(|| hex(Sha256::digest(&bytes)))
+impl Content {
+    /// SHA-256, in hex: of names, sizes and values, or of a module's bytes.
+    fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        match self {
+            Content::Module(bytes) => hasher.update(bytes),
+            Content::Weights(tensors) => {
+                for tensor in tensors {
+                    hasher.update(format!("{} {:?} ", tensor.name, tensor.size));
+                    tensor.values.iter().for_each(|value| hasher.update(value.to_le_bytes()));
+                }
+            }
+        }
+        hex(hasher.finalize())
+    }
 }
 
-/// Reads a file of either format.
-pub fn read_now(path: &Path) -> Result<Vec<WeightTensor>, DataError> {
+/// Reads a file of any format.
+pub fn read_file(path: &Path) -> Result<Content, DataError> {
     if path.is_dir() {
         return Err(of_file(path, "is a folder", "name the file of weights in it"));
     }
     let bytes = std::fs::read(path).map_err(|error| DataError::new(format!("{}: {error}", path.display()), "is it readable?"))?;
+    if pytorch::is_module(&bytes) {
+        return Ok(Content::Module(bytes));
+    }
     let mut tensors = match bytes.get(..4) {
         Some(b"PK\x03\x04") => pytorch::read(&bytes),
         // The first bytes of a pickle: protocol 2 to 5.
@@ -89,14 +117,7 @@ pub fn read_now(path: &Path) -> Result<Vec<WeightTensor>, DataError> {
     if tensors.is_empty() {
         return Err(of_file(path, "has no weights", "save a state dict: `torch.save(model.state_dict(), FILE)`"));
     }
-    let is_broken = |tensor: &&WeightTensor| tensor.values.iter().any(|value| !value.is_finite());
-    match tensors.iter().find(is_broken) {
-        Some(tensor) => {
-            let what = format!("`{}` has values that are not finite in float32", tensor.name);
-            Err(of_file(path, &what, "a training that diverged cannot be started from"))
-        }
-        None => Ok(tensors),
-    }
+    Ok(Content::Weights(tensors))
 }
 
 fn of_file(path: &Path, what: &str, hint: &str) -> DataError {
@@ -105,7 +126,14 @@ fn of_file(path: &Path, what: &str, hint: &str) -> DataError {
 }
 
 fn read_safetensors(bytes: &[u8]) -> Result<Vec<WeightTensor>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|_| "is neither safetensors nor a file of `torch.save`".to_string())?;
+    let foreign = |_| "is neither safetensors nor a file of `torch.save`".to_string();
+    let file = SafeTensors::deserialize(bytes).map_err(foreign)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(foreign)?;
+    // A checkpoint of this program has a checksum; what `export` writes has a text too.
+    let metadata = header.metadata().clone().unwrap_or_default();
+    if metadata.contains_key("sha256") && metadata.get("text").is_none_or(|text| !text.contains("\"architecture\"")) {
+        return Err("is a checkpoint of transfergrid, with names and an order of its own; `transfergrid export` writes the model".into());
+    }
     let tensor = |(name, view): (&str, safetensors::tensor::TensorView)| {
         let kind = match view.dtype() {
             Dtype::F32 => Some(NumberKind::F32),

@@ -1,8 +1,14 @@
 //! Python's pickle, as far as state dicts need it. Values are built from a list of known names; any
-//! other name of a class or a function is an error, and nothing is imported or called.
+//! other name of a class or a function is an error, and nothing is imported or called. Values share
+//! their parts and are nested to a limit, so memory and time are in proportion to the file.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
+
+/// Tuples within tuples, and dicts within dicts, beyond which a file is no state dict.
+const DEEPEST: usize = 32;
+const MOST_NESTED: usize = 10_000;
 
 /// A value of a pickle.
 #[derive(Debug, Clone)]
@@ -11,8 +17,10 @@ pub enum Value {
     Other,
     Int(i64),
     Text(String),
-    Tuple(Vec<Value>),
-    List(Rc<RefCell<Vec<Value>>>),
+    /// With the depth of its tuples.
+    Tuple(Rc<Vec<Value>>, usize),
+    /// Its items are not needed.
+    List,
     Dict(Rc<RefCell<Vec<(Value, Value)>>>),
     /// A class or a function of the list below.
     Name(&'static str),
@@ -61,7 +69,7 @@ const NAMES: [(&str, &str); 16] = [
 /// # Errors
 /// It is damaged, or holds other Python objects.
 pub fn parse(bytes: &[u8]) -> Result<Value, String> {
-    let mut machine = Machine { bytes, at: 0, stack: vec![], memo: vec![] };
+    let mut machine = Machine { bytes, at: 0, stack: vec![], memo: HashMap::new(), nested: 0 };
     while !machine.step()? {}
     machine.pop()
 }
@@ -70,7 +78,9 @@ struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     stack: Vec<Value>,
-    memo: Vec<(u32, Value)>,
+    memo: HashMap<u32, Value>,
+    /// Dicts that were put into dicts.
+    nested: usize,
 }
 
 fn damaged() -> String {
@@ -117,15 +127,12 @@ impl Machine<'_> {
 
     fn remember(&mut self, number: u32) -> Result<(), String> {
         let value = self.stack.last().ok_or_else(damaged)?.clone();
-        self.memo.push((number, value));
+        self.memo.insert(number, value);
         Ok(())
     }
 
     fn recall(&mut self, number: u32) -> Result<(), String> {
-        // PyTorch numbers them in order, so the position is nearly always the number.
-        let known = self.memo.get(number as usize).filter(|(own, _)| *own == number);
-        let known = known.or_else(|| self.memo.iter().rev().find(|(own, _)| *own == number));
-        let (_, value) = known.ok_or_else(damaged)?;
+        let value = self.memo.get(&number).ok_or_else(damaged)?;
         self.stack.push(value.clone());
         Ok(())
     }
@@ -133,7 +140,15 @@ impl Machine<'_> {
     fn tuple(&mut self, n: usize) -> Result<(), String> {
         let first = self.stack.len().checked_sub(n).ok_or_else(damaged)?;
         let values = self.stack.split_off(first);
-        self.stack.push(Value::Tuple(values));
+        self.push_tuple(values)
+    }
+
+    fn push_tuple(&mut self, values: Vec<Value>) -> Result<(), String> {
+        let depth = values.iter().map(|value| if let Value::Tuple(_, depth) = value { depth + 1 } else { 1 }).max().unwrap_or(1);
+        if depth > DEEPEST {
+            return Err("has tuples nested too deeply for a state dict".into());
+        }
+        self.stack.push(Value::Tuple(Rc::new(values), depth));
         Ok(())
     }
 
@@ -146,6 +161,10 @@ impl Machine<'_> {
     }
 
     fn set_items(&mut self, values: Vec<Value>) -> Result<(), String> {
+        self.nested += values.iter().filter(|value| matches!(value, Value::Dict(_))).count();
+        if self.nested > MOST_NESTED {
+            return Err("has too many dicts within dicts for a state dict".into());
+        }
         let Some(Value::Dict(dict)) = self.stack.last() else { return Err(damaged()) };
         let mut values = values.into_iter();
         while let (Some(key), Some(value)) = (values.next(), values.next()) {
@@ -154,10 +173,11 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn append(&mut self, values: Vec<Value>) -> Result<(), String> {
-        let Some(Value::List(list)) = self.stack.last() else { return Err(damaged()) };
-        list.borrow_mut().extend(values);
-        Ok(())
+    fn append(&self) -> Result<(), String> {
+        match self.stack.last() {
+            Some(Value::List) => Ok(()),
+            _ => Err(damaged()),
+        }
     }
 
     /// Executes one instruction. Returns whether it was the last.
@@ -168,8 +188,8 @@ impl Machine<'_> {
             0x80 => _ = self.take(1)?, // protocol
             0x95 => _ = self.take(8)?, // frame
             b'}' => self.stack.push(Value::Dict(Rc::default())),
-            b']' => self.stack.push(Value::List(Rc::default())),
-            b')' => self.stack.push(Value::Tuple(vec![])),
+            b']' => self.stack.push(Value::List),
+            b')' => self.push_tuple(vec![])?,
             0x8f => self.stack.push(Value::Other), // an empty set
             b'(' => self.stack.push(Value::Mark),
             b'N' | 0x88 | 0x89 => self.stack.push(Value::Other),
@@ -228,18 +248,18 @@ impl Machine<'_> {
             }
             b't' => {
                 let values = self.since_mark()?;
-                self.stack.push(Value::Tuple(values));
+                self.push_tuple(values)?;
             }
             0x85 => self.tuple(1)?,
             0x86 => self.tuple(2)?,
             0x87 => self.tuple(3)?,
             b'a' => {
-                let value = self.pop()?;
-                self.append(vec![value])?;
+                self.pop()?;
+                self.append()?;
             }
             b'e' => {
-                let values = self.since_mark()?;
-                self.append(values)?;
+                self.since_mark()?;
+                self.append()?;
             }
             b's' => {
                 let (value, key) = (self.pop()?, self.pop()?);
@@ -276,7 +296,7 @@ impl Machine<'_> {
 
 /// A storage, of `("storage", class, key, location, count)`.
 fn persistent(id: Value) -> Result<Value, String> {
-    let Value::Tuple(parts) = id else { return Err(damaged()) };
+    let Value::Tuple(parts, _) = id else { return Err(damaged()) };
     match parts.as_slice() {
         [Value::Text(what), Value::Name(kind), Value::Text(key), ..] if what == "storage" => {
             Ok(Value::Storage { kind: kind.to_string(), key: key.clone() })
@@ -287,7 +307,7 @@ fn persistent(id: Value) -> Result<Value, String> {
 
 /// What one of the known functions returns.
 fn reduced(function: Value, arguments: Value) -> Result<Value, String> {
-    let (Value::Name(name), Value::Tuple(arguments)) = (function, arguments) else { return Err(damaged()) };
+    let (Value::Name(name), Value::Tuple(arguments, _)) = (function, arguments) else { return Err(damaged()) };
     match (name, arguments.as_slice()) {
         ("OrderedDict", []) => Ok(Value::Dict(Rc::default())),
         ("_rebuild_parameter", [tensor, ..]) => Ok(tensor.clone()),
@@ -305,10 +325,39 @@ fn reduced(function: Value, arguments: Value) -> Result<Value, String> {
 }
 
 fn numbers(value: &Value) -> Result<Vec<i64>, String> {
-    let Value::Tuple(values) = value else { return Err(damaged()) };
+    let Value::Tuple(values, _) = value else { return Err(damaged()) };
     let number = |value: &Value| match value {
         Value::Int(n) if *n >= 0 => Ok(*n),
         _ => Err(damaged()),
     };
     values.iter().map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `repeat` of these instructions after the start, then the end.
+    fn parsed(start: &[u8], repeat: &[u8], times: usize, end: &[u8]) -> Result<Value, String> {
+        parse(&[start, &repeat.repeat(times), end].concat())
+    }
+
+    #[test]
+    fn hostile_pickles_take_neither_memory_nor_stack() {
+        // Tuples that hold the one before twice: 2⁶⁰ values if they were copied.
+        let doubled: Vec<u8> = (0..60u8).flat_map(|i| [b'h', i, b'h', i, 0x86, b'q', i + 1]).collect();
+        let error = parse(&[b")q\x00", doubled.as_slice(), b"."].concat()).unwrap_err();
+        assert!(error.contains("nested too deeply"), "{error}");
+        // A million lists within lists.
+        assert!(matches!(parsed(b"]", b"]", 1_000_000, b"."), Ok(Value::List)));
+        assert!(parsed(b"]", b"]a", 1_000_000, b".").is_ok());
+        assert!(parsed(b")", b"\x85", 1_000_000, b".").unwrap_err().contains("nested too deeply"));
+        // Dicts within dicts.
+        assert!(parsed(b"}", b"}X\x01\x00\x00\x00a}s", 20_000, b".").unwrap_err().contains("too many dicts"));
+        // A dict that contains itself.
+        assert!(parse(b"}q\x00X\x05\x00\x00\x00modelh\x00s.").is_ok());
+        for broken in [&b""[..], b".", b"h\x05.", b"t.", b"R.", b"X\xff\xff\xff\xffa.", b"\x8a\x09", b"cos\nsystem\n."] {
+            assert!(parse(broken).is_err(), "{broken:?}");
+        }
+    }
 }

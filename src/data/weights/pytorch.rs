@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
 
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{parse, Tensor, Value};
 use super::{NumberKind, WeightTensor};
@@ -30,16 +30,26 @@ pub fn read(bytes: &[u8]) -> Result<Vec<WeightTensor>, String> {
     }
     let text = entry(&mut archive, pickle)?;
     let value = parse(&text)?;
-    let Some(dict) = state_dict(&value) else { return Err("holds no state dict".into()) };
+    let Some(dict) = state_dict(&value, 2) else { return Err("holds no state dict".into()) };
     let mut storages: HashMap<String, Vec<u8>> = HashMap::new();
     let mut tensors = vec![];
+    // Storages are stored as they are, so all of them together are no longer than the file. Views
+    // may overlap, but not without end.
+    let (mut stored, mut viewed) = (0, 0);
     for (name, tensor) in dict {
         let Some(kind) = number_kind(&tensor.storage)? else {
             tensors.push(WeightTensor { name, size: tensor.size.clone(), values: vec![] });
             continue;
         };
         if !storages.contains_key(&tensor.key) {
-            storages.insert(tensor.key.clone(), entry(&mut archive, &format!("{root}data/{}", tensor.key))?);
+            let bytes_of_it = entry(&mut archive, &format!("{root}data/{}", tensor.key))?;
+            stored += bytes_of_it.len();
+            storages.insert(tensor.key.clone(), bytes_of_it);
+        }
+        viewed +=
+            tensor.size.iter().fold(1usize, |product, &n| product.saturating_mul(usize::try_from(n).unwrap_or(0))).min(bytes.len() * 5);
+        if stored > bytes.len() || viewed > bytes.len() * 4 {
+            return Err("has tensors of more numbers than the file holds".into());
         }
         let values = strided(&tensor, kind, &storages[&tensor.key]).ok_or_else(|| format!("has `{name}` beyond its storage"))?;
         tensors.push(WeightTensor { name, size: tensor.size, values });
@@ -49,15 +59,25 @@ pub fn read(bytes: &[u8]) -> Result<Vec<WeightTensor>, String> {
 
 fn entry(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Vec<u8>, String> {
     let mut file = archive.by_name(name).map_err(|_| format!("has no {name}"))?;
+    if file.compression() != CompressionMethod::Stored {
+        return Err(format!("has a compressed {name}, which `torch.save` does not write"));
+    }
     let mut out = vec![];
     file.read_to_end(&mut out).map_err(|_| format!("has a damaged {name}"))?;
     Ok(out)
 }
 
-/// The tensors of a dict, or of the dict under one of [`NESTED`].
-fn state_dict(value: &Value) -> Option<Vec<(String, Tensor)>> {
+/// The tensors of the dict under one of [`NESTED`], to a depth, or else of the dict itself.
+fn state_dict(value: &Value, depth: usize) -> Option<Vec<(String, Tensor)>> {
     let Value::Dict(entries) = value else { return None };
     let entries = entries.borrow();
+    let nested = NESTED.iter().filter(|_| depth > 0).find_map(|key| {
+        let (_, inner) = entries.iter().find(|(name, _)| matches!(name, Value::Text(name) if name == key))?;
+        state_dict(inner, depth - 1)
+    });
+    if nested.is_some() {
+        return nested;
+    }
     let own: Vec<(String, Tensor)> = entries
         .iter()
         .filter_map(|(key, value)| match (key, value) {
@@ -65,13 +85,7 @@ fn state_dict(value: &Value) -> Option<Vec<(String, Tensor)>> {
             _ => None,
         })
         .collect();
-    if !own.is_empty() {
-        return Some(own);
-    }
-    NESTED.iter().find_map(|key| {
-        let (_, inner) = entries.iter().find(|(name, _)| matches!(name, Value::Text(name) if name == key))?;
-        state_dict(inner)
-    })
+    (!own.is_empty()).then_some(own)
 }
 
 /// The number format of a storage's class; none for whole numbers.
@@ -88,7 +102,8 @@ fn number_kind(storage: &str) -> Result<Option<NumberKind>, String> {
 
 /// The tensor's numbers in row-major order. None if they are not all in the storage.
 fn strided(tensor: &Tensor, kind: NumberKind, bytes: &[u8]) -> Option<Vec<f32>> {
-    let all = kind.values(bytes);
+    let width = kind.bytes();
+    let (n, value) = (bytes.len() / width, |i: usize| kind.values(&bytes[i * width..(i + 1) * width])[0]);
     let count = tensor.size.iter().try_fold(1usize, |product, &n| product.checked_mul(usize::try_from(n).ok()?))?;
     let mut plain = 1i64;
     let contiguous = tensor.size.iter().zip(&tensor.stride).rev().all(|(&n, &stride)| {
@@ -98,10 +113,10 @@ fn strided(tensor: &Tensor, kind: NumberKind, bytes: &[u8]) -> Option<Vec<f32>> 
     });
     let first = usize::try_from(tensor.offset).ok()?;
     if contiguous {
-        return Some(all.get(first..first.checked_add(count)?)?.to_vec());
+        return Some(kind.values(bytes.get(first.checked_mul(width)?..first.checked_add(count)?.checked_mul(width)?)?));
     }
     // Views, such as tied or transposed weights. A stride of 0 may repeat a number without limit.
-    if count > all.len() {
+    if count > n {
         return None;
     }
     let mut out = Vec::with_capacity(count);
@@ -109,7 +124,7 @@ fn strided(tensor: &Tensor, kind: NumberKind, bytes: &[u8]) -> Option<Vec<f32>> 
     for _ in 0..count {
         let shift =
             index.iter().zip(&tensor.stride).try_fold(tensor.offset, |sum, (i, stride)| sum.checked_add(i.checked_mul(*stride)?))?;
-        out.push(*all.get(usize::try_from(shift).ok()?)?);
+        out.push(value(usize::try_from(shift).ok().filter(|&at| at < n)?));
         for (i, &n) in index.iter_mut().zip(&tensor.size).rev() {
             *i += 1;
             if *i < n {

@@ -101,6 +101,9 @@ pub struct Setting {
     pub is_regression: bool,
     /// The study asks for nothing but the sign of the gain (`settle.of`).
     pub asks_gain: bool,
+    /// The source is its file of weights, untrained (`source.epochs: 0`): there is no λ₀ to
+    /// compare.
+    pub is_source_given: bool,
     /// The file of weights that the source starts from, and whether λ₀ pulls to them.
     pub source_init: Option<(String, SourceCenter)>,
     /// The optimisers of the source and of the target.
@@ -210,6 +213,7 @@ pub fn lay_out(study: &Study, plan: &Plan, records: &Records) -> Vec<Setting> {
                 rules,
                 is_regression: stage(cell.source).settings.source_info().is_regression,
                 asks_gain: study.settle.of == [Aim::Gain],
+                is_source_given: stage(cell.source).settings.source.epochs == 0,
                 source_init: {
                     let settings = &stage(cell.source).settings;
                     settings.source.init.as_ref().map(|file| (file.0.clone(), settings.penalty.source_center))

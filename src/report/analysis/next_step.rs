@@ -45,6 +45,7 @@ impl NextStep {
         match () {
             () if open().next().is_none() => NextStep::Nothing,
             () if answers().any(|answer| matches!(answer, Answer::Unanswered(Unanswered::Diverged))) => NextStep::Diverged,
+            () if analysis.settings.iter().all(|of| of.setting.is_source_given) => NextStep::Nothing,
             () if answers().any(|answer| answer.comparison().is_none()) => NextStep::MoreLambda0,
             () if !learned(|learned| learned.source) => NextStep::TrainLonger { source: true },
             () if !learned(|learned| learned.target) => NextStep::TrainLonger { source: false },

@@ -6,6 +6,9 @@ use sha2::{Digest, Sha256};
 use super::RenderedFile;
 use crate::base::hex::hex;
 
+/// The file in each run's folder that says that this program made it.
+pub const MARK: &str = "artifacts/stage.txt";
+
 /// One run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackedRun {
@@ -40,7 +43,8 @@ pub fn experiment(name: &str, runs: &[TrackedRun], root: &str) -> Vec<RenderedFi
     });
     let mut files = vec![RenderedFile::new(format!("{id}/meta.yaml"), yaml(&meta))];
     for run in runs {
-        let run_id = &hex(Sha256::digest(run.key.as_bytes()))[..32];
+        // Two studies may share a stage, and each has a run of its own.
+        let run_id = &hex(Sha256::digest(format!("{name} {}", run.key).as_bytes()))[..32];
         let meta = serde_json::json!({
             "artifact_uri": format!("{place}/{run_id}/artifacts"),
             "end_time": at(run.end),
@@ -67,14 +71,14 @@ pub fn experiment(name: &str, runs: &[TrackedRun], root: &str) -> Vec<RenderedFi
         for (name, steps) in &run.metrics {
             add("metrics", name, steps.iter().map(|(step, value)| format!("{} {value} {step}\n", at(run.end))).collect());
         }
-        files.push(RenderedFile::new(format!("{folder}/artifacts/stage.txt"), format!("{}\n", run.key)));
+        files.push(RenderedFile::new(format!("{folder}/{MARK}"), format!("{}\n", run.key)));
         files.push(RenderedFile::new(format!("{folder}/meta.yaml"), yaml(&meta)));
     }
     files
 }
 
-/// An experiment's number: MLflow's have 18 digits.
-fn number(name: &str) -> String {
+/// An experiment's number: MLflow's have 18 digits. It is the name of its folder.
+pub fn number(name: &str) -> String {
     let digest = Sha256::digest(name.as_bytes());
     let value = digest.iter().take(8).fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
     (100_000_000_000_000_000 + value % 900_000_000_000_000_000).to_string()

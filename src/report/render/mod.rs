@@ -29,7 +29,7 @@ pub use figure::{heat_map_rgb, FigureOptions};
 pub use history_text::{round_values, rounds_text};
 pub use latex::latex;
 pub use link::{link, real};
-pub use mlflow::{experiment, TrackedRun};
+pub use mlflow::{experiment, number as experiment_number, TrackedRun, MARK};
 pub use page::Provenance;
 pub use summary_json::summary_json;
 pub use table::{csv, parquet};

@@ -4,7 +4,7 @@
 use super::answer_text::is_near;
 use super::words::{difference, level, optimisers, optimum, point, short, source_start, unit_in_front, verdict, with_range};
 use crate::base::interval::Interval;
-use crate::base::numbers::{number, round_down};
+use crate::base::numbers::{number, round_down, significant};
 use crate::config::StrongerEnd;
 use crate::report::analysis::stats::mean;
 use crate::report::analysis::{
@@ -58,7 +58,7 @@ pub fn details(analysis: &SettingAnalysis) -> Vec<(About, String)> {
 fn of_predictions(predictions: &PredictionAnalysis) -> Vec<String> {
     let percent = |value: f64| format!("{:.1}%", 100.0 * value);
     let with = |value: Interval| match value.range {
-        Some((low, high)) => format!("{} ({} to {})", percent(value.estimate), percent(low.max(0.0)), percent(high)),
+        Some((low, high)) => format!("{} ({} to {})", percent(value.estimate), percent(low.max(0.0)), percent(high.min(1.0))),
         None => percent(value.estimate),
     };
     let models: Vec<String> = predictions.models.iter().map(|of| format!("{} {}", of.model.name(), with(of.error))).collect();
@@ -70,8 +70,9 @@ fn of_predictions(predictions: &PredictionAnalysis) -> Vec<String> {
         let worst = tests.iter().map(|test| test.p).fold(0.0, f64::max);
         if !tests.is_empty() {
             lines.push(format!(
-                "Image by image against {what} (McNemar's exact test in each of {} seeds, first draw): the target at λ₀* is better in {better} and worse in {worse} at the 5% level; largest p {worst:.2}.",
-                tests.len()
+                "Image by image against {what} (McNemar's exact test in each seed, first draw): of {} seeds the target at λ₀* is better in {better} and worse in {worse} at the 5% level; largest p {}.",
+                tests.len(),
+                significant(worst, 2)
             ));
         }
     }

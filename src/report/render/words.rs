@@ -103,16 +103,19 @@ pub fn bound(comparison: &OptimaComparison) -> &'static str {
 pub fn source_start(setting: &Setting) -> Option<String> {
     let (file, center) = setting.source_init.as_ref()?;
     let center = if *center == SourceCenter::Init { "to these weights" } else { "to zero" };
-    Some(format!("source starts from {file}, λ₀ pulls {center}"))
+    match setting.is_source_given {
+        true => Some(format!("source is {file}, untrained")),
+        false => Some(format!("source starts from {file}, λ₀ pulls {center}")),
+    }
 }
 
-/// `AdamW`, or `source by AdamW, target by SGD`. None where both are SGD, whose λ are those of the
+/// `AdamW`, or `AdamW (source) and SGD (target)`. None where both are SGD, whose λ are those of the
 /// objective.
 pub fn optimisers(setting: &Setting) -> Option<String> {
     match setting.optimisers.map(OptimiserKind::name) {
         [source, target] if source == target && source == OptimiserKind::Sgd.name() => None,
         [source, target] if source == target => Some(source.into()),
-        [source, target] => Some(format!("source by {source}, target by {target}")),
+        [source, target] => Some(format!("{source} (source) and {target} (target)")),
     }
 }
 

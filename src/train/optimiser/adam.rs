@@ -166,7 +166,8 @@ fn step_loop(
             Decay::Decoupled => value -= strength(i) * rule.lr * (value - center(i)),
             Decay::Proximal => {}
         }
-        m[i] += (g - m[i]) * rule.rest[0];
+        // As libtorch's `lerp`: exact at both ends.
+        m[i] = if rule.rest[0] < 0.5 { m[i] + (g - m[i]) * rule.rest[0] } else { g - (g - m[i]) * (1.0 - rule.rest[0]) };
         v[i] = v[i] * rule.beta2 + g * g * rule.rest[1];
         value -= m[i] / (v[i].sqrt() / rule.root + rule.epsilon) * rule.step_size;
         if rule.decay == Decay::Proximal {

@@ -4,7 +4,7 @@ use super::screen::{Screen, Text};
 use super::statement::{incomplete, left_out};
 use crate::base::interval::Interval;
 use crate::report::analysis::stats::mean;
-use crate::report::analysis::{Answered, CellResults, Metric, NextStep, OptimaComparison, SettingAnalysis, StudyAnalysis};
+use crate::report::analysis::{Answered, CellResults, Metric, NextStep, OptimaComparison, Setting, SettingAnalysis, StudyAnalysis};
 use crate::report::render::history_text::reached;
 use crate::report::render::setting_text::{details, About};
 use crate::report::render::verdict_text::{headline, optimum_at_a_glance, ratio_range, times, VerdictLine};
@@ -48,18 +48,22 @@ fn title(analysis: &StudyAnalysis, screen: Screen) -> String {
     };
     let mut facts = vec![seeds];
     facts.extend(analysis.settings.first().map(|of| format!("chosen by validation {}", of.basis.metric.name())));
-    let mut started: Vec<String> = analysis.settings.iter().filter_map(|of| source_start(&of.setting)).collect();
-    started.dedup();
-    facts.extend(started);
-    let mut trained: Vec<String> = analysis.settings.iter().filter_map(|of| optimisers(&of.setting)).collect();
-    trained.dedup();
-    facts.extend((!trained.is_empty()).then(|| format!("trained by {}", trained.join(" or "))));
+    // What differs between settings is in their names.
+    facts.extend(of_all(analysis, source_start));
+    facts.extend(of_all(analysis, optimisers).map(|names| format!("trained by {names}")));
     let name = screen.bold(&analysis.name);
     let description = analysis.description.as_ref().map(|text| text.trim().to_string());
     // The name is printed in bold, whose codes have no width.
     let wrapped = screen.wrap(&format!("{}{}", analysis.name, description.map_or(String::new(), |text| format!(" · {text}"))), "", "  ");
     let first = wrapped.replacen(&analysis.name, &name, 1);
     format!("{first}\n{}", screen.dim(&screen.wrap(&facts.join(" · "), "  ", "  ")))
+}
+
+/// What is said of every setting alike.
+fn of_all(analysis: &StudyAnalysis, say: fn(&Setting) -> Option<String>) -> Option<String> {
+    let mut all = analysis.settings.iter().map(|of| say(&of.setting));
+    let first = all.next()??;
+    all.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 fn verdict(analysis: &StudyAnalysis, screen: Screen) -> String {

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::{
@@ -29,9 +29,12 @@ use super::{
     MEMORY_NEARLY_FULL,
 };
 use crate::base::catch_panic::catch_panic;
-use crate::config::network::{BatchNormRule, DataChoice, HeadRule, ModuleStart, Phase, Precision, SourceCenter, TransferMethod};
+use crate::base::usage::usage;
+use crate::config::network::{
+    BatchNormRule, DataChoice, HeadRule, ModuleStart, Phase, Precision, SourceCenter, TransferMethod, WeightsFile,
+};
 use crate::config::Network;
-use crate::data::weights::weights_path;
+use crate::data::weights::{content, Content};
 use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
 use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role, Strategy};
 use crate::plan::{Plan, Pretrained, Stage, StageKind};
@@ -101,6 +104,7 @@ impl TorchEngine {
             let pools = if set.info.is_text() { vec![] } else { devices.iter().map(pool).collect() };
             data.insert(files, PreparedData { set, pools });
         }
+        check_modules(plan, devices[0])?;
         check_splits(plan, &data)?;
         warn_of_common_images(plan, &data);
         let calibration = Calibration::new(measured, &devices);
@@ -134,7 +138,7 @@ fn set_tf32(plan: &Plan, device: Device, workers: usize) -> Result<()> {
     let is_tf32 = |stage: &Stage| stage.settings.precision == Precision::Tf32;
     let some = plan.stages.iter().any(is_tf32);
     if some && !plan.stages.iter().all(is_tf32) && device != Device::Cpu && workers > 1 {
-        return Err(crate::base::usage::usage(
+        return Err(usage(
             "`precision` has tf32 and other values, which cannot be trained at the same time",
             "use one device and --workers 1 for this study",
         ));
@@ -393,7 +397,7 @@ impl TorchEngine {
         if first.kind != StageKind::Target {
             let mut center = None;
             if first.kind == StageKind::Source && settings.model.start == ModuleStart::File {
-                architecture.put_stored(&fresh);
+                architecture.put_stored(&fresh, &buffers);
             }
             if let Some(file) = settings.source.init.as_ref().filter(|_| first.kind == StageKind::Source) {
                 pretrained::load(settings, file, &fresh, &buffers)?;
@@ -492,7 +496,25 @@ impl TorchEngine {
 
 /// The network of a study for a number of classes.
 fn load(settings: &Network, classes: usize, device: Device) -> Result<Architecture> {
-    Architecture::load(&settings.model, settings.input(), classes, device, |file| Ok(weights_path(file)?))
+    let bytes = |file: &WeightsFile| match &*content(file)? {
+        Content::Module(bytes) => Ok(bytes.clone()),
+        Content::Weights(_) => bail!("{} is no TorchScript module", file.0),
+    };
+    Architecture::load(&settings.model, settings.input(), classes, device, bytes)
+}
+
+/// Fails if a TorchScript module cannot be used, before anything is trained.
+fn check_modules(plan: &Plan, device: Device) -> Result<()> {
+    let mut seen = HashSet::new();
+    for stage in &plan.stages {
+        let Some((file, head)) = stage.settings.model.module() else { continue };
+        let classes = stage.phase().labels(stage.data()).len();
+        if seen.insert((file.clone(), head.to_string(), stage.settings.input(), classes)) {
+            load(&stage.settings, classes, device)
+                .map_err(|error| usage(format!("{error:#}"), "docs/networks.md says what a module needs"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The name of a stage's random streams. Training from scratch uses the target's streams, so it

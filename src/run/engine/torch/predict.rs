@@ -3,7 +3,7 @@
 use anyhow::{ensure, Context, Result};
 use tch::Kind;
 
-use super::{load, to_tensor, TorchEngine};
+use super::{to_tensor, TorchEngine};
 use crate::config::network::Precision;
 use crate::data::{task_labels, test_rows, Dataset, Examples, Preparation};
 use crate::plan::Stage;
@@ -17,7 +17,8 @@ impl TorchEngine {
         let (settings, phase, device) = (&stage.settings, stage.phase(), self.devices[0]);
         let own = self.dataset(settings, stage.choice())?;
         let classes = phase.labels(own.info);
-        let architecture = load(settings, classes.len(), device)?;
+        self.switch_tf32(stage);
+        let architecture = self.architecture(stage, device, 1)?;
         let named: Vec<_> = model.iter().map(|array| (array.name.clone(), to_tensor(array).to_device(device))).collect();
         let (theta, buffers) = assemble(&architecture, &[named]).context("the model is of another architecture")?;
         let trained = Trained::finished(theta, buffers);

@@ -1,17 +1,19 @@
 //! Source models that start from a file of weights.
 
-use anyhow::{ensure, Result};
+use anyhow::{bail, ensure, Result};
 use tch::Tensor;
 
 use crate::config::network::WeightsFile;
 use crate::config::Network;
-use crate::data::weights::read_weights;
+use crate::data::weights::{content, Content};
 use crate::model::{no_grad, upload, Buffers};
 use crate::plan::Pretrained;
 
 /// Replaces what the file has in freshly initialised weights [K, P] and running statistics.
 pub fn load(settings: &Network, file: &WeightsFile, theta: &Tensor, buffers: &Buffers) -> Result<()> {
-    let (weights, found) = (read_weights(file)?, Pretrained::of(settings, file).map_err(anyhow::Error::msg)?);
+    let content = content(file)?;
+    let Content::Weights(weights) = &*content else { bail!("{} is a TorchScript module", file.0) };
+    let found = Pretrained::of(settings, file).map_err(anyhow::Error::msg)?;
     let k = theta.size()[0];
     let (mut column, mut running) = (0, buffers.0.iter());
     for (tensor, at) in &found.tensors {
@@ -24,7 +26,7 @@ pub fn load(settings: &Network, file: &WeightsFile, theta: &Tensor, buffers: &Bu
         };
         let Some(at) = at else { continue };
         let values = tensor.reordered(&weights[*at].values, false);
-        ensure!(values.len() as i64 == count && own.size() == [k, count], "{} has changed since the study was read", file.0);
+        ensure!(values.len() as i64 == count && own.size() == [k, count], "`{}` of {} does not fit", tensor.name, file.0);
         no_grad(|| own.shallow_clone().copy_(&upload(&values, theta.device()).unsqueeze(0)));
     }
     Ok(())
