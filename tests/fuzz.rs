@@ -395,3 +395,54 @@ fn records_and_checkpoints() {
         let _ = Checkpoint::text(&path);
     });
 }
+
+/// The pickle of `{"w": a tensor of 2 × 2, "n": a counter}`, as `torch.save` writes it.
+fn pickle() -> Vec<u8> {
+    let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    let tensor = |key: &str, storage: &str, size: &[u8], stride: &[u8]| {
+        let storage =
+            [b"(".to_vec(), text("storage"), format!("ctorch\n{storage}\n").into_bytes(), text(key), text("cpu"), b"K\x04tQ".to_vec()];
+        let head = b"ctorch._utils\n_rebuild_tensor_v2\n(".to_vec();
+        [
+            vec![head],
+            storage.to_vec(),
+            vec![b"K\x00".to_vec(), size.to_vec(), stride.to_vec(), b"\x89ccollections\nOrderedDict\n)RtR".to_vec()],
+        ]
+        .concat()
+        .concat()
+    };
+    let weight = tensor("0", "FloatStorage", b"K\x02K\x02\x86", b"K\x02K\x01\x86");
+    let counter = tensor("1", "LongStorage", b")", b")");
+    [b"\x80\x02}q\x00(".to_vec(), text("w"), weight, text("n"), counter, b"u.".to_vec()].concat()
+}
+
+/// A file of `torch.save` with this pickle.
+fn torch_file(pickle: &[u8]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(vec![]));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let ones = 1f32.to_le_bytes().repeat(4);
+    for (name, bytes) in [("data.pkl", pickle), ("byteorder", &b"little"[..]), ("data/0", &ones[..]), ("data/1", &[0; 8][..])] {
+        archive.start_file(format!("archive/{name}"), stored).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.pt");
+    let read = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        data::weights::read_file(&path)
+    };
+    let data::weights::Content::Weights(tensors) = read(&torch_file(&pickle())).unwrap() else { panic!("a state dict") };
+    assert_eq!(tensors.len(), 1, "the counter is no weight");
+    assert_eq!((tensors[0].name.as_str(), tensors[0].size.as_slice(), tensors[0].values.as_slice()), ("w", &[2, 2][..], &[1.0; 4][..]));
+    let words = ["h\x00", "q\x00", "(", "t", "}", "]", "a", "u.", "cos\nsystem\n", "R", "b", "Q", "K\u{7f}", "J\u{7f}\u{7f}\u{7f}\u{7f}"];
+    fuzz(&[pickle()], &words, 1 << 20, |bytes| drop(read(&torch_file(bytes))));
+    let checkpoint = Checkpoint { arrays: vec![], text: "\"architecture\"".into() };
+    checkpoint.write(&folder.path().join("s.safetensors")).unwrap();
+    let other = std::fs::read(folder.path().join("s.safetensors")).unwrap();
+    fuzz(&[torch_file(&pickle()), other], &["archive/", "PK\x03\x04", "F32", "[0,16]"], 1 << 20, |bytes| drop(read(bytes)));
+}
