@@ -167,3 +167,25 @@ fn only_a_trained_model_opens_test_data() {
     assert_eq!(with("Trained::new("), BTreeSet::from(["train/closed_form.rs", "train/pack.rs"]));
     assert_eq!(with("Dataset::read("), BTreeSet::from(["data/mod.rs"]));
 }
+
+/// What the Dockerfile copies from the build's context, and what .dockerignore lets into it.
+#[test]
+fn the_image_gets_what_its_dockerfile_copies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let [dockerfile, ignored] = ["Dockerfile", ".dockerignore"].map(|name| fs::read_to_string(root.join(name)).unwrap());
+    let allowed: BTreeSet<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let is_allowed = |path: &str| allowed.iter().any(|own| path == *own || path.starts_with(&format!("{own}/")) || own.starts_with(path));
+    let copies = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from"));
+    let paths: Vec<&str> = copies.flat_map(|line| line.split_whitespace().rev().skip(1).collect::<Vec<_>>()).collect();
+    assert!(paths.len() > 8, "{paths:?}");
+    for path in paths {
+        assert!(is_allowed(path.trim_end_matches('/')) && root.join(path).exists(), "{path} does not reach the image");
+    }
+    // What the program includes from outside of src/.
+    for (path, text) in sources() {
+        let outside = text.split("include_str!(\"../../").skip(1).filter_map(|rest| rest.split('"').next());
+        for file in outside.filter(|file| !file.starts_with("../") && root.join(file).exists()) {
+            assert!(is_allowed(file), "{path} includes {file}, which does not reach the image");
+        }
+    }
+}
