@@ -79,11 +79,6 @@ impl ChosenArgs {
         Ok(Chosen { analysed, index })
     }
 
-    /// The stage with this key.
-    pub fn of_key_in(&self, analysed: &Analysed, key: &str) -> Result<usize> {
-        of_key(&analysed.whole, key)
-    }
-
     fn at_optimum(&self, analysed: &Analysed) -> Result<usize> {
         let of = self.setting(&analysed.analysis.settings)?;
         let setting = &of.setting;
@@ -144,7 +139,7 @@ impl ChosenArgs {
 }
 
 /// The stage whose key begins with this text.
-fn of_key(plan: &Plan, key: &str) -> Result<usize> {
+pub fn of_key(plan: &Plan, key: &str) -> Result<usize> {
     let found: Vec<usize> = (0..plan.stages.len()).filter(|&i| plan.stages[i].key.starts_with(key) && !key.is_empty()).collect();
     match found.as_slice() {
         [one] if plan.stages[*one].kind == StageKind::Alignment => {

@@ -160,7 +160,7 @@ fn config(chosen: &Chosen, args: &ChosenArgs) -> Result<Json> {
 }
 
 fn licence(data: &DatasetInfo) -> String {
-    format!("The weights belong to whoever trained them. They were trained on {}, whose terms apply.", data.name)
+    format!("Trained on {}, whose terms apply.", data.name)
 }
 
 /// The inputs' shape, and what is done to them before the network.

@@ -33,9 +33,9 @@ pub fn export(folder: &Path, to: &Path) -> Result<u8> {
     if runs.is_empty() {
         return Err(usage(format!("{} has no result yet", folder.0.display()), "run the study first"));
     }
-    write_plain(&to.join(".trash/.keep"), &[])?; // MLflow expects this folder
-                                                 // Runs of an earlier export, also of cells that
-                                                 // are no longer in the study.
+    // MLflow expects this folder.
+    write_plain(&to.join(".trash/.keep"), &[])?;
+    // Runs of an earlier export go, also those of cells that are no longer in the study.
     remove_marked(&to.join(experiment_number(&analysed.study.name)), MARK)?;
     for file in experiment(&analysed.study.name, &runs, &real(to).display().to_string()) {
         write_plain(&to.join(&file.name), &file.bytes)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::chosen::{alone, differs, open_engine, ChosenArgs};
+use super::chosen::{alone, differs, of_key, open_engine, ChosenArgs};
 use super::print;
 use super::report::analysed_folder;
 use crate::base::stderr::print_error;
@@ -90,7 +90,7 @@ impl PredictArgs {
         if named[0].2.settings.transfer.method == TransferMethod::Ridge {
             return Err(usage("`transfer.method: ridge` gives no probabilities", "use --to FILE for the predictions"));
         }
-        let chosen = keys.iter().map(|key| self.chosen.of_key_in(&analysed, key)).collect::<Result<Vec<_>>>()?;
+        let chosen = keys.iter().map(|key| of_key(&analysed.whole, key)).collect::<Result<Vec<_>>>()?;
         let plan = alone(&analysed.whole, &chosen);
         let engine = open_engine(&plan, &analysed, &plan.stages[0].key, &self.chosen)?;
         for key in &keys {

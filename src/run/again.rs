@@ -59,7 +59,7 @@ impl PackContext for Quiet {
     }
     fn snapshot(&self, _: Checkpoint) {}
     fn model(&self, source: &str) -> Result<Vec<Array>> {
-        self.models.get(source).cloned().context("the source's model was asked for twice")
+        self.models.get(source).cloned().context("the source's model is not there")
     }
     fn resume(&self) -> Result<Option<Checkpoint>> {
         Ok(None)

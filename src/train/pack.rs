@@ -385,8 +385,8 @@ impl Pack<'_> {
                 gradients = still.chain(gradients).collect();
             }
             if self.architecture.is_module() {
+                // Theta has a first axis of models, here of one.
                 gradients = gradients.iter().map(|gradient| gradient.unsqueeze(0)).collect();
-                // K = 1
             }
             if let Some(most) = self.phase.clip_norm {
                 gradients = clip(gradients, most);
