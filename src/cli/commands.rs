@@ -1,5 +1,7 @@
 //! The commands that an answer names, so that they work as they are.
 
+use std::path::Path;
+
 use crate::base::numbers::seconds;
 use crate::config::Study;
 use crate::report::render::Commands;
@@ -34,6 +36,11 @@ pub fn commands(folder: &Folder, study: &Study) -> Commands {
         page: folder.report().join("index.html").display().to_string(),
         budget: None,
     }
+}
+
+/// A path as it is typed in a shell.
+pub fn typed(path: &Path) -> String {
+    shlex::try_quote(&path.display().to_string()).map_or_else(|_| String::new(), Into::into)
 }
 
 /// The command without flags that are for one run alone.
@@ -94,10 +101,16 @@ mod tests {
     }
 
     #[test]
+    fn a_path_with_a_space_can_be_pasted() {
+        assert_eq!(typed(Path::new("my logs/it's")), "\"my logs/it's\"");
+        assert_eq!(typed(Path::new("logs/demo")), "logs/demo");
+    }
+
+    #[test]
     fn a_budget_that_is_used_is_doubled_in_a_form_that_can_be_read() {
         let folder = std::env::temp_dir();
         let study = Study::load(
-            &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/demo.yaml"),
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/demo.yaml"),
             &crate::config::Overrides { set: vec!["settle.budget=30h".into()], ..Default::default() },
         );
         let words = from_folder(&Folder(folder.join("demo")), "mock");

@@ -42,8 +42,8 @@ enum DataCommand {
     List,
     /// Download data sets; resumes an interrupted download
     Fetch {
-        /// digits, mnist, fashion-mnist, kmnist, cifar10, cifar100 (also brings cifar100-coarse),
-        /// newsgroups
+        /// digits, mnist, fashion-mnist, kmnist, emnist-letters (also brings emnist-balanced and
+        /// emnist-digits), cifar10, cifar100 (also brings cifar100-coarse), newsgroups
         #[arg(required = true)]
         names: Vec<String>,
         /// Try this server first; the file's name is appended

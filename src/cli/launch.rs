@@ -10,6 +10,7 @@ use anyhow::{bail, Context, Result};
 use clap::{Args, Subcommand};
 use k8s_openapi::api::core::v1::Toleration;
 
+use super::commands::typed;
 use super::sweep::{time, SweepArgs, Until};
 use super::{duration, print, StudyArgs};
 use crate::base::stderr::print_error;
@@ -308,7 +309,7 @@ impl SlurmArgs {
         write_atomic(&after, report.as_bytes())?;
         if self.dry_run {
             print(&script);
-            let (array, after) = (array.display(), after.display());
+            let (array, after) = (typed(&array), typed(&after));
             print_error(&format!(
                 "nothing was submitted; to do so:\n  id=$(sbatch --parsable {array}) && sbatch --dependency=afterany:$id {after}"
             ));
@@ -319,7 +320,8 @@ impl SlurmArgs {
         let report = sbatch(&[&format!("--dependency=afterany:{id}"), &after.to_string_lossy()])
             .with_context(|| format!("job array {id} was submitted, but the job that writes the report was not"))?;
         print(&format!("report after it: job {report}\n"));
-        print_error(&format!("  transfergrid status {out}/{name}\n  tail -f {folder}/{id}_0.log", name = study.name));
+        let (own, log) = (typed(&Path::new(&out).join(&study.name)), typed(&place.0.join(format!("{id}_0.log"))));
+        print_error(&format!("  transfergrid status {own}\n  tail -f {log}"));
         Ok(0)
     }
 

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::chosen::{alone, differs, of_key, open_engine, ChosenArgs};
+use super::commands::typed;
 use super::print;
 use super::report::analysed_folder;
 use crate::base::stderr::print_error;
@@ -109,7 +110,7 @@ impl PredictArgs {
             write_atomic(&path, &parquet(&table(stage, &predictions))?)?;
             print_error(&format!("{} {}: {}", stage.kind.as_str(), stage.label(), summary(stage, &predictions)));
         }
-        print(&format!("the predictions of {} models are kept; see them with\n  transfergrid report {}\n", keys.len(), folder.0.display()));
+        print(&format!("the predictions of {} models are kept; see them with\n  transfergrid report {}\n", keys.len(), typed(&folder.0)));
         Ok(0)
     }
 

@@ -11,7 +11,7 @@ use anyhow::{bail, Context, Result};
 use clap::{Args, FromArgMatches, ValueEnum};
 
 use super::attempt::Attempt;
-use super::commands::commands;
+use super::commands::{commands, typed};
 use super::places::remember_places;
 use super::report::{is_settled, with_history};
 use super::shard::ShardArg;
@@ -560,7 +560,7 @@ fn close(
             part.shard.map_or(String::new(), |shard| format!("shard {shard}: ")),
             keys.iter().filter(|key| records.is_final(key)).count(),
             keys.len(),
-            folder.0.display()
+            typed(&folder.0)
         )),
     }
     // The answer is printed even if its files could not be written.

@@ -87,7 +87,7 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let is_other = |name: &str| {
         let name = plain(name);
         let prefixed = own.len() > name.len() && own.ends_with(&name) && name.len() > 3;
-        let other_set = ["emnist", "qmnist", "notmnist", "medmnist"].contains(&own.as_str());
+        let other_set = ["emnist", "qmnist", "notmnist", "medmnist"].contains(&own.as_str()) && !name.starts_with(&own);
         let half = ["fp16", "float16", "half"].contains(&own.as_str());
         own != name && (prefixed || half || other_set || (!digits(&own).is_empty() && digits(&own) != digits(&name)))
     };
@@ -145,6 +145,7 @@ mod tests {
         for (written, near) in [("emnist", None), ("qmnist", None), ("fasion-mnist", Some("fashion-mnist")), ("kmnits", Some("kmnist"))] {
             assert_eq!(nearest(written, like_mnist), near, "{written}");
         }
+        assert_eq!(nearest("emnist", ["mnist", "kmnist", "emnist-letters"]), Some("emnist-letters"));
         let others = ["resnet20", "resnet32", "resnet56", "float32", "tf32", "bf16"];
         for written in ["resnet50", "resnet34", "fp16", "float16", "float64"] {
             assert_eq!(nearest(written, others), None, "{written}");

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::verify::{Checksum, CIFAR100_ARCHIVE, CIFAR10_ARCHIVE, FASHION_MNIST, KMNIST, NEWSGROUPS_ARCHIVE};
+use super::verify::{Checksum, CIFAR100_ARCHIVE, CIFAR10_ARCHIVE, EMNIST_ARCHIVE, FASHION_MNIST, KMNIST, NEWSGROUPS_ARCHIVE};
 use super::DataError;
 use crate::config::network::DataName;
 
@@ -46,6 +46,11 @@ impl Download {
             DataName::Kmnist => {
                 ("kmnist", &["http://codh.rois.ac.jp/kmnist/dataset/kmnist/"], &KMNIST.map(|(file, md5)| (file, Checksum::Md5(md5))))
             }
+            DataName::EmnistLetters | DataName::EmnistBalanced | DataName::EmnistDigits => (
+                "emnist",
+                &["https://biometrics.nist.gov/cs_links/EMNIST/", "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/"],
+                &[("gzip.zip", EMNIST_ARCHIVE)],
+            ),
             DataName::Cifar10 => (
                 "",
                 &["https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"],

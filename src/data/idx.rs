@@ -52,8 +52,15 @@ pub fn read_array(path: &Path, wanted: Option<&[usize]>) -> Result<(Vec<usize>, 
     let broken = |error: std::io::Error| DataError::read(path, &error);
     let file = File::open(path).map_err(broken)?;
     let length = file.metadata().map_err(broken)?.len();
+    read_from(file, length, path, wanted)
+}
+
+/// The same of a file inside an archive, which has `length` bytes there. Its name tells whether it
+/// is packed.
+pub fn read_from(file: impl Read, length: u64, path: &Path, wanted: Option<&[usize]>) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+    let broken = |error: std::io::Error| DataError::read(path, &error);
     let is_packed = path.extension().is_some_and(|e| e == "gz");
-    let mut reader: Box<dyn Read> = match is_packed {
+    let mut reader: Box<dyn Read + '_> = match is_packed {
         true => Box::new(flate2::read::MultiGzDecoder::new(file)),
         false => Box::new(file),
     };

@@ -34,6 +34,7 @@ fn names(name: DataName) -> &'static [&'static str] {
         DataName::Mnist => &["mnist", "MNIST/raw"],
         DataName::FashionMnist => &["fashion-mnist", "FashionMNIST/raw"],
         DataName::Kmnist => &["kmnist", "KMNIST/raw"],
+        DataName::EmnistLetters | DataName::EmnistBalanced | DataName::EmnistDigits => &["emnist/gzip.zip", "EMNIST/raw/gzip.zip"],
         DataName::Cifar10 => &["cifar-10-batches-bin", "cifar-10-binary.tar.gz"],
         DataName::Cifar100 | DataName::Cifar100Coarse => &["cifar-100-binary", "cifar-100-binary.tar.gz"],
         DataName::Newsgroups => &["20news-bydate", "20news-bydate.tar.gz"],

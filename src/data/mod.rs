@@ -5,6 +5,7 @@
 mod bytes;
 mod cifar;
 mod digits;
+mod emnist;
 mod fetch;
 mod idx;
 mod locate;
@@ -229,6 +230,9 @@ impl Dataset {
             DataName::SyntheticGrey | DataName::SyntheticColour => synthetic::read(name.info().image_shape.unwrap_or_default()),
             DataName::Mnist => idx::read_mnist(&locate::require(name, roots)?, false)?,
             DataName::FashionMnist | DataName::Kmnist => idx::read_mnist(&locate::require(name, roots)?, true)?,
+            DataName::EmnistLetters | DataName::EmnistBalanced | DataName::EmnistDigits => {
+                emnist::read(&locate::require(name, roots)?, name.info())?
+            }
             DataName::Cifar10 => cifar::read_cifar10(&locate::require(name, roots)?)?,
             DataName::Cifar100 => cifar::read_cifar100(&locate::require(name, roots)?, false)?,
             DataName::Cifar100Coarse => cifar::read_cifar100(&locate::require(name, roots)?, true)?,

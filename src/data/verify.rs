@@ -63,6 +63,8 @@ pub const KMNIST: [(&str, &str); 4] = [
     ("t10k-images-idx3-ubyte.gz", "5c965bf0a639b31b8f53240b1b52f4d7"),
     ("t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
 ];
+/// Of the archive that holds all sets of EMNIST.
+pub const EMNIST_ARCHIVE: Checksum = Checksum::Md5("58c8d27c78d21e728a6bc7b3cc06412e");
 const CIFAR10: [(&str, &str); 6] = [
     ("data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"),
     ("data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"),
@@ -91,6 +93,7 @@ pub fn verify(name: DataName, roots: &Roots) -> Result<Verification, DataError> 
         DataName::Mnist => MNIST.iter().map(|(file, of)| (idx::spellings(&place, file), Checksum::Md5(of))).collect(),
         DataName::FashionMnist => in_folder(&place, &FASHION_MNIST),
         DataName::Kmnist => in_folder(&place, &KMNIST),
+        DataName::EmnistLetters | DataName::EmnistBalanced | DataName::EmnistDigits => vec![(vec![place], EMNIST_ARCHIVE)],
         DataName::Cifar10 if place.is_file() => return verify_archive(&place, CIFAR10_ARCHIVE, &CIFAR10),
         DataName::Cifar10 => in_folder(&place, &CIFAR10),
         DataName::Cifar100 | DataName::Cifar100Coarse if place.is_file() => return verify_archive(&place, CIFAR100_ARCHIVE, &CIFAR100),
@@ -216,6 +219,10 @@ mod tests {
         assert_eq!(of(&MNIST), DataName::Mnist.info().digest);
         assert_eq!(of(&FASHION_MNIST), DataName::FashionMnist.info().digest);
         assert_eq!(of(&KMNIST), DataName::Kmnist.info().digest);
+        for name in [DataName::EmnistLetters, DataName::EmnistBalanced, DataName::EmnistDigits] {
+            let Checksum::Md5(md5) = EMNIST_ARCHIVE else { panic!() };
+            assert_eq!(of(&[(&format!("{} in gzip.zip", name.as_str()), md5)]), name.info().digest);
+        }
         assert_eq!(of(&CIFAR10), DataName::Cifar10.info().digest);
         assert_eq!(of(&CIFAR100), DataName::Cifar100.info().digest);
         assert_eq!(hex(Sha256::digest(super::super::digits::unpacked())), DataName::Digits.info().digest);

@@ -251,14 +251,14 @@ pub fn epoch_draws(augment: &Augment, n: usize, seeds: &[u64], task: &str, epoch
     if !augment.flip && augment.shift == 0 {
         return None;
     }
-    let prox_step_size = augment.shift as i64;
+    let most = augment.shift as i64;
     let mut draws: Vec<i64> = Vec::with_capacity(seeds.len() * n * 3);
     for &seed in seeds {
         let mut stream = Stream::new(&format!("augment/{task}"), seed, epoch as u64);
         for _ in 0..n {
             draws.push(i64::from(augment.flip) * stream.below(2) as i64);
-            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - prox_step_size);
-            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - prox_step_size);
+            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - most);
+            draws.push(stream.below(2 * augment.shift as u64 + 1) as i64 - most);
         }
     }
     Some(upload(&draws, device).reshape([seeds.len() as i64, n as i64, 3]))

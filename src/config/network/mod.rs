@@ -35,8 +35,9 @@ pub use weights::{read_weights_with, TensorInfo, WeightsFile, WeightsInfo};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// The data set: `digits` (8×8 grey, embedded in the program), `mnist`, `fashion-mnist` and
-    /// `kmnist` (28×28 grey), `cifar10` (32×32 colour), `cifar100` (its 100 classes),
+    /// The data set: `digits` (8×8 grey, embedded in the program), `mnist`, `fashion-mnist`,
+    /// `kmnist`, `emnist-letters`, `emnist-balanced` (digits and letters, 47 classes) and
+    /// `emnist-digits` (28×28 grey), `cifar10` (32×32 colour), `cifar100` (its 100 classes),
     /// `cifar100-coarse` (the same images with their 20 superclasses), `newsgroups` (20 Newsgroups,
     /// bydate, as TF-IDF features), or, to measure speed without data, `synthetic-grey` and
     /// `synthetic-colour` (made-up images, 28×28 grey and 32×32 colour). Or the place of your own

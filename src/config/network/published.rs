@@ -15,6 +15,9 @@ pub enum DataName {
     Mnist,
     FashionMnist,
     Kmnist,
+    EmnistLetters,
+    EmnistBalanced,
+    EmnistDigits,
     Cifar10,
     Cifar100,
     Cifar100Coarse,
@@ -27,6 +30,14 @@ const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const FASHION: [&str; 10] = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot"];
 /// The hiragana of Kuzushiji-MNIST.
 const KMNIST: [&str; 10] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"];
+/// Of EMNIST: lower and upper case together.
+const LETTERS: [&str; 26] =
+    ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z"];
+/// Of EMNIST: letters whose cases look alike are one class, in upper case.
+const BALANCED: [&str; 47] = [
+    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O", "P", "Q",
+    "R", "S", "T", "U", "V", "W", "X", "Y", "Z", "a", "b", "d", "e", "f", "g", "h", "n", "q", "r", "t",
+];
 const CIFAR100_DIGEST: &str = "0602fec4d1700c5153f978084f18732e3559c2797e321e5497be429c53eb0817";
 const CIFAR10: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
@@ -80,11 +91,14 @@ const NEWSGROUPS: [(&str, usize, usize); 20] = [
 ];
 
 impl DataName {
-    pub const ALL: [DataName; 10] = [
+    pub const ALL: [DataName; 13] = [
         DataName::Digits,
         DataName::Mnist,
         DataName::FashionMnist,
         DataName::Kmnist,
+        DataName::EmnistLetters,
+        DataName::EmnistBalanced,
+        DataName::EmnistDigits,
         DataName::Cifar10,
         DataName::Cifar100,
         DataName::Cifar100Coarse,
@@ -100,7 +114,7 @@ impl DataName {
 
     /// What is known about the data set.
     pub fn info(self) -> &'static DatasetInfo {
-        static INFO: LazyLock<[DatasetInfo; 10]> = LazyLock::new(|| DataName::ALL.map(published));
+        static INFO: LazyLock<[DatasetInfo; 13]> = LazyLock::new(|| DataName::ALL.map(published));
         &INFO[self as usize]
     }
 }
@@ -147,6 +161,25 @@ fn published(name: DataName) -> DatasetInfo {
             "977ed5b13430997881a2f47cad05bf0561f2367e0bb9f4d2ee2fe842fee9bf0e",
             [28, 28, 1],
             classes(&KMNIST, &[6000; 10], &[1000; 10]),
+        ),
+        // Digests of the archive's published one, with the name of the set in it.
+        DataName::EmnistLetters => images(
+            "emnist-letters",
+            "2493e04e8a195fc8de0ba4bf3f82695b1c5dd46da4a81f1fa976fbeb3f5bd19e",
+            [28, 28, 1],
+            classes(&LETTERS, &[4800; 26], &[800; 26]),
+        ),
+        DataName::EmnistBalanced => images(
+            "emnist-balanced",
+            "6f31dd527890f1c1128644ffdf285646d423f0c2ff29f1c8df57c02c4b01acfa",
+            [28, 28, 1],
+            classes(&BALANCED, &[2400; 47], &[400; 47]),
+        ),
+        DataName::EmnistDigits => images(
+            "emnist-digits",
+            "b45471f99033df2bb54737b7fded7c984b249b70ead8245204aa502752b3c6d1",
+            [28, 28, 1],
+            classes(&DIGITS, &[24_000; 10], &[4000; 10]),
         ),
         DataName::Cifar10 => images(
             "cifar10",

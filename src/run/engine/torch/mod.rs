@@ -10,18 +10,20 @@ mod driver;
 mod libraries;
 mod measure;
 mod memory;
+mod networks;
 mod predict;
 mod prepared;
 mod pretrained;
 mod proof;
 mod smoke;
 mod sources;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use tch::{Device, Kind, Tensor};
 
 use super::{
@@ -30,22 +32,19 @@ use super::{
 };
 use crate::base::catch_panic::catch_panic;
 use crate::base::usage::usage;
-use crate::config::network::{
-    BatchNormRule, DataChoice, HeadRule, ModuleStart, Phase, Precision, SourceCenter, TransferMethod, WeightsFile,
-};
+use crate::config::network::{BatchNormRule, DataChoice, Phase, Precision, TransferMethod};
 use crate::config::Network;
-use crate::data::weights::{content, Content};
 use crate::data::{task_labels, training_labels, Dataset, Preparation, Roots, Split};
-use crate::model::{allow_tf32, read_back, release_memory, Architecture, Role, Strategy};
-use crate::plan::{Plan, Pretrained, Stage, StageKind};
+use crate::model::{allow_tf32, read_back, release_memory};
+use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Array, Checkpoint, Status};
 use crate::train::{
-    assemble, disassemble, DeviceDataset, EpochReport, EvaluationLoss, Observer, Pack, Penalty, Replica, Snapshot, Start, Trained,
-    TrainingOutcome,
+    disassemble, DeviceDataset, EpochReport, EvaluationLoss, Observer, Pack, Penalty, Replica, Snapshot, Trained, TrainingOutcome,
 };
 use calibration::Calibration;
+use networks::check_modules;
 use prepared::{check_splits, files_of, files_of_both, warn_of_common_images, DatasetFiles, PreparedData};
-use sources::{NamedTensors, Sources};
+use sources::Sources;
 
 pub use bench::bench;
 pub use devices::{auto_device, describe};
@@ -299,21 +298,6 @@ impl TorchEngine {
         Ok((pool, replicas))
     }
 
-    /// A network with the fastest strategies for `k` replicas.
-    fn architecture(&self, stage: &Stage, device: Device, k: usize) -> Result<Architecture> {
-        let (settings, phase) = (&stage.settings, stage.phase());
-        let mut architecture = load(settings, phase.labels(stage.data()).len(), device)?;
-        // On CPU separate convolutions are as fast as any other strategy. They also give each
-        // replica the same bits as when it is trained alone.
-        if self.without_cudnn.lock().unwrap_or_else(PoisonError::into_inner).contains(&stage.shape) {
-            architecture.strategies.fill(Strategy::Unfolded);
-        } else if device != Device::Cpu && k > 1 {
-            let precision = stage.settings.precision;
-            architecture.strategies = self.calibration.strategies(&architecture.convolutions(), k, phase.batch_size, precision, device);
-        }
-        Ok(architecture)
-    }
-
     fn train(&self, device: usize, job: &Job, link: &dyn PackContext) -> Result<PackOutcome> {
         let first = &job.stages[0];
         self.switch_tf32(first);
@@ -386,70 +370,6 @@ impl TorchEngine {
         })
     }
 
-    /// The pack's initial weights, and the point that λ pulls them to.
-    fn start(&self, device: Device, job: &Job, link: &dyn PackContext, architecture: &Architecture) -> Result<Start> {
-        let first = &job.stages[0];
-        let (settings, layout) = (&first.settings, &architecture.layout);
-        let seeds: Vec<u64> = job.stages.iter().map(Stage::stream_seed).collect();
-        let lambdas: Vec<f64> = job.stages.iter().map(|stage| stage.lambda).collect();
-        let fresh = layout.initial(&seeds, task_name(first.kind), Kind::Float, device);
-        let buffers = architecture.fresh_buffers(seeds.len() as i64, Kind::Float, device);
-        if first.kind != StageKind::Target {
-            let mut center = None;
-            if first.kind == StageKind::Source && settings.model.start == ModuleStart::File {
-                architecture.put_stored(&fresh, &buffers);
-            }
-            if let Some(file) = settings.source.init.as_ref().filter(|_| first.kind == StageKind::Source) {
-                pretrained::load(settings, file, &fresh, &buffers)?;
-                let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
-                let has_head = Pretrained::of(settings, file).is_ok_and(|found| found.has_head());
-                center = (settings.penalty.source_center == SourceCenter::Init).then(|| {
-                    if has_head {
-                        fresh.copy()
-                    } else {
-                        &fresh * (-head + 1.0)
-                    }
-                });
-            }
-            let penalty = Penalty::to_source(layout, &settings.penalty, &lambdas, None, center, &fresh);
-            return Ok(Start { theta: fresh, buffers, penalty });
-        }
-        let models: Vec<NamedTensors> = job
-            .sources
-            .iter()
-            .map(|source| self.source(source.as_deref().context("a target stage starts from a source model")?, device, link))
-            .collect::<Result<_>>()?;
-        let keep = settings.transfer.head == HeadRule::Keep;
-        let source = load(settings, settings.source.labels(settings.source_info()).len(), device)?;
-        let (mut theta, buffers) = assemble(&source, &models).context("the source model on disk is of another architecture")?;
-        let head = layout.mask(Kind::Float, device, |p| p.role == Role::Head);
-        if !keep {
-            // The head's parameters come last in both architectures. The result is the source's
-            // backbone, then the target's own head.
-            let backbone: i64 = layout.parameters.iter().filter(|p| p.role == Role::Backbone).map(|p| p.count()).sum();
-            theta = Tensor::cat(&[theta.narrow(1, 0, backbone), fresh.narrow(1, backbone, layout.total() - backbone)], 1);
-        }
-        let point = match settings.transfer.method {
-            TransferMethod::Finetune => None,
-            TransferMethod::L2sp if keep => Some(theta.copy()),
-            TransferMethod::L2sp | TransferMethod::Probe | TransferMethod::Ridge => Some(&theta * (-head + 1.0)),
-        };
-        let beta = (!keep).then_some(settings.transfer.beta);
-        let penalty = match settings.transfer.method.is_frozen() {
-            true => Penalty::on_head(layout, &settings.penalty, &lambdas, point, &theta),
-            false => Penalty::to_source(layout, &settings.penalty, &lambdas, beta, point, &theta),
-        };
-        Ok(Start { theta, buffers, penalty })
-    }
-
-    /// A finished source's model, from memory or else from disk.
-    fn source(&self, key: &str, device: Device, link: &dyn PackContext) -> Result<NamedTensors> {
-        if let Some(model) = self.sources.get(key, device) {
-            return Ok(model);
-        }
-        Ok(link.model(key)?.iter().map(|array| (array.name.clone(), to_tensor(array).to_device(device))).collect())
-    }
-
     /// Results of a trained pack. The test set is opened here, and only once.
     fn ends(&self, job: &Job, pack: &Pack, trained: &Trained, dataset: &Dataset) -> Vec<StageOutcome> {
         let validation = trained.validation(pack);
@@ -492,29 +412,6 @@ impl TorchEngine {
         });
         each.collect()
     }
-}
-
-/// The network of a study for a number of classes.
-fn load(settings: &Network, classes: usize, device: Device) -> Result<Architecture> {
-    let bytes = |file: &WeightsFile| match &*content(file)? {
-        Content::Module(bytes) => Ok(bytes.clone()),
-        Content::Weights(_) => bail!("{} is no TorchScript module", file.0),
-    };
-    Architecture::load(&settings.model, settings.input(), classes, device, bytes)
-}
-
-/// Fails if a TorchScript module cannot be used, before anything is trained.
-fn check_modules(plan: &Plan, device: Device) -> Result<()> {
-    let mut seen = HashSet::new();
-    for stage in &plan.stages {
-        let Some((file, head)) = stage.settings.model.module() else { continue };
-        let classes = stage.phase().labels(stage.data()).len();
-        if seen.insert((file.clone(), head.to_string(), stage.settings.input(), classes)) {
-            load(&stage.settings, classes, device)
-                .map_err(|error| usage(format!("{error:#}"), "docs/networks.md says what a module needs"))?;
-        }
-    }
-    Ok(())
 }
 
 /// The name of a stage's random streams. Training from scratch uses the target's streams, so it
