@@ -35,8 +35,7 @@ install: build ## binary, man pages, completions and studies under PREFIX (~/.lo
 	$(BIN) completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/transfergrid.fish
 
 wheel: libtorch ## a wheel for environments that have PyTorch 2.11: target/wheels/
-	@.venv/bin/python -m pip install -q 'maturin>=1.9,<2'
-	.venv/bin/maturin build --release --compatibility linux --auditwheel skip
+	scripts/wheel.sh
 
 mnist-sweep: build ## the MNIST study (data: transfergrid data fetch mnist)
 	$(BIN) sweep experiments/mnist.yaml $(ARGS)

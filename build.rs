@@ -12,14 +12,24 @@ fn main() {
     // torch-sys has `links = "tch"`. Cargo passes its library folder to direct dependants such as
     // this crate.
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    println!("cargo:rerun-if-env-changed=TRANSFERGRID_WHEEL");
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         // RUNPATH instead of RPATH, so that LD_LIBRARY_PATH can still select another installation.
-        println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,{lib}");
+        // A wheel is for other machines, so it does not name this one's folder.
+        if std::env::var_os("TRANSFERGRID_WHEEL").is_none() {
+            println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,{lib}");
+        }
         // Where that folder does not exist: the PyTorch of the environment into whose bin/ the
         // program was installed.
         for minor in PYTHONS {
-            println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/python3.{minor}/site-packages/torch/lib");
+            println!("cargo:rustc-link-arg=-Wl,--enable-new-dtags,-rpath,$ORIGIN/../lib/python3.{minor}/site-packages/torch/lib");
         }
+    }
+
+    // `main.rs` says why.
+    let target = |name: &str| std::env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
+    if [target("ARCH"), target("OS"), target("ENV")] == ["x86_64", "linux", "gnu"] {
+        println!("cargo:rustc-link-arg-bins=-Wl,--wrap=hypot");
     }
 
     // The commit changes with HEAD or with the branch that HEAD names, `-dirty` with the sources.
