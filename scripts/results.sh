@@ -11,8 +11,7 @@ BIN=${BIN:-target/release/transfergrid}
 OUT=${OUT:-logs}
 ALL=(mnist cifar10 cifar10-to-cifar100 newsgroups cifar10-l2sp-vs-finetune cifar10-target-size mnist-target-size implicit-regularisation
     multi-target-networks super-aligned architectures-cifar100 scaling-networks beyond-l2 beyond-l2-dropout beyond-l2-smoothing)
-# These go on until their question is settled, within a budget on two cores. The others run as they
-# are written.
+# They go on until their question is settled, within a budget on two cores.
 declare -A MORE=(
     [mnist]="--until settled --budget 30m"
     [newsgroups]="--until settled --budget 40m"
@@ -21,6 +20,7 @@ declare -A MORE=(
     [cifar10-l2sp-vs-finetune]="--until settled --budget 25m"
     [implicit-regularisation]="--until settled --budget 25m"
     [multi-target-networks]="--until settled --budget 60m"
+    [architectures-cifar100]="--until settled --budget 60m"
     [cifar10-to-cifar100]="--until settled --budget 45m"
     [scaling-networks]="--until settled --budget 45m"
     [super-aligned]="--until settled --budget 20m"

@@ -53,7 +53,7 @@ target: {classes: [5, 6, 7], per_class: 5, validation_per_class: 10, epochs: 4, 
 
 #[test]
 fn what_people_type_gets_a_hint() {
-    let cases: [(&str, &str, &str); 25] = [
+    let cases: [(&str, &str, &str); 26] = [
         ("lambda0: [0, 1e-3, 1e-2]", "lambda0: logspace(-5, -1, 9)", "{log: {from: 1e-5, to: 1e-1, points: 9}}"),
         ("lambda0: [0, 1e-3, 1e-2]", "lambda0: 1e-3..1e-1", "{log: {from: 1e-5, to: 1e-1, points: 9}}"),
         ("lambda0: [0, 1e-3, 1e-2]", "lambda0: {logspace: [1, 2]}", "several values are a list"),
