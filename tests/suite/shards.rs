@@ -95,9 +95,11 @@ fn schedulers_say_which_shard() {
 fn the_same_shard_twice_waits_and_other_divisions_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let study = write(folder.path(), "small.yaml", SMALL);
-    let slow = ["--mock-ms", "150", "--shard", "0/2"];
+    let slow = ["--mock-ms", "400", "--shard", "0/2"];
     let mut first = spawn(sweep(&study, folder.path(), &MOCK).args(slow));
     until("it works", || folder.path().join("small/study.yaml").exists() && status(folder.path())["running"].as_u64() > Some(0));
+    // Stopped, so that it does not end before a busy machine has started the others.
+    signal("-STOP", first.id());
     for other in [&["--shard", "0/3"][..], &[]] {
         let refused = mock(&study, folder.path(), other);
         assert_eq!(refused.code, Some(1), "{}", refused.stderr);
@@ -107,7 +109,8 @@ fn the_same_shard_twice_waits_and_other_divisions_are_refused() {
     let refused = mock(&study, folder.path(), &["--shard", "1/2", "--set", "source.epochs=5"]);
     assert_eq!(refused.code, Some(1), "it may be tried again later: {}", refused.stderr);
     assert!(refused.stderr.contains("as another version of this study"), "{}", refused.stderr);
-    let second = run(sweep(&study, folder.path(), &MOCK).args(slow));
+    signal("-CONT", first.id());
+    let second = run(sweep(&study, folder.path(), &["--engine", "mock"]).args(["--shard", "0/2"]));
     assert_eq!(second.code, Some(0), "{}", second.stderr);
     assert!(second.stderr.contains("waiting: process"), "{}", second.stderr);
     assert_eq!(first.wait().unwrap().code(), Some(0));
