@@ -71,6 +71,25 @@ fn one_time(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A duration as text, for example `3.3 h`, `45 min` or `12 s`.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s >= 172_800.0 => format!("{:.1} days", s / 86_400.0),
+        s if s >= 7200.0 => format!("{:.1} h", s / 3600.0),
+        s if s >= 120.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} s", s.max(1.0)),
+    }
+}
+
+/// A size as text, for example `12.3 MB`.
+pub fn bytes(n: f64) -> String {
+    match n {
+        n if n >= 1e9 => format!("{:.1} GB", n / 1e9),
+        n if n >= 1e6 => format!("{:.1} MB", n / 1e6),
+        n => format!("{:.0} kB", (n / 1e3).max(1.0)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{number, round_down};

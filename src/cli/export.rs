@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{json, Value as Json};
 
 use super::chosen::{Chosen, ChosenArgs};
-use super::{mlflow, print};
+use super::{print, trackers};
 use crate::base::usage::usage;
 use crate::config::network::DatasetInfo;
 use crate::data::weights::{content, Content};
@@ -21,9 +21,10 @@ Examples:
   transfergrid export logs/demo --model source --to source        the source model that it starts from
   transfergrid export logs/demo --at source-optimum --to other    the target model at λ_S*
   transfergrid export logs/demo --format mlflow --to mlruns       every cell as a run of MLflow
+  transfergrid export logs/demo --format wandb --to wandb         every cell as an offline run of Weights & Biases
   python -c \"import sys; sys.path.insert(0, 'model'); from load import load; model, config = load('model')\"";
 
-/// Write a trained model for PyTorch, or all results for MLflow
+/// Write a trained model for PyTorch, or all results for MLflow or Weights & Biases
 ///
 /// A model is three files: model.safetensors, config.json, and load.py, which makes an nn.Module.
 /// Source models are kept in the study's folder. Models of targets and of training from scratch are
@@ -36,8 +37,8 @@ pub struct ExportArgs {
     /// The folder to write
     #[arg(long, value_name = "FOLDER")]
     to: PathBuf,
-    /// pytorch: one model. mlflow: every cell as a run of MLflow, with params, metrics by epoch and
-    /// tags; `--to mlruns`
+    /// pytorch: one model. mlflow, wandb: every cell as a run of MLflow or an offline run of
+    /// Weights & Biases, with params, metrics by epoch and tags
     #[arg(long, value_enum, default_value_t = Format::Pytorch, value_name = "FORMAT")]
     format: Format,
 }
@@ -46,6 +47,7 @@ pub struct ExportArgs {
 enum Format {
     Pytorch,
     Mlflow,
+    Wandb,
 }
 
 /// The loader that is written beside each model.
@@ -59,11 +61,15 @@ impl ExportArgs {
         if self.to.is_file() || self.to.join("study.yaml").exists() {
             return Err(usage(format!("{} is taken", self.to.display()), "name a new folder with --to"));
         }
-        if self.format == Format::Mlflow {
+        if self.format != Format::Pytorch {
             if self.chosen.names_more() || self.chosen.at != "optimum" {
-                return Err(usage("--format mlflow exports every cell", "leave out --model, --at, --seed, --draw and --setting"));
+                let what = "--format mlflow and --format wandb export every cell";
+                return Err(usage(what, "leave out --model, --at, --seed, --draw and --setting"));
             }
-            return mlflow::export(&self.chosen.folder, &self.to);
+            return match self.format {
+                Format::Mlflow => trackers::to_mlflow(&self.chosen.folder, &self.to),
+                _ => trackers::to_wandb(&self.chosen.folder, &self.to),
+            };
         }
         self.refuse_foreign()?;
         let chosen = self.chosen.find()?;

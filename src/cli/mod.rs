@@ -8,7 +8,6 @@ mod data;
 mod doctor;
 mod export;
 mod launch;
-mod mlflow;
 mod places;
 mod plan;
 mod predict;
@@ -20,6 +19,7 @@ mod status;
 mod studies;
 mod sweep;
 mod theory;
+mod trackers;
 mod watch;
 
 use std::collections::HashSet;
@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::base::numbers::{bytes, duration};
 use crate::base::stderr::print_error;
 use crate::base::usage::{usage, UsageError};
 use crate::config::network::{read_places_with, read_weights_with};
@@ -259,24 +260,5 @@ fn refuse_other_kind(folder: &Folder, kind: StudyKind) -> Result<()> {
             "give this study another name, or choose another --out",
         )),
         _ => Ok(()),
-    }
-}
-
-/// A duration as text, for example `3.3 h`, `45 min` or `12 s`.
-fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s >= 172_800.0 => format!("{:.1} days", s / 86_400.0),
-        s if s >= 7200.0 => format!("{:.1} h", s / 3600.0),
-        s if s >= 120.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.0} s", s.max(1.0)),
-    }
-}
-
-/// A size as text, for example `12.3 MB`.
-fn bytes(n: f64) -> String {
-    match n {
-        n if n >= 1e9 => format!("{:.1} GB", n / 1e9),
-        n if n >= 1e6 => format!("{:.1} MB", n / 1e6),
-        n => format!("{:.0} kB", (n / 1e3).max(1.0)),
     }
 }

@@ -207,7 +207,7 @@ impl<'a> Watch<'a> {
     /// The cells with the best mean validation metric, averaged over seeds and draws. Each setting
     /// has equally many.
     fn best_cells(&mut self, records: &Records) -> Vec<CellRun<'a>> {
-        let metric = Metric::of(self.study.selection, self.plan.is_regression());
+        let metric = Metric::of(self.study.led_by(), self.plan.is_regression());
         let mut cells: BTreeMap<String, Vec<(&'a Stage, &Record)>> = BTreeMap::new();
         for stage in self.plan.stages.iter().filter(|stage| stage.kind == StageKind::Target) {
             if let Some(record) = records.by_key.get(&stage.key).filter(|record| record.status == Status::Done) {

@@ -273,6 +273,16 @@ impl Study {
         tree
     }
 
+    /// The metric of the report's verdicts: that by which the study is to be settled, if it is one,
+    /// else that which selects.
+    pub fn led_by(&self) -> Selection {
+        match self.settle.by {
+            Some(SettleBy::Accuracy) => Selection::Accuracy,
+            Some(SettleBy::Loss) => Selection::Loss,
+            Some(SettleBy::Both) | None => self.selection,
+        }
+    }
+
     fn network_at(&self, at: &[usize]) -> Result<Network, check::SettingError> {
         let cell: Network = from_tree(&self.tree_at(at))?;
         check::cell(&cell)?;
@@ -282,9 +292,10 @@ impl Study {
                 check::setting_error("alignment", what).hint("leave it out; `transfergrid theory fit` estimates ρ from the two tables")
             );
         }
-        if self.selection == Selection::Loss && cell.transfer.method == TransferMethod::Ridge && !cell.scratch.lambdas.is_empty() {
+        if self.led_by() == Selection::Loss && cell.transfer.method == TransferMethod::Ridge && !cell.scratch.lambdas.is_empty() {
             let what = "`ridge` has squared errors and training from scratch has cross-entropies, which cannot be compared by loss";
-            return Err(check::setting_error("transfer.method", what).hint("set `selection: accuracy`, or `scratch: {lambdas: []}`"));
+            let key = if self.settle.by == Some(SettleBy::Loss) { "settle: {by: accuracy}" } else { "selection: accuracy" };
+            return Err(check::setting_error("transfer.method", what).hint(format!("set `{key}`, or `scratch: {{lambdas: []}}`")));
         }
         Ok(cell)
     }

@@ -11,7 +11,7 @@ pub struct Settle {
     /// Optimal λ₀ of source and target within this factor of each other are the same; > 1.
     pub margin: f64,
     /// The metric by which `sweep --until settled` asks: `accuracy`, `loss` or `both`; null: the
-    /// study's `selection`.
+    /// study's `selection`. One metric is also that of the report's verdicts.
     pub by: Option<SettleBy>,
     /// What `sweep --until settled` asks: `order`, whether the target wants a stronger, a weaker or
     /// the same λ₀; `ratio`, whether λ₀*/λ_S* is known to a factor of `within` each way; `gain`,

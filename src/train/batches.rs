@@ -1,94 +1,14 @@
 //! Builds batches on the device: gathers, augments and normalises images there, in an order that
 //! each replica's seed determines.
 
-use std::sync::Arc;
-
 use tch::{Device, Kind, Tensor};
 
+use super::pool::DeviceDataset;
 use crate::base::stream::Stream;
 use crate::config::network::Augment;
-use crate::data::{Bytes, Examples, Normalisation, Preparation, Vectoriser};
+use crate::data::{Normalisation, Preparation};
 use crate::model::kernels::{gather, gather_augmented, Bf16, Element, Images, Normalise};
 use crate::model::{scope, slice, slice_mut, upload, Plain};
-
-/// Images as bytes, or documents as features, with the data set's labels, on a device.
-#[derive(Debug)]
-pub struct DeviceDataset {
-    /// [N, H·W·C], channels innermost: pixels as bytes, or features as floats.
-    pixels: Tensor,
-    /// `[N]`, with the data set's own label numbers.
-    labels: Tensor,
-    /// `[N]`, where a number is predicted.
-    responses: Option<Tensor>,
-    /// Height, width, channels.
-    shape: [i64; 3],
-    /// What `pixels` is a view of, on CPU.
-    viewed: Option<Bytes>,
-}
-
-impl DeviceDataset {
-    pub fn new(examples: &Examples, shape: [usize; 3], device: Device) -> DeviceDataset {
-        let labels: Vec<i64> = examples.labels.iter().map(|&label| i64::from(label)).collect();
-        let viewed = examples.shared_pixels().filter(|pixels| device == Device::Cpu && !pixels.is_empty());
-        let values = match (examples.features(), &viewed) {
-            (Some(features), _) => upload(features, device),
-            // SAFETY: `viewed` keeps the bytes where they are for as long as the tensor, and they
-            // are only read.
-            (None, Some(pixels)) => unsafe { Tensor::from_blob(pixels.as_ptr(), &[pixels.len() as i64], &[1], Kind::Uint8, device) },
-            (None, None) => upload(examples.pixels(), device),
-        };
-        DeviceDataset {
-            pixels: values.reshape([examples.len() as i64, -1]),
-            labels: upload(&labels, device),
-            responses: (!examples.responses.is_empty()).then(|| upload(&examples.responses, device)),
-            shape: shape.map(|n| n as i64),
-            viewed,
-        }
-    }
-
-    /// Builds the features of documents under several vocabularies, for the rows that are wanted
-    /// with each. Also returns, for each, the positions of its rows in the pool.
-    pub fn of_words(examples: &Examples, wanted: &[(Arc<Vectoriser>, Vec<usize>)], device: Device) -> (DeviceDataset, Vec<Vec<usize>>) {
-        let (mut values, mut labels, mut places): (Vec<f32>, Vec<i64>, Vec<Vec<usize>>) = (vec![], vec![], vec![]);
-        let features = wanted.first().map_or(0, |(words, _)| words.features);
-        for (i, (words, rows)) in wanted.iter().enumerate() {
-            // Replicas with the same seed share their rows.
-            let known = wanted[..i].iter().position(|(other, same)| Arc::ptr_eq(other, words) && same == rows);
-            places.push(match (known, examples.corpus()) {
-                (Some(known), _) => places[known].clone(),
-                (None, Some(corpus)) => {
-                    let first = labels.len();
-                    values.extend(words.dense(corpus, rows));
-                    labels.extend(rows.iter().map(|&row| i64::from(examples.labels[row])));
-                    (first..labels.len()).collect()
-                }
-                (None, None) => vec![],
-            });
-        }
-        let pixels = upload(&values, device).reshape([labels.len() as i64, features as i64]);
-        (DeviceDataset { pixels, labels: upload(&labels, device), responses: None, shape: [1, 1, features as i64], viewed: None }, places)
-    }
-
-    /// A handle to the same memory, for another thread.
-    pub fn share(&self) -> DeviceDataset {
-        DeviceDataset {
-            pixels: self.pixels.shallow_clone(),
-            labels: self.labels.shallow_clone(),
-            responses: self.responses.as_ref().map(Tensor::shallow_clone),
-            shape: self.shape,
-            viewed: self.viewed.clone(),
-        }
-    }
-
-    pub fn device(&self) -> Device {
-        self.pixels.device()
-    }
-
-    /// Height and width of an image.
-    pub fn height_and_width(&self) -> [usize; 2] {
-        [self.shape[0] as usize, self.shape[1] as usize]
-    }
-}
 
 /// What K replicas are trained on: the normalisation of each replica's images and the output of
 /// each label. The images are rows of a pool, equally many for each replica.

@@ -2,7 +2,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::batches::{BatchSource, DeviceDataset};
+use super::batches::BatchSource;
+use super::pool::DeviceDataset;
 use crate::model::{cross_entropy, no_grad, read_back, response_error, squared_error, upload, Architecture, Buffers, Mode};
 
 /// The loss of a task.
@@ -37,10 +38,9 @@ pub type Models<'a> = (&'a Architecture, &'a Tensor, &'a Buffers);
 pub fn features(models: Models, task: &BatchSource, pool: &DeviceDataset, rows: &Tensor) -> (Tensor, Tensor) {
     let (architecture, theta, buffers) = models;
     no_grad(|| {
-        let (parameters, n) = (architecture.views(theta), rows.size()[1]);
-        let chunk = chunk(pool, rows.size()[0]);
-        let parts = (0..n).step_by(chunk as usize).map(|start| {
-            let (inputs, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
+        let parameters = architecture.views(theta);
+        let parts = pool.batches(rows, chunk(pool, rows.size()[0])).map(|(pool, rows)| {
+            let (inputs, outputs) = task.gather(&pool, &rows);
             (architecture.features(&parameters, &inputs, buffers), outputs)
         });
         let (features, outputs): (Vec<Tensor>, Vec<Tensor>) = parts.unzip();
@@ -53,9 +53,9 @@ pub fn outputs(models: Models, task: &BatchSource, pool: &DeviceDataset, rows: &
     let (architecture, theta, buffers) = models;
     no_grad(|| {
         let parameters = architecture.views(theta);
-        let chunks = rows.chunks(chunk(pool, 1) as usize).flat_map(|rows| {
-            let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-            let (inputs, _) = task.gather(pool, &upload(&rows, pool.device()).unsqueeze(0));
+        let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let chunks = pool.batches(&upload(&rows, pool.device()).unsqueeze(0), chunk(pool, 1)).flat_map(|(pool, rows)| {
+            let (inputs, _) = task.gather(&pool, &rows);
             let outputs = architecture.forward(&parameters, &inputs, buffers, Mode::Evaluate, None).to_kind(Kind::Float).get(0);
             let width = outputs.size()[1] as usize;
             read_back::<f32>(&outputs.reshape([-1])).chunks(width).map(<[f32]>::to_vec).collect::<Vec<_>>()
@@ -78,9 +78,8 @@ pub fn evaluate(models: Models, objective: EvaluationLoss, task: &BatchSource, p
         let mut loss = Tensor::zeros([k], (Kind::Double, pool.device()));
         let mut right = Tensor::zeros([k], (Kind::Double, pool.device()));
         let mut responses = vec![];
-        let chunk = chunk(pool, k);
-        for start in (0..n).step_by(chunk as usize) {
-            let (images, outputs) = task.gather(pool, &rows.narrow(1, start, chunk.min(n - start)));
+        for (pool, rows) in pool.batches(rows, chunk(pool, k)) {
+            let (images, outputs) = task.gather(&pool, &rows);
             let logits = architecture.forward(&parameters, &images, buffers, Mode::Evaluate, None);
             let each = match objective {
                 EvaluationLoss::CrossEntropy { smoothing } => cross_entropy(&logits, &outputs, smoothing),

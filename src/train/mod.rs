@@ -11,14 +11,16 @@ mod named;
 mod optimiser;
 mod pack;
 mod penalty;
+mod pool;
 mod schedule;
 
 pub use augment::{cut_out, jitter};
-pub use batches::{BatchSource, DeviceDataset};
+pub use batches::BatchSource;
 pub use dropout::Dropout;
 pub use evaluate::{evaluate, features, outputs, Evaluation, EvaluationLoss};
 pub use named::{assemble, disassemble};
 pub use optimiser::{clip, optimiser, Optimiser, Step};
 pub use pack::{EpochReport, Observer, Pack, Replica, Snapshot, Start, Trained, TrainingHistory, TrainingOutcome};
 pub use penalty::Penalty;
+pub use pool::{DeviceDataset, Place};
 pub use schedule::learning_rate;

@@ -6,11 +6,12 @@ use tch::{Kind, Tensor};
 use std::sync::Arc;
 
 use super::augment::{EpochAugment, EpochShape, Mixed};
-use super::batches::{epoch_draws, epoch_order, BatchSource, DeviceDataset};
+use super::batches::{epoch_draws, epoch_order, BatchSource};
 use super::dropout::Dropout;
 use super::evaluate::{evaluate, Evaluation, EvaluationLoss};
 use super::optimiser::{clip, optimiser, Optimiser, Step};
 use super::penalty::Penalty;
+use super::pool::DeviceDataset;
 use super::schedule::learning_rate;
 use crate::config::network::{PenaltyRules, Phase, Precision};
 use crate::data::{sealed, task_labels, test_rows, Dataset, NoLongerLearns, Preparation, Vectoriser};
@@ -200,7 +201,7 @@ impl Trained {
             })
             .collect();
         let (pool, places) = match examples.corpus() {
-            None => (DeviceDataset::new(examples, data.shape, device), vec![rows; pack.replicas.len()]),
+            None => (DeviceDataset::new(examples, data.shape, device, pack.pool.place()), vec![rows; pack.replicas.len()]),
             Some(_) => DeviceDataset::of_words(examples, &words, device),
         };
         let rows: Vec<i64> = places.into_iter().flatten().map(|row| row as i64).collect();
@@ -333,16 +334,14 @@ impl Pack<'_> {
         let mut good = Tensor::ones([k], (Kind::Double, device));
         let parameters = self.architecture.leaves(&state.theta, self.frozen);
         let learning: Vec<&Tensor> = parameters.iter().filter(|parameter| parameter.requires_grad()).collect();
-        for step in 0..steps {
+        for (step, (pool, batch)) in self.pool.batches(&order, self.phase.batch_size as i64).enumerate() {
             if may_stop && observer.stop() {
                 return None;
             }
-            let first = step * self.phase.batch_size;
-            let size = self.phase.batch_size.min(n - first) as i64;
-            let batch = order.narrow(1, first as i64, size);
+            let (first, size) = (step * self.phase.batch_size, batch.size()[1]);
             let (images, outputs) = match &draws {
-                Some(draws) => task.gather_augmented(self.pool, &batch, &draws.narrow(1, first as i64, size)),
-                None => task.gather(self.pool, &batch),
+                Some(draws) => task.gather_augmented(&pool, &batch, &draws.narrow(1, first as i64, size)),
+                None => task.gather(&pool, &batch),
             };
             let outputs = training_labels.as_ref().map_or(outputs, |training_labels| training_labels.narrow(1, first as i64, size));
             let (images, mixed) = match &more {

@@ -192,8 +192,8 @@ fn the_checks_of_a_gpu_hold_on_the_cpu_and_find_their_faults() {
     let checks = json["checks"].as_array().unwrap();
     let failed: Vec<_> = checks.iter().filter(|check| check["passed"] != true).collect();
     assert!(failed.is_empty() && done.code == Some(0), "{failed:#?}");
-    assert_eq!(checks.iter().filter(|check| check["fault"].is_null()).count(), 12);
-    assert_eq!(checks.iter().filter(|check| check["fault"].is_string()).count(), 12);
+    assert_eq!(checks.iter().filter(|check| check["fault"].is_null()).count(), 13);
+    assert_eq!(checks.iter().filter(|check| check["fault"].is_string()).count(), 13);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use transfergrid::model::cross_entropy;
 use transfergrid::model::{profile, Architecture, Mode, Strategy};
 use transfergrid::plan::parameters;
 use transfergrid::train::{
-    DeviceDataset, EpochReport, EvaluationLoss, Observer, Pack, Penalty, Replica, Snapshot, Start, Trained, TrainingHistory,
+    DeviceDataset, EpochReport, EvaluationLoss, Observer, Pack, Penalty, Place, Replica, Snapshot, Start, Trained, TrainingHistory,
     TrainingOutcome,
 };
 
@@ -175,7 +175,7 @@ impl Setting {
     fn new(model: &Model, phase: Phase, rules: PenaltyRules, kind: Kind) -> Setting {
         let data = Dataset::load(&DataChoice::Named(DataName::Digits), false, [8, 8, 1], &search_path(None)).unwrap();
         let architecture = Architecture::new(model, [8, 8, 1], phase.classes.len());
-        let pool = DeviceDataset::new(&data.train, [8, 8, 1], device());
+        let pool = DeviceDataset::new(&data.train, [8, 8, 1], device(), Place::Device);
         Setting { data, phase, rules, architecture, pool, kind }
     }
 

@@ -197,3 +197,37 @@ fn every_cell_is_a_run_of_mlflow() {
     assert_eq!(theirs["epoch.val_acc"], serde_json::json!(curve));
     assert!(theirs["params"]["lambda0"].is_string() && theirs["metrics"]["source.test_acc"].is_number(), "{theirs}");
 }
+
+#[test]
+fn every_cell_is_an_offline_run_of_wandb() {
+    let folder = tempfile::tempdir().unwrap();
+    // So many epochs that a log has several blocks.
+    let study = write(folder.path(), "study.yaml", &SMALL.replace("epochs: 3,", "epochs: 300,"));
+    assert_eq!(run(&mut sweep(&study, folder.path(), &["--engine", "mock"])).code, Some(0));
+    let to = folder.path().join("wandb runs");
+    let more = ["--format", "wandb", "--to", &to.display().to_string()];
+    for _ in 0..2 {
+        let done = command(&["export"], &folder.path().join("small"), &more);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(done.stdout.starts_with("14 runs in") && done.stdout.contains("wandb runs'/offline-run-*"), "{}", done.stdout);
+    }
+    let out = std::process::Command::new(repository().join(".venv/bin/python"))
+        .arg(repository().join("tests/python/wandb_runs.py"))
+        .arg(&to)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let read = json(&String::from_utf8_lossy(&out.stdout));
+    assert_eq!(read.as_object().unwrap().len(), 14);
+    let one = records(folder.path(), "small").into_iter().find(|record| record["kind"] == "target").unwrap();
+    let theirs = &read[one["key"].as_str().unwrap()];
+    assert_eq!((&theirs["project"], &theirs["job_type"]), (&"small".into(), &"target".into()));
+    assert_eq!(theirs["config"]["seed"].as_f64(), one["seed"].as_f64());
+    assert_eq!(theirs["config"]["lambda0"].as_f64(), one["axes"]["lambda0"].as_f64());
+    assert_eq!(theirs["summary"]["test_acc"], one["metrics"]["test_acc"]);
+    let curve: Vec<f64> = one["history"].as_array().unwrap().iter().map(|epoch| epoch["val_acc"].as_f64().unwrap()).collect();
+    assert!(curve.len() == 300 && theirs["blocks"].as_u64() > Some(1), "{} epochs", curve.len());
+    assert_eq!(theirs["epoch.val_acc"], serde_json::json!(curve));
+    let (group, exit) = (theirs["group"].as_str().unwrap(), theirs["exit"].as_i64());
+    assert!(group.starts_with("lambda0=") && !group.contains("seed") && exit == Some(0), "{theirs}");
+}

@@ -239,6 +239,17 @@ fn a_report_is_of_the_last_complete_round() {
 }
 
 #[test]
+fn the_metric_that_is_to_be_settled_leads() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = write(folder.path(), "study.yaml", SMALL);
+    for (by, metric) in [("loss", "loss"), ("accuracy", "accuracy"), ("both", "accuracy")] {
+        let done = run(&mut sweep(&study, folder.path(), &["--engine", "mock", "--set", &format!("settle.by={by}")]));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(done.stdout.contains(&format!("chosen by validation {metric}")), "{by}: {}", done.stdout);
+    }
+}
+
+#[test]
 fn stages_that_fail_end_the_rounds_and_are_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let study = study(folder.path(), STUDY);

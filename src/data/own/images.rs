@@ -1,6 +1,6 @@
 //! Folders of image files.
 
-use std::io::{BufRead, Seek};
+use std::io::{BufRead, Read, Seek};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use image::{DynamicImage, ImageDecoder, ImageReader};
 use super::cache::{Cache, Spool};
 use super::folders::{groups, list, ClassFiles, Parts};
 use super::{broken, sorted_classes, split, Found, OwnSet, Part, Picture, Values};
+use crate::base::numbers::{bytes, duration};
 use crate::base::stderr::print_error;
 use crate::base::threads;
 use crate::config::network::DataPlace;
@@ -28,6 +29,12 @@ const MANY: usize = 5_000;
 /// Bytes of images that are decoded between two writes to a spool, about.
 const AT_ONCE: usize = 256_000_000;
 
+/// A file with at most this many bytes is read at once.
+const SMALL: u64 = 1 << 20;
+
+/// After so many images it is said how long all take.
+const SAMPLE: usize = 256;
+
 /// Time between two messages about progress.
 const TELL: Duration = Duration::from_secs(5);
 
@@ -39,8 +46,8 @@ pub fn is_image(name: &str) -> bool {
 /// taken from the cache.
 pub fn read(place: &DataPlace, root: &Path) -> Result<OwnSet, DataError> {
     let parts = list(root, is_image)?;
-    let files = || parts.train.iter().chain(parts.test.iter().flatten()).flat_map(|(_, files)| files);
-    let n = files().count();
+    let files: Vec<&PathBuf> = parts.train.iter().chain(parts.test.iter().flatten()).flat_map(|(_, files)| files).collect();
+    let n = files.len();
     if n == 0 {
         return Err(DataError::new(
             format!("{}: no images in the folders below it", root.display()),
@@ -49,7 +56,7 @@ pub fn read(place: &DataPlace, root: &Path) -> Result<OwnSet, DataError> {
     }
     let group = place.group.as_deref();
     let cache = (n > MANY).then(Cache::of_user).flatten();
-    let stamp = cache.as_ref().map_or(Ok(String::new()), |_| Cache::stamp(place, files()))?;
+    let stamp = cache.as_ref().map_or(Ok(String::new()), |_| Cache::stamp(place, &files))?;
     if let Some(known) = cache.as_ref().and_then(|cache| cache.find(&stamp)) {
         return Ok(known);
     }
@@ -93,15 +100,29 @@ fn decoded(
 
 /// Decodes files on all cores, so many at a time that few are in memory where they go to a spool.
 fn pictures(root: &Path, files: &[&PathBuf], mut spool: Option<Spool>) -> Result<Vec<Picture>, DataError> {
-    let (mut all, mut places, mut failed) = (vec![], vec![], vec![]);
-    let mut told = Instant::now();
-    let mut next = if spool.is_some() { threads::count() * 16 } else { files.len() };
+    let mut places: Vec<(Range<usize>, [usize; 3])> = vec![];
+    let (mut all, mut failed) = (vec![], vec![]);
+    let started = Instant::now();
+    let mut told: Option<Instant> = None;
+    let mut next = threads::count() * 16;
     let mut done = 0;
     while done < files.len() {
         let some = &files[done..(done + next).min(files.len())];
-        if told.elapsed() > TELL {
-            told = Instant::now();
-            print_error(&format!("{done} of {} images are decoded", files.len()));
+        let each = started.elapsed().as_secs_f64() / done as f64;
+        match told {
+            Some(last) if last.elapsed() > TELL => {
+                told = Some(Instant::now());
+                let left = duration(each * (files.len() - done) as f64);
+                print_error(&format!("{done} of {} images are decoded, about {left} more", files.len()));
+            }
+            // The first ones tell how long all take.
+            None if done >= SAMPLE && files.len() > MANY => {
+                told = Some(Instant::now());
+                let size = |range: &Range<usize>| range.end as f64 / done as f64 * files.len() as f64;
+                let disk = places.last().map_or(String::new(), |(range, _)| format!(" and {} of disk", bytes(size(range))));
+                print_error(&format!("decoding {} images takes about {}{disk}", files.len(), duration(each * files.len() as f64)));
+            }
+            _ => {}
         }
         for (read, path) in threads::map(some.len(), |i| picture_of_file(some[i])).into_iter().zip(some) {
             match (read, &mut spool) {
@@ -114,9 +135,8 @@ fn pictures(root: &Path, files: &[&PathBuf], mut spool: Option<Spool>) -> Result
             }
         }
         done += some.len();
-        if let Some((range, _)) = places.last() {
-            next = (AT_ONCE / (range.end / places.len()).max(1)).clamp(16, 4096);
-        }
+        let size = places.last().map_or(0, |(range, _)| range.end / places.len());
+        next = (AT_ONCE / size.max(1)).clamp(16, 4096);
     }
     if !failed.is_empty() {
         return Err(broken(root, &failed));
@@ -134,6 +154,12 @@ fn pictures(root: &Path, files: &[&PathBuf], mut spool: Option<Spool>) -> Result
 fn picture_of_file(path: &Path) -> Result<Picture, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let length = file.metadata().map_err(|error| error.to_string())?.len();
+    if length <= SMALL {
+        let mut bytes = Vec::with_capacity(length as usize);
+        // It may have grown since.
+        file.take(SMALL + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        return picture_of_bytes(&bytes);
+    }
     let reader = ImageReader::new(std::io::BufReader::new(file)).with_guessed_format().map_err(|error| error.to_string())?;
     picture(reader, length)
 }

@@ -46,12 +46,12 @@ pub fn analyse(study: &Study, plan: &Plan, records: &Records) -> StudyAnalysis {
     let keys: HashSet<&str> = plan.stages.iter().map(|stage| stage.key.as_str()).collect();
     let is_withdrawn = |record: &&Record| record.status != Status::Failed && !keys.contains(record.key.as_str());
     let settings: Vec<SettingAnalysis> =
-        lay_out(study, plan, records).into_iter().map(|setting| SettingAnalysis::new(setting, study.selection)).collect();
+        lay_out(study, plan, records).into_iter().map(|setting| SettingAnalysis::new(setting, study.led_by())).collect();
     StudyAnalysis {
         name: study.name.clone(),
         description: study.description.clone(),
         regularizer: study.regularizer.clone(),
-        shared_lambda0: shared_lambda0(&settings, study.selection),
+        shared_lambda0: shared_lambda0(&settings, study.led_by()),
         settings,
         counts,
         incomplete,

@@ -3,27 +3,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::RenderedFile;
+use super::{RenderedFile, TrackedRun};
 use crate::base::hex::hex;
 
 /// The file in each run's folder that says that this program made it.
 pub const MARK: &str = "artifacts/stage.txt";
-
-/// One run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrackedRun {
-    /// The stage's key, from which MLflow's number of the run is made.
-    pub key: String,
-    pub name: String,
-    pub params: Vec<(String, String)>,
-    pub tags: Vec<(String, String)>,
-    /// Name, and (step, value) for each step.
-    pub metrics: Vec<(String, Vec<(usize, f64)>)>,
-    /// Seconds since 1970.
-    pub start: f64,
-    pub end: f64,
-    pub diverged: bool,
-}
 
 /// The files of an experiment, with paths relative to `mlruns/`. `root` is the absolute path of
 /// that folder. The same runs give the same paths, so a second export replaces the first.

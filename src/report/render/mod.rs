@@ -17,7 +17,9 @@ mod setting_text;
 mod summary_json;
 mod table;
 mod terminal;
+mod tracked_run;
 mod verdict_text;
+mod wandb;
 mod words;
 
 use anyhow::Result;
@@ -29,12 +31,14 @@ pub use figure::{heat_map_rgb, FigureOptions};
 pub use history_text::{round_values, rounds_text};
 pub use latex::latex;
 pub use link::{link, real};
-pub use mlflow::{experiment, number as experiment_number, TrackedRun, MARK};
+pub use mlflow::{experiment, number as experiment_number, MARK};
 pub use page::Provenance;
 pub use summary_json::summary_json;
 pub use table::{csv, parquet};
 pub use terminal::{glance, statement, Commands, Screen, Text};
+pub use tracked_run::TrackedRun;
 pub use verdict_text::headline;
+pub use wandb::{wandb_runs, WANDB_MARK};
 pub use words::{axes_label, setting_name};
 
 use super::analysis::{SettingAnalysis, StudyAnalysis, Table};

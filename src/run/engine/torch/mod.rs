@@ -43,7 +43,7 @@ use crate::train::{
 };
 use calibration::Calibration;
 use networks::check_modules;
-use prepared::{check_splits, files_of, files_of_both, warn_of_common_images, DatasetFiles, PreparedData};
+use prepared::{check_splits, files_of, files_of_both, place_of, warn_of_common_images, DatasetFiles, PreparedData};
 use sources::Sources;
 
 pub use bench::bench;
@@ -99,7 +99,10 @@ impl TorchEngine {
         for files in files {
             let (choice, strip, shape) = &files;
             let set = Dataset::load(choice, *strip, *shape, roots)?;
-            let pool = |device: &Device| Mutex::new(DeviceDataset::new(&set.train, *shape, *device));
+            let pool = |device: &Device| {
+                let place = place_of(choice, DeviceDataset::bytes(&set.train), *device);
+                Mutex::new(DeviceDataset::new(&set.train, *shape, *device, place))
+            };
             let pools = if set.info.is_text() { vec![] } else { devices.iter().map(pool).collect() };
             data.insert(files, PreparedData { set, pools });
         }

@@ -3,6 +3,7 @@
 use anyhow::{ensure, Context, Result};
 use tch::Kind;
 
+use super::prepared::place_of;
 use super::{to_tensor, TorchEngine};
 use crate::config::network::Precision;
 use crate::data::{task_labels, test_rows, Dataset, Examples, Preparation};
@@ -43,9 +44,13 @@ impl TorchEngine {
         };
         let mut predictions = Predictions { rows: vec![], truth: vec![], outputs: vec![] };
         let mut before = 0;
+        let what = on.map_or_else(|| stage.choice().to_string(), |_| "the examples".into());
         for (examples, rows) in parts {
             let (pool, places) = match &preparation {
-                Preparation::Pixels(_) => (DeviceDataset::new(examples, settings.input(), device), rows.clone()),
+                Preparation::Pixels(_) => {
+                    let place = place_of(&what, DeviceDataset::bytes(examples), device);
+                    (DeviceDataset::new(examples, settings.input(), device, place), rows.clone())
+                }
                 Preparation::Words(words) => {
                     let (pool, mut places) = DeviceDataset::of_words(examples, &[(words.clone(), rows.clone())], device);
                     (pool, places.remove(0))

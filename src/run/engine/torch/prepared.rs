@@ -4,13 +4,16 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
+use tch::Device;
+
+use super::memory::memory;
 use super::task_name;
 use crate::base::stderr::print_error;
 use crate::config::network::DataChoice;
 use crate::config::Network;
 use crate::data::{DataError, Dataset, Split};
 use crate::plan::{Plan, Stage};
-use crate::train::DeviceDataset;
+use crate::train::{DeviceDataset, Place};
 
 /// How a data set is read: which, whether documents are stripped, and the shape of the inputs.
 pub type DatasetFiles = (DataChoice, bool, [usize; 3]);
@@ -27,9 +30,26 @@ pub fn files_of_both(stage: &Stage) -> [DatasetFiles; 2] {
 
 pub struct PreparedData {
     pub set: Dataset,
-    /// All training images, on each device. Empty for documents, whose features depend on the
+    /// All training images, for each device. Empty for documents, whose features depend on the
     /// vocabulary.
     pub pools: Vec<Mutex<DeviceDataset>>,
+}
+
+/// Where the training examples of a data set are kept for a device: there, if they take at most
+/// half of its free memory, since models need some too.
+pub fn place_of(what: &dyn std::fmt::Display, bytes: u64, device: Device) -> Place {
+    match memory(device) {
+        Some(memory) if bytes > memory.free / 2 => {
+            let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+            print_error(&format!(
+                "{what}: {} are more than half of the GPU's free memory, {}: each batch is brought to it while the one before is computed",
+                gigabytes(bytes),
+                gigabytes(memory.free)
+            ));
+            Place::Host
+        }
+        _ => Place::Device,
+    }
 }
 
 /// Fails if a seed cannot be evaluated: a class has no validation example because all are of groups

@@ -60,12 +60,13 @@ const fn check(name: &'static str, fault: &'static str, run: fn(Bench) -> Result
     Check { name, fault, fault_is_error: false, run }
 }
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     check("libraries", "one more tree", machine::libraries),
     check("float32 is float32", "inputs rounded to ten bits", numbers::precision),
     check("architectures", "one weight off by 1e-4", numbers::architectures),
     check("PyTorch's optimisers", "learning rate off by 0.1%", numbers::golden),
     check("a pack is its models", "two seeds exchanged", training::pack_is_its_models),
+    check("images in main memory", "two seeds exchanged", training::images_in_main_memory),
     check("no waiting in an epoch", "a number read after every step", training::no_waiting),
     check("memory", "a device with room for all", study::memory),
     check("calibration", "its file removed", machine::calibration),

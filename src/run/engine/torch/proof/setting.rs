@@ -11,7 +11,7 @@ use crate::config::network::{Augment, Class, DataChoice, DataName, Model, ModelK
 use crate::data::{normalisation, search_path, task_labels, training_labels, Dataset, Preparation, Split};
 use crate::model::{no_grad, Architecture};
 use crate::train::{
-    DeviceDataset, EpochReport, EvaluationLoss, Observer, Pack, Penalty, Replica, Snapshot, Start, Trained, TrainingOutcome,
+    DeviceDataset, EpochReport, EvaluationLoss, Observer, Pack, Penalty, Place, Replica, Snapshot, Start, Trained, TrainingOutcome,
 };
 
 /// Every architecture, small.
@@ -66,8 +66,14 @@ impl Setting {
         let data = Dataset::load(&DataChoice::Named(DataName::Digits), false, [8, 8, 1], &search_path(None))?;
         let shape = data.info.image_shape.context("digits are images")?;
         let architecture = Architecture::new(model, shape, phase.classes.len());
-        let pool = DeviceDataset::new(&data.train, shape, device);
+        let pool = DeviceDataset::new(&data.train, shape, device, Place::Device);
         Ok(Setting { data, phase, rules: PenaltyRules::default(), architecture, pool, device, kind })
+    }
+
+    /// The same with the images in main memory.
+    pub fn with_images_in_main_memory(self) -> Setting {
+        let shape = self.data.shape;
+        Setting { pool: DeviceDataset::new(&self.data.train, shape, self.device, Place::Host), ..self }
     }
 
     fn replica(&self, seed: u64) -> Replica {

@@ -1,19 +1,50 @@
-//! `export --format mlflow`: a study as runs of MLflow.
+//! `export --format mlflow` and `--format wandb`: a study as runs of a tracker.
 
 use std::path::Path;
 
 use anyhow::Result;
 
+use super::commands::typed;
 use super::print;
 use super::report::analysed_folder;
 use crate::base::usage::usage;
 use crate::config::show;
 use crate::plan::{Plan, Stage};
-use crate::report::render::{experiment, experiment_number, real, TrackedRun, MARK};
+use crate::report::render::{experiment, experiment_number, real, wandb_runs, TrackedRun, MARK, WANDB_MARK};
 use crate::store::{histories, remove_marked, write_plain, Folder, Record, Records, Status};
 
-/// Writes a run for each cell and draw, and for each training from scratch.
-pub fn export(folder: &Path, to: &Path) -> Result<u8> {
+/// Writes runs for MLflow's file store.
+pub fn to_mlflow(folder: &Path, to: &Path) -> Result<u8> {
+    let (name, runs) = runs(folder)?;
+    // MLflow expects this folder.
+    write_plain(&to.join(".trash/.keep"), &[])?;
+    // Runs of an earlier export go, also those of cells that are no longer in the study.
+    remove_marked(&to.join(experiment_number(&name)), MARK)?;
+    for file in experiment(&name, &runs, &real(to).display().to_string()) {
+        write_plain(&to.join(&file.name), &file.bytes)?;
+    }
+    print(&format!(
+        "{} runs in {}; see them with\n  MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri file:{}\n",
+        runs.len(),
+        to.display(),
+        real(to).display()
+    ));
+    Ok(0)
+}
+
+/// Writes offline runs of Weights & Biases.
+pub fn to_wandb(folder: &Path, to: &Path) -> Result<u8> {
+    let (name, runs) = runs(folder)?;
+    remove_marked(to, WANDB_MARK)?;
+    for file in wandb_runs(&name, &runs) {
+        write_plain(&to.join(&file.name), &file.bytes)?;
+    }
+    print(&format!("{} runs in {}; send them to your project with\n  wandb sync {}/offline-run-*\n", runs.len(), to.display(), typed(to)));
+    Ok(0)
+}
+
+/// A study's name, and a run for each cell and draw and for each training from scratch.
+fn runs(folder: &Path) -> Result<(String, Vec<TrackedRun>)> {
     let folder = Folder(folder.to_path_buf());
     let analysed = analysed_folder(&folder)?;
     let (plan, records) = (&analysed.whole, &analysed.records);
@@ -33,26 +64,14 @@ pub fn export(folder: &Path, to: &Path) -> Result<u8> {
     if runs.is_empty() {
         return Err(usage(format!("{} has no result yet", folder.0.display()), "run the study first"));
     }
-    // MLflow expects this folder.
-    write_plain(&to.join(".trash/.keep"), &[])?;
-    // Runs of an earlier export go, also those of cells that are no longer in the study.
-    remove_marked(&to.join(experiment_number(&analysed.study.name)), MARK)?;
-    for file in experiment(&analysed.study.name, &runs, &real(to).display().to_string()) {
-        write_plain(&to.join(&file.name), &file.bytes)?;
-    }
-    print(&format!(
-        "{} runs in {}; see them with\n  MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri file:{}\n",
-        runs.len(),
-        to.display(),
-        real(to).display()
-    ));
-    Ok(0)
+    Ok((analysed.study.name.clone(), runs))
 }
 
 type Curves = std::collections::HashMap<String, Vec<serde_json::Value>>;
 
 fn run(plan: &Plan, stage: &Stage, record: &Record, records: &Records, curves: &Curves) -> TrackedRun {
     let mut params: Vec<(String, String)> = stage.axes.iter().map(|(path, value)| (path.clone(), show(value))).collect();
+    let group = params.iter().map(|(path, value)| format!("{path}={value}")).collect::<Vec<_>>().join(" ");
     params.extend([("seed".into(), stage.seed.to_string()), ("draw".into(), stage.draw.to_string())]);
     let mut metrics = vec![];
     let mut add = |prefix: &str, record: &Record| {
@@ -81,6 +100,8 @@ fn run(plan: &Plan, stage: &Stage, record: &Record, records: &Records, curves: &
     ];
     TrackedRun {
         key: stage.key.clone(),
+        kind: record.kind.as_str().into(),
+        group,
         name: format!("{} {}", record.kind.as_str(), stage.label()),
         params,
         tags: tags.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
