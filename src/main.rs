@@ -37,9 +37,9 @@ fn take_errors() {
 }
 
 /// Keeps freed buffers in the process. libtorch allocates and frees megabytes at every step, and
-/// glibc would return each buffer to the kernel, which halves the speed of training on CPU. All
-/// threads share one arena. Further arenas consist of 64 MB heaps that are unmapped when they are
-/// empty, which costs another eighth of the speed.
+/// glibc would return each buffer to the kernel, which halves the speed of training on CPU. Each
+/// thread has an arena of its own, glibc's default: with one for all, workers wait for each other
+/// (docs/performance.md).
 #[cfg(target_env = "gnu")]
 fn keep_memory() {
     // SAFETY: called before any other thread exists.
@@ -47,7 +47,6 @@ fn keep_memory() {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
         libc::mallopt(libc::M_TOP_PAD, 64 << 20);
-        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 

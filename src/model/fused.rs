@@ -50,18 +50,53 @@ fn pool_with<T: Element + Plain + 'static>(x: &Tensor, bias: &Tensor) -> Tensor 
 }
 
 /// Affine map, with ReLU if `relu` is set: `x` [K, B, I], `weight` [K, O, I], `bias` [K, O] → [K,
-/// B, O].
+/// B, O], of `x`'s kind.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Tensor {
-    if on_cpu(x, &[Kind::Float]) && weight.kind() == Kind::Float && x.numel() > 0 {
-        return scope(c"linear", || linear_with_faer(x, weight, bias, relu));
-    }
     let kind = x.kind();
+    if on_cpu(x, &[Kind::Float, Kind::BFloat16]) && weight.kind() == Kind::Float && x.numel() > 0 {
+        return scope(c"linear", || match kind {
+            Kind::Float => linear_with_faer(x, weight, bias, relu),
+            _ => linear_in_bf16(x, weight, bias, relu),
+        });
+    }
     let y = bias.to_kind(kind).unsqueeze(1).baddbmm(x, &weight.to_kind(kind).transpose(1, 2), 1.0, 1.0);
     if relu {
         y.relu()
     } else {
         y
     }
+}
+
+/// In bfloat16 with libtorch's products (oneDNN's). Weights are rounded once, for both directions;
+/// bias and its gradient are in float32.
+fn linear_in_bf16(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Tensor {
+    let (size, outputs) = (x.size(), weight.size()[1]);
+    assert!(weight.size() == [size[0], outputs, size[2]] && bias.size() == [size[0], outputs], "weights and biases of other sizes");
+    let (k, o) = (size[0] as usize, outputs as usize);
+    // Of one replica, a product of matrices has less overhead than that of batches.
+    let product = move |a: &Tensor, b: &Tensor| if k == 1 { a.get(0).mm(&b.get(0)).unsqueeze(0) } else { a.bmm(b) };
+    let (x_kept, weight_kept, y) = no_grad(|| {
+        let (x, weight, bias) = (x.detach(), weight.detach().to_kind(Kind::BFloat16), bias.detach().contiguous());
+        let mut y = product(&x, &weight.transpose(1, 2)).contiguous();
+        let (each, biases) = (y.numel() / k, slice::<f32>(&bias));
+        for (y, bias) in slice_mut::<Bf16>(&mut y).chunks_exact_mut(each).zip(biases.chunks_exact(o)) {
+            kernels::bias_relu(y, bias, relu);
+        }
+        (x, weight, y)
+    });
+    let (wants_x, y_kept) = (x.requires_grad(), y.shallow_clone());
+    with_gradient(c"linear", &[x, weight, bias], y, move |gradient| {
+        let mut gradient = own(gradient);
+        let mut of_bias = Tensor::zeros([k as i64, outputs], (Kind::Float, Device::Cpu));
+        let each = gradient.numel() / k;
+        let gradients = slice_mut::<Bf16>(&mut gradient).chunks_exact_mut(each).zip(slice::<Bf16>(&y_kept).chunks_exact(each));
+        for ((g, y), of_bias) in gradients.zip(slice_mut::<f32>(&mut of_bias).chunks_exact_mut(o)) {
+            kernels::bias_relu_backward(g, y, of_bias, relu);
+        }
+        let of_x = wants_x.then(|| product(&gradient, &weight_kept));
+        let of_weight = product(&gradient.transpose(1, 2), &x_kept).to_kind(Kind::Float);
+        vec![of_x, Some(of_weight), Some(of_bias)]
+    })
 }
 
 fn linear_with_faer(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Tensor {

@@ -146,11 +146,11 @@ fn pool_pixel_backward<T: Element>(gradient: &[T], which: &[u8], upper: &mut [T]
 
 /// Adds the bias to each row of `y`, with ReLU if `relu` is set. NaN is propagated.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn bias_relu(y: &mut [f32], bias: &[f32], relu: bool) {
+pub fn bias_relu<T: Element>(y: &mut [T], bias: &[f32], relu: bool) {
     for row in y.chunks_exact_mut(bias.len()) {
         for (value, bias) in row.iter_mut().zip(bias) {
-            let sum = *value + bias;
-            *value = if relu & (sum <= 0.0) { 0.0 } else { sum };
+            let sum = value.get() + bias;
+            *value = T::of(if relu & (sum <= 0.0) { 0.0 } else { sum });
         }
     }
 }
@@ -158,12 +158,12 @@ pub fn bias_relu(y: &mut [f32], bias: &[f32], relu: bool) {
 /// The gradients of [`bias_relu`], whose result is `y`. `gradient` is replaced by the gradient of
 /// its input; the bias's gradient is added to `of_bias`.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma", "x86_64+avx2+fma"))]
-pub fn bias_relu_backward(gradient: &mut [f32], y: &[f32], of_bias: &mut [f32], relu: bool) {
+pub fn bias_relu_backward<T: Element>(gradient: &mut [T], y: &[T], of_bias: &mut [f32], relu: bool) {
     let n = of_bias.len();
     for (row, y) in gradient.chunks_exact_mut(n).zip(y.chunks_exact(n)) {
         for ((value, y), sum) in row.iter_mut().zip(y).zip(of_bias.iter_mut()) {
-            *value = if relu & (*y <= 0.0) { 0.0 } else { *value };
-            *sum += *value;
+            *value = if relu & (y.get() <= 0.0) { T::default() } else { *value };
+            *sum += value.get();
         }
     }
 }

@@ -152,15 +152,7 @@ impl DeviceDataset {
         };
         let places: Vec<i64> = rows.iter().map(place_of).collect();
         let wanted = Tensor::from_slice(&wanted);
-        let bring = |values: &Tensor| {
-            let some = values.index_select(0, &wanted);
-            match self.device {
-                Device::Cpu => some,
-                // From pinned memory the copy is asynchronous; libtorch keeps that memory until
-                // then.
-                device => some.pin_memory(device).to_device_(device, some.kind(), true, false),
-            }
-        };
+        let bring = |values: &Tensor| self.bring(values.index_select(0, &wanted));
         let near = DeviceDataset {
             pixels: bring(&self.pixels),
             labels: bring(&self.labels),
@@ -170,7 +162,16 @@ impl DeviceDataset {
             device: self.device,
             place: Place::Device,
         };
-        (near, upload(&places, self.device).reshape(size))
+        (near, self.bring(Tensor::from_slice(&places)).reshape(size))
+    }
+
+    /// Copies from main memory to the device, from pinned memory: that copy waits for nothing, and
+    /// libtorch keeps the memory until it is done.
+    fn bring(&self, values: Tensor) -> Tensor {
+        match self.device {
+            Device::Cpu => values,
+            device => values.pin_memory(device).to_device_(device, values.kind(), true, false),
+        }
     }
 
     /// Height and width of an image.

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use transfergrid::config::network::{OptimiserKind, PenaltyRules, PenaltyStep, Phase};
 use transfergrid::data::{Content, Examples, Normalisation, Preparation};
 use transfergrid::model::{cross_entropy, linear, pool_bias_relu};
-use transfergrid::train::{optimiser, BatchSource, DeviceDataset, Penalty, Step};
+use transfergrid::train::{optimiser, BatchSource, DeviceDataset, Penalty, Place, Step};
 
 /// Values from −1 to 1 without an obvious pattern.
 fn wave(size: &[i64], salt: i64) -> Tensor {
@@ -88,6 +88,10 @@ fn affine_maps() {
         for relu in [false, true] {
             let inputs = [wave(&[k, b, i], 1), wave(&[k, o, i], 2) / (i as f64).sqrt(), wave(&[k, o], 3)];
             compare(&format!("{k} {b} {i} {o} {relu}"), &inputs, &[Kind::Float; 3], 1e-5, |x| linear(&x[0], &x[1], &x[2], relu));
+            // Weights are rounded to bfloat16's 8 bits, and so are results and gradients. A ReLU
+            // near 0 may open on one side only.
+            let (kinds, tolerance) = ([Kind::BFloat16, Kind::Float, Kind::Float], if relu { 6e-2 } else { 2e-2 });
+            compare(&format!("{k} {b} {i} {o} {relu} bf16"), &inputs, &kinds, tolerance, |x| linear(&x[0], &x[1], &x[2], relu));
         }
     }
     // A batch of images needs no gradient, and a weight may be a view with strides.
@@ -156,7 +160,7 @@ fn images() {
             groups: vec![],
             responses: vec![],
         };
-        let pool = DeviceDataset::new(&examples, shape, Device::Cpu);
+        let pool = DeviceDataset::new(&examples, shape, Device::Cpu, Place::Device);
         let preparations: Vec<Preparation> = (0..2)
             .map(|k| Normalisation {
                 response: None,

@@ -7,7 +7,7 @@ use anyhow::{bail, Result};
 
 use super::benchmark::{BenchOptions, Benchmark};
 use super::proof::{CheckReport, ProofOptions};
-use super::{Description, Engine, EngineOptions};
+use super::{Bf16Speed, Description, Engine, EngineOptions};
 use crate::data::Roots;
 use crate::plan::Plan;
 
@@ -27,6 +27,10 @@ pub fn prove(_: &ProofOptions, _: &mut dyn FnMut(&CheckReport)) -> Result<()> {
 
 pub fn auto_device() -> Result<String> {
     Ok("cpu".into())
+}
+
+pub fn bf16_speed() -> Option<Bf16Speed> {
+    None
 }
 
 pub fn describe() -> Description {

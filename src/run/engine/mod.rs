@@ -24,7 +24,7 @@ use absent as torch;
 pub use mock::Mock;
 #[cfg(feature = "torch")]
 pub use torch::golden_optimisers;
-pub use torch::{auto_device, bench, describe, prove};
+pub use torch::{auto_device, bench, bf16_speed, describe, prove};
 
 /// One pack to train.
 #[derive(Debug)]
@@ -206,6 +206,13 @@ pub fn open(choice: &EngineOptions, plan: &Plan, roots: &Roots, measured: PathBu
         Some(mock) => Ok(Box::new(mock.clone())),
         None => torch::open(choice, plan, roots, measured),
     }
+}
+
+/// How many times as fast as float32 bf16 is on one core of this processor.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Bf16Speed {
+    pub linear: f64,
+    pub convolution: f64,
 }
 
 /// What `doctor` reports about libtorch.

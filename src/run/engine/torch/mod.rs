@@ -11,6 +11,7 @@ mod libraries;
 mod measure;
 mod memory;
 mod networks;
+mod number_types;
 mod predict;
 mod prepared;
 mod pretrained;
@@ -48,6 +49,7 @@ use sources::Sources;
 
 pub use bench::bench;
 pub use devices::{auto_device, describe};
+pub use number_types::bf16_speed;
 pub use proof::{golden_optimisers, prove};
 
 /// The data sets of a plan, each on every device in use, and the source models that targets still

@@ -206,7 +206,7 @@ pub fn no_waiting(bench: Bench) -> Result<Finding> {
     }))
 }
 
-/// Models trained for a second by a pack of 64 and by one model alone.
+/// Models trained for a while by a pack of 64 and by one model alone.
 pub fn packs_pay(bench: Bench) -> Result<Finding> {
     let model = Model { kind: ModelKind::Mlp, hidden: Some(vec![256]), ..Model::default() };
     let phase =
@@ -221,7 +221,11 @@ pub fn packs_pay(bench: Bench) -> Result<Finding> {
         Ok(timed.steps.get() as f64 * k as f64 / seconds)
     };
     let pack = if bench.planted { 1 } else { 64 };
-    let (one, many) = (steps_per_second(1)?, steps_per_second(pack)?);
+    // The best of several turns: another program slows one turn and not the other.
+    let (mut one, mut many) = (0f64, 0f64);
+    for _ in 0..4 {
+        (one, many) = (one.max(steps_per_second(1)?), many.max(steps_per_second(pack)?));
+    }
     // On the CPU packs are not used, because there they do not pay: any gain shows the measurement.
     let wanted = if bench.device.is_cuda() { 5.0 } else { 1.2 };
     Ok(Finding {
@@ -243,7 +247,7 @@ impl Watching for Timed {
             self.started.set(Some(Instant::now()));
             self.steps.set(0);
         }
-        self.started.get().is_some_and(|started| started.elapsed() >= Duration::from_secs(1))
+        self.started.get().is_some_and(|started| started.elapsed() >= Duration::from_millis(300))
     }
 
     fn step(&self) {
