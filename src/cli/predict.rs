@@ -120,6 +120,12 @@ impl PredictArgs {
             .map_err(|error| usage(format!("--on {place}: {error}"), "name a place such as '{images: FOLDER}', or a data set"))?;
         let info = choice.find_out().map_err(|(what, hint)| usage(what, hint))?;
         let own = stage.data();
+        if let Some(why) = own.other_columns(info) {
+            return Err(usage(
+                format!("{choice} {why}"),
+                "it needs the columns that the network was trained on, in the same order; `one_hot` and `impute` make columns of what each table has",
+            ));
+        }
         if info.is_text() != own.is_text()
             || info.is_regression != own.is_regression
             || info.is_features != own.is_features

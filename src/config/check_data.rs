@@ -39,6 +39,11 @@ pub fn check_data(cell: &Network) -> Result<(), SettingError> {
         return Err(setting_error("target.data", "documents of source and target must come from one set")
             .hint("put them into one folder, and choose the tasks by `classes`"));
     }
+    if let Some(why) = source.other_columns(target) {
+        let what = format!("the target's table {why}");
+        return Err(setting_error("target.data", what)
+            .hint("both tables need the same columns in the same order; `one_hot` and `impute` make columns of what each table has"));
+    }
     if source.is_features && source.channels != target.channels {
         let what = format!("the source has {} features, the target {}", source.channels, target.channels);
         return Err(setting_error("target.data", what).hint("both need the same columns"));

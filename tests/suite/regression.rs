@@ -232,3 +232,64 @@ fn what_needs_classes_is_refused() {
         assert!(refused.code == Some(2) && refused.stderr.contains(words), "{words}: {}", refused.stderr);
     }
 }
+
+/// Columns of two tables are one another's by their place, so their names must agree.
+#[test]
+fn tables_with_other_columns_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    tables(at);
+    let target = std::fs::read_to_string(at.join("target.csv")).unwrap();
+    let swapped: Vec<String> = target
+        .lines()
+        .map(|line| {
+            let mut cells: Vec<&str> = line.split(',').collect();
+            cells.swap(0, 1);
+            cells.join(",")
+        })
+        .collect();
+    std::fs::write(at.join("swapped.csv"), swapped.join("\n") + "\n").unwrap();
+    std::fs::write(at.join("renamed.csv"), target.replacen("a,b,c,y", "a,weight,c,y", 1)).unwrap();
+    let words = |first: &str, target: &str| {
+        let row = |i: usize, line: &str| match i {
+            0 => format!("{line},town"),
+            _ => format!("{line},{}", if i % 2 == 0 { first } else { "Y" }),
+        };
+        target.lines().enumerate().map(|(i, line)| row(i, line) + "\n").collect::<String>()
+    };
+    let source = std::fs::read_to_string(at.join("source.csv")).unwrap();
+    std::fs::write(at.join("source-words.csv"), words("X", &source)).unwrap();
+    std::fs::write(at.join("target-words.csv"), words("Z", &target)).unwrap();
+    let with = |name: &str| study(&[("target.csv", name)]);
+    let encoded = study(&[
+        ("source.csv, response: y", "source-words.csv, response: y, one_hot: true"),
+        ("target.csv, response: y", "target-words.csv, response: y, one_hot: true"),
+    ]);
+    for (text, what) in [
+        (with("swapped.csv"), "another order: column 1 is `b` there and `a` here"),
+        (with("renamed.csv"), "has no `b` and has the new `weight`"),
+        (encoded, "town"),
+    ] {
+        let done = run_in(at, &text, &["--engine", "mock"]);
+        assert!(
+            done.code == Some(2) && done.stderr.contains(what) && done.stderr.contains("same columns in the same order"),
+            "{}",
+            done.stderr
+        );
+    }
+    // The same of rows that are predicted.
+    let done = run_in(at, &study(&[]), &["--engine", "mock"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let predicted = |name: &str| {
+        run(program().current_dir(at).args([
+            "predict",
+            "logs/numbers",
+            "--to",
+            "p.csv",
+            "--on",
+            &format!("{{table: {name}, response: y}}"),
+        ]))
+    };
+    let done = predicted("swapped.csv");
+    assert!(done.code == Some(2) && done.stderr.contains("another order"), "{}", done.stderr);
+}

@@ -34,6 +34,9 @@ pub struct DatasetInfo {
     /// Whether examples have groups, which no split separates.
     #[serde(default)]
     pub is_grouped: bool,
+    /// The names of the features of a table; empty where they have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Whether the program contains the data.
     pub built_in: bool,
 }
@@ -56,6 +59,33 @@ impl DatasetInfo {
 
     pub fn is_text(&self) -> bool {
         self.image_shape.is_none() && self.sizes.is_none()
+    }
+
+    /// Why a network for the features of this set cannot read those of another: their names differ,
+    /// or their order. None if it can, or if one of them has no names.
+    pub fn other_columns(&self, other: &DatasetInfo) -> Option<String> {
+        let (own, others) = (&self.columns, &other.columns);
+        if own.is_empty() || others.is_empty() || own == others {
+            return None;
+        }
+        let beyond = |all: &[String], known: &[String]| -> Vec<String> {
+            all.iter().filter(|name| !known.contains(name)).map(|name| format!("`{name}`")).collect()
+        };
+        let short = |names: Vec<String>| match names.len() {
+            0..=5 => names.join(", "),
+            n => format!("{}, … ({n})", names[..5].join(", ")),
+        };
+        let (missing, more) = (beyond(own, others), beyond(others, own));
+        let parts = [(missing, "has no"), (more, "has the new")]
+            .map(|(names, what)| (!names.is_empty()).then(|| format!("{what} {}", short(names))));
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        Some(match parts.is_empty() {
+            false => parts.join(" and "),
+            true => {
+                let at = own.iter().zip(others).position(|(a, b)| a != b).unwrap_or(0);
+                format!("has the columns in another order: column {} is `{}` there and `{}` here", at + 1, others[at], own[at])
+            }
+        })
     }
 
     /// `1,200 training and 300 test images of 10 classes, 28×28×1`.

@@ -35,12 +35,14 @@ pub struct Part {
     pub groups: Vec<String>,
     /// The number to predict for each example; empty where classes are predicted.
     pub responses: Vec<f32>,
+    /// The names of the features, where they have some; else empty.
+    pub columns: Vec<String>,
 }
 
 impl Part {
     /// Examples without groups.
     pub fn new(labels: Vec<u16>, values: Values) -> Part {
-        Part { labels, values, groups: vec![], responses: vec![] }
+        Part { labels, values, groups: vec![], responses: vec![], columns: vec![] }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -95,9 +97,10 @@ impl Part {
         let [of_first, of_second] = parted(self.labels, is_second);
         let [groups, other_groups] = parted(self.groups, is_second);
         let [responses, other_responses] = parted(self.responses, is_second);
+        let columns = self.columns;
         [
-            Part { labels: of_first, values: first, groups, responses },
-            Part { labels: of_second, values: second, groups: other_groups, responses: other_responses },
+            Part { labels: of_first, values: first, groups, responses, columns: columns.clone() },
+            Part { labels: of_second, values: second, groups: other_groups, responses: other_responses, columns },
         ]
     }
 

@@ -138,6 +138,7 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
             classes: counted,
             is_regression,
             is_grouped: !train.groups.is_empty(),
+            columns: train.columns.clone(),
             ..shapes([&train, &test])
         },
     };

@@ -49,7 +49,7 @@ pub fn read(path: &Path, place: &DataPlace) -> Result<Found, DataError> {
     let values = single(&values, width, |column| format!("column `{}`", rows.columns[column]))
         .map_err(|what| DataError::new(format!("{}: {what}", path.display()), "subtract an offset, or choose other units"))?;
     let values = Values::Features { width, values };
-    let train = Part { groups: rows.groups, responses, ..Part::new(labels.into_iter().flatten().collect(), values) };
+    let train = Part { groups: rows.groups, responses, columns: rows.columns, ..Part::new(labels.into_iter().flatten().collect(), values) };
     Ok(Found { classes, train, test: None, notes: rows.notes })
 }
 
