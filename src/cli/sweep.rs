@@ -20,7 +20,7 @@ use super::{duration, exit_code, print, refuse_other_kind, refuse_other_study, S
 use crate::base::numbers::seconds;
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
-use crate::config::{Study, StudyKind};
+use crate::config::{Overrides, Study, StudyKind};
 use crate::data::search_path;
 use crate::plan::{hash, CostEstimate, KeyVersion, Plan, Shard, Stage, StageSelection};
 use crate::report::analysis::analyse;
@@ -321,6 +321,13 @@ impl SweepArgs {
             folder.create()?;
         }
         remember_places(&folder, &plan)?;
+        let had_rounds = || Study::load(&folder.study(), &Overrides::default()).is_ok_and(|before| !before.grids.is_empty());
+        if ending == Ending::Answer && study.grids.is_empty() && !self.fresh && had_rounds() {
+            print_error(
+                "note: this is the answer of the study as it is written; what the rounds of `--until settled` added is kept and left out: \
+                 the same command with `--until settled` shows their answer again",
+            );
+        }
         write_atomic(&folder.study(), yaml.as_bytes())?;
         let digests = plan.data().into_iter().map(|name| (name.to_string(), name.info().digest.clone())).collect();
         Manifest::add(&folder, shard.map(|_| writer.as_str()), engine.name(), &engine.device(), digests)?;

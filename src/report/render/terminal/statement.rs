@@ -31,11 +31,11 @@ pub fn left_out(analysis: &StudyAnalysis) -> Option<String> {
     let shown = analysis.counts.with_record();
     let whose = match analysis.history {
         Some(_) => "to values that the rounds left out, or that are not in the study",
-        None => "to values that are no longer in the study, or to an earlier version of this program",
+        None => "to values that are no longer in the study, to rounds of `--until settled`, or to an earlier version of this program",
     };
     (analysis.withdrawn > 0).then(|| {
         let all = shown + analysis.withdrawn;
-        format!("{shown} of {all} rows shown: {} belong {whose}; `report --all` shows them.", analysis.withdrawn)
+        format!("{shown} of {all} rows shown: {} belong {whose}; `report --all` has them in its tables.", analysis.withdrawn)
     })
 }
 
