@@ -76,7 +76,8 @@ CHECKED := $(CARGO) test --release --workspace $(foreach name,transfergrid trans
 	--config 'profile.release.package.$(name).debug-assertions=true' --config 'profile.release.package.$(name).overflow-checks=true')
 
 test-no-torch: .venv/tools ## the tests of a build without libtorch
-	$(CARGO) test --release --no-default-features --target-dir target/no-torch --lib --test suite -- $(SKIP)
+	$(CARGO) test --release --no-default-features --target-dir target/no-torch $(NO_TORCH) -- $(SKIP)
+NO_TORCH := --lib --test suite
 
 check-results: libtorch ## before a release: the committed results are those of the shipped studies
 	$(CARGO) test --release --test suite -- --ignored every_study_of_networks
