@@ -16,7 +16,7 @@ use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::{Study, StudyKind};
 use crate::plan::{Plan, Stage, StageSelection};
-use crate::report::analysis::{analyse, StudyAnalysis};
+use crate::report::analysis::{analyse, StudyAnalysis, MIN_SEEDS};
 use crate::report::render::{glance, round_values, rounds_text, Commands, Screen};
 use crate::report::{write_network, ReportTarget};
 use crate::settle::{history, replay, Outlook, Rounds};
@@ -39,6 +39,9 @@ pub fn run(args: &mut SweepArgs, study: &Study, stop: &Arc<AtomicBool>) -> Resul
     }
     if study.kind == StudyKind::Ridge {
         Plan::new(study)?; // says what such a study is run with
+    }
+    if study.kind == StudyKind::Network && study.seeds.len() < MIN_SEEDS && !args.quiet {
+        print_error(&format!("note: rounds begin with {MIN_SEEDS} seeds, fewer settle nothing; the study has {}", study.seeds.len()));
     }
     let folder = Folder(args.out.join(&study.name));
     let budget = study.settle.budget.as_deref().map(seconds).transpose().map_err(anyhow::Error::msg)?;

@@ -267,7 +267,7 @@ fn images_of_any_kind_and_size_are_made_to_fit() {
     let found = described(folder.path(), "{images: mixed}");
     assert_eq!(found["info"]["classes"][1]["name"], "rød");
     assert!(found["info"]["sizes"].is_array() && found["info"]["channels"] == 3, "{found}");
-    assert!(found["notes"][0].as_str().unwrap().contains("1 files of other kinds"), "{found}");
+    assert!(found["notes"][0].as_str().unwrap().contains("files of other kinds that are left out: 1"), "{found}");
     let text =
         STUDY.replace("NAME", "mixed").replace("PLACE", "{images: mixed}").replace("'0', '1'", "'*'").replace("'2', '3'", "rød, 'blå*'");
     let text = text.replace("per_class: 8", "per_class: 6").replace("target: {", "target: {disjoint_from_source: true, ");

@@ -253,7 +253,7 @@ fn tables_with_other_columns_are_refused() {
     let words = |first: &str, target: &str| {
         let row = |i: usize, line: &str| match i {
             0 => format!("{line},town"),
-            _ => format!("{line},{}", if i % 2 == 0 { first } else { "Y" }),
+            _ => format!("{line},{}", if i.is_multiple_of(2) { first } else { "Y" }),
         };
         target.lines().enumerate().map(|(i, line)| row(i, line) + "\n").collect::<String>()
     };

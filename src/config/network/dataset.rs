@@ -94,7 +94,9 @@ impl DatasetInfo {
         let (what, shape) = match (self.image_shape, self.sizes) {
             (Some([_, _, features]), _) if self.is_features => ("rows", format!(", {features} features")),
             (Some([height, width, channels]), _) => ("images", format!(", {height}×{width}×{channels}")),
-            (None, Some([a, b])) => ("images", format!(", {}×{} to {}×{}, {} channels", a[0], a[1], b[0], b[1], self.channels)),
+            (None, Some([a, b])) => {
+                ("images", format!(", {}×{} to {}×{}, {}", a[0], a[1], b[0], b[1], if self.channels == 1 { "grey" } else { "colour" }))
+            }
             (None, None) => ("documents", String::new()),
         };
         let predicted = if self.is_regression { "with a number to predict".into() } else { format!("of {} classes", self.classes.len()) };

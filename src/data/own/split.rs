@@ -94,7 +94,9 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
     };
     let within = contents.len() - known.len();
     if within > 0 {
-        notes.push(format!("{within} training examples have the content of another one"));
+        let other = in_another_class(&train.labels, &contents);
+        let of_which = if other == 0 { String::new() } else { format!("; {other} have that of one in another class") };
+        notes.push(format!("{within} training examples have the content of another one{of_which}"));
     }
     let (training, tested) = (train.counts(classes.len()), test.counts(classes.len()));
     let of = |(name, (training, test)): (&String, (usize, usize))| ClassInfo { name: name.clone(), training, test };
@@ -143,6 +145,16 @@ pub fn split(place: &DataPlace, found: Found) -> Result<OwnSet, DataError> {
         },
     };
     Ok(OwnSet { info, train, test, notes })
+}
+
+/// Examples that have the content of an example of another class.
+fn in_another_class(labels: &[u16], contents: &[[u8; 32]]) -> usize {
+    // The label of each content; none if it has several.
+    let mut label_of: HashMap<&[u8; 32], Option<u16>> = HashMap::new();
+    for (label, content) in labels.iter().zip(contents) {
+        label_of.entry(content).and_modify(|known| *known = known.filter(|known| known == label)).or_insert(Some(*label));
+    }
+    contents.iter().filter(|content| label_of[content].is_none()).count()
 }
 
 /// Which examples are held out for testing: by content, so that an example stays where it is when
@@ -213,5 +225,19 @@ fn shapes(parts: [&Part; 2]) -> DatasetInfo {
         sizes: sizes.first().zip(sizes.last()).filter(|_| shapes.len() > 1).map(|(smallest, largest)| [*smallest, *largest]),
         channels: shapes.iter().next().map_or(0, |[.., channels]| *channels),
         ..DatasetInfo::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_another_class;
+
+    #[test]
+    fn contents_with_several_labels_are_counted() {
+        let content = |of: u8| [of; 32];
+        // Content 1 is of class 0 twice; 2 of classes 0 and 1; 3 of 1, 2 and 1.
+        let contents = [1, 1, 2, 2, 3, 3, 3, 4].map(content);
+        assert_eq!(in_another_class(&[0, 0, 0, 1, 1, 2, 1, 0], &contents), 5);
+        assert_eq!(in_another_class(&[0; 8], &contents), 0);
     }
 }
