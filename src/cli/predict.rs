@@ -13,7 +13,7 @@ use super::report::analysed_folder;
 use crate::base::stderr::print_error;
 use crate::base::usage::usage;
 use crate::config::network::{DataChoice, TransferMethod};
-use crate::data::{search_path, Dataset};
+use crate::data::{own, search_path, Dataset};
 use crate::plan::Stage;
 use crate::report::analysis::{named_stages, ColumnType, Field, Table};
 use crate::report::render::{csv, parquet};
@@ -62,8 +62,12 @@ impl PredictArgs {
         let plan = chosen.alone();
         let engine = chosen.engine(&plan, &self.chosen)?;
         let model = chosen.model(&plan, engine.as_ref(), &self.chosen)?;
-        let predictions = engine.predict(stage, &model.arrays, other.as_ref())?;
-        let table = table(stage, &predictions);
+        let predictions = engine.predict(stage, &model.arrays, other.as_ref().map(|(other, _)| other))?;
+        let names = match &other {
+            Some((_, choice)) => names(choice)?.concat(),
+            None => names(stage.choice())?.into_iter().nth(1).unwrap_or_default(),
+        };
+        let table = table(stage, &predictions, &names);
         write_atomic(to, &if is_csv { csv(&table)? } else { parquet(&table)? })?;
         print(&format!("{}\n{}\n", summary(stage, &predictions), to.display()));
         Ok(0)
@@ -107,7 +111,7 @@ impl PredictArgs {
                 print_error(&format!("warning: {}, trained again: {words}", stage.label()));
             }
             let predictions = engine.predict(stage, &model.arrays, None)?;
-            write_atomic(&path, &parquet(&table(stage, &predictions))?)?;
+            write_atomic(&path, &parquet(&table(stage, &predictions, &[]))?)?;
             print_error(&format!("{} {}: {}", stage.kind.as_str(), stage.label(), summary(stage, &predictions)));
         }
         print(&format!("the predictions of {} models are kept; see them with\n  transfergrid report {}\n", keys.len(), typed(&folder.0)));
@@ -115,7 +119,7 @@ impl PredictArgs {
     }
 
     /// The other data, in the shape of the network's inputs.
-    fn other(&self, place: &str, stage: &Stage) -> Result<Dataset> {
+    fn other(&self, place: &str, stage: &Stage) -> Result<(Dataset, DataChoice)> {
         let choice: DataChoice = serde_yaml::from_str(place)
             .map_err(|error| usage(format!("--on {place}: {error}"), "name a place such as '{images: FOLDER}', or a data set"))?;
         let info = choice.find_out().map_err(|(what, hint)| usage(what, hint))?;
@@ -136,15 +140,28 @@ impl PredictArgs {
                 "the network needs examples of the kind that it was trained on",
             ));
         }
-        Ok(Dataset::load(&choice, false, stage.settings.input(), &search_path(self.chosen.data.as_deref()))?)
+        let set = Dataset::load(&choice, false, stage.settings.input(), &search_path(self.chosen.data.as_deref()))?;
+        Ok((set, choice))
     }
 }
 
-/// One row for each example.
-fn table(stage: &Stage, predictions: &Predictions) -> Table {
+/// The files or lines of the user's own examples, of the training and the test part; empty for
+/// arrays and published sets.
+fn names(choice: &DataChoice) -> Result<[Vec<String>; 2]> {
+    match choice {
+        DataChoice::Place(place) => Ok(own::names(place)?),
+        DataChoice::Named(_) => Ok([vec![], vec![]]),
+    }
+}
+
+/// One row for each example, with its file or line if it has one.
+fn table(stage: &Stage, predictions: &Predictions, found: &[String]) -> Table {
     let data = stage.data();
     let names: Vec<&str> = stage.phase().labels(data).into_iter().map(|label| data.classes[label].name.as_str()).collect();
     let mut columns = vec![("index".to_string(), ColumnType::Whole)];
+    if !found.is_empty() {
+        columns.push(("example".into(), ColumnType::Text));
+    }
     if data.is_regression {
         columns.extend([("response".into(), ColumnType::Number), ("predicted".into(), ColumnType::Number)]);
     } else {
@@ -154,6 +171,9 @@ fn table(stage: &Stage, predictions: &Predictions) -> Table {
     let mut table = Table::new(columns);
     for ((row, truth), outputs) in predictions.rows.iter().zip(&predictions.truth).zip(&predictions.outputs) {
         let mut fields = vec![Field::Whole(*row as u64)];
+        if !found.is_empty() {
+            fields.push(Field::from(found.get(*row).map(String::as_str)));
+        }
         if data.is_regression {
             fields.extend([Field::from(*truth), Field::from(f64::from(outputs[0]))]);
         } else {

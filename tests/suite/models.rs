@@ -168,6 +168,43 @@ fn what_cannot_be_exported_is_said() {
     }
 }
 
+/// Each prediction can be joined to the file that it is of.
+#[test]
+fn predictions_name_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    // Dark and light images: the class is seen in each.
+    for i in 0..60u8 {
+        let class = ["dark", "light"][usize::from(i % 2)];
+        std::fs::create_dir_all(at.join("images").join(class)).unwrap();
+        let value = if i % 2 == 0 { i } else { 180 + i };
+        image::GrayImage::from_pixel(4, 4, image::Luma([value])).save(at.join(format!("images/{class}/{i}.png"))).unwrap();
+    }
+    let text = "name: files\ndata: {images: images}\nlambda0: [0]\nlambda1: [0]\nmodel: {kind: mlp, hidden: [4]}\n\
+                source: {per_class: 5, validation_per_class: 5, epochs: 40, lr: 0.1}\n\
+                target: {per_class: 5, validation_per_class: 5, epochs: 40, lr: 0.1}\n";
+    let study = write(at, "files.yaml", text);
+    let done = run(program().current_dir(at).arg("sweep").arg(&study).args(["--out", "logs", "--quiet"]));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let predicted = |on: &[&str]| -> Vec<Vec<String>> {
+        let done = run(program().current_dir(at).args(["predict", "logs/files", "--to", "p.csv"]).args(on));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        let text = std::fs::read_to_string(at.join("p.csv")).unwrap();
+        assert!(text.starts_with("index,example,label,predicted,"), "{text}");
+        text.lines().skip(1).map(|line| line.split(',').map(str::to_string).collect()).collect()
+    };
+    let (tested, all) = (predicted(&[]), predicted(&["--on", "{images: images}"]));
+    assert!(!tested.is_empty() && all.len() == 60);
+    for row in tested.iter().chain(&all) {
+        assert!(row[1].starts_with(&format!("{}/", row[2])) && at.join("images").join(&row[1]).is_file(), "{row:?}");
+    }
+    // The same file has the same outputs in both.
+    let of = |file: &str| all.iter().find(|row| row[1] == file).unwrap()[2..].to_vec();
+    assert!(tested.iter().all(|row| row[2..] == of(&row[1])));
+    let names: std::collections::BTreeSet<&String> = all.iter().map(|row| &row[1]).collect();
+    assert_eq!(names.len(), 60);
+}
+
 #[test]
 fn every_cell_is_a_run_of_mlflow() {
     let folder = tempfile::tempdir().unwrap();

@@ -30,7 +30,7 @@ static IN_USE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// What a changed format or decoder changes.
-const VERSION: &str = "transfergrid images 1";
+const VERSION: &str = "transfergrid images 2";
 
 /// The folder with the files.
 #[derive(Debug, Clone)]
@@ -54,6 +54,7 @@ struct Entry {
 struct PartEntry {
     labels: Vec<u16>,
     groups: Vec<String>,
+    names: Vec<String>,
     /// Of each image: its file's position in `files`, its first byte there, and its shape.
     pictures: Vec<(usize, usize, [usize; 3])>,
 }
@@ -123,7 +124,11 @@ impl Cache {
                 Some(Picture { height, width, channels, pixels })
             };
             let pictures = of.pictures.into_iter().map(picture).collect::<Option<Vec<_>>>()?;
-            (pictures.len() == of.labels.len()).then(|| Part { groups: of.groups, ..Part::new(of.labels, Values::Pictures(pictures)) })
+            (pictures.len() == of.labels.len()).then(|| Part {
+                groups: of.groups,
+                names: of.names,
+                ..Part::new(of.labels, Values::Pictures(pictures))
+            })
         };
         let (train, test) = (part(entry.train)?, part(entry.test)?);
         entry.files.iter().for_each(|name| self.used(&self.folder.join(name)));
@@ -161,7 +166,7 @@ impl Cache {
                 });
                 pictures.push((file, at, [*height, *width, *channels]));
             }
-            Ok(PartEntry { labels: of.labels.clone(), groups: of.groups.clone(), pictures })
+            Ok(PartEntry { labels: of.labels.clone(), groups: of.groups.clone(), names: of.names.clone(), pictures })
         };
         let (train, test) = (part(&set.train)?, part(&set.test)?);
         in_memory.map(Spool::finish).transpose()?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::folders::{groups, list, ClassFiles};
+use super::folders::{below, groups, list, ClassFiles};
 use super::{sorted_classes, Found, Part, Values};
 use crate::data::DataError;
 
@@ -29,7 +29,11 @@ pub fn read(root: &Path, group: Option<&str>) -> Result<Found, DataError> {
                 named.push(path);
             }
         }
-        Ok(Part { groups: groups(root, parts.depth, &named, group)?, ..Part::new(labels, Values::Texts(texts)) })
+        Ok(Part {
+            groups: groups(root, parts.depth, &named, group)?,
+            names: below(root, &named),
+            ..Part::new(labels, Values::Texts(texts))
+        })
     };
     Ok(Found { train: part(&parts.train)?, test: parts.test.as_ref().map(part).transpose()?, notes: parts.notes, classes })
 }

@@ -34,6 +34,11 @@ pub fn groups(root: &Path, depth: usize, files: &[&PathBuf], pattern: Option<&st
     }
 }
 
+/// Files by their paths below the root.
+pub fn below(root: &Path, files: &[&PathBuf]) -> Vec<String> {
+    files.iter().map(|path| path.strip_prefix(root).unwrap_or(path).display().to_string()).collect()
+}
+
 /// The parts of a folder.
 pub struct Parts {
     pub train: ClassFiles,
@@ -90,13 +95,13 @@ pub fn list(root: &Path, is_wanted: fn(&str) -> bool) -> Result<Parts, DataError
     };
     if !walk.empty.is_empty() {
         let names: Vec<&str> = walk.empty.iter().take(5).map(String::as_str).collect();
-        notes.push(format!("{} folders have no files and are no classes: {}", walk.empty.len(), names.join(", ")));
+        notes.push(format!("folders without files, which are no classes ({}): {}", walk.empty.len(), names.join(", ")));
     }
     if walk.others > 0 {
-        notes.push(format!("{} files of other kinds are left out", walk.others));
+        notes.push(format!("files of other kinds that are left out: {}", walk.others));
     }
     if walk.outside > 0 {
-        notes.push(format!("{} links that lead out of the folder are left out", walk.outside));
+        notes.push(format!("links out of the folder that are left out: {}", walk.outside));
     }
     Ok(Parts { train: parts.0, test: parts.1, depth, notes })
 }

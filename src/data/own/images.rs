@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
 use super::cache::{Cache, Spool};
-use super::folders::{groups, list, ClassFiles, Parts};
+use super::folders::{below, groups, list, ClassFiles, Parts};
 use super::{broken, sorted_classes, split, Found, OwnSet, Part, Picture, Values};
 use crate::base::numbers::{bytes, duration};
 use crate::base::stderr::print_error;
@@ -92,7 +92,11 @@ fn decoded(
         let files: Vec<&PathBuf> = ordered.iter().map(|(_, path)| *path).collect();
         let groups = groups(root, parts.depth, &files, group)?;
         let pictures = pictures(root, &files, spool(name)?)?;
-        Ok(Part { groups, ..Part::new(ordered.iter().map(|(label, _)| *label).collect(), Values::Pictures(pictures)) })
+        Ok(Part {
+            groups,
+            names: below(root, &files),
+            ..Part::new(ordered.iter().map(|(label, _)| *label).collect(), Values::Pictures(pictures))
+        })
     };
     let train = part(&parts.train, "train")?;
     Ok(Found { train, test: parts.test.as_ref().map(|test| part(test, "test")).transpose()?, notes: parts.notes, classes })

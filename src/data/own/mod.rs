@@ -84,6 +84,13 @@ pub fn read_now(place: &DataPlace) -> Result<OwnSet, DataError> {
     }
 }
 
+/// Where the training and the test examples of a place were found, in the order in which [`load`]
+/// has them; empty for arrays.
+pub fn names(place: &DataPlace) -> Result<[Vec<String>; 2], DataError> {
+    let set = describe(place)?;
+    Ok([set.train.names.clone(), set.test.names.clone()])
+}
+
 /// For [`crate::config::network::read_places_with`].
 pub fn info(place: &DataPlace) -> Result<DatasetInfo, (String, String)> {
     describe(place).map(|set| set.info.clone()).map_err(|error| (error.what, error.hint))

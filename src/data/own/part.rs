@@ -37,12 +37,15 @@ pub struct Part {
     pub responses: Vec<f32>,
     /// The names of the features, where they have some; else empty.
     pub columns: Vec<String>,
+    /// Where each example was found: its file below the root, or its line; empty where arrays have
+    /// no such names.
+    pub names: Vec<String>,
 }
 
 impl Part {
     /// Examples without groups.
     pub fn new(labels: Vec<u16>, values: Values) -> Part {
-        Part { labels, values, groups: vec![], responses: vec![], columns: vec![] }
+        Part { labels, values, groups: vec![], responses: vec![], columns: vec![], names: vec![] }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -97,10 +100,11 @@ impl Part {
         let [of_first, of_second] = parted(self.labels, is_second);
         let [groups, other_groups] = parted(self.groups, is_second);
         let [responses, other_responses] = parted(self.responses, is_second);
+        let [names, other_names] = parted(self.names, is_second);
         let columns = self.columns;
         [
-            Part { labels: of_first, values: first, groups, responses, columns: columns.clone() },
-            Part { labels: of_second, values: second, groups: other_groups, responses: other_responses, columns },
+            Part { labels: of_first, values: first, groups, responses, columns: columns.clone(), names },
+            Part { labels: of_second, values: second, groups: other_groups, responses: other_responses, columns, names: other_names },
         ]
     }
 
@@ -119,6 +123,7 @@ impl Part {
         self.labels.extend(other.labels);
         self.groups.extend(other.groups);
         self.responses.extend(other.responses);
+        self.names.extend(other.names);
         Ok(())
     }
 

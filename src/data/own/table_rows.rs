@@ -42,6 +42,7 @@ pub fn read(path: &Path, place: &DataPlace) -> Result<Found, DataError> {
     };
     let rows = table::read_labelled(path, column, place.group.as_deref(), &place.drop, &options).map_err(told)?;
     let responses = if is_regression { responses(path, column, place, &rows)? } else { vec![] };
+    let places = (0..rows.labels.len()).map(|row| rows.place(row)).collect();
     let names: Vec<String> = if is_regression { vec![ALL.into(); rows.labels.len()] } else { rows.labels };
     let (classes, labels) = label_by_name(&[&names]).map_err(|what| DataError::file(path, format!("`{column}`: {what}")))?;
     let width = rows.values.ncols();
@@ -49,7 +50,13 @@ pub fn read(path: &Path, place: &DataPlace) -> Result<Found, DataError> {
     let values = single(&values, width, |column| format!("column `{}`", rows.columns[column]))
         .map_err(|what| DataError::new(format!("{}: {what}", path.display()), "subtract an offset, or choose other units"))?;
     let values = Values::Features { width, values };
-    let train = Part { groups: rows.groups, responses, columns: rows.columns, ..Part::new(labels.into_iter().flatten().collect(), values) };
+    let train = Part {
+        groups: rows.groups,
+        responses,
+        columns: rows.columns,
+        names: places,
+        ..Part::new(labels.into_iter().flatten().collect(), values)
+    };
     Ok(Found { classes, train, test: None, notes: rows.notes })
 }
 
