@@ -66,10 +66,8 @@ impl ExportArgs {
                 let what = "--format mlflow and --format wandb export every cell";
                 return Err(usage(what, "leave out --model, --at, --seed, --draw and --setting"));
             }
-            return match self.format {
-                Format::Mlflow => trackers::to_mlflow(&self.chosen.folder, &self.to),
-                _ => trackers::to_wandb(&self.chosen.folder, &self.to),
-            };
+            let to_tracker = if self.format == Format::Mlflow { trackers::to_mlflow } else { trackers::to_wandb };
+            return to_tracker(&self.chosen.folder, &self.to);
         }
         self.refuse_foreign()?;
         let chosen = self.chosen.find()?;

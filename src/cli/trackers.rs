@@ -10,7 +10,7 @@ use super::report::analysed_folder;
 use crate::base::usage::usage;
 use crate::config::show;
 use crate::plan::{Plan, Stage};
-use crate::report::render::{experiment, experiment_number, real, wandb_runs, TrackedRun, MARK, WANDB_MARK};
+use crate::report::render::{experiment, experiment_number, real, wandb_mark, wandb_runs, TrackedRun, MARK};
 use crate::store::{histories, remove_marked, write_plain, Folder, Record, Records, Status};
 
 /// Writes runs for MLflow's file store.
@@ -35,7 +35,8 @@ pub fn to_mlflow(folder: &Path, to: &Path) -> Result<u8> {
 /// Writes offline runs of Weights & Biases.
 pub fn to_wandb(folder: &Path, to: &Path) -> Result<u8> {
     let (name, runs) = runs(folder)?;
-    remove_marked(to, WANDB_MARK)?;
+    // Runs of an earlier export of this study go.
+    remove_marked(to, &wandb_mark(&name))?;
     for file in wandb_runs(&name, &runs) {
         write_plain(&to.join(&file.name), &file.bytes)?;
     }

@@ -267,4 +267,14 @@ fn every_cell_is_an_offline_run_of_wandb() {
     assert_eq!(theirs["epoch.val_acc"], serde_json::json!(curve));
     let (group, exit) = (theirs["group"].as_str().unwrap(), theirs["exit"].as_i64());
     assert!(group.starts_with("lambda0=") && !group.contains("seed") && exit == Some(0), "{theirs}");
+    // Runs of another study stay, and so does what is not of an export.
+    let mine = to.join("offline-run-mine");
+    std::fs::create_dir(&mine).unwrap();
+    std::fs::write(mine.join("stage.txt"), "mine").unwrap();
+    let study = write(folder.path(), "other.yaml", &SMALL.replace("name: small", "name: other"));
+    assert_eq!(run(&mut sweep(&study, folder.path(), &["--engine", "mock"])).code, Some(0));
+    for name in ["other", "small"] {
+        assert_eq!(command(&["export"], &folder.path().join(name), &more).code, Some(0));
+    }
+    assert_eq!(std::fs::read_dir(&to).unwrap().count(), 14 + 14 + 1);
 }

@@ -216,6 +216,11 @@ fn a_study_that_asks_for_the_gain_answers_that() {
     assert!(summary["settled"] == true && summary["headline"].to_string().contains("HELPS, settled"), "{}", summary["headline"]);
     let page = std::fs::read_to_string(folder.path().join("rounds/report/index.html")).unwrap();
     assert!(page.contains("<h1><span class=\"badge helps\">HELPS, settled</span>"), "{}", &page[..4000]);
+    // Without rounds it is the study as written, which is said; with them the answer is back.
+    let plain = run(&mut sweep(&folder.path().join("rounds.yaml"), folder.path(), &["--engine", "mock", "--quiet"]));
+    assert!(plain.code == Some(0) && plain.stderr.contains("`--until settled` shows their answer again"), "{}", plain.stderr);
+    let again = run(&mut until(&study(folder.path(), &text), folder.path(), &["--quiet"]));
+    assert!(again.stdout.contains("HELPS, settled"), "{}{}", again.stdout, again.stderr);
     let several = run(&mut until(&study(folder.path(), &text.replace("per_class: 5", "per_class: [5, 10]")), folder.path(), &["--quiet"]));
     assert!(several.stdout.contains("Transfer helps in 2 of 2 settings and hurts in 0."), "{}{}", several.stdout, several.stderr);
 }

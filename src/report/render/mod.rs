@@ -38,7 +38,7 @@ pub use table::{csv, parquet};
 pub use terminal::{glance, statement, Commands, Screen, Text};
 pub use tracked_run::TrackedRun;
 pub use verdict_text::headline;
-pub use wandb::{wandb_runs, WANDB_MARK};
+pub use wandb::{wandb_mark, wandb_runs};
 pub use words::{axes_label, setting_name};
 
 use super::analysis::{SettingAnalysis, StudyAnalysis, Table};

@@ -12,8 +12,11 @@ use sha2::{Digest, Sha256};
 use super::{RenderedFile, TrackedRun};
 use crate::base::hex::hex;
 
-/// The file in each run's folder that says that this program made it.
-pub const WANDB_MARK: &str = "stage.txt";
+/// The file in each run's folder that says that this program made it, of which study. Other
+/// studies may be exported to the same folder.
+pub fn wandb_mark(project: &str) -> String {
+    format!("transfergrid-{}.txt", plain(project))
+}
 
 /// The files of a project, with paths relative to the folder that has a folder for each run. The
 /// same runs give the same paths, so a second export replaces the first, and a second
@@ -26,7 +29,7 @@ pub fn wandb_runs(project: &str, runs: &[TrackedRun]) -> Vec<RenderedFile> {
             let folder = format!("offline-run-{at}-{id}");
             [
                 RenderedFile::new(format!("{folder}/run-{id}.wandb"), log(&records(project, &id, run))),
-                RenderedFile::new(format!("{folder}/{WANDB_MARK}"), format!("{}\n", run.key)),
+                RenderedFile::new(format!("{folder}/{}", wandb_mark(project)), format!("{}\n", run.key)),
             ]
         })
         .collect()
@@ -41,8 +44,8 @@ fn records(project: &str, id: &str, run: &TrackedRun) -> Vec<Vec<u8>> {
     let mut all = vec![(21, message(|m| m.inner(1, &version)))];
     let time = message(|m| m.number(1, run.start as i64));
     let config = message(|m| {
-        run.params.iter().for_each(|(name, value)| m.inner(1, &item(&[name], &json(value))));
-        run.tags.iter().for_each(|(name, value)| m.inner(1, &item(&[name], &serde_json::Value::from(value.as_str()).to_string())));
+        run.params.iter().for_each(|(name, value)| m.inner(1, &item(name, &json(value))));
+        run.tags.iter().for_each(|(name, value)| m.inner(1, &item(name, &serde_json::Value::from(value.as_str()).to_string())));
     });
     all.push((
         17,
@@ -66,9 +69,9 @@ fn records(project: &str, id: &str, run: &TrackedRun) -> Vec<Vec<u8>> {
         all.push((
             2,
             message(|m| {
-                values.iter().for_each(|(name, value)| m.inner(1, &item(&[name], &real(*value))));
-                m.inner(1, &item(&["_step"], &step.to_string()));
-                m.inner(1, &item(&["_timestamp"], &real(run.start)));
+                values.iter().for_each(|(name, value)| m.inner(1, &item(name, &real(*value))));
+                m.inner(1, &item("_step", &step.to_string()));
+                m.inner(1, &item("_timestamp", &real(run.start)));
                 m.inner(2, &message(|m| m.number(1, step as i64)));
             }),
         ));
@@ -77,11 +80,11 @@ fn records(project: &str, id: &str, run: &TrackedRun) -> Vec<Vec<u8>> {
         3,
         message(|m| {
             for (name, points) in &run.metrics {
-                points.last().into_iter().for_each(|(_, value)| m.inner(1, &item(&[name], &real(*value))));
+                points.last().into_iter().for_each(|(_, value)| m.inner(1, &item(name, &real(*value))));
             }
-            m.inner(1, &item(&["_step"], &last.to_string()));
-            m.inner(1, &item(&["_timestamp"], &real(run.end)));
-            m.inner(1, &item(&["_runtime"], &real(run.end - run.start)));
+            m.inner(1, &item("_step", &last.to_string()));
+            m.inner(1, &item("_timestamp", &real(run.end)));
+            m.inner(1, &item("_runtime", &real(run.end - run.start)));
         }),
     ));
     all.push((
@@ -101,9 +104,9 @@ fn records(project: &str, id: &str, run: &TrackedRun) -> Vec<Vec<u8>> {
 }
 
 /// A name with a value in JSON: an item of a configuration, a history or a summary.
-fn item(name: &[&str], value: &str) -> Vec<u8> {
+fn item(name: &str, value: &str) -> Vec<u8> {
     message(|m| {
-        name.iter().for_each(|part| m.text(2, part));
+        m.text(2, name);
         m.text(16, value);
     })
 }
